@@ -1,0 +1,537 @@
+"""The experiment's configuration: every setting, its type, its range and its default, in one place.
+
+`load_config` turns the mapping that Snakemake read from YAML and the command line into a `Config`, or reports
+every problem at once. Library functions never see these classes; they get the plain values.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+HalfOpenUnit = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Rgb = tuple[NonNegative, NonNegative, NonNegative]
+# Names become folder names and Snakemake wildcards.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
+TrainSet = Literal["balanced", "longtailed"]
+Reduction = Literal["weighted_mean", "batch_mean"]
+
+OFFICIAL_CIFAR100 = (
+    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    "https://cave.cs.toronto.edu/kriz/cifar-100-python.tar.gz",
+)
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values do not change after they were checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=False)
+
+
+class Cifar100(Section):
+    """Where the CIFAR-100 archive comes from."""
+
+    url: str | tuple[str, ...] = OFFICIAL_CIFAR100
+    """Address, `file:` address or path of `cifar-100-python.tar.gz`; several are tried in turn."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
+        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
+    )
+    """Checked before anything in the archive is opened."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return (self.url,) if isinstance(self.url, str) else self.url
+
+
+class Data(Section):
+    """Images, their split and their imbalance."""
+
+    source: Literal["cifar100", "digits"] = "cifar100"
+    """`cifar100`, or `digits`: scikit-learn's 1,797 images of handwritten digits."""
+    seed: Seed = 42
+    """Of the split and the imbalance; training has seeds of its own."""
+    train_per_class: Count = 450
+    """Training images of each class."""
+    test_per_class: Count = 50
+    """Test images of each class, cut from the training images as the thesis did."""
+    imbalance_factor: Fraction = 0.01
+    """Images of the rarest class over those of the most frequent one, in the long-tailed training set."""
+    test_imbalance_factor: Fraction | None = None
+    """The same for the long-tailed test set; null: as `imbalance_factor`."""
+    cifar100: Cifar100 = Cifar100()
+
+
+class DeferredReweighting(Section):
+    """Class-balanced weights from a late epoch on (Cao et al., 2019)."""
+
+    start: HalfOpenUnit = 0.8
+    """Fraction of the epochs after which the weights apply."""
+    beta: HalfOpenUnit = 0.9999
+    """Of the effective number of samples (Cui et al., 2019)."""
+
+
+class Train(Section):
+    """The training recipe; the defaults are the thesis's.
+
+    Any of it can be overridden under `models.NAME.train` and `losses.NAME.train`, the latter winning.
+    """
+
+    epochs: Count = 90
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 224
+    """Images are resized to this many pixels, both ways."""
+    padding: Annotated[int, Field(ge=0, le=64)] = 4
+    """Random crops are taken from the resized image with a black border of this many pixels."""
+    flip: bool = True
+    """Random horizontal flips."""
+    mean: Rgb = (0.4914, 0.4822, 0.4465)
+    """Of the normalisation. CIFAR-10's, as in the thesis."""
+    std: tuple[Positive, Positive, Positive] = (0.2023, 0.1994, 0.2010)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-4
+    momentum: HalfOpenUnit = 0.9
+    """Of `sgd`; Adam's betas are PyTorch's."""
+    schedule: Literal["step", "multistep", "cosine", "constant"] = "step"
+    step_size: Count = 30
+    """Epochs between two steps of the `step` schedule."""
+    milestones: tuple[Count, ...] = (160, 180)
+    """Epochs after which the `multistep` schedule steps."""
+    gamma: Positive = 0.1
+    """Factor of each step of `step` and `multistep`."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over which the learning rate rises linearly to its value."""
+    select: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept: the best by validation top-1 (the first of equals), or the last."""
+    drw: DeferredReweighting | None = None
+    """Deferred re-weighting; null: none."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 autocast on GPUs that compute in it, else fp32."""
+    compile: bool = False
+    """`torch.compile` the model."""
+    cuda_graphs: bool = False
+    """Replay the training step as one CUDA graph (GPU only)."""
+    deterministic: bool = True
+    """Deterministic kernels: same bytes again, at some cost in speed on GPUs."""
+    micro_batch: Count | None = None
+    """Images per forward pass; gradients accumulate to `batch_size`. Batch norm then sees micro-batches."""
+    eval_batch_size: Count = 256
+    gpus_per_job: Annotated[int, Field(ge=1)] = Field(default=1, json_schema_extra={"changes_results": False})
+    """Above 1: distributed data parallel, each GPU with its share of the batch. For a grid, 1 is faster."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(f"micro_batch ({self.micro_batch}) must divide batch_size ({self.batch_size})")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones {list(self.milestones)} must increase")
+        return self
+
+
+class Model(Section):
+    """One model of the grid; the entry's name is its label in all results."""
+
+    architecture: str | None = None
+    """A known architecture (`mobilenetv2`, …), `torchvision/NAME` or `timm/NAME`; null: the entry's name."""
+    pretrained: bool = True
+    """Start from published ImageNet weights; false: from random ones."""
+    weights: str | None = None
+    """A file or address of weights to use instead of the published ones."""
+    train: dict[str, Any] = {}
+    """Settings of `train` that differ for this model."""
+
+
+class CustomLoss(Section):
+    """A loss of your own."""
+
+    path: str
+    """Python file; its runs go stale when it changes."""
+    name: str
+    """Class in that file."""
+
+
+class Loss(Section):
+    """What every loss entry has; the entry's name is its label in all results."""
+
+    head: Literal["linear", "cosine"] = "linear"
+    """The classifier: linear, or linear on normalised features and weights."""
+    train: dict[str, Any] = {}
+    """Settings of `train` that differ for this loss."""
+
+
+class Softmax(Loss):
+    loss: Literal["softmax"] = "softmax"
+
+
+class WeightedSoftmax(Loss):
+    loss: Literal["weighted_softmax"] = "weighted_softmax"
+    power: NonNegative = 1.0
+    """Class weights are n_c^-power, scaled to sum to the number of classes."""
+    reduction: Reduction = "weighted_mean"
+
+
+class Focal(Loss):
+    loss: Literal["focal"] = "focal"
+    gamma: NonNegative = 2.0
+    """Focusing parameter; 0 is softmax."""
+
+
+class ClassBalanced(Loss):
+    loss: Literal["class_balanced"] = "class_balanced"
+    beta: HalfOpenUnit = 0.9999
+    """Of the effective number of samples."""
+    reduction: Reduction = "weighted_mean"
+
+
+class BalancedSoftmax(Loss):
+    loss: Literal["balanced_softmax"] = "balanced_softmax"
+
+
+class Equalization(Loss):
+    loss: Literal["equalization"] = "equalization"
+    lam: Fraction = 0.005
+    """Classes with a smaller share of the training images are protected."""
+    gamma: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.9
+    """Probability that a protected class is left out of the denominator."""
+
+
+class LDAM(Loss):
+    loss: Literal["ldam"] = "ldam"
+    head: Literal["linear", "cosine"] = "cosine"
+    """`cosine` as published; `linear` reproduces the thesis."""
+    max_m: NonNegative = 0.5
+    """Margin of the rarest class."""
+    s: Positive = 30.0
+    """Scale of the cosine logits."""
+
+
+class LogitAdjusted(Loss):
+    loss: Literal["logit_adjusted"] = "logit_adjusted"
+    tau: NonNegative = 1.0
+    """Strength of the adjustment; 1 is balanced softmax."""
+
+
+class Custom(Loss):
+    loss: CustomLoss
+    parameters: dict[str, Any] = {}
+    """Keyword arguments of your class."""
+
+
+LOSSES: dict[str, type[Loss]] = {
+    cls.model_fields["loss"].default: cls
+    for cls in (
+        Softmax,
+        WeightedSoftmax,
+        Focal,
+        ClassBalanced,
+        BalancedSoftmax,
+        Equalization,
+        LDAM,
+        LogitAdjusted,
+    )
+}
+MODELS = (
+    "mobilenetv2",
+    "resnet50",
+    "vit_b16",
+    "convnext_base",
+    "resnetv2_50",
+    "vit_b16_in1k",
+    "resnet8",
+    "resnet20",
+    "resnet32",
+)
+FROM_SCRATCH = ("resnet8", "resnet20", "resnet32")
+
+
+class Grid(Section):
+    """Which combinations are run: every training set with every model, loss and seed."""
+
+    train_sets: tuple[TrainSet, ...] = ("balanced", "longtailed")
+    models: tuple[Name, ...] = ("mobilenetv2", "resnet50", "vit_b16", "convnext_base")
+    """Names of entries under `models`, or of known architectures."""
+    losses: tuple[Name, ...] = (
+        "softmax",
+        "weighted_softmax",
+        "focal",
+        "class_balanced",
+        "balanced_softmax",
+        "equalization",
+        "ldam",
+    )
+    """Names of entries under `losses`, or of known losses."""
+
+    @field_validator("train_sets", "models", "losses")
+    @classmethod
+    def _set(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct(names)
+
+
+class Job(Section):
+    """What a training job asks of the machine. None of it changes a result."""
+
+    threads: Count | None = None
+    """CPU cores; null: 2 beside a GPU, all of them without one."""
+    memory_mb: Count = 16000
+    """Host memory; grows with each retry."""
+    minutes: Count | dict[str, Count] = {
+        "mobilenetv2": 360,
+        "resnet50": 480,
+        "vit_b16": 960,
+        "convnext_base": 1440,
+    }
+    """Time limit on a cluster, for all models or by model; grows with each retry."""
+    jobs_per_gpu: Count = 1
+    """Training jobs that share one GPU."""
+
+
+class Paths(Section):
+    """Folders, relative to the working directory unless absolute."""
+
+    results: str = "results"
+    data: str = "data"
+    """Downloads; may be read-only and shared once they are there."""
+    work: str = "work"
+    """State to resume from; safe to delete when nothing runs."""
+
+    @field_validator("*")
+    @classmethod
+    def _plain(cls, path: str) -> str:
+        if not path or path.endswith("/") or re.search(r"[\n{}]", path):
+            raise ValueError("must be a folder without a final slash, braces or line breaks")
+        return path
+
+
+class Config(Section):
+    """An experiment."""
+
+    seeds: tuple[Seed, ...] = (42,)
+    """Training seeds; each repeats the whole grid."""
+    grid: Grid = Grid()
+    data: Data = Data()
+    train: Train = Train()
+    models: dict[Name, Model] = {}
+    losses: dict[Name, Any] = {}
+    job: Job = Job()
+    paths: Paths = Paths()
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return _distinct(seeds)
+
+    @field_validator("losses", mode="after")
+    @classmethod
+    def _losses(cls, entries: dict[str, Any]) -> dict[str, Loss]:
+        parsed, problems = {}, []
+        for name, entry in entries.items():
+            try:
+                parsed[name] = _parse_loss(name, entry)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return parsed
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Self:
+        problems = []
+        for model in self.grid.models:
+            entry = self.models.get(model)
+            architecture = (entry and entry.architecture) or model
+            if architecture not in MODELS and not architecture.startswith(("timm/", "torchvision/")):
+                problems.append(
+                    _unknown(f"grid.models: '{architecture}'", architecture, [*MODELS, *self.models])
+                )
+            elif architecture in FROM_SCRATCH and (entry is None or (entry.pretrained and not entry.weights)):
+                problems.append(
+                    f"models.{model}: {architecture} has no published weights; "
+                    f"set models.{model}.pretrained: false"
+                )
+        for loss in self.grid.losses:
+            if loss not in self.losses and loss not in LOSSES:
+                problems.append(_unknown(f"grid.losses: '{loss}'", loss, [*LOSSES, *self.losses]))
+        if not problems:
+            for model in self.grid.models:
+                for loss in self.grid.losses:
+                    try:
+                        self.recipe(model, loss)
+                    except ConfigError as error:
+                        problems.extend(error.problems)
+        if problems:
+            raise ValueError("\n".join(dict.fromkeys(problems)))
+        return self
+
+    def model(self, name: str) -> Model:
+        """The entry of one model of the grid, with its architecture filled in."""
+        entry = self.models.get(name, Model())
+        return entry.model_copy(update={"architecture": entry.architecture or name})
+
+    def loss(self, name: str) -> Loss:
+        """The entry of one loss of the grid."""
+        return self.losses.get(name) or LOSSES[name]()
+
+    def recipe(self, model: str, loss: str) -> Train:
+        """The training settings of one model with one loss.
+
+        Raises:
+            ConfigError: the overrides of the model or the loss are not settings of `train`, or do not fit.
+        """
+        if (model, loss) not in self._recipes:
+            merged = self.train.model_dump()
+            wheres = {}
+            for where, overrides in (
+                (f"models.{model}.train", self.model(model).train),
+                (f"losses.{loss}.train", self.loss(loss).train),
+            ):
+                merged = _merge(merged, overrides)
+                wheres.update(dict.fromkeys(overrides, where))
+            try:
+                self._recipes[model, loss] = Train.model_validate(merged)
+            except ValidationError as error:
+                problems = [
+                    _describe(
+                        Train,
+                        detail,
+                        wheres.get(
+                            detail["loc"][0] if detail["loc"] else "", next(iter(wheres.values()), "train")
+                        ),
+                    )
+                    for detail in error.errors()
+                ]
+                raise ConfigError(problems) from None
+        return self._recipes[model, loss]
+
+    @cached_property
+    def _recipes(self) -> dict[tuple[str, str], Train]:
+        return {}
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; `problems` holds one sentence for each thing to mend."""
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = list(problems)
+        count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "a problem"
+        super().__init__(f"The configuration has {count}:\n" + "\n".join(f"  - {p}" for p in self.problems))
+
+
+def load_config(mapping: Mapping[str, Any]) -> Config:
+    """The checked configuration.
+
+    Raises:
+        ConfigError: names every unknown key with the nearest known one, and every value with what is allowed.
+    """
+    try:
+        return Config.model_validate(dict(mapping))
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors():
+            problems.extend(_describe(Config, detail, "").splitlines())
+        raise ConfigError(dict.fromkeys(problems)) from None
+
+
+def schema() -> str:
+    """The JSON schema of the configuration, for editors."""
+    document = Config.model_json_schema()
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    entries = {name: {"$ref": f"#/$defs/{cls.__name__}"} for name, cls in LOSSES.items()}
+    for cls in (*LOSSES.values(), Custom):
+        definition = cls.model_json_schema(ref_template="#/$defs/{model}")
+        document["$defs"].update(definition.pop("$defs", {}))
+        document["$defs"][cls.__name__] = definition
+    document["properties"]["losses"] = {
+        "type": "object",
+        "properties": entries,
+        "additionalProperties": {"anyOf": [*entries.values(), {"$ref": "#/$defs/Custom"}]},
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _parse_loss(name: str, entry: Any) -> Loss:
+    where = f"losses.{name}"
+    if isinstance(entry, Loss):
+        return entry
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where}: found {entry!r}, expected settings such as {{gamma: 2.0}}")
+    kind = entry.get("loss", name)
+    if isinstance(kind, Mapping):
+        cls = Custom
+    elif isinstance(kind, str) and kind in LOSSES:
+        cls = LOSSES[kind]
+    else:
+        raise ValueError(_unknown(f"{where}.loss: '{kind}'", str(kind), LOSSES))
+    try:
+        return cls.model_validate(dict(entry))
+    except ValidationError as error:
+        raise ValueError("\n".join(_describe(cls, detail, where) for detail in error.errors())) from None
+
+
+def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overrides.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _distinct(values: tuple) -> tuple:
+    if not values:
+        raise ValueError("is empty; at least one is needed")
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"holds {', '.join(repeated)} more than once")
+    return values
+
+
+def _describe(root: type[BaseModel], detail: Mapping[str, Any], where: str) -> str:
+    """One sentence for one of pydantic's errors: the key, what was found, what is allowed."""
+    path = ".".join([where, *map(str, detail["loc"])]).strip(".")
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return message if _names_a_key(message) else f"{path or 'config'}: {message}"
+    if detail["type"] == "extra_forbidden":
+        return _unknown(path, str(detail["loc"][-1]), _fields_at(root, detail["loc"][:-1]))
+    return f"{path}: found {_short(detail['input'])}; {message[0].lower()}{message[1:]}"
+
+
+def _names_a_key(message: str) -> bool:
+    return message.startswith(("grid.", "models.", "losses.", "train."))
+
+
+def _fields_at(root: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    section: Any = root
+    for key in path:
+        annotation = section.model_fields[key].annotation if key in section.model_fields else Model
+        section = next(
+            (
+                a
+                for a in (annotation, *getattr(annotation, "__args__", ()))
+                if isinstance(a, type) and issubclass(a, BaseModel)
+            ),
+            Model,
+        )
+    return list(section.model_fields)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    known = list(dict.fromkeys(known))
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{what} is not known; {hint}allowed: {', '.join(known)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

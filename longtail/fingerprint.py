@@ -1,0 +1,123 @@
+"""What code a job runs, as a hash that only a change of behaviour changes.
+
+The import closure of a program is worked out from its source, without running it: the program, every module of
+this project that it imports (anywhere in the file), and what those import. Of each file the syntax tree is
+hashed, without docstrings, so comments, formatting, touching and checking out anew change nothing. Choices made
+at run time by name (one loss among many) are invisible in the source; the caller names them.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "longtail"
+
+
+@cache
+def fingerprint(program: str, *choices: str) -> str:
+    """Hash of the code that `program` runs when it makes these `choices`.
+
+    Args:
+        program: path of a Python file, relative to the repository's root.
+        choices: modules (`longtail.losses.focal`) or Python files that it loads by name.
+
+    Raises:
+        FileNotFoundError: the program or a choice does not exist.
+        SyntaxError: one of the files does not parse.
+    """
+    digest = hashlib.sha256()
+    for path in closure(program, *choices):
+        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+        digest.update(f"{name} {_file_hash(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def closure(program: str, *choices: str) -> list[Path]:
+    """The files of this project that `program` reaches, sorted."""
+    found: set[Path] = set()
+    waiting = [ROOT / program]
+    for choice in choices:
+        waiting += [ROOT / choice] if choice.endswith(".py") else _files_of(choice, required=True)
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imports(path)
+    return sorted(found)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist, but a job is declared to run it")
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    files: list[Path] = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                files += _files_of(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:  # relative imports are not used in this project: names say where a thing lives
+                raise SyntaxError(f"{path}, line {node.lineno}: write the import with its full name")
+            if node.module:
+                files += _files_of(node.module)
+                for alias in node.names:
+                    files += _files_of(f"{node.module}.{alias.name}")
+    return tuple(files)
+
+
+def _files_of(module: str, required: bool = False) -> list[Path]:
+    """The module's file and the `__init__.py` of every package above it; nothing for other people's modules."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return []
+    files = []
+    for depth in range(1, len(parts) + 1):
+        base = ROOT.joinpath(*parts[:depth])
+        candidates = [base / "__init__.py", base.with_suffix(".py")]
+        existing = [path for path in candidates if path.is_file()]
+        if not existing and required:
+            raise FileNotFoundError(f"{candidates[1]} does not exist, but a job is declared to run {module}")
+        files += existing
+    return files
+
+
+@cache
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256("\n".join(_dump(_tree(path))).encode()).hexdigest()
+
+
+def _dump(node: ast.AST) -> Iterator[str]:
+    """The syntax tree as text. `ast.dump` will not do: what it prints changes with the version of Python."""
+    yield type(node).__name__
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(
+            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        ):
+            value = _without_docstring(value)
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            if isinstance(item, ast.AST):
+                yield f"({name}"
+                yield from _dump(item)
+                yield ")"
+            elif item is not None and name not in ("kind", "type_comment"):
+                yield f"{name}={item!r}"
+
+
+def _without_docstring(body: list[ast.stmt]) -> Iterable[ast.stmt]:
+    first = body[0] if body else None
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        return body[1:]
+    return body
