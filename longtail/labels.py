@@ -1,0 +1,49 @@
+"""How the names of the config and of the result files are printed in tables, figures and captions."""
+
+MODELS = {
+    "mobilenetv2": "MobileNetV2",
+    "resnet50": "ResNet-50",
+    "resnetv2_50": "ResNet-50 V2",
+    "resnet32": "ResNet-32",
+    "resnet8": "ResNet-8",
+    "vit_b16": "ViT-B/16",
+    "vit_b16_in1k": "ViT-B/16 (IN-1k)",
+    "convnext_base": "ConvNeXt-B",
+}
+LOSSES = {
+    "softmax": "Softmax",
+    "weighted_softmax": "Weighted softmax",
+    "focal": "Focal",
+    "class_balanced": "Class-balanced",
+    "balanced_softmax": "Balanced softmax",
+    "equalization": "Equalization",
+    "ldam": "LDAM",
+    "ldam_drw": "LDAM-DRW",
+    "logit_adjusted": "Logit-adjusted",
+}
+SETS = {
+    "balanced": "Balanced",
+    "longtailed": "Long-tailed",
+    "head": "Head",
+    "middle": "Middle",
+    "tail": "Tail",
+}
+METRICS = {
+    "loss": "Loss",
+    "cross_entropy": "Cross-entropy",
+    "acc1": "Top-1 accuracy",
+    "f1": "F1",
+    "mean_class_acc": "Mean class accuracy",
+    "harmonic_mean": "Harmonic mean",
+    "geometric_mean": "Geometric mean",
+    "min_group": "Worst group",
+}
+LABELS = MODELS | LOSSES | SETS | METRICS
+
+
+def label(name: str) -> str:
+    """The printed form of a model, loss, training set, test set or metric.
+
+    A name that is not listed, a user's own loss for instance, is printed as it is with spaces for underscores.
+    """
+    return LABELS.get(name, name.replace("_", " "))
