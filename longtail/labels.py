@@ -44,6 +44,6 @@ LABELS = MODELS | LOSSES | SETS | METRICS
 def label(name: str) -> str:
     """The printed form of a model, loss, training set, test set or metric.
 
-    A name that is not listed, a user's own loss for instance, is printed as it is with spaces for underscores.
+    A name that is not listed (a user's own loss, say) is printed as it is, with spaces for underscores.
     """
     return LABELS.get(name, name.replace("_", " "))
