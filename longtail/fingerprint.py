@@ -1,14 +1,14 @@
 """What code a job runs, as a hash that only a change of behaviour changes.
 
-The import closure of a program is worked out from its source, without running it: the program, every module of
-this project that it imports (anywhere in the file), and what those import. Of each file the syntax tree is
-hashed, without docstrings, so comments, formatting, touching and checking out anew change nothing. Choices made
-at run time by name (one loss among many) are invisible in the source; the caller names them.
+The import closure of a program is worked out from its source, without running it: the program, every module
+of this project that it imports (anywhere in the file), and what those import. Of each file the syntax tree is
+hashed, without docstrings, so comments, formatting, touching and checking out anew change nothing. Choices
+made at run time by name (one loss among many) are invisible in the source; the caller names them.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def _imports(path: Path) -> tuple[Path, ...]:
 
 
 def _files_of(module: str, required: bool = False) -> list[Path]:
-    """The module's file and the `__init__.py` of every package above it; nothing for other people's modules."""
+    """The module's file and the `__init__.py` of every package above it; none for other people's modules."""
     parts = module.split(".")
     if parts[0] != PACKAGE:
         return []
@@ -98,10 +98,8 @@ def _dump(node: ast.AST) -> Iterator[str]:
     """The syntax tree as text. `ast.dump` will not do: what it prints changes with the version of Python."""
     yield type(node).__name__
     for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(
-            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        ):
-            value = _without_docstring(value)
+        if name == "body" and isinstance(value, list):
+            value = _without_docstrings(value)
         items = value if isinstance(value, list) else [value]
         for item in items:
             if isinstance(item, ast.AST):
@@ -112,12 +110,9 @@ def _dump(node: ast.AST) -> Iterator[str]:
                 yield f"{name}={item!r}"
 
 
-def _without_docstring(body: list[ast.stmt]) -> Iterable[ast.stmt]:
-    first = body[0] if body else None
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        return body[1:]
-    return body
+def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
+    return [node for node in body if not (isinstance(node, ast.Expr) and _is_text(node.value))]
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

@@ -1,0 +1,85 @@
+"""Which device a job computes on: Snakemake counts GPUs but tells no job which one is its own."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> Iterator[list[torch.device]]:
+    """`count` devices that are this process's alone until the block ends, or the process dies.
+
+    GPUs are the visible ones (`CUDA_VISIBLE_DEVICES` is honoured) and are locked by their UUID, since on a
+    cluster every job may see its own GPU as number 0. Waits while all are taken. Without a GPU, the CPU.
+
+    Raises:
+        ValueError: more GPUs are asked for than are visible.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not torch.cuda.is_available():
+        note = f" (CUDA_VISIBLE_DEVICES={visible}, but no GPU answers)" if visible else ""
+        print(f"device: CPU, {torch.get_num_threads()} threads{note}", flush=True)
+        yield [torch.device("cpu")] * count
+        return
+    names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+    if count > len(names):
+        raise ValueError(
+            f"train.gpus_per_job is {count}, but {len(names)} GPU(s) are visible here; "
+            "lower it, or give the job more GPUs"
+        )
+    with claim(names, count, jobs_per_gpu) as indices:
+        for index in indices:
+            print(f"device: cuda:{index}, {torch.cuda.get_device_name(index)}, {names[index]}", flush=True)
+        torch.cuda.set_device(indices[0])
+        yield [torch.device("cuda", index) for index in indices]
+
+
+@contextmanager
+def claim(
+    names: Sequence[str], count: int = 1, slots: int = 1, folder: Path | None = None, poll: float = 1.0
+) -> Iterator[list[int]]:
+    """Indices of `count` of `names` on which fewer than `slots` claims are held on this machine.
+
+    All or none are taken at a time, so two jobs that want several each cannot block one another.
+    """
+    folder = folder or Path(tempfile.gettempdir()) / "longtail-gpus"
+    folder.mkdir(mode=0o777, parents=True, exist_ok=True)
+    waiting = False
+    while True:
+        with ExitStack() as held:
+            claimed: list[int] = []
+            for slot in range(slots):
+                for index, name in enumerate(names):
+                    if len(claimed) < count and index not in claimed:
+                        # The kernel drops the lock when the process dies, however it dies.
+                        lock = FileLock(folder / f"{name}.{slot}.lock", timeout=0, mode=0o666)
+                        try:
+                            held.enter_context(lock)
+                        except Timeout:
+                            continue
+                        claimed.append(index)
+            if len(claimed) == count:
+                yield claimed
+                return
+        if not waiting:
+            print(
+                f"device: all {len(names)} GPU(s) are taken, waiting for {count}", file=sys.stderr, flush=True
+            )
+            waiting = True
+        time.sleep(poll)
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """The precision that `auto` stands for on a device: `bf16` where a GPU computes in it, else `fp32`."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return "bf16"
+    return "fp32"

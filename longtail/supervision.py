@@ -1,0 +1,73 @@
+"""When to stop: on request of a scheduler, and when the workflow that started this job is gone."""
+
+import os
+import select
+import signal
+import sys
+import threading
+from pathlib import Path
+
+RESUME = 75
+"""Exit code of a job that saved its state and wants to be started again (EX_TEMPFAIL of sysexits.h)."""
+
+
+class StopRequest:
+    """Whether SIGTERM or SIGUSR2 (preemption, a time limit) has arrived since `install`.
+
+    The handler only takes a note; the training loop finishes its step, saves and ends with `RESUME`.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        self.signal = signal.Signals(number)
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+
+def stop_with_workflow() -> int | None:
+    """Send this process SIGTERM when the Snakemake that started it dies, even by SIGKILL.
+
+    A child outlives its killed parent, and a trainer nobody waits for would hold its GPU for hours. The
+    workflow is found among the ancestors by name; the kernel reports its end through a pidfd. Returns its
+    process id, or None where this program was started by hand or the platform has no pidfd (not Linux).
+    """
+    ancestor = _snakemake_ancestor()
+    if ancestor is None or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        descriptor = os.pidfd_open(ancestor)
+    except ProcessLookupError:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ancestor
+
+    def wait() -> None:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll()
+        print(f"the workflow (process {ancestor}) has ended: stopping", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="workflow-watch", daemon=True).start()
+    return ancestor
+
+
+def _snakemake_ancestor() -> int | None:
+    process = os.getppid()
+    while process > 1:
+        try:
+            words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+            parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return None
+        # The program or its interpreter's script or module, not a shell whose command mentions Snakemake.
+        if not words[0].endswith((b"bash", b"sh")) and any(b"snakemake" in word for word in words[:3]):
+            return process
+        process = parent
+    return None
