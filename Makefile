@@ -1,0 +1,41 @@
+# Everything runs in .venv, which any target sets up by itself from requirements.txt.
+
+VENV := .venv
+READY := $(VENV)/.ready
+SNAKEMAKE := $(VENV)/bin/snakemake
+PYTHON ?= python3
+
+.PHONY: help demo test lint plan watch clean
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
+
+demo: $(READY)  ## run the whole pipeline on real images that a dependency ships, in about three minutes
+	$(SNAKEMAKE) --configfile config/demo.yaml
+	@$(VENV)/bin/python -m longtail.demo
+
+test: $(READY)  ## run the tests
+	$(VENV)/bin/python -m pytest
+
+lint: $(READY)  ## check style, security rules and the workflow
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint
+
+plan: $(READY)  ## what would run, and what it would cost
+	$(VENV)/bin/python -m longtail.plan
+
+watch: $(READY)  ## a live table of the runs
+	$(VENV)/bin/python -m longtail.watch
+
+clean:  ## delete state that only unfinished runs need
+	rm -rf work
+
+# `uv` comes from the registry into the environment it then fills.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(shell sed -n 's/^uv==//p' requirements.txt)
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python -r requirements.txt
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-build-isolation --no-deps --editable .
+	@touch $@

@@ -1,0 +1,39 @@
+"""What is pinned in one place is what is used in the others."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;]+)(?: ; (?P<marker>.+))?$")
+
+
+def pins() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        match = PIN.match(line)
+        assert match, f"requirements.txt: {line!r} is no exact pin"
+        found.setdefault(match["name"], set()).add(match["version"])
+    return found
+
+
+def test_every_requirement_is_an_exact_pin_without_a_registry_host():
+    assert len(pins()) > 100
+    assert "://" not in (ROOT / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_conda_environments_pin_the_versions_of_requirements(path):
+    dependencies = yaml.safe_load(path.read_text())["dependencies"]
+    packages = next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    assert packages
+    for package in packages:
+        match = PIN.match(package)
+        assert match, f"{path.name}: {package!r} is no exact pin"
+        assert match["version"] in pins()[match["name"]], package
+
+
+def test_the_known_bad_torch_is_not_pinned():
+    assert pins()["torch"] != {"2.13.0"}
