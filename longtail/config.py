@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from longtail.models import known_models, model_module, pretrained_source
+
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -29,6 +31,9 @@ OFFICIAL_CIFAR100 = (
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     "https://cave.cs.toronto.edu/kriz/cifar-100-python.tar.gz",
 )
+
+
+LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
 
 
 class Section(BaseModel):
@@ -241,18 +246,6 @@ LOSSES: dict[str, type[Loss]] = {
         LogitAdjusted,
     )
 }
-MODELS = (
-    "mobilenetv2",
-    "resnet50",
-    "vit_b16",
-    "convnext_base",
-    "resnetv2_50",
-    "vit_b16_in1k",
-    "resnet8",
-    "resnet20",
-    "resnet32",
-)
-FROM_SCRATCH = ("resnet8", "resnet20", "resnet32")
 
 
 class Grid(Section):
@@ -348,15 +341,22 @@ class Config(Section):
     def _names_resolve(self) -> Self:
         problems = []
         for model in self.grid.models:
-            entry = self.models.get(model)
-            architecture = (entry and entry.architecture) or model
-            if architecture not in MODELS and not architecture.startswith(("timm/", "torchvision/")):
-                problems.append(
-                    _unknown(f"grid.models: '{architecture}'", architecture, [*MODELS, *self.models])
+            entry = self.model(model)
+            try:
+                model_module(entry.architecture)
+            except ValueError:
+                what = (
+                    f"grid.models: '{model}'"
+                    if entry.architecture == model
+                    else f"models.{model}.architecture"
                 )
-            elif architecture in FROM_SCRATCH and (entry is None or (entry.pretrained and not entry.weights)):
                 problems.append(
-                    f"models.{model}: {architecture} has no published weights; "
+                    _unknown(what, entry.architecture, [*known_models(), *self.models, *LIBRARY_MODELS])
+                )
+                continue
+            if entry.pretrained and not entry.weights and pretrained_source(entry.architecture) is None:
+                problems.append(
+                    f"models.{model}: {entry.architecture} has no published weights; "
                     f"set models.{model}.pretrained: false"
                 )
         for loss in self.grid.losses:
@@ -535,3 +535,11 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    path = Path(__file__).parents[1] / "config" / "schema.json"
+    path.write_text(schema(), encoding="utf-8")
+    print(f"{path} is current")

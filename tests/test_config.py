@@ -1,0 +1,138 @@
+"""The configuration: what it accepts, what it refuses, and that every shipped file is in order."""
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from longtail.config import LOSSES, Config, ConfigError, load_config, schema
+from longtail.experiment import NOT_RESULTS, Experiment
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+
+
+def problems(mapping) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(mapping)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_config_loads_and_states_command_cost_and_expectation(path):
+    text = path.read_text()
+    load_config(yaml.safe_load(text))
+    header = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    for word in ("#   ", "Cost:", "Expect:"):
+        assert word in header, f"{path.name} does not state {word!r}"
+
+
+def test_the_default_config_is_what_the_code_defaults_to():
+    assert load_config(yaml.safe_load((ROOT / "config/config.yaml").read_text())) == Config()
+
+
+def test_the_full_experiment_has_56_runs():
+    runs = Experiment(Config()).runs
+    assert len(runs) == len(set(runs)) == 4 * 7 * 2
+    assert str(runs[0]) == "balanced/mobilenetv2/softmax/seed42"
+
+
+def test_the_schema_for_editors_is_current():
+    assert (ROOT / "config/schema.json").read_text() == schema(), "run: python -m longtail.config"
+    json.loads(schema())
+
+
+def test_all_problems_are_reported_at_once_with_the_nearest_name():
+    found = problems(
+        {
+            "sedes": [1],
+            "train": {"epochs": -1, "learning_rate": float("nan"), "batchsize": 64},
+            "losses": {"focl": {"gamma": 1}, "focal": {"gama": 1}},
+            "data": {"cifar100": {"sha256": "abc"}},
+        }
+    )
+    text = "\n".join(found)
+    for part in (
+        "sedes is not known; did you mean 'seeds'?",
+        "train.epochs: found -1",
+        "train.learning_rate: found nan",
+        "train.batchsize is not known; did you mean 'batch_size'?",
+        "losses.focl.loss: 'focl' is not known; did you mean 'focal'?",
+        "losses.focal.gama is not known; did you mean 'gamma'?",
+        "data.cifar100.sha256: found 'abc'",
+    ):
+        assert part in text
+    assert len(found) == 7
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"seeds": []}, "seeds: is empty"),
+        ({"seeds": [1, 1]}, "seeds: holds 1 more than once"),
+        ({"grid": {"losses": ["softmx"]}}, "did you mean 'softmax'"),
+        ({"grid": {"models": ["resnet51"]}}, "did you mean 'resnet50'"),
+        ({"grid": {"models": ["resnet32"]}}, "models.resnet32.pretrained: false"),
+        ({"grid": {"models": ["a/b"]}}, "grid.models"),
+        ({"models": {"vit_b16": {"train": {"epoch": 3}}}}, "models.vit_b16.train.epoch is not known"),
+        ({"losses": {"focal": {"train": {"epochs": 0}}}}, "losses.focal.train.epochs: found 0"),
+        ({"train": {"micro_batch": 100}}, "micro_batch (100) must divide batch_size (128)"),
+        ({"train": {"epochs": 5, "warmup_epochs": 5}}, "warmup_epochs (5) must be below epochs (5)"),
+        ({"losses": {"ldam": {"s": 0}}}, "losses.ldam.s: found 0"),
+        ({"losses": {"x": "softmax"}}, "losses.x: found 'softmax'"),
+        ({"data": {"imbalance_factor": 0}}, "data.imbalance_factor: found 0"),
+        ({"paths": {"results": ""}}, "paths.results"),
+    ],
+)
+def test_a_wrong_value_names_key_and_remedy(mapping, message):
+    assert message in "\n".join(problems(mapping))
+
+
+def test_a_loss_overrides_the_model_which_overrides_the_recipe():
+    config = load_config(
+        {
+            "train": {"epochs": 10, "learning_rate": 0.1},
+            "models": {"vit_b16": {"train": {"learning_rate": 0.2, "epochs": 20}}},
+            "losses": {"late": {"loss": "ldam", "train": {"epochs": 30, "drw": {"start": 0.5}}}},
+            "grid": {"losses": ["softmax", "late"]},
+        }
+    )
+    assert config.recipe("resnet50", "softmax").epochs == 10
+    assert config.recipe("vit_b16", "softmax").epochs == 20
+    recipe = config.recipe("vit_b16", "late")
+    assert (recipe.epochs, recipe.learning_rate, recipe.drw.start, recipe.drw.beta) == (30, 0.2, 0.5, 0.9999)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_config_and_code_agree_on_the_parameters_of_a_loss_and_their_defaults(name):
+    import torch
+
+    from longtail.losses import build_loss
+
+    cls = type(build_loss(name, torch.tensor([3, 2, 1])))
+    signature = inspect.signature(cls).parameters
+    in_code = {p.name: p.default for p in signature.values() if p.default is not inspect.Parameter.empty}
+    fields = LOSSES[name].model_fields
+    in_config = {key: field.default for key, field in fields.items() if key not in ("loss", "head", "train")}
+    assert in_config == in_code
+
+
+def test_config_and_training_agree_on_the_recipe():
+    from longtail.config import Train
+    from longtail.training import Recipe
+
+    assert {field.name for field in dataclasses.fields(Recipe)} == Train.model_fields.keys() - NOT_RESULTS
+
+
+def test_planning_imports_neither_torch_nor_pandas():
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, longtail.experiment; print(sorted({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
