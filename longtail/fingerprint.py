@@ -79,7 +79,7 @@ def _files_of(module: str, required: bool = False) -> list[Path]:
     if parts[0] != PACKAGE:
         return []
     files = []
-    for depth in range(1, len(parts) + 1):
+    for depth in range(2, len(parts) + 1):  # the package's own __init__.py only lends names to notebooks
         base = ROOT.joinpath(*parts[:depth])
         candidates = [base / "__init__.py", base.with_suffix(".py")]
         existing = [path for path in candidates if path.is_file()]

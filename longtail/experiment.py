@@ -1,0 +1,194 @@
+"""The experiment as jobs: which runs there are, the settings each uses, and the key of everything it depends on.
+
+A job's key hashes the code it runs, the settings it uses and the keys of the jobs before it. Snakemake keeps it
+among the job's params, so a job is stale exactly when its key changed, whatever happened to clocks and time
+stamps; the folder of a run's unfinished state is named after the key too, so changed settings never meet an old
+state. Settings that cannot change a result are left out of it.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from longtail.config import Config, Custom, Train
+from longtail.fingerprint import fingerprint
+from longtail.models import model_module
+
+SCRIPTS = "workflow/scripts"
+TEST_SETS = ("balanced", "longtailed", "head", "middle", "tail")
+SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
+
+
+class RunId(NamedTuple):
+    """One training run of the grid."""
+
+    train_set: str
+    model: str
+    loss: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.train_set}/{self.model}/{self.loss}/seed{self.seed}"
+
+
+class Experiment:
+    """The jobs of one configuration."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self._keys: dict[tuple[Any, ...], str] = {}
+
+    @cached_property
+    def runs(self) -> list[RunId]:
+        """Every run of the grid, in the order of the configuration."""
+        grid = self.config.grid
+        return [
+            RunId(*run)
+            for run in itertools.product(grid.train_sets, grid.models, grid.losses, self.config.seeds)
+        ]
+
+    # --- settings, as the jobs' scripts take them -----------------------------------------------------------
+
+    def images_options(self) -> list[str]:
+        data = self.config.data
+        return _options(
+            source=data.source, sha256=data.cifar100.sha256 if data.source == "cifar100" else None
+        )
+
+    def subsets_options(self) -> list[str]:
+        data = self.config.data
+        return _options(
+            seed=data.seed, train_per_class=data.train_per_class, test_per_class=data.test_per_class
+        )
+
+    def split_options(self) -> list[str]:
+        data = self.config.data
+        return _options(
+            seed=data.seed,
+            imbalance_factor=data.imbalance_factor,
+            test_imbalance_factor=data.test_imbalance_factor,
+        )
+
+    def weights_options(self, model: str) -> list[str]:
+        entry = self.config.model(model)
+        return _options(model=entry.architecture, weights=entry.weights)
+
+    def loss_settings(self, loss: str) -> dict[str, Any]:
+        """Type and parameters of a loss entry."""
+        entry = self.config.loss(loss)
+        if isinstance(entry, Custom):
+            return {"loss": entry.loss.model_dump(), "loss_parameters": entry.parameters}
+        parameters = entry.model_dump(exclude={"loss", "head", "train"})
+        return {"loss": entry.loss, "loss_parameters": parameters}
+
+    def train_settings(self, model: str, loss: str) -> dict[str, Any]:
+        """All that defines a run, but for its seed and its data."""
+        recipe = self.config.recipe(model, loss).model_dump(mode="json", exclude=NOT_RESULTS)
+        return {
+            "architecture": self.config.model(model).architecture,
+            "head": self.config.loss(loss).head,
+            **self.loss_settings(loss),
+            "recipe": recipe,
+        }
+
+    def train_json(self, model: str, loss: str) -> str:
+        """`train_settings`, as the training script takes them."""
+        return json.dumps(self.train_settings(model, loss))
+
+    def gpus(self, model: str, loss: str) -> int:
+        return self.config.recipe(model, loss).gpus_per_job
+
+    def minutes(self, model: str) -> int:
+        """Time limit of a training job."""
+        minutes = self.config.job.minutes
+        return minutes.get(model, max(minutes.values())) if isinstance(minutes, dict) else minutes
+
+    def work_folder(self, run: RunId) -> str:
+        """Where a run keeps the state to resume from."""
+        return f"{self.config.paths.work}/{self.train_key(run)}"
+
+    def pretrained(self, model: str) -> bool:
+        return self.config.model(model).pretrained
+
+    # --- keys -----------------------------------------------------------------------------------------------
+
+    def images_key(self) -> str:
+        return self._key(
+            "images", self.images_options(), choices=[f"longtail.data.{self.config.data.source}"]
+        )
+
+    def subsets_key(self) -> str:
+        return self._key("subsets", self.subsets_options(), [self.images_key()])
+
+    def split_key(self) -> str:
+        return self._key("split", self.split_options(), [self.subsets_key()])
+
+    def tensors_key(self, subset: str) -> str:
+        # The balanced sets do not depend on the imbalance.
+        upstream = self.subsets_key() if self.is_balanced(subset) else self.split_key()
+        return self._key("tensors", {"subset": subset}, [self.images_key(), upstream])
+
+    def weights_key(self, model: str) -> str:
+        return self._key("fetch_weights", self.weights_options(model), choices=[self._model_code(model)])
+
+    def train_key(self, run: RunId) -> str:
+        upstream = [self.tensors_key(f"train_{run.train_set}"), self.tensors_key("val")]
+        if self.pretrained(run.model):
+            upstream.append(self.weights_key(run.model))
+        settings = {**self.train_settings(run.model, run.loss), "seed": run.seed}
+        return self._key(
+            "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
+        )
+
+    def predict_key(self, run: RunId) -> str:
+        upstream = [self.train_key(run), self.tensors_key("test_balanced"), self.split_key()]
+        return self._key("predict", {}, upstream, choices=[self._model_code(run.model)])
+
+    def evaluate_key(self, run: RunId) -> str:
+        settings = {**self.loss_settings(run.loss), "run": run}
+        upstream = [self.predict_key(run), self.split_key()]
+        return self._key("evaluate", settings, upstream, choices=[self._loss_code(run.loss)])
+
+    def evaluation_key(self) -> str:
+        return self._key("evaluation", {}, [self.evaluate_key(run) for run in self.runs])
+
+    def _model_code(self, model: str) -> str:
+        return model_module(self.config.model(model).architecture)
+
+    def _loss_code(self, loss: str) -> str:
+        entry = self.config.loss(loss)
+        return entry.loss.path if isinstance(entry, Custom) else f"longtail.losses.{entry.loss}"
+
+    def _key(
+        self,
+        rule: str,
+        settings: Mapping[str, Any] | list[str],
+        upstream: list[str] | None = None,
+        choices: list[str] | None = None,
+    ) -> str:
+        code = fingerprint(f"{SCRIPTS}/{rule}.py", *(choices or []))
+        content = json.dumps([rule, code, settings, upstream or []], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:20]
+
+    @staticmethod
+    def is_balanced(subset: str) -> bool:
+        """Whether a subset is the same at every imbalance factor."""
+        return subset in ("train_balanced", "val", "test_balanced")
+
+
+NOT_RESULTS = {
+    name
+    for name, field in Train.model_fields.items()
+    if (field.json_schema_extra or {}).get("changes_results") is False
+}
+
+
+def _options(**values: Any) -> list[str]:
+    """Command-line options of those values that are given."""
+    pairs = [
+        (f"--{name.replace('_', '-')}", str(value)) for name, value in values.items() if value is not None
+    ]
+    return [word for pair in pairs for word in pair]
