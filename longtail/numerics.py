@@ -1,0 +1,22 @@
+"""How kernels are chosen and numbers are multiplied."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def set_numerics(precision: str, *, deterministic: bool) -> None:
+    """Set, for the whole process, the precision of float32 products and whether kernels are deterministic."""
+    torch.use_deterministic_algorithms(deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it hides no bug here and costs a pass
+    torch.backends.cudnn.benchmark = not deterministic
+    float32 = "tf32" if precision == "tf32" else "ieee"
+    torch.backends.cudnn.conv.fp32_precision = torch.backends.cuda.matmul.fp32_precision = float32
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Autocast to the half precision, or nothing for `fp32` and `tf32`."""
+    return torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()

@@ -1,0 +1,77 @@
+"""Logits of every test image, and the file they are kept in."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from longtail.augment import Feed
+from longtail.data.tensors import LabelledImages
+from longtail.device import precision_on
+from longtail.files import atomic_path
+from longtail.numerics import autocast, set_numerics
+from longtail.saved_model import ModelCard
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device) -> torch.Tensor:
+    """Logits float32 N x C on the CPU, in the order of the images, with the precision the model was trained in.
+
+    Raises:
+        ValueError: the images' classes are not those of the model.
+    """
+    if images.class_names != card.class_names:
+        raise ValueError(
+            f"the model knows {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), the images have "
+            f"{len(images.class_names)} ({', '.join(images.class_names[:3])}, …); train on the same data"
+        )
+    precision = precision_on(device, card.recipe["precision"])
+    set_numerics(precision, deterministic=card.recipe["deterministic"])
+    feed = Feed(
+        images.images,
+        images.labels,
+        size=card.image_size,
+        mean=card.mean,
+        std=card.std,
+        batch_size=card.recipe["eval_batch_size"],
+        device=device,
+        channels_last=True,
+    )
+    logits = torch.empty(len(images.labels), len(card.class_names), device=device)
+    filled = 0
+    for batch, _ in feed.in_order():
+        with autocast(device, precision):
+            logits[filled : filled + len(batch)] = model(batch)
+        filled += len(batch)
+    return logits.cpu()
+
+
+def write_predictions(
+    path: str | Path, images: LabelledImages, logits: torch.Tensor, split: str | Path
+) -> None:
+    """One row per image: image_id, label, group, longtailed (whether it is in the long-tailed test set), logits.
+
+    Raises:
+        ValueError: an image is not in the split.
+    """
+    table = pq.read_table(split, columns=["image_id", "group", "longtailed"])
+    row_of = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
+    ids = images.image_ids.tolist()
+    if missing := [image_id for image_id in ids if image_id not in row_of]:
+        raise ValueError(
+            f"{split} lacks {len(missing)} of the {len(ids)} images, such as id {missing[0]}; make both anew"
+        )
+    rows = pa.array([row_of[image_id] for image_id in ids])
+    values = pa.array(np.ascontiguousarray(logits.numpy()).reshape(-1))
+    columns = {
+        "image_id": pa.array(ids, pa.int64()),
+        "label": pa.array(images.labels.tolist(), pa.int64()),
+        "group": table["group"].combine_chunks().take(rows),
+        "longtailed": table["longtailed"].combine_chunks().take(rows),
+        "logits": pa.FixedSizeListArray.from_arrays(values, logits.shape[1]).cast(pa.list_(pa.float32())),
+    }
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

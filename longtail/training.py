@@ -1,0 +1,418 @@
+"""The training loop: one run of one model with one loss on one training set."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import nn
+
+from longtail.augment import Feed
+from longtail.checkpoint import StateFolder, snapshot
+from longtail.data.tensors import LabelledImages
+from longtail.device import precision_on
+from longtail.losses import build_loss
+from longtail.losses.weights import effective_number
+from longtail.models import build_model
+from longtail.numerics import autocast, set_numerics
+from longtail.optimization import build_optimizer, learning_rate_factor
+from longtail.randomness import derive_seed, generator
+from longtail.supervision import StopRequest
+from longtail.tracking import EpochLog
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings of the training; what each means, and its default, stands in `longtail.config.Train`."""
+
+    epochs: int
+    batch_size: int
+    image_size: int
+    padding: int
+    flip: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    schedule: str
+    step_size: int
+    milestones: tuple[int, ...]
+    gamma: float
+    warmup_epochs: int
+    select: str
+    drw: Mapping[str, float] | None
+    precision: str
+    compile: bool
+    cuda_graphs: bool
+    deterministic: bool
+    micro_batch: int | None
+    eval_batch_size: int
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":
+        """The recipe of a mapping that holds every setting and no other.
+
+        Raises:
+            ValueError: names the settings that are missing or unknown.
+        """
+        known = {f.name for f in fields(cls)}
+        if missing := known - settings.keys():
+            raise ValueError(f"the recipe lacks {', '.join(sorted(missing))}")
+        if unknown := settings.keys() - known:
+            raise ValueError(f"the recipe has unknown settings: {', '.join(sorted(unknown))}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+
+    def learning_rate_in(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return self.learning_rate * learning_rate_factor(
+            epoch,
+            schedule=self.schedule,
+            epochs=self.epochs,
+            step_size=self.step_size,
+            milestones=self.milestones,
+            gamma=self.gamma,
+            warmup_epochs=self.warmup_epochs,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What one run trains: an architecture with a head, under a loss, by a recipe, from a seed."""
+
+    architecture: str
+    head: str
+    loss: str | Mapping[str, str]
+    loss_parameters: Mapping[str, Any]
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a run is: finished epochs, what they gave, and the weights that are kept."""
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    timing: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    finished: bool = False
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its state is saved, and the same command continues it."""
+
+
+class Diverged(Exception):
+    """A loss that is not finite; says where."""
+
+
+class Ranks:
+    """The processes that share a run, one per GPU; a single one unless `gpus_per_job` is above 1."""
+
+    def __init__(self, rank: int = 0, count: int = 1):
+        self.rank, self.count = rank, count
+
+    def share(self, batch: torch.Tensor) -> torch.Tensor:
+        """This rank's part of a batch; the whole batch where it is too small to be divided.
+
+        Every rank then computes the same gradient, whose average is that of one process.
+        """
+        return batch.tensor_split(self.count)[self.rank] if self._divides(len(batch)) else batch
+
+    def weight(self, batch: torch.Tensor) -> float:
+        """What this rank's part of the loss is multiplied with, as gradients are averaged over the ranks."""
+        return float(self.count) if self._divides(len(batch)) else 1.0
+
+    def total(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum over all ranks."""
+        if self.count > 1:
+            torch.distributed.all_reduce(value)
+        return value
+
+    def _divides(self, size: int) -> bool:
+        return size >= 2 * self.count
+
+
+class Run:
+    """A run on one device (or on this rank's): everything that training it needs.
+
+    Args:
+        train_set, val_set: images uint8 N x 3 x H x W, labels int64 N, on any device.
+        weights: path of pretrained weights, or None to start from random ones.
+        states: where the state to resume from is kept.
+        stop: looked at after every step.
+        log: told of every finished epoch.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        train_set: LabelledImages,
+        val_set: LabelledImages,
+        *,
+        device: torch.device,
+        states: StateFolder,
+        weights: str | None = None,
+        stop: StopRequest | None = None,
+        ranks: Ranks | None = None,
+        log: EpochLog | None = None,
+    ):
+        self.settings, self.recipe = settings, settings.recipe
+        self.device, self.states = device, states
+        self.stop = stop if stop is not None else StopRequest()
+        self.ranks, self.log = ranks or Ranks(), log
+        self.precision = precision_on(device, self.recipe.precision)
+        set_numerics(self.precision, deterministic=self.recipe.deterministic)
+
+        self.class_counts = torch.bincount(train_set.labels.cpu(), minlength=len(train_set.class_names))
+        torch.manual_seed(derive_seed(settings.seed, "initial weights"))
+        model = build_model(
+            settings.architecture,
+            num_classes=len(self.class_counts),
+            head=settings.head,
+            image_size=self.recipe.image_size,
+            weights=weights,
+        )
+        self.model = model.to(device, memory_format=torch.channels_last)
+        self.loss = build_loss(settings.loss, self.class_counts, **settings.loss_parameters).to(device)
+        self.optimizer = build_optimizer(
+            self.model,
+            self.recipe.optimizer,
+            learning_rate=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            momentum=self.recipe.momentum,
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.forward = self._forward_function()
+        self.train_feed = self._feed(train_set, self.recipe.batch_size, augment=True)
+        self.val_feed = self._feed(val_set, self.recipe.eval_batch_size, augment=False)
+        # A last batch of one image is left out: batch norm cannot train on it.
+        self.images_per_epoch = min(len(train_set.labels), self.train_feed.steps() * self.recipe.batch_size)
+        self.progress = Progress()
+
+    def train(self) -> Progress:
+        """Train to the last epoch, from the saved state where there is one.
+
+        Raises:
+            Stopped: a stop was requested; the state is saved.
+            Diverged: a loss was not finite; names epoch, step and learning rate.
+            OSError: a state could not be written.
+        """
+        partial = self.resume()
+        while self.progress.epoch < self.recipe.epochs:
+            self.train_epoch(partial)
+            partial = None
+        self.progress.finished = True
+        if self.recipe.select == "last":
+            self.progress.best_epoch = self.recipe.epochs
+            self.progress.best_weights = snapshot(self.model.state_dict())
+        self._save()
+        self.states.wait()
+        return self.progress
+
+    def train_epoch(self, partial: Mapping[str, Any] | None = None) -> None:
+        """One epoch and its validation, from within the epoch where `partial` holds the state of a stop."""
+        started = time.perf_counter()
+        epoch, recipe = self.progress.epoch, self.recipe
+        self._seed_epoch(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate_in(epoch)
+        sums = torch.zeros(2, device=self.device, dtype=torch.float64)  # of the losses, and of the hits
+        losses = torch.full((self.train_feed.steps(),), float("nan"), device=self.device)
+        first_step = 0
+        if partial:
+            first_step = partial["step"]
+            sums.copy_(partial["sums"])
+            losses[:first_step].copy_(partial["losses"])
+            self._restore_random_state(partial["random"])
+
+        self.model.train()
+        order = generator(self.settings.seed, "order", epoch)
+        step = first_step
+        for images, labels in self.train_feed.epoch(order, start_step=first_step):
+            loss, hits = self.train_step(images, labels)
+            losses[step] = loss
+            sums += torch.stack((loss.double() * len(labels), hits.double()))
+            step += 1
+            if self.stop and self.ranks.count == 1 and step < self.train_feed.steps():
+                self._check_finite(losses[:step], epoch)
+                self._save(step=step, sums=sums, losses=losses[:step], random=self._random_state())
+                self._stopped()
+        self._check_finite(losses, epoch)
+        train_loss, train_hits = (sums / self.images_per_epoch).tolist()
+        trained = time.perf_counter()
+        val_loss, val_acc1 = self.validate()
+        self.progress.history.append(
+            {
+                "epoch": epoch + 1,
+                "train_loss": train_loss,
+                "train_acc1": train_hits,
+                "val_loss": val_loss,
+                "val_acc1": val_acc1,
+                "learning_rate": recipe.learning_rate_in(epoch),
+            }
+        )
+        seen = (step - first_step) / self.train_feed.steps() * self.images_per_epoch
+        self.progress.timing.append(
+            {
+                "epoch": epoch + 1,
+                "train_seconds": trained - started,
+                "val_seconds": time.perf_counter() - trained,
+                "train_images_per_second": seen / (trained - started),
+            }
+        )
+        self._note_best(val_acc1)
+        self.progress.epoch += 1
+        if self.log:
+            self.log.epoch(self.progress.history, self.progress.timing)
+        if self.progress.epoch < recipe.epochs:
+            self._save()
+            if self._stop_agreed():
+                self._stopped()
+
+    def train_step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step; the batch's mean loss and number of hits, left on the device.
+
+        With `micro_batch`, gradients accumulate over its parts to the gradient of the whole batch's loss.
+        """
+        images, labels, weight = self.ranks.share(images), self.ranks.share(labels), self.ranks.weight(labels)
+        normalizer = (
+            self.ranks.total(self.loss.normalizer(labels)) if weight > 1 else self.loss.normalizer(labels)
+        )
+        part = self.recipe.micro_batch or len(labels)
+        loss_sum = torch.zeros((), device=self.device)
+        hits = torch.zeros((), device=self.device, dtype=torch.int64)
+        self.optimizer.zero_grad(set_to_none=True)
+        for chunk, targets in zip(images.split(part), labels.split(part), strict=True):
+            with autocast(self.device, self.precision):
+                logits = self.forward(chunk)
+            loss = self.loss.total(logits, targets) / normalizer
+            self.scaler.scale(loss * weight).backward()
+            loss_sum += loss.detach()
+            hits += (logits.detach().argmax(1) == targets).sum()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if weight > 1:
+            loss_sum, hits = self.ranks.total(loss_sum), self.ranks.total(hits)
+        return loss_sum, hits
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float]:
+        """Mean loss and top-1 accuracy on the validation set."""
+        self.model.eval()
+        self.loss.generator = generator(self.settings.seed, "validation loss", device=self.device)
+        sums = torch.zeros(3, device=self.device, dtype=torch.float64)
+        for images, labels in self.val_feed.in_order():
+            with autocast(self.device, self.precision):
+                logits = self.model(images)
+            sums += torch.stack(
+                (
+                    self.loss.total(logits, labels).double(),
+                    self.loss.normalizer(labels).double(),
+                    (logits.argmax(1) == labels).sum().double(),
+                )
+            )
+        total, normalizer, hits = sums.tolist()
+        return total / normalizer, hits / len(self.val_feed.labels)
+
+    def resume(self) -> dict[str, Any] | None:
+        """Take up the saved state, if any; the state within its epoch where it was stopped in one."""
+        state = self.states.load()
+        if state is None:
+            return None
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.progress = Progress(**state["progress"])
+        partial = state["partial"]
+        within = f", step {partial['step']}" if partial else ""
+        print(f"resuming after epoch {self.progress.epoch}{within}", flush=True)
+        return partial
+
+    def _save(self, **partial: Any) -> None:
+        if self.ranks.rank == 0:
+            progress = {f.name: getattr(self.progress, f.name) for f in fields(Progress)}
+            progress |= {"history": list(self.progress.history), "timing": list(self.progress.timing)}
+            self.states.save(
+                {
+                    "model": snapshot(self.model.state_dict()),
+                    "optimizer": snapshot(self.optimizer.state_dict()),
+                    "scaler": self.scaler.state_dict(),
+                    "progress": progress,
+                    "partial": snapshot(partial) or None,
+                }
+            )
+
+    def _stop_agreed(self) -> bool:
+        """Whether any rank was asked to stop. Ranks must leave together or the others wait for ever."""
+        if self.ranks.count == 1:
+            return bool(self.stop)
+        return bool(self.ranks.total(torch.tensor(float(bool(self.stop)), device=self.device)))
+
+    def _stopped(self) -> None:
+        self.states.wait()
+        name = self.stop.signal.name if self.stop.signal else "another rank's request"
+        raise Stopped(f"stopped by {name} in epoch {self.progress.epoch + 1}; the state is saved")
+
+    def _note_best(self, val_acc1: float) -> None:
+        earlier = [row["val_acc1"] for row in self.progress.history[:-1]]
+        if self.recipe.select == "best" and val_acc1 > max(earlier, default=-1.0):
+            self.progress.best_epoch = self.progress.epoch + 1
+            self.progress.best_weights = snapshot(self.model.state_dict())
+
+    def _check_finite(self, losses: torch.Tensor, epoch: int) -> None:
+        bad = (~torch.isfinite(losses)).nonzero()
+        if len(bad):
+            step = int(bad[0])
+            raise Diverged(
+                f"the loss is {losses[step].item()} in epoch {epoch + 1}, step {step + 1} of "
+                f"{self.train_feed.steps()}, at learning rate {self.recipe.learning_rate_in(epoch):g}; "
+                "lower train.learning_rate (or models.NAME.train.learning_rate), or use warmup_epochs"
+            )
+
+    def _seed_epoch(self, epoch: int) -> None:
+        torch.manual_seed(derive_seed(self.settings.seed, f"model, rank {self.ranks.rank}", epoch))
+        self.loss.generator = generator(self.settings.seed, "loss", epoch, self.device)
+        drw = self.recipe.drw
+        if drw and epoch >= int(drw["start"] * self.recipe.epochs):
+            self.loss.set_class_weight(effective_number(self.class_counts, beta=drw["beta"]))
+
+    def _random_state(self) -> dict[str, torch.Tensor]:
+        state = {"cpu": torch.get_rng_state(), "loss": self.loss.generator.get_state()}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def _restore_random_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        torch.set_rng_state(state["cpu"])
+        self.loss.generator.set_state(state["loss"])
+        if "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], self.device)
+
+    def _feed(self, images: LabelledImages, batch_size: int, *, augment: bool) -> Feed:
+        return Feed(
+            images.images,
+            images.labels,
+            size=self.recipe.image_size,
+            padding=self.recipe.padding if augment else 0,
+            flip=self.recipe.flip and augment,
+            mean=self.recipe.mean,
+            std=self.recipe.std,
+            batch_size=batch_size,
+            device=self.device,
+            channels_last=True,
+        )
+
+    def _forward_function(self) -> nn.Module:
+        model = self.model
+        if self.ranks.count > 1:
+            if self.device.type == "cuda":  # PyTorch has no synchronised batch norm on the CPU
+                model = self.model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = nn.parallel.DistributedDataParallel(model)
+        if self.recipe.cuda_graphs and self.device.type == "cuda":
+            return torch.compile(model, mode="reduce-overhead")
+        return torch.compile(model) if self.recipe.compile else model

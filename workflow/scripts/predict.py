@@ -1,0 +1,44 @@
+"""Logits of a trained model for every test image."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import torch
+
+from longtail.data.tensors import load_tensors
+from longtail.device import claim_devices
+from longtail.predictions import predict, write_predictions
+from longtail.saved_model import load_model
+from longtail.supervision import stop_with_workflow
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, metavar="FILE", help="trained model (.safetensors)")
+    parser.add_argument("--tensors", required=True, metavar="FILE", help="balanced test images (.pth)")
+    parser.add_argument("--split", required=True, metavar="FILE", help="split.parquet, for the groups")
+    parser.add_argument("--output", required=True, metavar="FILE", help="one row per image (.parquet)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    stop_with_workflow()
+    torch.set_num_threads(args.threads)
+    images = load_tensors(args.tensors)
+    with claim_devices(1, args.jobs_per_gpu) as (device,):
+        model, card = load_model(args.model, device)
+        logits = predict(model, images, card, device)
+    write_predictions(args.output, images, logits, args.split)
+    print(f"{args.output}: logits of {len(images.labels)} images, {logits.shape[1]} classes", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Train one model with one loss on one training set: weights, history and a record of the run.
+
+Continues by itself where an earlier start was killed. Exit code 75 means: stopped on request, state saved,
+start again with the same command.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
+# cuBLAS is deterministic only with a workspace that is fixed before CUDA starts.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import torch
+
+from longtail.checkpoint import StateFolder
+from longtail.data.tensors import load_tensors
+from longtail.device import claim_devices
+from longtail.record import environment, peak_memory_mb, write_record
+from longtail.saved_model import ModelCard, save_model
+from longtail.supervision import RESUME, StopRequest, stop_with_workflow
+from longtail.tracking import EpochLog, write_history
+from longtail.training import Diverged, Progress, Ranks, Recipe, Run, RunSettings, Stopped
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--train-tensors", required=True, metavar="FILE", help="training images (.pth)")
+    parser.add_argument("--val-tensors", required=True, metavar="FILE", help="validation images (.pth)")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="pretrained weights (.safetensors); without: random"
+    )
+    parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
+    parser.add_argument(
+        "--settings",
+        required=True,
+        metavar="JSON",
+        help="architecture, head, loss, loss_parameters and recipe, as JSON or @FILE; "
+        "`python -m longtail.plan RUN` prints those of a run of the configuration",
+    )
+    parser.add_argument(
+        "--work", required=True, metavar="FOLDER", help="where the state to resume from is kept"
+    )
+    parser.add_argument("--output-model", required=True, metavar="FILE", help="best weights (.safetensors)")
+    parser.add_argument(
+        "--output-history", required=True, metavar="FILE", help="one row per epoch (.parquet)"
+    )
+    parser.add_argument(
+        "--output-record", required=True, metavar="FILE", help="settings, versions, times (.json)"
+    )
+    parser.add_argument("--events", metavar="FOLDER", help="TensorBoard events")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs, or processes on the CPU (default: 1)")
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
+    return parser.parse_args()
+
+
+def run_settings(text: str, seed: int) -> RunSettings:
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text(encoding="utf-8")
+    settings = json.loads(text)
+    recipe = Recipe.from_settings(settings.pop("recipe"))
+    return RunSettings(**settings, recipe=recipe, seed=seed)
+
+
+def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop: StopRequest) -> Progress:
+    """Train on one device and, on the first rank, write the outputs."""
+    settings = run_settings(args.settings, args.seed)
+    states = StateFolder(args.work)
+    train_set, val_set = load_tensors(args.train_tensors), load_tensors(args.val_tensors)
+    run = Run(
+        settings,
+        train_set,
+        val_set,
+        device=device,
+        states=states,
+        weights=args.weights,
+        stop=stop,
+        ranks=ranks,
+        log=EpochLog(states, args.events, settings.recipe.epochs) if ranks.rank == 0 else None,
+    )
+    progress = run.train()
+    if ranks.rank == 0:
+        write_outputs(args, run, progress, train_set.class_names)
+    return progress
+
+
+def write_outputs(args: argparse.Namespace, run: Run, progress: Progress, class_names: list[str]) -> None:
+    settings, recipe = run.settings, run.recipe
+    described = json.loads(args.settings) if not args.settings.startswith("@") else None
+    card = ModelCard(
+        architecture=settings.architecture,
+        head=settings.head,
+        class_names=class_names,
+        class_counts=run.class_counts.tolist(),
+        image_size=recipe.image_size,
+        mean=list(recipe.mean),
+        std=list(recipe.std),
+        logit_scale=run.loss.logit_scale,
+        loss=settings.loss,
+        loss_parameters=settings.loss_parameters,
+        recipe=vars(recipe),
+        seed=settings.seed,
+        best_epoch=progress.best_epoch,
+    )
+    save_model(args.output_model, progress.best_weights, card)
+    write_history(args.output_history, progress.history)
+    seconds = sum(row["train_seconds"] + row["val_seconds"] for row in progress.timing)
+    write_record(
+        args.output_record,
+        {
+            "settings": described or {"recipe": vars(recipe)},
+            "seed": settings.seed,
+            "best_epoch": progress.best_epoch,
+            "precision": run.precision,
+            "deterministic": recipe.deterministic,
+            "gpus": args.gpus,
+            "seconds": seconds,
+            "peak_memory_mb": peak_memory_mb(run.device),
+            "epochs": progress.timing,
+            **environment(run.device),
+        },
+    )
+    best = progress.history[progress.best_epoch - 1]
+    print(
+        f"kept epoch {progress.best_epoch}: validation top-1 {best['val_acc1']:.4f}; {seconds:.0f} s",
+        flush=True,
+    )
+
+
+def rank_main(rank: int, args: argparse.Namespace, devices: list[torch.device], rendezvous: str) -> None:
+    """One of several processes that share a run."""
+    stop = StopRequest()
+    stop.install()
+    torch.set_num_threads(max(1, args.threads // args.gpus))
+    device = devices[rank]
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        init_method=f"file://{rendezvous}",
+        rank=rank,
+        world_size=args.gpus,
+    )
+    try:
+        train_on(args, device, Ranks(rank, args.gpus), stop)
+    except Stopped as error:
+        print(error, flush=True)
+        sys.exit(RESUME)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def main() -> int:
+    args = arguments()
+    stop = StopRequest()
+    stop.install()
+    stop_with_workflow()
+    torch.set_num_threads(args.threads)
+    states = StateFolder(args.work)
+    try:
+        with states.locked(), claim_devices(args.gpus, args.jobs_per_gpu) as devices:
+            if args.gpus == 1:
+                train_on(args, devices[0], Ranks(), stop)
+            else:
+                return train_on_several(args, devices)
+    except Stopped as error:
+        print(error, flush=True)
+        return RESUME
+    except Diverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except torch.OutOfMemoryError as error:
+        print(
+            f"error: out of GPU memory, {peak_memory_mb(devices[0]):.0f} MiB at the peak. Set train.micro_batch "
+            "(say half of train.batch_size), or a smaller train.image_size, or train.precision: bf16; "
+            f"the batch size was not changed. ({error})",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def train_on_several(args: argparse.Namespace, devices: list[torch.device]) -> int:
+    """Start one process for each device, hand on a request to stop, and give back their exit code."""
+    import signal
+
+    import torch.multiprocessing as multiprocessing
+
+    with tempfile.TemporaryDirectory() as folder:
+        context = multiprocessing.start_processes(
+            rank_main,
+            args=(args, devices, str(Path(folder) / "rendezvous")),
+            nprocs=args.gpus,
+            join=False,
+            start_method="spawn",
+        )
+
+        def pass_on(number: int, frame: object) -> None:
+            for process in context.processes:
+                if process.is_alive():
+                    os.kill(process.pid, signal.SIGTERM)
+
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, pass_on)
+        try:
+            while not context.join():
+                pass
+        except multiprocessing.ProcessExitedException as error:
+            return error.exit_code if error.exit_code == RESUME else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
