@@ -1,0 +1,26 @@
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+sys.path.insert(0, workflow.basedir)  # the library beside this file
+# Scripts run in the environment that Snakemake runs in, activated or not; a conda environment still comes first.
+os.environ["PATH"] = os.pathsep.join(
+    [os.path.dirname(sys.executable), os.environ["PATH"]]
+)
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/setup.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        of_all_runs("predictions.parquet"),

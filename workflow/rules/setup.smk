@@ -1,0 +1,50 @@
+# The checked configuration, and what the rule files share.
+
+from snakemake.exceptions import WorkflowError
+
+from longtail.config import ConfigError, load_config
+from longtail.experiment import SUBSETS, Experiment, RunId
+from longtail.machine import gpu_count, train_threads
+
+try:
+    EXPERIMENT = Experiment(load_config(config))
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+CONFIG = EXPERIMENT.config
+RUN_NAME = "{train_set}/{model}/{loss}/seed{seed}"
+RUN = f"<results>/runs/{RUN_NAME}"
+
+
+pathvars:
+    results=CONFIG.paths.results,
+    data=CONFIG.paths.data,
+    logs=f"{CONFIG.paths.results}/logs",
+
+
+wildcard_constraints:
+    train_set="balanced|longtailed",
+    model="[^/]+",
+    loss="[^/]+",
+    seed="[0-9]+",
+    subset="|".join(SUBSETS),
+
+
+# Without --resources gpu=N, as many training jobs at a time as the GPUs of this machine take.
+if "gpu" not in workflow.global_resources and gpu_count():
+    workflow.register_resource("gpu", gpu_count() * CONFIG.job.jobs_per_gpu)
+
+
+def unrecorded(value):
+    """A param that cannot change a result: Snakemake records no param whose function looks at the outputs."""
+    return lambda wildcards, output: value
+
+
+def run_of(wildcards):
+    return RunId(
+        wildcards.train_set, wildcards.model, wildcards.loss, int(wildcards.seed)
+    )
+
+
+def of_all_runs(name):
+    """That file of every run of the grid."""
+    return [f"<results>/runs/{run}/{name}" for run in EXPERIMENT.runs]

@@ -1,0 +1,83 @@
+# One training job per (training set, model, loss, seed), and its predictions.
+
+
+rule fetch_weights:
+    output:
+        "<results>/weights/{model}.safetensors",
+    log:
+        "<logs>/fetch_weights/{model}.log",
+    localrule: True  # compute nodes often have no network
+    conda:
+        "../../envs/train.yaml"
+    params:
+        key=lambda wildcards: EXPERIMENT.weights_key(wildcards.model),
+        options=lambda wildcards: EXPERIMENT.weights_options(wildcards.model),
+    shell:
+        "python workflow/scripts/fetch_weights.py {params.options:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule train:
+    input:
+        train="<results>/data/train_{train_set}.pth",
+        val="<results>/data/val.pth",
+        weights=lambda wildcards: (
+            [f"<results>/weights/{wildcards.model}.safetensors"]
+            if EXPERIMENT.pretrained(wildcards.model)
+            else []
+        ),
+    output:
+        model=f"{RUN}/model.safetensors",
+        history=f"{RUN}/history.parquet",
+        record=f"{RUN}/run.json",
+    log:
+        f"<logs>/train/{RUN_NAME}.log",
+    group:
+        "run"
+    conda:
+        "../../envs/train.yaml"
+    threads: train_threads(CONFIG.job.threads, workflow.cores)
+    resources:
+        gpu=lambda wildcards: EXPERIMENT.gpus(wildcards.model, wildcards.loss),
+        mem_mb=lambda wildcards, attempt: CONFIG.job.memory_mb * attempt,
+        runtime=lambda wildcards, attempt: EXPERIMENT.minutes(wildcards.model) * attempt,
+    params:
+        key=lambda wildcards: EXPERIMENT.train_key(run_of(wildcards)),
+        settings=lambda wildcards: EXPERIMENT.train_json(
+            wildcards.model, wildcards.loss
+        ),
+        weights=lambda wildcards, input: (
+            ["--weights", *input.weights] if input.weights else []
+        ),
+        work=lambda wildcards, output: EXPERIMENT.work_folder(run_of(wildcards)),
+        jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
+    shell:
+        "python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
+        " {params.weights:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
+        " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
+        " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} > {log:q} 2>&1"
+
+
+rule predict:
+    input:
+        model=rules.train.output.model,
+        tensors="<results>/data/test_balanced.pth",
+        split=rules.split.output,
+    output:
+        f"{RUN}/predictions.parquet",
+    log:
+        f"<logs>/predict/{RUN_NAME}.log",
+    group:
+        "run"
+    conda:
+        "../../envs/train.yaml"
+    threads: train_threads(CONFIG.job.threads, workflow.cores)
+    resources:
+        gpu=1,
+        mem_mb=CONFIG.job.memory_mb,
+        runtime=30,
+    params:
+        key=lambda wildcards: EXPERIMENT.predict_key(run_of(wildcards)),
+        jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
+    shell:
+        "python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q} --split {input.split:q}"
+        " --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} > {log:q} 2>&1"
