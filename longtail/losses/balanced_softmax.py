@@ -1,0 +1,29 @@
+"""Balanced softmax: the class counts enter the softmax."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.losses.base import Loss
+
+
+class BalancedSoftmax(Loss):
+    """Cross-entropy of the logits plus the logarithm of the class counts, -log softmax(z + log n)_y.
+
+    The counts are added in training only: predict from the bare logits, they are what the loss balances. Equal
+    to `softmax` on balanced counts and to `logit_adjusted` with tau=1. A class with no images counts as one with
+    a single image.
+
+    Source: Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, NeurIPS 2020, Theorem 1.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+    """
+
+    log_counts: Tensor
+
+    def __init__(self, class_counts: Tensor):
+        super().__init__(class_counts)
+        self.register_buffer("log_counts", self.class_counts.clamp(min=1).double().log())
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits + self.log_counts.to(logits.dtype), labels, reduction="none")

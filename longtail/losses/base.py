@@ -1,0 +1,141 @@
+"""What every loss shares: checked class counts, class weights, and the reduction over the batch."""
+
+from collections.abc import Callable
+from numbers import Real
+
+import torch
+from torch import Tensor, nn
+
+REDUCTIONS = ("weighted_mean", "batch_mean")
+
+
+class Loss(nn.Module):
+    """A classification loss for long-tailed training sets; subclasses give one value per image.
+
+    A class with no training images counts as one with a single image wherever a formula would divide by zero
+    or take its logarithm, so value and gradient stay finite and its images can still be scored. With class
+    weights, `weighted_mean` makes a batch's value depend on which classes are in it, so the mean over batches is
+    not the value of the whole set.
+
+    Tables per class are float64 buffers that `.to(device)` moves (`.to(device, torch.float32)` where float64 does
+    not exist, as on Apple's), and are used in the dtype of the logits; logits below float32 are raised to
+    float32 first, under autocast too. Nothing is read back to the host and no shape depends on data, so a loss
+    works inside CUDA graphs and `torch.compile`.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+        reduction: with w the class weights and l the losses per image, `weighted_mean` is
+            sum(w_y l) / sum(w_y), what torch calls `mean`; `batch_mean` is sum(w_y l) / N.
+
+    Attributes:
+        class_counts: int64 buffer of shape (C,).
+        class_weight: float64 buffer of shape (C,), ones unless the loss or `set_class_weight` sets it.
+        logit_scale: what the logits are multiplied with before a softmax turns them into probabilities.
+        generator: where a loss that draws random numbers draws them, on the device of the logits; None is
+            torch's default generator.
+
+    Raises:
+        ValueError: counts that are no counts, or an unknown reduction.
+    """
+
+    class_counts: Tensor
+    class_weight: Tensor
+
+    def __init__(self, class_counts: Tensor, *, reduction: str = "weighted_mean"):
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"reduction is {reduction!r}; choose one of {', '.join(map(repr, REDUCTIONS))}")
+        class_counts = check_class_counts(class_counts)
+        self.reduction = reduction
+        self.logit_scale = 1.0
+        self.generator: torch.Generator | None = None
+        self.register_buffer("class_counts", class_counts)
+        self.register_buffer("class_weight", torch.ones_like(class_counts, dtype=torch.float64))
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The unweighted loss of each image, shape (N,), in the dtype of the logits (float32 or float64)."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement per_sample(logits, labels)")
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch, a scalar in float64 for float64 logits, else in float32.
+
+        Args:
+            logits: floating point, shape (N, C).
+            labels: class indices, int64, shape (N,); one outside 0 … C-1 raises on the CPU and stops a GPU.
+
+        Raises:
+            ValueError: shapes that do not fit each other or the number of classes.
+        """
+        total = self.total(logits, labels)
+        return total / self.normalizer(labels).to(total.dtype)
+
+    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The sum of the weighted losses, a scalar: what `forward` divides by `normalizer`.
+
+        A batch that is computed in parts has the sum of their totals over the normalizer of all its labels.
+        """
+        self._check_shapes(logits, labels)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return (self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels)).sum()
+
+    def normalizer(self, labels: Tensor) -> Tensor:
+        """What the total of a batch with these labels is divided by: a float64 scalar on their device."""
+        if self.reduction == "weighted_mean":
+            return self.class_weight[labels].sum()
+        return torch.full((), len(labels), dtype=torch.float64, device=labels.device)
+
+    def set_class_weight(self, weight: Tensor) -> None:
+        """Replace the class weights from here on, as deferred re-weighting does at its epoch.
+
+        The buffer is overwritten in place, so a CUDA graph captured earlier uses the new weights as well. They
+        replace those the loss set itself, they do not multiply them.
+
+        Args:
+            weight: positive numbers, shape (C,), any device; see `longtail.losses.weights`.
+        """
+        if weight.shape != self.class_weight.shape:
+            raise ValueError(
+                f"class weights have shape {tuple(weight.shape)}; this loss needs one for each of its "
+                f"{len(self.class_weight)} classes"
+            )
+        if not bool((weight > 0).all() and weight.isfinite().all()):
+            raise ValueError(f"class weights must be positive and finite; found {weight.tolist()}")
+        self.class_weight.copy_(weight)
+
+    def _check_shapes(self, logits: Tensor, labels: Tensor) -> None:
+        classes = len(self.class_counts)
+        if logits.ndim != 2 or logits.shape[1] != classes or labels.shape != logits.shape[:1]:
+            raise ValueError(
+                f"logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)}; this loss needs "
+                f"(N, {classes}) and (N,), one logit for each of its {classes} classes"
+            )
+
+
+def check_class_counts(class_counts: Tensor) -> Tensor:
+    """The counts as int64, or a ValueError that says what is wrong with them."""
+    if not isinstance(class_counts, Tensor):
+        raise ValueError(
+            f"class_counts is a {type(class_counts).__name__}; it must be an integer tensor with the number of "
+            "training images of each class, such as torch.bincount(labels, minlength=classes)"
+        )
+    if class_counts.ndim != 1 or class_counts.dtype.is_floating_point or class_counts.dtype.is_complex:
+        raise ValueError(
+            f"class_counts has shape {tuple(class_counts.shape)} and dtype {class_counts.dtype}; it must be an "
+            "integer tensor of shape (C,) with the number of training images of each class"
+        )
+    if bool((class_counts < 0).any()) or not bool((class_counts > 0).any()):
+        raise ValueError(
+            f"class_counts must be 0 or more, and above 0 for at least one class; found {class_counts.tolist()}"
+        )
+    # A copy: the caller's tensor may change later, the loss must not.
+    return class_counts.detach().to(torch.int64, copy=True)
+
+
+def check_parameter(name: str, value: float, allowed: Callable[[float], bool], requirement: str) -> float:
+    """`value` as a float if it is a number that `allowed` accepts, or a ValueError that states the requirement.
+
+    Write ranges as chained comparisons with finite ends: they refuse NaN and infinity by themselves.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(value):
+        raise ValueError(f"{name} is {value!r}; it must be a number {requirement}")
+    return float(value)

@@ -1,0 +1,43 @@
+"""Softmax equalization loss: rare classes are not pushed down by the images of others."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.losses.base import Loss, check_parameter
+
+
+class Equalization(Loss):
+    """Cross-entropy whose softmax leaves out, at random, the rare classes that are not the label.
+
+    For image i, class k is left out when k is rare (its share of the training images is below `lam`), k is not
+    the label, and a coin of probability `gamma` says so. Every batch draws its own coins, one per image and
+    class, in evaluation too: set `generator` to a seeded one for a reproducible value. With balanced counts it
+    equals `softmax` only if no class is rare, that is if 1/C is at least `lam`. A class with no images is rare.
+
+    Source: Tan et al., Equalization Loss for Long-Tailed Object Recognition, CVPR 2020, the softmax
+    form for image classification.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+        lam: share of the training images below which a class is rare, from 0 to 1.
+        gamma: probability from 0 to 1 of leaving out a rare class; 0 is `softmax`.
+    """
+
+    rare: Tensor
+
+    def __init__(self, class_counts: Tensor, *, lam: float = 0.005, gamma: float = 0.9):
+        super().__init__(class_counts)
+        lam = check_parameter("lam", lam, lambda share: 0 <= share <= 1, "from 0 to 1")
+        self.gamma = check_parameter("gamma", gamma, lambda g: 0 <= g <= 1, "from 0 to 1")
+        self.register_buffer("rare", self.class_counts.double() / self.class_counts.sum() < lam)
+
+    def draw_uniform(self, logits: Tensor) -> Tensor:
+        """Uniform numbers in [0, 1), one per image and class; one below gamma leaves a rare class out."""
+        # float32 whatever the logits, so that one seed means one mask in every precision.
+        return torch.rand(logits.shape, generator=self.generator, device=logits.device, dtype=torch.float32)
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        classes = torch.arange(logits.shape[1], device=logits.device)
+        left_out = (self.draw_uniform(logits) < self.gamma) & self.rare & (classes != labels[:, None])
+        return F.cross_entropy(logits.masked_fill(left_out, -torch.inf), labels, reduction="none")

@@ -1,0 +1,43 @@
+"""LDAM: margins that grow as classes get rarer."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.losses.base import Loss, check_parameter
+
+
+class LDAM(Loss):
+    """Cross-entropy of s (z - m_y at the label) with margins m_c proportional to n_c^(-1/4), the largest `max_m`.
+
+    The logits must be cosines, from a head with normalised features and weights: on those of a plain linear
+    head, `s` multiplies numbers that are large already and training becomes erratic. Probabilities are
+    softmax(s z): `logit_scale` is s. Not equal to `softmax` on balanced counts. A class with no images has the
+    margin of a class with one.
+
+    LDAM-DRW is this loss with `set_class_weight(effective_number(...))` for the last epochs.
+
+    Source: Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, NeurIPS 2019,
+    section 3.2; the scale s from the authors' code.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+        max_m: margin of the rarest class in units of the cosine, 0 or more.
+        s: scale of the logits, above 0.
+    """
+
+    margin: Tensor
+
+    def __init__(self, class_counts: Tensor, *, max_m: float = 0.5, s: float = 30.0):
+        super().__init__(class_counts)
+        max_m = check_parameter("max_m", max_m, lambda m: 0 <= m < math.inf, "of at least 0")
+        self.logit_scale = check_parameter("s", s, lambda scale: 0 < scale < math.inf, "above 0")
+        margin = self.class_counts.clamp(min=1).double() ** -0.25
+        self.register_buffer("margin", margin * (max_m / margin.max()))
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        classes = torch.arange(logits.shape[1], device=logits.device)
+        margin = self.margin.to(logits.dtype) * (classes == labels[:, None])
+        return F.cross_entropy(self.logit_scale * (logits - margin), labels, reduction="none")

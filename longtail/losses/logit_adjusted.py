@@ -1,0 +1,34 @@
+"""Logit-adjusted softmax cross-entropy."""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.losses.base import Loss, check_parameter
+
+
+class LogitAdjusted(Loss):
+    """Cross-entropy of the logits plus tau times the log of the class priors, -log softmax(z + tau log pi)_y.
+
+    The priors are added in training only: predict from the bare logits. Post-hoc adjustment is the other way to
+    use the priors, on the logits of a model trained with `softmax`; do not do both. Equal to `softmax` on
+    balanced counts, to `balanced_softmax` with tau=1. A class with no images counts as one with a single image.
+
+    Source: Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 10.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+        tau: 0 or more; 0 is `softmax`.
+    """
+
+    adjustment: Tensor
+
+    def __init__(self, class_counts: Tensor, *, tau: float = 1.0):
+        super().__init__(class_counts)
+        tau = check_parameter("tau", tau, lambda t: 0 <= t < math.inf, "of at least 0")
+        counts = self.class_counts.clamp(min=1).double()
+        self.register_buffer("adjustment", tau * (counts / counts.sum()).log())
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits + self.adjustment.to(logits.dtype), labels, reduction="none")

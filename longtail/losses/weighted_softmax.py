@@ -1,0 +1,32 @@
+"""Softmax cross-entropy weighted by inverse class frequency."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.losses.base import Loss
+from longtail.losses.weights import inverse_frequency
+
+
+class WeightedSoftmax(Loss):
+    """Cross-entropy with class weights n_c^-power, scaled to sum to C.
+
+    Under `weighted_mean` the scale of the weights cancels, and a batch of one class has the plain loss; under
+    `batch_mean` rare classes also take larger steps. Equal to `softmax` on balanced counts. A class with no
+    images has the weight of a class with one.
+
+    Source: older than the literature on long tails; compared as w_c proportional to 1 / n_c and, smoothed
+    (`power=0.5`), to 1 / sqrt(n_c) in section 2 of Cui et al., Class-Balanced Loss Based on Effective Number of
+    Samples, CVPR 2019.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+        power: 0 or more; 0 is `softmax`.
+        reduction: `weighted_mean` or `batch_mean`, see `Loss`.
+    """
+
+    def __init__(self, class_counts: Tensor, *, power: float = 1.0, reduction: str = "weighted_mean"):
+        super().__init__(class_counts, reduction=reduction)
+        self.set_class_weight(inverse_frequency(self.class_counts, power=power))
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, reduction="none")
