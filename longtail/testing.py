@@ -1,0 +1,197 @@
+"""A conformance check for losses, to run on your own before training with it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError, gradcheck
+
+BuildLoss = Callable[[Tensor], nn.Module]
+
+# A long tail with one class below a share of 0.5 % and one single image, and an image of every class.
+CLASS_COUNTS = (2000, 300, 40, 6, 2, 1)
+LABELS = (0, 1, 2, 3, 4, 5, 0, 0)
+# Losses that draw random numbers are compared by their means over this many draws.
+DRAWS = 128
+
+
+def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> None:
+    """Raise an AssertionError unless a loss has the properties that training relies on.
+
+    A loss that passes can still be a bad loss: this finds faults of the implementation. Checked, in this order:
+
+    1. scalar: it is an `nn.Module`, and gives one floating point value that depends on the logits;
+    2. finite: value and gradient are finite for logits of ±10,000;
+    3. gradient: in float64 the gradient is the derivative of the value, so nothing is detached or rounded;
+    4. equivariance: renaming the classes, counts included, changes nothing but the names;
+    5. absent classes: value and gradient are finite when classes have no training images;
+    6. device: the CPU and the accelerator agree, with the loss moved by `.to(device)`.
+
+    A loss may draw random numbers, from torch's default generator; then means over many draws are compared.
+
+    Args:
+        loss: called with class counts (int64, shape (C,)) gives the loss: the class itself, or for one with
+            parameters `functools.partial(MyLoss, gamma=2.0)`.
+        device: what to compare the CPU with; None is the accelerator that torch finds, and without one the
+            last check is left out.
+
+    Raises:
+        AssertionError: names the loss, the property and what was found.
+    """
+    device = torch.device(device) if device is not None else torch.accelerator.current_accelerator(True)
+    checks: dict[str, Callable[[BuildLoss], None]] = {
+        "scalar": _check_scalar,
+        "finite": _check_finite,
+        "gradient": _check_gradient,
+        "equivariance": _check_equivariance,
+        "absent classes": _check_absent_classes,
+    }
+    if device is not None:
+        checks["device"] = lambda loss: _check_device(loss, device)
+    name = getattr(loss, "__name__", repr(loss))
+    seeded = [device] if device is not None and device.type == "cuda" else []
+    for title, check in checks.items():
+        try:
+            with torch.random.fork_rng(seeded), torch.enable_grad():
+                check(loss)
+        except AssertionError as error:
+            raise AssertionError(f"{name} fails the check {title!r}: {error}") from None
+        except Exception as error:
+            found = f"{type(error).__name__}: {error}"
+            raise AssertionError(f"{name} fails the check {title!r}: it raises {found}") from error
+
+
+def _batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """Class counts, logits (N, C) and labels of a small batch."""
+    shape = (len(LABELS), len(CLASS_COUNTS))
+    logits = 2 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.tensor(CLASS_COUNTS), logits.to(dtype), torch.tensor(LABELS)
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    # torch.manual_seed takes milliseconds where CUDA is not in use: it notes the call for when it will be.
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
+def _value_and_gradient(
+    loss: nn.Module, logits: Tensor, labels: Tensor, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """The loss of a batch, shape (), and its gradient, shape (N, C), for one seed of what the loss may draw."""
+    _seed(logits.device, seed)
+    logits = logits.detach().clone().requires_grad_()
+    value = loss(logits, labels)
+    (gradient,) = torch.autograd.grad(value, logits)
+    return value.detach(), gradient
+
+
+def _check_scalar(loss: BuildLoss) -> None:
+    counts, logits, labels = _batch()
+    module = loss(counts)
+    if not isinstance(module, nn.Module):
+        raise AssertionError(f"it gives a {type(module).__name__}, not a torch.nn.Module")
+    value = module(logits.requires_grad_(), labels)
+    if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
+        found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise AssertionError(f"forward must return a floating point scalar tensor; it returns {found}")
+    if not value.requires_grad or not _value_and_gradient(module, logits, labels)[1].any():
+        raise AssertionError("its value does not depend on the logits, so nothing would be learnt")
+
+
+def _check_finite(loss: BuildLoss) -> None:
+    counts, logits, _ = _batch()
+    module, labels = loss(counts), torch.arange(len(counts))
+    at_label = torch.eye(len(counts), dtype=torch.bool)
+    extremes = {
+        "1e4 at the label and -1e4 elsewhere": torch.where(at_label, 1e4, -1e4),
+        "-1e4 at the label and 1e4 elsewhere": torch.where(at_label, -1e4, 1e4),
+        "1e4 everywhere": torch.full((len(counts), len(counts)), 1e4),
+        "-1e4 everywhere": torch.full((len(counts), len(counts)), -1e4),
+        "1e4 or -1e4 at random": 1e4 * logits[: len(counts)].sign(),
+    }
+    for description, extreme in extremes.items():
+        _require_finite(module, extreme, labels, f"logits of {description}")
+
+
+def _check_gradient(loss: BuildLoss) -> None:
+    counts, logits, labels = _batch(torch.float64)
+    module = loss(counts)
+
+    def value(logits: Tensor) -> Tensor:
+        _seed(logits.device, 0)
+        return module(logits, labels)
+
+    try:
+        gradcheck(value, logits.requires_grad_())
+    except GradcheckError as error:
+        raise AssertionError(
+            "in float64 its gradient is not the derivative of its value, as when a factor is detached or a step "
+            f"is computed in float32. {error}"
+        ) from None
+
+
+def _check_equivariance(loss: BuildLoss) -> None:
+    counts, logits, labels = _batch(torch.float64)
+    expected = _outcomes(loss(counts), logits, labels)
+    for seed in range(3):
+        order = torch.randperm(len(counts), generator=torch.Generator().manual_seed(seed))
+        values, gradients = _outcomes(loss(counts[order]), logits[:, order], order.argsort()[labels])
+        gradients = gradients[:, :, order.argsort()]
+        _require_equal(expected, (values, gradients), 1e-8, f"with the classes in the order {order.tolist()}")
+
+
+def _check_absent_classes(loss: BuildLoss) -> None:
+    counts, logits, labels = _batch()
+    absent = torch.tensor([1, len(counts) - 1])
+    counts[absent] = 0
+    module = loss(counts)
+    of_counts = f"class counts {counts.tolist()}"
+    present = ~torch.isin(labels, absent)
+    _require_finite(module, logits[present], labels[present], of_counts)
+    _require_finite(
+        module, logits, labels, f"{of_counts} and images of the absent classes, as in a test set,"
+    )
+
+
+def _check_device(loss: BuildLoss, device: torch.device) -> None:
+    counts, logits, labels = _batch()
+    expected = _outcomes(loss(counts), logits, labels)
+    module = loss(counts).to(device)
+    _require_equal(expected, _outcomes(module, logits.to(device), labels.to(device)), 1e-4, f"on {device}")
+
+
+def _require_finite(module: nn.Module, logits: Tensor, labels: Tensor, situation: str) -> None:
+    value, gradient = _value_and_gradient(module, logits, labels)
+    if not value.isfinite():
+        raise AssertionError(f"with {situation} its value is {value.item()}")
+    if not gradient.isfinite().all():
+        image, label = (~gradient.isfinite()).nonzero()[0].tolist()
+        raise AssertionError(
+            f"with {situation} its gradient is {gradient[image, label].item()} for class {label} at an image of "
+            f"class {labels[image].item()}"
+        )
+
+
+def _outcomes(module: nn.Module, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (D,) and gradients (D, N, C) in float64 on the CPU, over D draws, or one if it draws nothing."""
+    outcomes = [_value_and_gradient(module, logits, labels, seed) for seed in range(8)]
+    if all(torch.equal(gradient, outcomes[0][1]) for _, gradient in outcomes):
+        outcomes = outcomes[:1]
+    else:
+        outcomes += [_value_and_gradient(module, logits, labels, seed) for seed in range(8, DRAWS)]
+    values, gradients = (torch.stack(parts).cpu().double() for parts in zip(*outcomes, strict=True))
+    return values, gradients
+
+
+def _require_equal(
+    expected: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], tolerance: float, situation: str
+) -> None:
+    """Means over the draws must agree to the tolerance and six standard errors, zero for what is not random."""
+    for what, first, second in zip(("value", "gradient"), expected, found, strict=True):
+        variance = first.var(0, correction=0) / len(first) + second.var(0, correction=0) / len(second)
+        allowed = tolerance * (1 + first.mean(0).abs()) + 6 * variance.sqrt()
+        difference = (first.mean(0) - second.mean(0)).abs()
+        if not (difference <= allowed).all():
+            raise AssertionError(f"{situation} its {what} differs by up to {difference.max().item():.3g}")
