@@ -1,0 +1,111 @@
+"""Models, one family per file, chosen by name.
+
+    model = build_model("mobilenetv2", num_classes=100, image_size=224, weights="mobilenetv2.safetensors")
+    logits = model(images)
+
+A new family is a new file beside this one: a literal dictionary MODELS of its names, each with the source of its
+pretrained weights (see `longtail.models.pretrained`) or None, and
+
+    build_backbone(name, *, image_size, weights) -> (module, number of features)
+
+where the module turns images (N, 3, H, W) into features (N, number of features). Nothing else changes. Importing
+this package imports no family and no PyTorch, so names can be checked at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from longtail.models.classifier import ImageClassifier
+
+LIBRARIES = ("timm", "torchvision")
+
+
+def build_model(
+    name: str, *, num_classes: int, image_size: int, head: str = "linear", weights: str | Path | None = None
+) -> ImageClassifier:
+    """The model of that name, with a new head of `num_classes` logits.
+
+    What is random is drawn from PyTorch's global generator, so seed it first. The head is always random.
+
+    Args:
+        name: one of `known_models()`, or `torchvision/NAME`, or `timm/NAME`, where NAME may end in `.TAG`.
+        image_size: height and width of the images in pixels. Transformers are built for exactly that size
+            (position embeddings of other sizes are interpolated); convolutional networks take any.
+        head: `linear` or `cosine`, see `longtail.models.heads`.
+        weights: file made by `workflow/scripts/fetch_weights.py` for this model, or None for random weights.
+
+    Raises:
+        ValueError: an unknown name or head; an image size that the model cannot take; weights of another model.
+        FileNotFoundError: there is no file `weights`.
+    """
+    from longtail.models.classifier import ImageClassifier
+    from longtail.models.heads import build_head
+
+    family = importlib.import_module(model_module(name))
+    backbone, num_features = family.build_backbone(name, image_size=image_size, weights=weights)
+    return ImageClassifier(backbone, build_head(head, num_features, num_classes))
+
+
+def model_module(name: str) -> str:
+    """The module that builds the model of that name, found without importing it.
+
+    Names with a slash are not looked up in their library, which takes seconds; building the model does that.
+
+    Raises:
+        ValueError: an unknown name, with the nearest known one.
+    """
+    library, slash, _ = name.partition("/")
+    if slash and library in LIBRARIES:
+        return f"{__name__}.from_{library}"
+    return _entry(name)[0]
+
+
+def pretrained_source(name: str) -> str | None:
+    """Which published weights the model of that name has, as `LIBRARY/ARCHITECTURE.TAG`; None: none.
+
+    Without a tag it is the library's choice. Whether the library knows a name with a slash is not checked.
+
+    Raises:
+        ValueError: an unknown name, with the nearest known one.
+    """
+    return name if name.partition("/")[0] in LIBRARIES else _entry(name)[1]
+
+
+def known_models() -> list[str]:
+    """The names that stand for a model without a slash, in alphabetical order."""
+    return sorted(_entries())
+
+
+def _entry(name: str) -> tuple[str, str | None]:
+    if name not in _entries():
+        close = difflib.get_close_matches(name, known_models(), n=1, cutoff=0.5)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(
+            f"unknown model {name!r}{hint}; choose one of {', '.join(known_models())}, "
+            "or any model of a library as torchvision/NAME or timm/NAME"
+        )
+    return _entries()[name]
+
+
+@cache
+def _entries() -> dict[str, tuple[str, str | None]]:
+    """Module and source of the pretrained weights by name: each file's MODELS, read without running the file.
+
+    A table in this file would be shorter, but then a new name would change the code that every model runs.
+    """
+    entries: dict[str, tuple[str, str | None]] = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODELS":
+                for name, source in ast.literal_eval(node.value).items():
+                    if name in entries:
+                        raise ValueError(f"{path} and {entries[name][0]} both define the model {name!r}")
+                    entries[name] = (f"{__name__}.{path.stem}", source)
+    return entries

@@ -1,0 +1,64 @@
+"""Any model of timm, as `timm/NAME`."""
+
+from pathlib import Path
+
+import timm
+from torch import nn
+
+from longtail.models.weights import explain_mismatch, read_weights
+
+
+def build_backbone(name: str, *, image_size: int, weights: str | Path | None = None) -> tuple[nn.Module, int]:
+    """The model without its classifier, and its number of features.
+
+    Args:
+        name: `timm/NAME` or `timm/NAME.TAG`; the tag may imply an image size and is otherwise only for weights.
+
+    Raises:
+        ValueError: timm has no such model; an image size that it cannot take; weights of another model.
+        FileNotFoundError: there is no file `weights`.
+    """
+    architecture = name.removeprefix("timm/")
+    model = new_model(architecture)
+    model.reset_classifier(0)
+    if weights is not None:
+        state = read_weights(weights)
+        with explain_mismatch(weights, architecture):
+            model.load_state_dict(state)
+    config = model.pretrained_cfg
+    if config["fixed_input_size"] and image_size != config["input_size"][-1]:
+        _resize(model, name, image_size)
+    return model, model.head_hidden_size
+
+
+def new_model(architecture: str, **options: object) -> nn.Module:
+    """`timm.create_model`, after `check_name`."""
+    check_name(architecture)
+    return timm.create_model(architecture, **options)
+
+
+def check_name(architecture: str) -> None:
+    """A ValueError unless timm has a model of that name and, where it ends in one, weights of that tag."""
+    base, _, tag = architecture.partition(".")
+    if not timm.is_model(base):
+        raise ValueError(
+            f"timm/{architecture}: timm {timm.__version__} has no model of that name; "
+            f"`timm.list_models('*{base.partition('_')[0]}*')` lists those like it"
+        )
+    if tag and not timm.is_model_pretrained(architecture):
+        tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{base}.*")]
+        raise ValueError(f"timm/{architecture}: no such weights; tags of {base}: {', '.join(tags) or 'none'}")
+
+
+def _resize(model: nn.Module, name: str, image_size: int) -> None:
+    """Prepare a model that is built for one image size for another, interpolating position embeddings."""
+    if not hasattr(model, "set_input_size"):
+        own_size = model.pretrained_cfg["input_size"][-1]
+        raise ValueError(f"{name} takes images of {own_size} px only; found image_size {image_size}")
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", (1, 1))[0]
+    if image_size % patch:
+        raise ValueError(
+            f"{name} cuts images into patches of {patch} px, which do not fill an image size of {image_size} px; "
+            f"choose a multiple of {patch}"
+        )
+    model.set_input_size(img_size=image_size)

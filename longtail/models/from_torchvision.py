@@ -1,0 +1,72 @@
+"""Any classification model of torchvision, as `torchvision/NAME`."""
+
+from pathlib import Path
+
+from torch import nn
+from torchvision import models
+from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
+from longtail.models.weights import explain_mismatch, read_weights
+
+# They return more than logits while they train.
+WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
+
+
+def build_backbone(name: str, *, image_size: int, weights: str | Path | None = None) -> tuple[nn.Module, int]:
+    """The model without its last linear layer, and the number of features that this layer took.
+
+    Args:
+        name: `torchvision/NAME` or `torchvision/NAME.TAG`; the tag says which weights and changes nothing here.
+
+    Raises:
+        ValueError: torchvision has no such classification model, or it does not end in one linear layer; an
+            image size that it cannot take; weights of another model.
+        FileNotFoundError: there is no file `weights`.
+    """
+    architecture = name.removeprefix("torchvision/").partition(".")[0]
+    model = new_model(architecture, image_size)
+    num_features = remove_classifier(model, architecture)
+    if weights is not None:
+        state = read_weights(weights)
+        if isinstance(model, VisionTransformer) and "encoder.pos_embedding" in state:
+            state = interpolate_embeddings(image_size, model.patch_size, state)
+        with explain_mismatch(weights, architecture):
+            model.load_state_dict(state)
+    return model, num_features
+
+
+def new_model(architecture: str, image_size: int) -> nn.Module:
+    """A model of torchvision with random weights and its own classifier."""
+    check_name(architecture)
+    sizes: dict[str, int | tuple[int, int]] = {}
+    if architecture.startswith("vit_"):
+        if image_size % (patch := int(architecture.rpartition("_")[2])):
+            raise ValueError(
+                f"torchvision/{architecture} cuts images into patches of {patch} px, which do not fill an image "
+                f"size of {image_size} px; choose a multiple of {patch}"
+            )
+        sizes["image_size"] = image_size
+    elif architecture.startswith("maxvit"):
+        sizes["input_size"] = (image_size, image_size)
+    return models.get_model(architecture, weights=None, **sizes)
+
+
+def check_name(architecture: str) -> None:
+    """A ValueError unless torchvision has an image classifier of that name that this project can train."""
+    if architecture not in models.list_models(module=models) or architecture in WITH_AUXILIARY_CLASSIFIERS:
+        raise ValueError(
+            f"torchvision/{architecture}: torchvision has no image classifier of that name that returns logits "
+            "alone; choose one of https://pytorch.org/vision/stable/models.html#classification"
+        )
+
+
+def remove_classifier(model: nn.Module, architecture: str) -> int:
+    """Put nothing in place of the last linear layer, and return how many features it took."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            f"torchvision/{architecture} has no linear classifier to replace; choose another model"
+        )
+    num_features = model.get_submodule(linear[-1]).in_features
+    model.set_submodule(linear[-1], nn.Identity())
+    return num_features

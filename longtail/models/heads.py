@@ -1,0 +1,50 @@
+"""Heads: the last layer, from features to logits."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+HEADS = ("linear", "cosine")
+
+
+def build_head(kind: str, num_features: int, num_classes: int) -> nn.Module:
+    """A new head, `linear` (with bias, PyTorch's initialisation) or `cosine` (`CosineLinear`).
+
+    Raises:
+        ValueError: another kind.
+    """
+    if kind == "linear":
+        return nn.Linear(num_features, num_classes)
+    if kind == "cosine":
+        return CosineLinear(num_features, num_classes)
+    raise ValueError(f"unknown head {kind!r}; choose one of {', '.join(HEADS)}")
+
+
+class CosineLinear(nn.Module):
+    """The cosine between the features and each class's weight vector; no bias.
+
+    The logits lie in [-1, 1] whatever the features' length, so a softmax over them is nearly flat: the loss has to
+    scale them, as LDAM does. Features of length zero give 0 for every class.
+
+    Weights start as directions: uniform in [-1, 1] per entry, then scaled to length one, as in the layer that the
+    authors of LDAM use (Cao et al., 2019, arXiv:1906.07413).
+
+    Shapes: features (N, num_features) to logits (N, num_classes), in the features' dtype.
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.in_features = num_features
+        self.out_features = num_classes
+        self.weight = nn.Parameter(torch.empty(num_classes, num_features))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        with torch.no_grad():
+            self.weight.copy_(F.normalize(nn.init.uniform_(self.weight, -1.0, 1.0), dim=1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}"
