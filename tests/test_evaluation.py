@@ -1,0 +1,321 @@
+"""Metrics against cases worked out by hand, and the files that carry them."""
+
+import json
+import math
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import longtail
+from longtail.calibration import expected_calibration_error, reliability
+from longtail.evaluation import class_table, evaluate, evaluate_classes
+from longtail.losses import build_loss
+from longtail.parquet import read_parquet, write_parquet
+from longtail.runs import gather, run_of
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+LN2 = math.log(2)
+COUNTS = torch.tensor([4, 2, 1])
+# label, group, longtailed, predicted. Right: 3 of 4, 2 of 4 and 2 of 4; in the long-tailed part 3 of 4, 1 of 2, 1 of 1.
+IMAGES = [
+    (0, "head", True, 0),
+    (0, "head", True, 0),
+    (0, "head", True, 1),
+    (0, "head", True, 0),
+    (1, "middle", True, 1),
+    (1, "middle", True, 2),
+    (1, "middle", False, 1),
+    (1, "middle", False, 0),
+    (2, "tail", True, 2),
+    (2, "tail", False, 0),
+    (2, "tail", False, 0),
+    (2, "tail", False, 2),
+]
+
+
+def predictions(scale: float = 1.0) -> pd.DataFrame:
+    """Every image gives its predicted class the probability 1/2 and the two others 1/4, for logits times 1/scale."""
+    logits = [(np.eye(3, dtype=np.float32)[predicted] * LN2 / scale) for *_, predicted in IMAGES]
+    frame = pd.DataFrame([image[:3] for image in IMAGES], columns=["label", "group", "longtailed"])
+    return frame.assign(image_id=range(100, 112), logits=logits)
+
+
+def values(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
+    return frame.set_index(["test_set", "metric"])["value"].to_dict()
+
+
+EXPECTED = {
+    ("balanced", "acc1"): 7 / 12,
+    ("balanced", "f1"): (6 / 10 + 4 / 7 + 4 / 7) / 3,
+    ("balanced", "mean_class_acc"): 7 / 12,
+    ("balanced", "cross_entropy"): (7 + 5 * 2) / 12 * LN2,
+    ("balanced", "ece"): 7 / 12 - 1 / 2,
+    ("longtailed", "acc1"): 5 / 7,
+    ("longtailed", "f1"): (4 * 6 / 7 + 2 * 2 / 4 + 1 * 2 / 3) / 7,
+    ("longtailed", "mean_class_acc"): 3 / 4,
+    ("longtailed", "cross_entropy"): (5 + 2 * 2) / 7 * LN2,
+    ("longtailed", "harmonic_mean"): 9 / 13,
+    ("longtailed", "geometric_mean"): (3 / 8) ** (1 / 3),
+    ("longtailed", "min_group"): 1 / 2,
+    ("head", "acc1"): 3 / 4,
+    ("head", "f1"): 6 / 7,
+    ("middle", "acc1"): 1 / 2,
+    ("middle", "f1"): 2 / 3,
+    ("tail", "acc1"): 1.0,
+    ("tail", "f1"): 1.0,
+    ("tail", "mean_class_acc"): 1.0,
+}
+
+
+def test_metrics_are_those_worked_out_by_hand():
+    table = evaluate(predictions(), build_loss("softmax", COUNTS))
+    found = values(table)
+    for key, value in EXPECTED.items():
+        assert found[key] == pytest.approx(value, abs=1e-7), key
+    for test_set in ("balanced", "longtailed", "head", "middle", "tail"):
+        assert found[test_set, "loss"] == pytest.approx(found[test_set, "cross_entropy"])
+    sizes = table.groupby("test_set")["n"].unique().map(list).to_dict()
+    assert sizes == {"balanced": [12], "longtailed": [7], "head": [4], "middle": [2], "tail": [1]}
+
+
+def test_loss_is_the_runs_own_over_the_whole_set():
+    # Weights 1/4, 1/2 and 1: five, three and one times ln 2 on the seven long-tailed images.
+    found = values(evaluate(predictions(), build_loss("weighted_softmax", COUNTS)))
+    assert found["longtailed", "loss"] == pytest.approx(
+        (5 / 4 + 3 / 2 + 1) / (4 / 4 + 2 / 2 + 1) * LN2, abs=1e-7
+    )
+    assert found["longtailed", "cross_entropy"] == pytest.approx(
+        EXPECTED["longtailed", "cross_entropy"], abs=1e-7
+    )
+
+
+def test_probabilities_take_the_scale_of_the_loss_into_account():
+    found = values(evaluate(predictions(scale=30), build_loss("ldam", COUNTS, s=30.0)))
+    for metric in ("cross_entropy", "ece"):
+        assert found["balanced", metric] == pytest.approx(EXPECTED["balanced", metric], abs=1e-6)
+
+
+def test_random_loss_has_one_value_whatever_the_order_of_the_images_and_the_state_of_torch():
+    generator = np.random.default_rng(0)
+    frame = predictions().assign(logits=list(generator.normal(size=(12, 3))))
+    loss = build_loss("equalization", torch.tensor([1000, 2, 1]))
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = evaluate(frame, loss)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    pd.testing.assert_frame_equal(evaluate(frame.sample(frac=1, random_state=0), loss), first)
+    assert (
+        values(first)["balanced", "loss"] < values(first)["balanced", "cross_entropy"]
+    )  # classes were left out
+
+
+def test_group_without_images_is_missing_not_zero():
+    frame = predictions()
+    frame.loc[frame["group"] == "tail", "longtailed"] = False
+    table = evaluate(frame, build_loss("softmax", COUNTS))
+    tail = table[table["test_set"] == "tail"]
+    assert set(tail["metric"]) == {"loss", "cross_entropy", "acc1", "f1", "mean_class_acc", "ece"}
+    assert tail["value"].isna().all() and (tail["n"] == 0).all()
+    found = values(table)
+    assert all(
+        math.isnan(found["longtailed", name]) for name in ("harmonic_mean", "geometric_mean", "min_group")
+    )
+    assert found["longtailed", "acc1"] == pytest.approx(4 / 6)
+
+
+def test_macro_f1_is_over_the_classes_that_have_images():
+    frame = predictions()
+    found = values(evaluate(frame[frame["label"] != 2], build_loss("softmax", COUNTS)))
+    assert found["balanced", "f1"] == pytest.approx((6 / 8 + 4 / 7) / 2)  # one image was taken for class 2
+
+
+def test_group_without_a_hit_is_zero():
+    frame = predictions()
+    frame.at[8, "logits"] = np.array([1.0, 0.0, 0.0])
+    found = values(evaluate(frame, build_loss("softmax", COUNTS)))
+    assert [found["longtailed", name] for name in ("harmonic_mean", "geometric_mean", "min_group")] == [
+        0,
+        0,
+        0,
+    ]
+    assert found["tail", "f1"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda frame: frame.at[3, "logits"].__setitem__(1, np.nan),
+            "1 of 12 images.*image 103.*lower learning rate",
+        ),
+        (lambda frame: frame.at[0, "logits"].__setitem__(0, np.inf), "image 100"),
+        (lambda frame: frame.__setitem__("label", 3), r"labels go from 3 to 3.*0 … 2"),
+        (lambda frame: frame.at.__setitem__((2, "logits"), np.zeros(2)), "between 2 and 3 logits"),
+    ],
+)
+def test_broken_predictions_are_refused(change, message):
+    frame = predictions()
+    change(frame)
+    with pytest.raises(ValueError, match=message):
+        evaluate(frame, build_loss("softmax", COUNTS))
+
+
+def test_predictions_without_images_are_refused():
+    with pytest.raises(ValueError, match="hold no image"):
+        evaluate(predictions().iloc[:0], build_loss("softmax", COUNTS))
+
+
+SPLIT = pd.DataFrame(
+    [(label, "abc"[label], subset, longtailed, group)
+     for label, group, kept in ((0, "head", 4), (1, "middle", 2), (2, "tail", 0))
+     for subset, longtailed, count in (("train", True, kept), ("train", False, 4 - kept), ("val", False, 3))
+     for _ in range(count)],
+    columns=["label", "class_name", "subset", "longtailed", "group"],
+)  # fmt: skip
+
+
+def test_class_counts_are_of_the_training_set_of_the_run():
+    longtailed = class_table(SPLIT, "longtailed")
+    assert longtailed.to_dict("list") == {
+        "label": [0, 1, 2],
+        "class_name": ["a", "b", "c"],
+        "group": ["head", "middle", "tail"],
+        "n_train": [4, 2, 0],
+    }
+    assert class_table(SPLIT, "balanced")["n_train"].tolist() == [4, 4, 4]
+    with pytest.raises(ValueError, match="'both' is unknown; choose 'balanced' or 'longtailed'"):
+        class_table(SPLIT, "both")
+
+
+def test_classes_are_scored_on_the_balanced_test_set():
+    table = evaluate_classes(predictions(), class_table(SPLIT, "longtailed"))
+    assert table["n_test"].tolist() == [4, 4, 4]
+    assert table["acc"].tolist() == pytest.approx([3 / 4, 2 / 4, 2 / 4])
+    assert table["f1"].tolist() == pytest.approx([6 / 10, 4 / 7, 4 / 7])
+
+
+def test_class_without_test_images_is_missing_even_if_predicted():
+    frame = predictions()
+    table = evaluate_classes(frame[frame["label"] != 2], class_table(SPLIT, "balanced"))
+    assert table["n_test"].tolist() == [4, 4, 0]
+    assert table.loc[2, ["acc", "f1"]].isna().all()
+    with pytest.raises(ValueError, match="3 logits per image but the split has 2 classes"):
+        evaluate_classes(frame, class_table(SPLIT[SPLIT["label"] != 2], "balanced"))
+
+
+def test_calibration_error_is_the_mean_gap_over_images():
+    confidence, correct = np.array([0.95, 0.95, 0.55, 0.60, 0.32]), np.array([True, False, True, True, False])
+    table = reliability(confidence, correct, bins=10)
+    assert table["n"].tolist() == [1, 2, 2]  # 0.60 lies in the bin that ends there
+    assert table["accuracy"].tolist() == [0, 1, 0.5]
+    assert table["confidence"].tolist() == pytest.approx([0.32, 0.575, 0.95])
+    expected = (1 * 0.32 + 2 * 0.425 + 2 * 0.45) / 5
+    assert expected_calibration_error(confidence, correct, bins=10) == pytest.approx(expected)
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+
+
+@pytest.fixture
+def evaluated(tmp_path, monkeypatch):
+    """A results folder with the evaluations of two runs of four, seed 1 of both losses."""
+    write_parquet(SPLIT, tmp_path / "split.parquet")
+    for loss in ("softmax", "mine"):
+        folder = tmp_path / "runs" / "longtailed" / "resnet8" / loss / "seed1"
+        write_parquet(predictions(), folder / "predictions.parquet")
+        numbers = ("train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate")
+        epoch = {"epoch": [1], **dict.fromkeys(numbers, 0.5)}
+        write_parquet(pd.DataFrame(epoch), folder / "history.parquet")
+        settings = {"loss": "softmax" if loss == "softmax" else "focal", "loss_parameters": {}}
+        run_script(
+            monkeypatch, "evaluate", "--predictions", folder / "predictions.parquet", "--split",
+            tmp_path / "split.parquet", "--train-set", "longtailed", "--model", "resnet8", "--loss", loss, "--seed", 1,
+            "--settings", json.dumps(settings), "--output", folder / "evaluation.parquet", "--output-per-class",
+            folder / "per_class.parquet",
+        )  # fmt: skip
+    return tmp_path
+
+
+def grid(folder: Path) -> list[Path]:
+    runs = folder / "runs" / "longtailed" / "resnet8"
+    return [runs / loss / f"seed{seed}" for loss in ("softmax", "mine") for seed in (1, 2)]
+
+
+def test_run_is_evaluated_from_its_files(evaluated):
+    table = read_parquet(evaluated / "runs/longtailed/resnet8/mine/seed1/evaluation.parquet")
+    assert list(table.columns) == ["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"]
+    assert table.iloc[0][["model", "loss", "train_set", "seed"]].tolist() == [
+        "resnet8",
+        "mine",
+        "longtailed",
+        1,
+    ]
+    found = values(table)
+    assert found["tail", "acc1"] == 1
+    # Focal of probability 1/2 and 1/4, gamma 2: (1/4) ln 2 and (9/16) 2 ln 2.
+    assert found["balanced", "loss"] == pytest.approx((7 / 4 + 5 * 9 / 8) / 12 * LN2, abs=1e-7)
+
+
+def test_missing_runs_are_in_the_aggregate_without_numbers(evaluated, monkeypatch):
+    listed = evaluated / "runs.txt"
+    listed.write_text("\n".join(map(str, grid(evaluated))))
+    run_script(monkeypatch, "evaluation", f"@{listed}", "--output", evaluated / "evaluation.parquet",
+               "--output-per-class", evaluated / "per_class.parquet")  # fmt: skip
+    results = longtail.load_results(evaluated)
+    per_run = results.evaluation.groupby(["loss", "seed"], sort=False)["value"]
+    assert per_run.size().tolist() == [33, 33, 33, 33]
+    assert per_run.count().tolist() == [33, 0, 33, 0]
+    assert results.evaluation.groupby("test_set")["n"].nunique().eq(1).all()
+    assert results.missing[["loss", "seed"]].to_numpy().tolist() == [["softmax", 2], ["mine", 2]]
+    assert results.per_class.groupby("seed")["acc"].count().to_dict() == {1: 6, 2: 0}
+    assert results.per_class["n_train"].tolist() == [4, 2, 0] * 4
+    assert results.history.groupby("seed")["val_acc1"].count().to_dict() == {1: 2, 2: 0}
+    assert repr(results).startswith("<4 runs") and "2 of them missing" in repr(results)
+
+
+def test_missing_run_on_another_training_set_does_not_borrow_its_class_counts(evaluated):
+    there = evaluated / "runs/longtailed/resnet8/softmax/seed1/per_class.parquet"
+    absent = evaluated / "runs/balanced/resnet8/softmax/seed1/per_class.parquet"
+    table = gather([absent, there], ["acc", "f1"], ["n_train"])
+    assert table["train_set"].tolist() == ["balanced"] * 3 + ["longtailed"] * 3
+    assert table["n_train"].isna().tolist() == [True] * 3 + [False] * 3
+
+
+def test_gathering_refuses_what_it_cannot_trust(evaluated):
+    there, absent, *_ = (folder / "evaluation.parquet" for folder in grid(evaluated))
+    with pytest.raises(FileNotFoundError, match="none of the 1 runs"):
+        gather([absent], ["value"])
+    absent.parent.mkdir()
+    absent.write_bytes(there.read_bytes())
+    with pytest.raises(ValueError, match=r"seed2/evaluation\.parquet holds results of seed 1, not 2"):
+        gather([there, absent], ["value"])
+    with pytest.raises(ValueError, match="is not in a run's folder"):
+        run_of("results/evaluation.parquet")
+
+
+def test_folder_without_results_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"evaluation\.parquet does not exist.*snakemake"):
+        longtail.load_results(tmp_path)
+
+
+def test_failing_evaluation_ends_with_one_line(tmp_path, monkeypatch):
+    write_parquet(SPLIT, tmp_path / "split.parquet")
+    broken = predictions()
+    broken.at[0, "logits"][0] = np.nan
+    write_parquet(broken, tmp_path / "predictions.parquet")
+    with pytest.raises(SystemExit, match=r"error: .*not finite.*predictions\.parquet"):
+        run_script(
+            monkeypatch, "evaluate", "--predictions", tmp_path / "predictions.parquet", "--split",
+            tmp_path / "split.parquet", "--train-set", "longtailed", "--model", "m", "--loss", "softmax", "--seed", 1,
+            "--settings", '{"loss": "softmax", "loss_parameters": {}}', "--output", tmp_path / "evaluation.parquet",
+            "--output-per-class", tmp_path / "per_class.parquet",
+        )  # fmt: skip
+    assert not (tmp_path / "evaluation.parquet").exists()
