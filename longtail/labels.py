@@ -9,6 +9,7 @@ MODELS = {
     "vit_b16": "ViT-B/16",
     "vit_b16_in1k": "ViT-B/16 (IN-1k)",
     "convnext_base": "ConvNeXt-B",
+    "all models": "All models",
 }
 LOSSES = {
     "softmax": "Softmax",
@@ -37,6 +38,7 @@ METRICS = {
     "harmonic_mean": "Harmonic mean",
     "geometric_mean": "Geometric mean",
     "min_group": "Worst group",
+    "ece": "Calibration error",
 }
 LABELS = MODELS | LOSSES | SETS | METRICS
 
