@@ -21,6 +21,7 @@ LOSSES = {
     "ldam": "LDAM",
     "ldam_drw": "LDAM-DRW",
     "logit_adjusted": "Logit-adjusted",
+    "label_aware_smoothing": "Label-aware smoothing",
 }
 SETS = {
     "balanced": "Balanced",
