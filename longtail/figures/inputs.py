@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from longtail.parquet import read_parquet
-from longtail.runs import run_of
+from longtail.runs import RUN, run_of
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -35,7 +35,6 @@ def read_histories(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Columns model, loss, train_set, seed, and those of `history.parquet`, one row per epoch.
 
     Raises:
-        FileNotFoundError: not one of the files exists.
         ValueError: a file is not in a run's folder, or damaged.
     """
     columns = ["epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate"]
@@ -75,18 +74,10 @@ def read_records(paths: Iterable[str | Path]) -> pd.DataFrame:
 def _read(
     paths: Iterable[str | Path], read: Callable[[Path], pd.DataFrame], columns: list[str]
 ) -> pd.DataFrame:
-    paths = [Path(path) for path in paths]
-    present = [path.is_file() for path in paths]
-    if not any(present):
-        listed = ", ".join(map(str, paths[:3]))
-        raise FileNotFoundError(f"none of the {len(paths)} files exists ({listed}, …): no run has finished")
-    frames = [
-        read(path)[columns] if there else pd.DataFrame([dict.fromkeys(columns, np.nan)])
-        for path, there in zip(paths, present, strict=True)
-    ]
-    for path, frame in zip(paths, frames, strict=True):
-        for position, (name, value) in enumerate(run_of(path).items()):
-            frame.insert(position, name, value)
+    frames = []
+    for path in map(Path, paths):
+        frame = read(path)[columns] if path.is_file() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
+        frames.append(frame.assign(**run_of(path))[[*RUN, *columns]])
     return pd.concat(frames, ignore_index=True)
 
 

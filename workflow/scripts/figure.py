@@ -124,6 +124,9 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"figure.py: {error}")
     print(f"{args.name}: {', '.join(args.output)}", flush=True)
+    for path in [*(args.history or ()), *(args.predictions or ()), *(args.records or ())]:
+        if not Path(path).is_file():
+            print(f"missing: {path}", flush=True)
 
 
 if __name__ == "__main__":
