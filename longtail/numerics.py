@@ -10,7 +10,8 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def set_numerics(precision: str, *, deterministic: bool) -> None:
     """Set, for the whole process, the precision of float32 products and whether kernels are deterministic."""
-    torch.use_deterministic_algorithms(deterministic)
+    # Not torch.use_deterministic_algorithms: that imports the compiler, which takes seconds.
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # it hides no bug here and costs a pass
     torch.backends.cudnn.benchmark = not deterministic
     float32 = "tf32" if precision == "tf32" else "ieee"

@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandas as pd
 import torch
 from torch import nn
 
 from longtail.augment import Feed
 from longtail.data.tensors import LabelledImages
 from longtail.device import precision_on
-from longtail.files import atomic_path
 from longtail.numerics import autocast, set_numerics
+from longtail.parquet import read_parquet, write_parquet
 from longtail.saved_model import ModelCard
 
 
@@ -31,7 +30,7 @@ def predict(model: nn.Module, images: LabelledImages, card: ModelCard, device: t
     precision = precision_on(device, card.recipe["precision"])
     set_numerics(precision, deterministic=card.recipe["deterministic"])
     feed = Feed(
-        images.images,
+        images.images.to(device),
         images.labels,
         size=card.image_size,
         mean=card.mean,
@@ -57,21 +56,21 @@ def write_predictions(
     Raises:
         ValueError: an image is not in the split.
     """
-    table = pq.read_table(split, columns=["image_id", "group", "longtailed"])
-    row_of = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
-    ids = images.image_ids.tolist()
-    if missing := [image_id for image_id in ids if image_id not in row_of]:
+    rows = read_parquet(split, ["image_id", "group", "longtailed"]).set_index("image_id")
+    ids = images.image_ids.numpy()
+    missing = np.setdiff1d(ids, rows.index)
+    if len(missing):
         raise ValueError(
             f"{split} lacks {len(missing)} of the {len(ids)} images, such as id {missing[0]}; make both anew"
         )
-    rows = pa.array([row_of[image_id] for image_id in ids])
-    values = pa.array(np.ascontiguousarray(logits.numpy()).reshape(-1))
-    columns = {
-        "image_id": pa.array(ids, pa.int64()),
-        "label": pa.array(images.labels.tolist(), pa.int64()),
-        "group": table["group"].combine_chunks().take(rows),
-        "longtailed": table["longtailed"].combine_chunks().take(rows),
-        "logits": pa.FixedSizeListArray.from_arrays(values, logits.shape[1]).cast(pa.list_(pa.float32())),
-    }
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+    rows = rows.loc[ids]
+    frame = pd.DataFrame(
+        {
+            "image_id": ids,
+            "label": images.labels.numpy(),
+            "group": rows["group"].to_numpy(),
+            "longtailed": rows["longtailed"].to_numpy(),
+            "logits": list(logits.numpy()),
+        }
+    )
+    write_parquet(frame, path)

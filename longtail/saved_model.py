@@ -42,7 +42,10 @@ class ModelCard:
 
 def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: ModelCard) -> None:
     """Write weights and card; the same content gives the same bytes."""
-    metadata = {"format": FORMAT, "card": json.dumps(asdict(card), sort_keys=True, ensure_ascii=False)}
+    # One entry: safetensors writes several in an order that changes from process to process.
+    metadata = {
+        "longtail": json.dumps({"format": FORMAT, **asdict(card)}, sort_keys=True, ensure_ascii=False)
+    }
     with atomic_path(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, metadata)
 
@@ -89,7 +92,8 @@ def _open(path: str | Path) -> Any:
 
 
 def _card(path: str | Path, metadata: Mapping[str, str] | None) -> ModelCard:
-    if not metadata or metadata.get("format") != FORMAT:
-        found = (metadata or {}).get("format", "no format entry")
-        raise ValueError(f"{path} is no model of this project: found {found!r}, expected {FORMAT!r}")
-    return ModelCard(**json.loads(metadata["card"]))
+    content = json.loads((metadata or {}).get("longtail", "{}"))
+    found = content.pop("format", None)
+    if found != FORMAT:
+        raise ValueError(f"{path} is no model of this project: its format is {found!r}, expected {FORMAT!r}")
+    return ModelCard(**content)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from longtail.checkpoint import StateFolder
-from longtail.files import atomic_path
+from longtail.parquet import write_parquet
 
 HISTORY_COLUMNS = ("epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate")
 
@@ -76,11 +78,7 @@ class EpochLog:
 
 def write_history(path: str | Path, history: Sequence[Mapping[str, float]]) -> None:
     """One row per epoch, from 1; nothing in it depends on time, so equal runs give equal bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist([dict(row) for row in history]), temporary)
+    write_parquet(pd.DataFrame(list(history), columns=HISTORY_COLUMNS), path)
 
 
 def _event_writer(folder: Path) -> Any:

@@ -395,7 +395,7 @@ class Run:
 
     def _feed(self, images: LabelledImages, batch_size: int, *, augment: bool) -> Feed:
         return Feed(
-            images.images,
+            images.images.to(self.device),  # resident there as uint8: no batch waits for the host
             images.labels,
             size=self.recipe.image_size,
             padding=self.recipe.padding if augment else 0,

@@ -32,11 +32,14 @@ def main() -> None:
     args = arguments()
     stop_with_workflow()
     torch.set_num_threads(args.threads)
-    images = load_tensors(args.tensors)
-    with claim_devices(1, args.jobs_per_gpu) as (device,):
-        model, card = load_model(args.model, device)
-        logits = predict(model, images, card, device)
-    write_predictions(args.output, images, logits, args.split)
+    try:
+        images = load_tensors(args.tensors)
+        with claim_devices(1, args.jobs_per_gpu) as (device,):
+            model, card = load_model(args.model, device)
+            logits = predict(model, images, card, device)
+        write_predictions(args.output, images, logits, args.split)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
     print(f"{args.output}: logits of {len(images.labels)} images, {logits.shape[1]} classes", flush=True)
 
 

@@ -173,7 +173,7 @@ def main() -> int:
     except Stopped as error:
         print(error, flush=True)
         return RESUME
-    except Diverged as error:
+    except (Diverged, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except torch.OutOfMemoryError as error:
