@@ -18,9 +18,15 @@ configfile: "config/config.yaml"
 include: "workflow/rules/setup.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/figures.smk"
 
 
 rule all:
     default_target: True
     input:
-        of_all_runs("predictions.parquet"),
+        rules.tables.input,
+        rules.statistical_analysis.output,
+        rules.figures.input,

@@ -289,6 +289,15 @@ class Job(Section):
     """Training jobs that share one GPU."""
 
 
+class Statistics(Section):
+    """How the runs are compared."""
+
+    reference: Name = "softmax"
+    """The loss that the others are compared with; the first of the grid where it is not in it."""
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    """Of the bootstrap."""
+
+
 class Paths(Section):
     """Folders, relative to the working directory unless absolute."""
 
@@ -316,8 +325,11 @@ class Config(Section):
     train: Train = Train()
     models: dict[Name, Model] = {}
     losses: dict[Name, Any] = {}
+    statistics: Statistics = Statistics()
     job: Job = Job()
     paths: Paths = Paths()
+    partial: bool = False
+    """Show the runs that are finished and the others as missing. The workflow sets it after a run failed."""
 
     @field_validator("seeds")
     @classmethod

@@ -9,8 +9,9 @@ state. Settings that cannot change a result are left out of it.
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from longtail.config import Config, Custom, Train
@@ -39,7 +40,6 @@ class Experiment:
 
     def __init__(self, config: Config):
         self.config = config
-        self._keys: dict[tuple[Any, ...], str] = {}
 
     @cached_property
     def runs(self) -> list[RunId]:
@@ -49,6 +49,21 @@ class Experiment:
             RunId(*run)
             for run in itertools.product(grid.train_sets, grid.models, grid.losses, self.config.seeds)
         ]
+
+    @cached_property
+    def shown_runs(self) -> list[RunId]:
+        """The runs that tables and figures wait for: all, or with `partial` those that are finished."""
+        if not self.config.partial:
+            return self.runs
+        files = ("model.safetensors", "predictions.parquet", "evaluation.parquet")
+        folder = Path(self.config.paths.results, "runs")
+        return [run for run in self.runs if all((folder / str(run) / name).is_file() for name in files)]
+
+    @property
+    def reference_loss(self) -> str:
+        """The loss that the others are compared with."""
+        losses, wanted = self.config.grid.losses, self.config.statistics.reference
+        return wanted if wanted in losses else losses[0]
 
     # --- settings, as the jobs' scripts take them -----------------------------------------------------------
 
@@ -98,6 +113,15 @@ class Experiment:
         """`train_settings`, as the training script takes them."""
         return json.dumps(self.train_settings(model, loss))
 
+    def loss_json(self, loss: str) -> str:
+        """`loss_settings`, as the evaluation script takes them."""
+        return json.dumps(self.loss_settings(loss))
+
+    def grid_options(self) -> list[str]:
+        grid = self.config.grid
+        words = ["--train-sets", *grid.train_sets, "--models", *grid.models, "--losses", *grid.losses]
+        return [*words, "--seeds", *map(str, self.config.seeds)]
+
     def gpus(self, model: str, loss: str) -> int:
         return self.config.recipe(model, loss).gpus_per_job
 
@@ -113,27 +137,33 @@ class Experiment:
     def pretrained(self, model: str) -> bool:
         return self.config.model(model).pretrained
 
-    # --- keys -----------------------------------------------------------------------------------------------
+    # --- keys; an experiment lives as long as its process, so they are cached -----------------------------
 
+    @cache  # noqa: B019
     def images_key(self) -> str:
         return self._key(
             "images", self.images_options(), choices=[f"longtail.data.{self.config.data.source}"]
         )
 
+    @cache  # noqa: B019
     def subsets_key(self) -> str:
         return self._key("subsets", self.subsets_options(), [self.images_key()])
 
+    @cache  # noqa: B019
     def split_key(self) -> str:
         return self._key("split", self.split_options(), [self.subsets_key()])
 
+    @cache  # noqa: B019
     def tensors_key(self, subset: str) -> str:
         # The balanced sets do not depend on the imbalance.
         upstream = self.subsets_key() if self.is_balanced(subset) else self.split_key()
         return self._key("tensors", {"subset": subset}, [self.images_key(), upstream])
 
+    @cache  # noqa: B019
     def weights_key(self, model: str) -> str:
         return self._key("fetch_weights", self.weights_options(model), choices=[self._model_code(model)])
 
+    @cache  # noqa: B019
     def train_key(self, run: RunId) -> str:
         upstream = [self.tensors_key(f"train_{run.train_set}"), self.tensors_key("val")]
         if self.pretrained(run.model):
@@ -143,17 +173,55 @@ class Experiment:
             "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
         )
 
+    @cache  # noqa: B019
     def predict_key(self, run: RunId) -> str:
         upstream = [self.train_key(run), self.tensors_key("test_balanced"), self.split_key()]
         return self._key("predict", {}, upstream, choices=[self._model_code(run.model)])
 
+    @cache  # noqa: B019
     def evaluate_key(self, run: RunId) -> str:
         settings = {**self.loss_settings(run.loss), "run": run}
         upstream = [self.predict_key(run), self.split_key()]
         return self._key("evaluate", settings, upstream, choices=[self._loss_code(run.loss)])
 
+    @cache  # noqa: B019
     def evaluation_key(self) -> str:
-        return self._key("evaluation", {}, [self.evaluate_key(run) for run in self.runs])
+        return self._key(
+            "evaluation", {"grid": self.runs}, [self.evaluate_key(run) for run in self.shown_runs]
+        )
+
+    def statistics_key(self) -> str:
+        settings = {
+            "reference": self.reference_loss,
+            "resamples": self.config.statistics.resamples,
+            "data_seed": self.config.data.seed,
+        }
+        return self._key("statistical_analysis", settings, [self.evaluation_key()])
+
+    def table_key(self, *upstream: str) -> str:
+        return self._key("tables", {}, list(upstream))
+
+    def figure_key(self, figure: str, inputs: Iterable[str], runs: Iterable[RunId]) -> str:
+        """Key of a figure.
+
+        Args:
+            inputs: what it is drawn from, as options of figure.py.
+            runs: whose files those are that every run has.
+        """
+        single = {
+            "split": self.split_key,
+            "tensors": lambda: self.tensors_key("train_balanced"),
+            "evaluation": self.evaluation_key,
+            "per-class": self.evaluation_key,
+            "statistics": self.statistics_key,
+        }
+        of_run = {"predictions": self.predict_key}
+        upstream = []
+        for name in inputs:
+            upstream += (
+                [single[name]()] if name in single else [of_run.get(name, self.train_key)(r) for r in runs]
+            )
+        return self._key("figure", {}, upstream, [f"longtail.figures.{figure}"])
 
     def _model_code(self, model: str) -> str:
         return model_module(self.config.model(model).architecture)

@@ -30,7 +30,9 @@ rule images:
     params:
         key=EXPERIMENT.images_key(),
         options=EXPERIMENT.images_options(),
-        archive=lambda wildcards, input: ["--archive", *input.archive] if input.archive else [],
+        archive=lambda wildcards, input: (
+            ["--archive", *input.archive] if input.archive else []
+        ),
     shell:
         "python workflow/scripts/images.py {params.options:q}"
         " {params.archive:q} --output {output:q} > {log:q} 2>&1"

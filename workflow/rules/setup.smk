@@ -45,6 +45,11 @@ def run_of(wildcards):
     )
 
 
+def files_of(name, runs):
+    """That file of each of these runs."""
+    return [f"{CONFIG.paths.results}/runs/{run}/{name}" for run in runs]
+
+
 def of_all_runs(name):
-    """That file of every run of the grid."""
-    return [f"<results>/runs/{run}/{name}" for run in EXPERIMENT.runs]
+    """That file of every run that tables and figures wait for."""
+    return files_of(name, EXPERIMENT.shown_runs)
