@@ -1,0 +1,101 @@
+"""What tests share: a strict process, the repository, and small tensors to train on."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any test imports PyTorch: one thread each, so that parallel tests do not fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """A folder with small training and validation tensors of real digits, long-tailed: 40 to 4 per class."""
+    import torch
+    from sklearn.datasets import load_digits
+
+    from longtail.data.tensors import LabelledImages, save_tensors
+
+    folder = tmp_path_factory.mktemp("digits")
+    bunch = load_digits()
+    grey = torch.tensor(bunch.images / 16 * 255).round().to(torch.uint8)
+    images, labels = grey[:, None].expand(-1, 3, -1, -1).contiguous(), torch.tensor(bunch.target)
+    names = [str(name) for name in bunch.target_names]
+    rows = [torch.nonzero(labels == label).flatten() for label in range(10)]
+    kept = {
+        "train": torch.cat([r[: 40 - 4 * label] for label, r in enumerate(rows)]),
+        "val": torch.cat([r[100:110] for r in rows]),
+        "test": torch.cat([r[110:120] for r in rows]),
+    }
+    for subset, ids in kept.items():
+        data = LabelledImages(images[ids], labels[ids], ids, names)
+        save_tensors(data, folder / f"{subset}.pth")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train_arguments():
+    """Command-line arguments of workflow/scripts/train.py for the digits, writing into one folder."""
+
+    def arguments(
+        digits: Path, out: Path, *, seed: int = 1, threads: int = 1, gpus: int = 1, **changes
+    ) -> list[str]:
+        recipe = {**SMALL_RECIPE, **changes.pop("recipe", {})}
+        settings = {
+            "architecture": "resnet8",
+            "head": "linear",
+            "loss": "equalization",
+            "loss_parameters": {"lam": 0.1, "gamma": 0.5},
+            "recipe": recipe,
+            **changes,
+        }
+        return [
+            *("--train-tensors", str(digits / "train.pth"), "--val-tensors", str(digits / "val.pth")),
+            *("--seed", str(seed), "--settings", json.dumps(settings), "--work", str(out / "work")),
+            *(
+                "--output-model",
+                str(out / "model.safetensors"),
+                "--output-history",
+                str(out / "history.parquet"),
+            ),
+            *("--output-record", str(out / "run.json"), "--threads", str(threads), "--gpus", str(gpus)),
+        ]
+
+    return arguments
+
+
+SMALL_RECIPE = {
+    "epochs": 4,
+    "batch_size": 32,
+    "image_size": 8,
+    "padding": 1,
+    "flip": True,
+    "mean": [0.3, 0.3, 0.3],
+    "std": [0.4, 0.4, 0.4],
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+    "weight_decay": 1e-4,
+    "momentum": 0.9,
+    "schedule": "cosine",
+    "step_size": 30,
+    "milestones": [160, 180],
+    "gamma": 0.1,
+    "warmup_epochs": 1,
+    "select": "best",
+    "drw": None,
+    "precision": "auto",
+    "compile": False,
+    "cuda_graphs": False,
+    "deterministic": True,
+    "micro_batch": None,
+    "eval_batch_size": 64,
+}

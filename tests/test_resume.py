@@ -1,0 +1,220 @@
+"""A run that is killed again and again ends as if nothing had happened, byte for byte."""
+
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import random
+import runpy
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OUTPUTS = ("model.safetensors", "history.parquet")
+TIMED_KILLS = 40
+
+# Children fork from a server that has imported PyTorch once, so that a trial costs its training and nothing else.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "longtail.training",
+        "longtail.saved_model",
+        "longtail.models.cifar_resnet",
+        "torch._dynamo",  # every optimiser imports it, which takes seconds
+        "longtail.losses.equalization",
+    ]
+)
+
+
+def run_script(arguments: list[str], log: str, crash: tuple[str, int] | None = None) -> None:
+    """Be workflow/scripts/train.py, and perhaps die by SIGKILL at the n-th call of a function."""
+    descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    if crash:
+        die_at(*crash)
+    sys.argv = ["train.py", *arguments]
+    runpy.run_path(str(ROOT / "workflow/scripts/train.py"), run_name="__main__")
+
+
+def die_at(moment: str, count: int) -> None:
+    calls = iter(range(1, 10**9))
+    fsync, replace = os.fsync, pathlib.Path.replace
+
+    def die() -> None:
+        if next(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        die()
+
+    def replaced(self: Path, target: Path) -> Path:
+        if moment == "before rename":
+            die()
+        result = replace(self, target)
+        if moment == "after rename":
+            die()
+        return result
+
+    if moment == "after fsync":
+        os.fsync = synced
+    else:
+        pathlib.Path.replace = replaced
+
+
+def start(arguments: list[str], log: Path, crash: tuple[str, int] | None = None):
+    process = CONTEXT.Process(target=run_script, args=(arguments, str(log), crash))
+    process.start()
+    return process
+
+
+def finish(arguments: list[str], log: Path, crash: tuple[str, int] | None = None) -> int:
+    process = start(arguments, log, crash)
+    process.join(120)
+    assert process.exitcode is not None, f"still running: {log.read_text()}"
+    return process.exitcode
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def starts(log: Path) -> int:
+    """How often training was begun, by the log."""
+    return log.read_text().count("device: ") if log.exists() else 0
+
+
+def wait_for_start(process, log: Path, earlier: int) -> None:
+    while process.exitcode is None and starts(log) == earlier:
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits, train_arguments, tmp_path_factory):
+    """The outputs of a run that nothing happens to, and the seconds it trains."""
+    out = tmp_path_factory.mktemp("uninterrupted")
+    process = start(train_arguments(digits, out), out / "log")
+    wait_for_start(process, out / "log", 0)
+    began = time.monotonic()
+    process.join(120)
+    assert process.exitcode == 0, (out / "log").read_text()
+    return contents(out), time.monotonic() - began
+
+
+def test_killed_at_random_moments(digits, train_arguments, tmp_path, uninterrupted):
+    expected, seconds = uninterrupted
+    chance = random.Random(0)  # noqa: S311 (no secret)
+    killed = finished = several = 0
+    out = tmp_path / "0"
+    while killed < TIMED_KILLS or starts(out / "log"):
+        out.mkdir(exist_ok=True)
+        earlier = starts(out / "log")
+        process = start(train_arguments(digits, out), out / "log")
+        wait_for_start(process, out / "log", earlier)
+        # Anywhere in a run: stepping, validating, saving, writing the outputs. Enough kills, and it may finish.
+        process.join(chance.uniform(0, seconds) if killed < TIMED_KILLS else 120)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            killed += 1
+        else:
+            assert process.exitcode == 0, (out / "log").read_text()
+            assert contents(out) == expected
+            several += earlier > 1
+            finished += 1
+            out = tmp_path / str(finished)
+    assert killed == TIMED_KILLS
+    assert several, "no run was killed more than once"
+    assert "resuming after epoch" in "".join(path.read_text() for path in tmp_path.glob("*/log"))
+
+
+@pytest.mark.parametrize("moment", ["after fsync", "before rename", "after rename"])
+def test_killed_at_every_step_of_every_save(digits, train_arguments, tmp_path, uninterrupted, moment):
+    expected, _ = uninterrupted
+    arguments = train_arguments(digits, tmp_path, recipe={"epochs": 4})
+    for count in range(1, 100):
+        code = finish(arguments, tmp_path / "log", (moment, count))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, (tmp_path / "log").read_text()
+        # Killed at its count-th save, the next attempt starts later, so in time one gets through.
+    assert code == 0
+    assert count > 2, "no moment was hit"
+    assert contents(tmp_path) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
+    digits, train_arguments, tmp_path, number
+):
+    longer = {"epochs": 3, "image_size": 32}
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    for folder in (whole, stopped):
+        folder.mkdir()
+    assert finish(train_arguments(digits, whole, recipe=longer), whole / "log") == 0
+    log, codes = stopped / "log", []
+    for _ in range(30):
+        earlier = starts(log)
+        process = start(train_arguments(digits, stopped, recipe=longer), log)
+        wait_for_start(process, log, earlier)
+        time.sleep(0.25)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        process.join(60)
+        codes.append(process.exitcode)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == 75, log.read_text()
+    assert 75 in codes
+    assert codes[-1] == 0
+    assert f"stopped by {number.name}" in log.read_text()
+    assert ", step " in log.read_text(), "never stopped within an epoch"
+    assert contents(stopped) == contents(whole)
+
+
+def test_a_damaged_state_is_recognised_and_the_one_before_it_used(
+    digits, train_arguments, tmp_path, uninterrupted
+):
+    expected, _ = uninterrupted
+    arguments = train_arguments(digits, tmp_path)
+    while not (tmp_path / "work/previous.state").exists():
+        process = start(arguments, tmp_path / "log")
+        while process.exitcode is None and not (tmp_path / "work/previous.state").exists():
+            time.sleep(0.01)
+        process.kill()
+        process.join()
+    current = tmp_path / "work/current.state"
+    if current.exists():
+        damaged = bytearray(current.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        current.write_bytes(damaged)
+    assert finish(arguments, tmp_path / "log") == 0
+    assert "current.state is damaged" in (tmp_path / "log").read_text()
+    assert contents(tmp_path) == expected
+
+
+def test_a_second_process_says_who_trains_and_waits_for_it(digits, train_arguments, tmp_path, uninterrupted):
+    expected, _ = uninterrupted
+    first = start(train_arguments(digits, tmp_path), tmp_path / "first.log")
+    while first.exitcode is None and not (tmp_path / "work/holder").exists():
+        time.sleep(0.005)
+    assert finish(train_arguments(digits, tmp_path), tmp_path / "second.log") == 0
+    first.join()
+    assert first.exitcode == 0
+    assert f"being trained by process {first.pid}" in (tmp_path / "second.log").read_text()
+    assert "epoch 1/" not in (tmp_path / "second.log").read_text(), "it was trained twice"
+    assert contents(tmp_path) == expected
+
+
+def test_history_holds_one_row_for_each_epoch_and_no_times(uninterrupted, tmp_path):
+    path = tmp_path / "history.parquet"
+    path.write_bytes(uninterrupted[0]["history.parquet"])
+    rows = pq.read_table(path).to_pylist()
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[0].keys() == {"epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate"}

@@ -1,0 +1,168 @@
+"""What a run computes: the same bytes again, and the same thing however it is divided."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from safetensors.torch import load_file
+
+from longtail.saved_model import load_model, read_card
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "workflow/scripts/train.py"
+
+
+def train(arguments: list[str], **environment: str) -> subprocess.CompletedProcess:
+    import os
+
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def run(digits, train_arguments, tmp_path_factory):
+    """Train once with these changes, in a folder of its own, and give the folder back."""
+    made = {}
+
+    def trained(name: str, environment: dict[str, str] | None = None, **changes) -> Path:
+        if name not in made:
+            out = tmp_path_factory.mktemp(name)
+            done = train(train_arguments(digits, out, **changes), **(environment or {}))
+            assert done.returncode == 0, done.stdout + done.stderr
+            (out / "stdout").write_text(done.stdout)
+            made[name] = out
+        return made[name]
+
+    return trained
+
+
+def test_the_same_config_gives_the_same_bytes_whatever_the_process(run):
+    first = run("first")
+    again = run("again", environment={"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"})
+    for name in ("model.safetensors", "history.parquet"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_another_seed_gives_another_model(run):
+    assert (run("first") / "model.safetensors").read_bytes() != (
+        run("seed", seed=2) / "model.safetensors"
+    ).read_bytes()
+
+
+def test_the_model_file_says_all_that_is_needed_to_use_it(run):
+    path = run("first") / "model.safetensors"
+    card = read_card(path)
+    assert card.class_names == [str(digit) for digit in range(10)]
+    assert card.class_counts == [40 - 4 * label for label in range(10)]
+    assert (card.architecture, card.head, card.image_size, card.seed) == ("resnet8", "linear", 8, 1)
+    assert card.recipe["learning_rate"] == 0.003
+    model, _ = load_model(path)
+    assert not model.training
+
+
+def test_the_record_says_how_it_was_made(run):
+    record = json.loads((run("first") / "run.json").read_text())
+    assert record["packages"]["torch"]
+    assert record["settings"]["recipe"]["epochs"] == len(record["epochs"]) == 4
+    assert record["seconds"] > 0
+    assert record["peak_memory_mb"] > 50
+    assert (record["precision"], record["device_type"], record["seed"]) == ("fp32", "cpu", 1)
+
+
+def test_the_best_epoch_is_kept_the_first_of_equals(run):
+    out = run("first")
+    rows = pq.read_table(out / "history.parquet").to_pylist()
+    best = max(rows, key=lambda row: row["val_acc1"])["epoch"]
+    assert read_card(out / "model.safetensors").best_epoch == best
+    assert f"kept epoch {best}:" in (out / "stdout").read_text()
+
+
+def test_the_last_epoch_is_kept_on_request(run):
+    assert read_card(run("last", recipe={"select": "last"}) / "model.safetensors").best_epoch == 4
+
+
+# A transformer: it has no batch norm, whose statistics do depend on how a batch is divided.
+BATCH_FREE = {"architecture": "timm/test_vit", "loss": "class_balanced", "loss_parameters": {"beta": 0.99}}
+ONE_EPOCH = {
+    "epochs": 2,
+    "image_size": 32,
+    "batch_size": 32,
+    "warmup_epochs": 0,
+    "optimizer": "sgd",
+    "learning_rate": 0.05,
+}
+
+
+def difference(first: Path, second: Path) -> float:
+    a, b = load_file(first / "model.safetensors"), load_file(second / "model.safetensors")
+    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(run):
+    whole = run("whole", recipe=ONE_EPOCH, **BATCH_FREE)
+    parts = run("parts", recipe=ONE_EPOCH | {"micro_batch": 8}, **BATCH_FREE)
+    assert difference(whole, parts) < 1e-5
+    assert difference(whole, run("whole seed", seed=5, recipe=ONE_EPOCH, **BATCH_FREE)) > 1e-3
+
+
+def test_two_ranks_train_the_same_model_as_one(run):
+    whole = run("whole", recipe=ONE_EPOCH, **BATCH_FREE)
+    ranks = run("ranks", gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
+    assert difference(whole, ranks) < 1e-5
+    histories = [pq.read_table(out / "history.parquet").to_pylist() for out in (whole, ranks)]
+    for one, two in zip(*histories, strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+
+
+def test_deferred_reweighting_changes_nothing_before_its_epoch(run):
+    plain = run("plain", loss="softmax", loss_parameters={})
+    deferred = run(
+        "deferred", loss="softmax", loss_parameters={}, recipe={"drw": {"start": 0.5, "beta": 0.9}}
+    )
+    rows = [pq.read_table(out / "history.parquet").to_pylist() for out in (plain, deferred)]
+    assert rows[0][:2] == rows[1][:2]
+    assert rows[0][2:] != rows[1][2:]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_step_and_rate(digits, train_arguments, tmp_path):
+    recipe = {"optimizer": "sgd", "learning_rate": 1e30, "schedule": "constant", "warmup_epochs": 0}
+    done = train(train_arguments(digits, tmp_path, recipe=recipe))
+    assert done.returncode == 1
+    assert "in epoch 1, step 2 of 7, at learning rate 1e+30; lower train.learning_rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_settings_that_are_missing_or_unknown_are_named(digits, train_arguments, tmp_path):
+    arguments = train_arguments(digits, tmp_path)
+    position = arguments.index("--settings") + 1
+    settings = json.loads(arguments[position])
+    settings["recipe"].pop("epochs")
+    arguments[position] = json.dumps(settings)
+    done = train(arguments)
+    assert done.returncode == 1
+    assert "the recipe lacks epochs" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_model_file_is_refused_with_the_remedy(run, tmp_path):
+    damaged = tmp_path / "model.safetensors"
+    damaged.write_bytes((run("first") / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(ValueError, match="damaged or no safetensors file"):
+        load_model(damaged)
+
+
+@pytest.mark.parametrize("name", ["train", "predict"])
+def test_scripts_explain_themselves(name):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT.with_name(f"{name}.py")), "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "--output" in done.stdout
