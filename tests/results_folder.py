@@ -1,0 +1,58 @@
+"""A results folder of runs whose correct images are given, for tests of what comes after the evaluation."""
+
+import itertools
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from longtail.parquet import write_parquet
+
+SIZES = {"head": 40, "middle": 20, "tail": 10}  # of the long-tailed test set; the balanced one has 40 of each
+PER_GROUP = 40
+
+
+def images() -> pd.DataFrame:
+    """The test images: three classes, one of each group."""
+    frames = [
+        pd.DataFrame({"group": group, "label": label, "longtailed": np.arange(PER_GROUP) < size})
+        for label, (group, size) in enumerate(SIZES.items())
+    ]
+    return pd.concat(frames, ignore_index=True).rename_axis("image_id").reset_index()
+
+
+def write_results(
+    folder: Path,
+    correct: Callable[[str, str, str, int, str], int],
+    models: Collection[str],
+    losses: Collection[str],
+    seeds: Collection[int] = (42,),
+    train_sets: Collection[str] = ("balanced", "longtailed"),
+    missing: Collection[tuple[str, str, str, int]] = (),
+) -> Path:
+    """Predictions of every run, and the evaluation of all.
+
+    Args:
+        correct: from model, loss, train_set, seed and group to how many of the group's first images are right.
+        missing: runs (model, loss, train_set, seed) that failed: NaN in the evaluation, no predictions.
+    """
+    table, rows = images(), []
+    for train_set, model, loss, seed in itertools.product(train_sets, models, losses, seeds):
+        run = (model, loss, train_set, seed)
+        place = table.groupby("group").cumcount()
+        right = place < table["group"].map(lambda group, run=run: correct(*run, group))
+        longtailed = table["longtailed"]
+        members = {"balanced": longtailed | True, "longtailed": longtailed}
+        members |= {group: longtailed & (table["group"] == group) for group in SIZES}
+        for test_set, chosen in members.items():
+            value = np.nan if run in missing else right[chosen].mean()
+            rows.append((*run, test_set, "acc1", value, int(chosen.sum())))
+        if run not in missing:
+            predicted = np.where(right, table["label"], (table["label"] + 1) % 3)
+            logits = list(np.eye(3, dtype=np.float32)[predicted])
+            path = folder / "runs" / train_set / model / loss / f"seed{seed}" / "predictions.parquet"
+            write_parquet(table.assign(logits=logits), path)
+    columns = ["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"]
+    write_parquet(pd.DataFrame(rows, columns=columns), folder / "evaluation.parquet")
+    return folder
