@@ -50,7 +50,9 @@ def claim(
     All or none are taken at a time, so two jobs that want several each cannot block one another.
     """
     folder = folder or Path(tempfile.gettempdir()) / "longtail-gpus"
-    folder.mkdir(mode=0o777, parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o777)  # whatever the umask: other users of this machine claim here too
     waiting = False
     while True:
         with ExitStack() as held:
