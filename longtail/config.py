@@ -285,6 +285,8 @@ class Job(Section):
         "convnext_base": 1440,
     }
     """Time limit on a cluster, for all models or by model; grows with each retry."""
+    max_minutes: Annotated[int, Field(ge=60)] | None = None
+    """The longest time limit that the cluster grants; null: it has none."""
     jobs_per_gpu: Count = 1
     """Training jobs that share one GPU."""
 

@@ -9,6 +9,7 @@ state. Settings that cannot change a result are left out of it.
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from longtail.fingerprint import fingerprint
 from longtail.models import model_module
 
 SCRIPTS = "workflow/scripts"
+PREDICT_MINUTES = 30
+"""Time limit of prediction. A job that trains and predicts gets the sum of both limits."""
 TEST_SETS = ("balanced", "longtailed", "head", "middle", "tail")
 SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
 
@@ -125,10 +128,14 @@ class Experiment:
     def gpus(self, model: str, loss: str) -> int:
         return self.config.recipe(model, loss).gpus_per_job
 
-    def minutes(self, model: str) -> int:
-        """Time limit of a training job."""
-        minutes = self.config.job.minutes
-        return minutes.get(model, max(minutes.values())) if isinstance(minutes, dict) else minutes
+    def minutes(self, model: str, attempt: int) -> int:
+        """Time limit of training: longer with each attempt, as far as the cluster allows it."""
+        job = self.config.job
+        minutes = job.minutes
+        if isinstance(minutes, dict):
+            minutes = minutes.get(model, max(minutes.values()))
+        longest = job.max_minutes - PREDICT_MINUTES if job.max_minutes else math.inf
+        return min(minutes * attempt, longest)
 
     def work_folder(self, run: RunId) -> str:
         """Where a run keeps the state to resume from."""

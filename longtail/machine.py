@@ -16,8 +16,8 @@ def train_threads(configured: int | None, cores: int | None) -> int:
     """CPU threads of a training job: as configured, else 2 beside a GPU and all cores without one.
 
     All cores make it one training job at a time, which on a CPU is faster than several side by side that each
-    wait for the same memory.
+    wait for the same memory. `cores` is None for jobs of a cluster, which have a GPU wherever they run.
     """
     if configured is not None:
         return configured
-    return 2 if gpu_count() else cores or os.cpu_count() or 1
+    return 2 if cores is None or gpu_count() else cores

@@ -92,8 +92,19 @@ def test_training_takes_all_cores_without_a_gpu_and_two_beside_one(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert train_threads(None, 16) == 16
     assert train_threads(3, 16) == 3
+    assert train_threads(None, None) == 2, "a cluster's job, planned where there is no GPU"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert train_threads(None, 16) == 2
+
+
+def test_other_users_of_the_machine_can_claim_too(tmp_path):
+    before = os.umask(0o077)
+    try:
+        with claim(["a"], folder=tmp_path / "claims"):
+            modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "claims", *tmp_path.rglob("*.lock"))]
+    finally:
+        os.umask(before)
+    assert modes == [0o777, 0o666]
 
 
 def test_waiting_is_announced_once(tmp_path, capsys):

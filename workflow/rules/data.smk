@@ -25,6 +25,7 @@ rule images:
         "<results>/data/images.pth",
     log:
         "<logs>/images.log",
+    localrule: True
     conda:
         "../../envs/train.yaml"
     params:
@@ -45,6 +46,7 @@ rule subsets:
         "<results>/data/subsets.parquet",
     log:
         "<logs>/subsets.log",
+    localrule: True
     conda:
         "../../envs/train.yaml"
     params:
@@ -62,6 +64,7 @@ rule split:
         "<results>/data/split.parquet",
     log:
         "<logs>/split.log",
+    localrule: True
     conda:
         "../../envs/train.yaml"
     params:
@@ -84,6 +87,7 @@ rule tensors:
         "<results>/data/{subset}.pth",
     log:
         "<logs>/tensors/{subset}.log",
+    localrule: True
     conda:
         "../../envs/train.yaml"
     params:

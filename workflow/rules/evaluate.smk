@@ -10,8 +10,7 @@ rule evaluate:
         per_class=f"{RUN}/per_class.parquet",
     log:
         f"<logs>/evaluate/{RUN_NAME}.log",
-    group:
-        "run"
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

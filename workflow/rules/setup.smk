@@ -3,7 +3,7 @@
 from snakemake.exceptions import WorkflowError
 
 from longtail.config import ConfigError, load_config
-from longtail.experiment import SUBSETS, Experiment, RunId
+from longtail.experiment import PREDICT_MINUTES, SUBSETS, Experiment, RunId
 from longtail.machine import gpu_count, train_threads
 
 try:
@@ -29,8 +29,14 @@ wildcard_constraints:
     subset="|".join(SUBSETS),
 
 
-# Without --resources gpu=N, as many training jobs at a time as the GPUs of this machine take.
-if "gpu" not in workflow.global_resources and gpu_count():
+# Whether jobs are handed to a cluster, or this is one of them. Snakemake itself tells it by a limit of --jobs.
+ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+TRAIN_THREADS = train_threads(
+    CONFIG.job.threads, None if ON_CLUSTER else workflow.cores
+)
+# Without --resources gpu=N, as many training jobs at a time as the GPUs of this machine take. Those of a cluster are
+# for its scheduler to count.
+if "gpu" not in workflow.global_resources and gpu_count() and not ON_CLUSTER:
     workflow.register_resource("gpu", gpu_count() * CONFIG.job.jobs_per_gpu)
 
 

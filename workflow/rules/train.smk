@@ -1,4 +1,6 @@
-# One training job per (training set, model, loss, seed), and its predictions.
+# One training job per (training set, model, loss, seed), and its predictions. On a cluster the two are one job (the
+# group "run"), which waits in the queue once. `exec`: a signal of the scheduler must reach the training and not kill
+# a shell around it, whose end would look to Snakemake like that of the job.
 
 
 rule fetch_weights:
@@ -35,11 +37,11 @@ rule train:
         "run"
     conda:
         "../../envs/train.yaml"
-    threads: train_threads(CONFIG.job.threads, workflow.cores)
+    threads: TRAIN_THREADS
     resources:
         gpu=lambda wildcards: EXPERIMENT.gpus(wildcards.model, wildcards.loss),
         mem_mb=lambda wildcards, attempt: CONFIG.job.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: EXPERIMENT.minutes(wildcards.model) * attempt,
+        runtime=lambda wildcards, attempt: EXPERIMENT.minutes(wildcards.model, attempt),
     params:
         key=lambda wildcards: EXPERIMENT.train_key(run_of(wildcards)),
         settings=lambda wildcards: EXPERIMENT.train_json(
@@ -51,7 +53,7 @@ rule train:
         work=lambda wildcards, output: EXPERIMENT.work_folder(run_of(wildcards)),
         jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
     shell:
-        "python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
+        "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
         " {params.weights:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
         " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} > {log:q} 2>&1"
@@ -70,14 +72,14 @@ rule predict:
         "run"
     conda:
         "../../envs/train.yaml"
-    threads: train_threads(CONFIG.job.threads, workflow.cores)
+    threads: TRAIN_THREADS
     resources:
         gpu=1,
-        mem_mb=CONFIG.job.memory_mb,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: CONFIG.job.memory_mb * attempt,
+        runtime=PREDICT_MINUTES,
     params:
         key=lambda wildcards: EXPERIMENT.predict_key(run_of(wildcards)),
         jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
     shell:
-        "python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q} --split {input.split:q}"
+        "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q} --split {input.split:q}"
         " --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} > {log:q} 2>&1"
