@@ -5,9 +5,11 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help demo test lint plan watch clean
+.PHONY: help setup demo test test-slurm lint plan watch clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
+
+setup: $(READY)  ## install everything into .venv, as the other targets do where it is missing
 
 demo: $(READY)  ## run the whole pipeline on real images that a dependency ships, in about three minutes
 	$(SNAKEMAKE) --configfile config/demo.yaml
@@ -15,6 +17,9 @@ demo: $(READY)  ## run the whole pipeline on real images that a dependency ships
 
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest
+
+test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and ends (as root on Debian)
+	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/test_slurm.py
 
 lint: $(READY)  ## check style, security rules and the workflow
 	$(VENV)/bin/ruff check .
