@@ -1,0 +1,77 @@
+"""A copy of this project to change and run Snakemake in."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "config", "envs", "longtail", "profiles", "resources", "workflow")
+# Jobs of a group are indented by one level more.
+JOB = re.compile(r"^ *(?:local)?rule (\w+):$")
+WILDCARDS = re.compile(r"^ +wildcards: (.+)$")
+
+
+class Workspace:
+    """A folder with the workflow, its library and its configurations."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path) -> "Workspace":
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(
+                    source, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".snakemake")
+                )
+            else:
+                shutil.copy2(source, folder / part)
+        return cls(folder)
+
+    def copy(self, folder: Path) -> "Workspace":
+        shutil.copytree(self.folder, folder)  # as `cp -a`: symbolic links and times kept
+        return Workspace(folder)
+
+    def snakemake(
+        self, *arguments: str, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake here; its output on failure."""
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def planned(self, *arguments: str) -> set[str]:
+        """The jobs that a dry run lists, such as `train balanced/resnet8/focal/42`."""
+        done = self.snakemake("-n", *arguments)
+        return jobs(done.stdout + done.stderr)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) >= 1, f"{name} does not contain {old!r}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def jobs(output: str) -> set[str]:
+    """The jobs that Snakemake's output shows."""
+    found: dict[int, str] = {}
+    rule = ""
+    for number, line in enumerate(output.splitlines()):
+        if match := JOB.match(line):
+            start, rule = number, match[1]
+            found[start] = rule
+        elif rule and (match := WILDCARDS.match(line)):
+            found[start] = f"{rule} {'/'.join(pair.partition('=')[2] for pair in match[1].split(', '))}"
+            rule = ""
+    return set(found.values()) - {"all"}
