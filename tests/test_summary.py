@@ -1,0 +1,196 @@
+"""The summary's sentences against runs whose answers are known, and what it says where there is no answer."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from results_folder import write_results
+
+MODELS = ("mobilenetv2", "resnet50")
+LOSSES = ("softmax", "class_balanced", "balanced_softmax")
+
+# Correct images of the 40 of each group after long-tailed training; of the tail's ten long-tailed ones, 2, 0 and 6.
+LONGTAILED = {
+    "softmax": {"head": 36, "middle": 20, "tail": 2},
+    "class_balanced": {"head": 4, "middle": 2, "tail": 0},
+    "balanced_softmax": {"head": 32, "middle": 24, "tail": 6},
+}
+
+
+def correct(model: str, loss: str, train_set: str, seed: int, group: str) -> int:
+    """As above with mobilenetv2, two fewer of head and middle with resnet50; all alike after balanced training."""
+    worse = 2 * (model == "resnet50") * (group != "tail")
+    return (
+        (LONGTAILED[loss][group] if train_set == "longtailed" else 38)
+        - worse
+        + (seed % 2) * (group == "middle")
+    )
+
+
+@pytest.fixture(scope="module")
+def summarise(repository):
+    """The summary of a results folder, with its statistics made first."""
+
+    def run(folder: Path, source: str = "cifar100", imbalance_factor: float = 0.01) -> str:
+        scripts = repository / "workflow" / "scripts"
+        evaluation = ("--evaluation", folder / "evaluation.parquet", "--data-seed", 7)
+        call(
+            scripts / "statistical_analysis.py",
+            *(
+                *evaluation,
+                "--runs",
+                folder / "runs",
+                "--output-folder",
+                folder / "statistics",
+                "--resamples",
+                200,
+            ),
+        )
+        call(
+            scripts / "summary.py",
+            *(*evaluation, "--statistics", folder / "statistics", "--output", folder / "summary.md"),
+            *("--thesis", repository / "resources/thesis_results.csv"),
+            *("--published", repository / "resources/published_results.csv"),
+            *("--data-source", source, "--imbalance-factor", imbalance_factor),
+        )
+        return (folder / "summary.md").read_text(encoding="utf-8")
+
+    return run
+
+
+def call(script: Path, *arguments: object) -> None:
+    before = sys.argv, sys.path[:]
+    sys.argv = [str(script), *map(str, arguments)]
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.argv, sys.path[:] = before
+
+
+@pytest.fixture(scope="module")
+def full(summarise, tmp_path_factory) -> str:
+    """Two models, three losses, both training sets, three seeds."""
+    folder = tmp_path_factory.mktemp("full")
+    return summarise(write_results(folder, correct, MODELS, LOSSES, seeds=(1, 2, 3)))
+
+
+def answer(text: str, question: str) -> str:
+    """The section that answers a question."""
+    return text.split(f"## {question}")[1].split("\n## ")[0]
+
+
+def test_the_tail_and_its_price(full):
+    section = answer(full, "Which loss for the tail")
+    # 6 of 10 against 2 of 10; on the head 32 and 30 of 40 against 36 and 34.
+    assert (
+        "**Balanced softmax** has the best tail after long-tailed training: 60.0 %, mean over 2 models"
+        in section
+    )
+    assert "+40.0 [" in section
+    assert "On the head it has 77.5 %, -10.0 [" in section
+    assert "points against Softmax" in section
+    # Six pairs of runs, all the same way: p = 2 / 64, twice that over two losses.
+    assert "not significant, Holm p = 0.062" in section
+
+
+def test_the_model_and_the_loss(full):
+    section = answer(full, "How much depends on the model?")
+    assert "with the loss (F = " in section
+    assert "MobileNetV2: Balanced softmax; ResNet-50: Balanced softmax." in section
+
+
+def test_the_safest_choice_has_the_least_regret(full):
+    section = answer(full, "Which is the safest choice?")
+    # Worst of balanced softmax: four of 40 head images behind softmax. Worst of softmax: four of ten in the tail.
+    assert "**Balanced softmax**: whatever the model" in section
+    assert "never more than 10.0 points below the best loss" in section
+    assert "Next: Softmax, 40.0 points." in section
+    row = next(line for line in section.splitlines() if line.startswith("| Class-balanced"))
+    # On the middle with resnet50: 1, 0 and 1 of 20 images with its three seeds, against all 20.
+    assert row.split("|")[2].strip() == "96.7"
+
+
+def test_whether_it_is_real(full):
+    section = answer(full, "Is the difference real?")
+    # 2 losses x 2 models x 2 training sets x 5 test sets.
+    assert "Of 40 differences to Softmax" in section
+    assert "0 are significant after Holm's correction" in section
+    limit = "with 3 seeds a paired sign-flip test cannot go below p = 0.25"
+    assert f"Not answered by these runs for a single model: {limit}" in section
+    assert "Friedman's test over 4 blocks" in section
+
+
+def test_models_beside_each_other(full):
+    section = answer(full, "Model comparison")
+    # mobilenetv2, balanced test set of 120, middle + 2 / 3: 58.67, 6.67 and 62.67 correct images.
+    assert "35.6 % ± 26.0" in section
+    assert "50.6 % ± 2.4" in section
+    assert "without class-balanced: highest mean MobileNetV2" in section
+
+
+def test_beside_the_thesis(full, repository):
+    section = answer(full, "Beside the thesis")
+    # 2 models x 3 losses x 2 training sets x 5 test sets.
+    assert section.strip().startswith("60 accuracies have a counterpart in the thesis")
+    thesis = pd.read_csv(repository / "resources/thesis_results.csv").query(
+        "metric == 'acc1' and train_set == 'longtailed' and test_set == 'tail' and model in @MODELS and loss in @LOSSES"
+    )
+    ours = thesis["loss"].map({loss: counts["tail"] / 10 for loss, counts in LONGTAILED.items()})
+    row = next(line for line in section.splitlines() if line.startswith("| Long-tailed  | Tail"))
+    assert f"{100 * (ours - thesis['value']).mean():+.1f}" in row
+    assert f"{100 * (ours - thesis['value']).abs().mean():.1f}" in row
+
+
+def test_beside_published_results(full):
+    section = answer(full, "Beside published results")
+    row = next(line for line in section.splitlines() if line.startswith("| Class-balanced"))
+    # BagofTricks-LT: class-balanced with beta 0.9.
+    assert "39.0 %" in row
+    assert "| 86.9 %" in next(line for line in section.splitlines() if line.startswith("| ResNet-50"))
+
+
+def test_it_states_seeds_images_and_runs(full):
+    assert "3 training seeds (1, 2, 3), 1 data split (data seed 7). Test images: balanced 120" in full
+    assert "Runs: 36 of 36." in full
+    assert "nan" not in full.lower()
+
+
+def test_one_model_of_other_data_leaves_questions_open(summarise, tmp_path):
+    folder = write_results(tmp_path, correct, ("resnet8",), LOSSES, seeds=(1,))
+    text = summarise(folder, source="digits")
+    assert "Not answered by these runs: they have one model, ResNet-8; at least two are needed." in text
+    assert "Not answered by these runs: they are on 'digits', the thesis's runs on 'cifar100'." in text
+    assert "they are on 'digits', published CIFAR-100 results on 'cifar100'" in text
+    real = answer(text, "Is the difference real?")
+    assert "whether training anew would give the same is not answered by these runs" in real
+    assert "Friedman's test: not answered by these runs: Friedman's test needs at least three blocks" in real
+    # McNemar: class-balanced is right on 52, 51, 32 and 17 images fewer, balanced softmax on 4 more or fewer at most.
+    assert "Of 20 differences to Softmax" in real
+    assert "4 are significant after Holm's correction: 0 better, 4 worse" in real
+    assert "nan" not in text.lower()
+
+
+def test_one_loss_leaves_nothing_to_compare(summarise, tmp_path):
+    text = summarise(
+        write_results(tmp_path, correct, ("resnet50",), ("softmax",), train_sets=("longtailed",))
+    )
+    assert answer(text, "Which loss for the tail").count("Not answered by these runs") == 1
+    assert "fewer than two losses have all their runs" in answer(text, "Which is the safest choice?")
+    assert "need the reference loss 'softmax' and another one" in answer(text, "Is the difference real?")
+    assert "| ResNet-50 |" in answer(text, "Model comparison")
+
+
+def test_failed_runs_are_named_and_do_not_compete(summarise, tmp_path):
+    failed = [("resnet50", "balanced_softmax", "longtailed", 42)]
+    failed += [
+        ("vit_b16", loss, train_set, 42) for loss in LOSSES for train_set in ("balanced", "longtailed")
+    ]
+    text = summarise(write_results(tmp_path, correct, (*MODELS, "vit_b16"), LOSSES, missing=failed))
+    assert "Runs: 11 of 18; missing and in no number:" in text
+    section = answer(text, "Which loss for the tail")
+    # Without its resnet50 run, the mean of balanced softmax would be over mobilenetv2 alone.
+    assert "**Softmax** has the best tail" in section
+    assert "Left out because runs are missing: ViT-B/16, Balanced softmax." in section
+    assert "nan" not in text.lower()
