@@ -15,6 +15,10 @@ os.environ["PATH"] = os.pathsep.join(
 configfile: "config/config.yaml"
 
 
+# With --sdm apptainer; envs/longtail.def builds it.
+container: "longtail.sif"
+
+
 include: "workflow/rules/setup.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
@@ -29,4 +33,9 @@ rule all:
     input:
         rules.tables.input,
         rules.statistical_analysis.output,
+        rules.summary.output,
         rules.figures.input,
+
+
+onerror:
+    show_what_is_there()

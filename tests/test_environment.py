@@ -37,3 +37,12 @@ def test_conda_environments_pin_the_versions_of_requirements(path):
 
 def test_the_known_bad_torch_is_not_pinned():
     assert pins()["torch"] != {"2.13.0"}
+
+
+@pytest.mark.parametrize("recipe", ["Dockerfile", "longtail.def"])
+def test_containers_install_requirements_and_run_the_python_of_the_conda_environments(recipe):
+    text = (ROOT / "envs" / recipe).read_text()
+    version = re.search(r"^from:? python:([\d.]+)", text, re.IGNORECASE | re.MULTILINE)[1]
+    for path in (ROOT / "envs").glob("*.yaml"):
+        assert f"python={version}" in yaml.safe_load(path.read_text())["dependencies"], path.name
+    assert re.search(r"pip install --no-cache-dir --requirement /requirements.txt$", text, re.MULTILINE)
