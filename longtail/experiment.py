@@ -205,6 +205,16 @@ class Experiment:
         }
         return self._key("statistical_analysis", settings, [self.evaluation_key()])
 
+    def summary_key(self) -> str:
+        data = self.config.data
+        settings = {
+            "source": data.source,
+            "seed": data.seed,
+            "imbalance_factor": data.imbalance_factor,
+            "reference": self.reference_loss,
+        }
+        return self._key("summary", settings, [self.statistics_key()])
+
     def table_key(self, *upstream: str) -> str:
         return self._key("tables", {}, list(upstream))
 

@@ -88,7 +88,7 @@ COMPARISONS = {
     )
 }
 OF_EVALUATION = (
-    {"evaluation", "table_of_means", "statistical_analysis", *COMPARISONS}
+    {"evaluation", "table_of_means", "statistical_analysis", "summary", *COMPARISONS}
     | {f"table_of_runs {t}/{m}" for t in SETS for m in MODELS}
     | per_model("accuracy_bars", "accuracy_lines", "per_class_accuracy", "forest")
 )

@@ -112,12 +112,22 @@ rule figures:
             model=CONFIG.grid.models,
         ),
         # Those of the other losses are drawn when asked for by name.
-        expand(
-            figure_files(LOSS_FIGURES, *OF_LOSS),
-            train_set=CONFIG.grid.train_sets,
-            model=CONFIG.grid.models,
-            loss=EXPERIMENT.reference_loss,
-        ),
+        [
+            file
+            for train_set, model in sorted(
+                {
+                    run[:2]
+                    for run in EXPERIMENT.shown_runs
+                    if run.loss == EXPERIMENT.reference_loss
+                }
+            )
+            for file in expand(
+                figure_files(LOSS_FIGURES, *OF_LOSS),
+                train_set=train_set,
+                model=model,
+                loss=EXPERIMENT.reference_loss,
+            )
+        ],
     localrule: True
 
 

@@ -1,5 +1,10 @@
 # The checked configuration, and what the rule files share.
 
+import socket
+import subprocess
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 from longtail.config import ConfigError, load_config
@@ -40,6 +45,30 @@ if "gpu" not in workflow.global_resources and gpu_count() and not ON_CLUSTER:
     workflow.register_resource("gpu", gpu_count() * CONFIG.job.jobs_per_gpu)
 
 
+FOLDER_LOCK = FileLock(".snakemake/longtail.lock", timeout=0)
+
+
+onstart:
+    if workflow.is_main_process and not CONFIG.partial:
+        lock_folder()
+
+
+def lock_folder():
+    """Be the only workflow in this folder.
+
+    The profiles turn Snakemake's own lock off: it stays behind when Snakemake is killed, and a second instance that
+    ends removes the first one's. The kernel drops this one with its process.
+    """
+    holder = Path(".snakemake/longtail.holder")
+    try:
+        FOLDER_LOCK.acquire()
+    except Timeout:
+        raise WorkflowError(
+            f"Another Snakemake ({holder.read_text()}) is working in this folder. Wait for it, or stop it."
+        ) from None
+    holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+
+
 def unrecorded(value):
     """A param that cannot change a result: Snakemake records no param whose function looks at the outputs."""
     return lambda wildcards, output: value
@@ -59,3 +88,27 @@ def files_of(name, runs):
 def of_all_runs(name):
     """That file of every run that tables and figures wait for."""
     return files_of(name, EXPERIMENT.shown_runs)
+
+
+def show_what_is_there():
+    """After a failure, make the tables and figures of the runs that are finished; the others show as missing."""
+    interrupted = getattr(workflow.scheduler, "_user_kill", None)
+    if CONFIG.partial or interrupted or not workflow.is_main_process:
+        return
+    words = sys.argv[1:]
+    position = next(
+        (i + 1 for i, word in enumerate(words) if word in ("--config", "-C")), None
+    )
+    if position:
+        words.insert(position, "partial=true")
+    else:
+        words[:0] = ["--config", "partial=true", "--keep-going"]
+    print(
+        "Some jobs failed. Making what the finished runs can show:",
+        file=sys.stderr,
+        flush=True,
+    )
+    # This process still holds the lock of the folder, and waits.
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--nolock", "--retries=0", *words]
+    )

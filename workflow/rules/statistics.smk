@@ -30,3 +30,30 @@ rule statistical_analysis:
         "python workflow/scripts/statistical_analysis.py --evaluation {input.evaluation:q} --runs {params.runs:q}"
         " --reference {params.reference:q} --resamples {params.resamples} --data-seed {params.data_seed}"
         " --output-folder {params.folder:q} > {log:q} 2>&1"
+
+
+rule summary:
+    input:
+        rules.statistical_analysis.output,
+        evaluation=rules.evaluation.output.evaluation,
+        thesis="resources/thesis_results.csv",
+        published="resources/published_results.csv",
+    output:
+        "<results>/summary.md",
+    log:
+        "<logs>/summary.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        key=EXPERIMENT.summary_key(),
+        statistics=f"{CONFIG.paths.results}/statistics",
+        source=CONFIG.data.source,
+        imbalance_factor=CONFIG.data.imbalance_factor,
+        data_seed=CONFIG.data.seed,
+        reference=EXPERIMENT.reference_loss,
+    shell:
+        "python workflow/scripts/summary.py --evaluation {input.evaluation:q} --statistics {params.statistics:q}"
+        " --thesis {input.thesis:q} --published {input.published:q} --data-source {params.source}"
+        " --imbalance-factor {params.imbalance_factor} --data-seed {params.data_seed} --reference {params.reference:q}"
+        " --output {output:q} > {log:q} 2>&1"
