@@ -1,0 +1,50 @@
+"""What `make demo` prints at its end: the long-tail effect in the results, and where everything is."""
+
+import argparse
+from pathlib import Path
+
+from longtail.labels import label
+from longtail.parquet import read_parquet
+
+TEST_SETS = ("balanced", "longtailed", "head", "middle", "tail")
+
+
+def summary(results: Path) -> str:
+    """Top-1 accuracy of the runs on the long-tailed training set, and the folders of the results.
+
+    Raises:
+        FileNotFoundError: there is no evaluation yet.
+    """
+    evaluation = read_parquet(results / "evaluation.parquet")
+    rows = evaluation[(evaluation["metric"] == "acc1") & (evaluation["train_set"] == "longtailed")]
+    accuracy = rows.pivot_table(index="loss", columns="test_set", values="value", sort=False)
+    header = f"{'':18}" + "".join(f"{label(name):>12}" for name in TEST_SETS)
+    lines = [
+        f"{label(loss):18}" + "".join(f"{row[name]:12.1%}" for name in TEST_SETS)
+        for loss, row in accuracy.iterrows()
+    ]
+    return "\n".join(
+        [
+            "Top-1 accuracy by test set, trained on the long-tailed training set:",
+            "",
+            header,
+            *lines,
+            "",
+            f"figures     {results}/figures/",
+            f"tables      {results}/tables/",
+            f"statistics  {results}/statistics/",
+            f"summary     {results}/summary.md",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "results", nargs="?", type=Path, default=Path("results/demo"), help="folder of the results"
+    )
+    print(summary(parser.parse_args().results))
+
+
+if __name__ == "__main__":
+    main()
