@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.data import cifar100, digits
+from longtail.data.imbalance import longtailed_counts
 from longtail.data.selection import SETS, select_set
-from longtail.data.split import add_longtail, class_groups, longtailed_counts
+from longtail.data.split import add_longtail, class_groups
 from longtail.data.subsets import assign_subsets
 from longtail.data.tensors import LabelledImages, load_tensors, save_tensors
 from longtail.parquet import read_parquet, write_parquet

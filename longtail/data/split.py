@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from longtail.data.imbalance import longtailed_counts
 from longtail.data.subsets import seeded_order
 
 GROUPS = ("head", "middle", "tail")
@@ -43,21 +44,6 @@ def add_longtail(
             kept.update(seeded_order(images[label], seed, "longtailed")[:count])
     groups = dict(zip(labels, class_groups(len(labels)), strict=True))
     return subsets.assign(longtailed=subsets["image_id"].isin(kept), group=subsets["label"].map(groups))
-
-
-def longtailed_counts(largest: int, num_classes: int, imbalance_factor: float) -> list[int]:
-    """Images per class, falling exponentially in label order from `largest` to `largest * imbalance_factor`.
-
-    Class i of C has max(1, int(largest * imbalance_factor ** (i / (C - 1)))) images. Truncated, not rounded, as
-    the published numbers for CIFAR-LT are; the lower bound of 1 matters for small `largest` only.
-
-    Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", 2019, without
-    the lower bound.
-    """
-    if not 0 < imbalance_factor <= 1:
-        raise ValueError(f"imbalance_factor must be above 0 and at most 1, found {imbalance_factor}")
-    last = max(num_classes - 1, 1)
-    return [max(1, int(largest * imbalance_factor ** (i / last))) for i in range(num_classes)]
 
 
 def class_groups(num_classes: int) -> list[str]:
