@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo test test-slurm lint plan watch clean
+.PHONY: help setup demo report test test-long test-slurm lint plan watch clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -15,8 +15,14 @@ demo: $(READY)  ## run the whole pipeline on real images that a dependency ships
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@$(VENV)/bin/python -m longtail.demo
 
+report: $(READY)  ## the report of finished runs, one file that opens without a network: results/report.html
+	$(SNAKEMAKE) --report results/report.html
+
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest
+
+test-long: $(READY)  ## the tests that take minutes each
+	$(VENV)/bin/python -m pytest -m long
 
 test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and ends (as root on Debian)
 	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/test_slurm.py

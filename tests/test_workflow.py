@@ -1,0 +1,225 @@
+"""The workflow, run for real on the digits."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from workspace import Workspace
+
+from longtail import load_results
+from longtail.parquet import read_parquet
+
+CONFIG = {
+    "grid": {"train_sets": ["balanced", "longtailed"], "models": ["resnet8"], "losses": ["softmax", "ldam"]},
+    "models": {"resnet8": {"pretrained": False}},
+    "data": {
+        "source": "digits",
+        "train_per_class": 60,
+        "test_per_class": 40,
+        "imbalance_factor": 0.05,
+        "test_imbalance_factor": 0.25,
+    },
+    "train": {"epochs": 2, "image_size": 8, "batch_size": 64, "padding": 1, "learning_rate": 0.003},
+    "job": {"threads": 1},
+}
+# A loss of one's own that diverges.
+BAD_LOSS = """
+import torch
+
+
+class Diverging(torch.nn.Module):
+    def __init__(self, class_counts):
+        super().__init__()
+
+    def forward(self, logits, labels):
+        return logits.sum() * float("nan")
+"""
+
+
+def write_config(workspace: Workspace, config: dict) -> None:
+    (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    workspace = Workspace.create(tmp_path_factory.mktemp("real") / "a folder's copy")
+    (workspace.folder / "bad_loss.py").write_text(BAD_LOSS)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def with_a_failure(workspace):
+    """Run a grid of which one loss diverges."""
+    config = yaml.safe_load(yaml.safe_dump(CONFIG))
+    config["grid"]["losses"].append("mine")
+    config["losses"] = {"mine": {"loss": {"path": "bad_loss.py", "name": "Diverging"}}}
+    write_config(workspace, config)
+    return workspace.snakemake(
+        "--retries=0",
+        "results/tables/balanced/resnet8/top1.md",
+        "results/figures/loss_comparison.txt",
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(workspace, with_a_failure):
+    """Then without it."""
+    write_config(workspace, CONFIG)
+    workspace.snakemake()
+    return workspace
+
+
+def test_a_run_that_fails_ends_the_workflow_with_an_error_that_says_why(with_a_failure):
+    assert with_a_failure.returncode == 1
+    text = with_a_failure.stdout + with_a_failure.stderr
+    assert "the loss is nan in epoch 1, step 1" in text
+    assert "Traceback" not in text
+
+
+def test_what_the_other_runs_show_is_made_and_the_failed_one_is_shown_as_missing(workspace, with_a_failure):
+    table = (workspace.folder / "results/tables/balanced/resnet8/top1.md").read_text()
+    row = next(line for line in table.splitlines() if "mine" in line.lower())
+    assert "missing" in row
+    assert "0.00" not in row
+    assert "mine" in (workspace.folder / "results/figures/loss_comparison.txt").read_text().lower()
+
+
+def test_everything_is_made_and_nothing_is_left_to_do(finished):
+    assert finished.planned() == set()
+    results = finished.folder / "results"
+    assert (results / "summary.md").is_file()
+    for name in (
+        "model_comparison.pdf",
+        "longtailed/resnet8/accuracy_bars.png",
+        "balanced/resnet8/softmax/confusion.pdf",
+    ):
+        assert (results / "figures" / name).stat().st_size > 1000
+
+
+def test_the_results_hang_together(finished):
+    loaded = load_results(finished.folder / "results")
+    evaluation = loaded.evaluation
+    assert not evaluation["value"][evaluation["metric"] == "acc1"].isna().any()
+    assert set(evaluation["loss"]) == {"softmax", "ldam"}
+    predictions = read_parquet(
+        finished.folder / "results/runs/longtailed/resnet8/softmax/seed42/predictions.parquet"
+    )
+    assert list(predictions.columns) == ["image_id", "label", "group", "longtailed", "logits"]
+    hits = predictions["logits"].map(lambda logits: logits.argmax()) == predictions["label"]
+    row = evaluation.query(
+        "train_set == 'longtailed' and loss == 'softmax' and test_set == 'balanced' and metric == 'acc1'"
+    ).iloc[0]
+    assert row["value"] == pytest.approx(hits.mean())
+    assert row["n"] == len(predictions) == 400
+    assert len(loaded.history.query("loss == 'ldam' and train_set == 'balanced'")) == 2
+
+
+def test_no_output_holds_a_path_of_this_machine(finished):
+    place = str(finished.folder).encode()
+    for path in (finished.folder / "results").rglob("*"):
+        if path.is_file() and "logs" not in path.parts:
+            assert place not in path.read_bytes(), path
+
+
+def test_a_config_that_is_wrong_ends_before_any_job(finished):
+    done = finished.snakemake("--config", "sedes=[1]", check=False)
+    assert done.returncode == 1
+    assert "sedes is not known; did you mean 'seeds'?" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+# --- being killed -------------------------------------------------------------------------------------------
+
+LONG = {**CONFIG, "train": {**CONFIG["train"], "epochs": 40, "image_size": 24}}
+TARGET = "results/runs/balanced/resnet8/softmax/seed42/history.parquet"
+
+
+@pytest.fixture(scope="module")
+def reference(finished, tmp_path_factory):
+    """What the long run gives when nothing kills it."""
+    copy = finished.copy(tmp_path_factory.mktemp("reference") / "workspace")
+    write_config(copy, LONG)
+    copy.snakemake(TARGET)
+    return (copy.folder / TARGET).read_bytes()
+
+
+def begin(workspace: Workspace) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", TARGET],
+        cwd=workspace.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=(workspace.folder / "snakemake.err").open("ab"),
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def trainers(workspace: Workspace) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if (
+                b"workflow/scripts/train.py" in words
+                and (entry / "cwd").resolve() == workspace.folder.resolve()
+            ):
+                found.append(int(entry.name))
+    return found
+
+
+def wait_for(condition, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def log_of(workspace: Workspace) -> str:
+    path = workspace.folder / "results/logs/train/balanced/resnet8/softmax/seed42.log"
+    return path.read_text() if path.exists() else ""
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to find the trainer")
+def test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch(finished, tmp_path, reference):
+    workspace = finished.copy(tmp_path / "workspace")
+    write_config(workspace, LONG)
+    first = begin(workspace)
+    wait_for(lambda: "epoch 3/" in log_of(workspace) and "epoch 40/" not in log_of(workspace))
+    os.kill(trainers(workspace)[0], signal.SIGKILL)
+    # The default profile tries again, from the last epoch.
+    wait_for(lambda: "resuming after epoch" in log_of(workspace) and "\nepoch" in log_of(workspace))
+    first.kill()
+    first.wait()
+    wait_for(lambda: not trainers(workspace), seconds=30)
+    assert "stopped by SIGTERM" in log_of(workspace)
+    assert not (workspace.folder / TARGET).exists()
+    # The same command and no extra flag.
+    second = begin(workspace)
+    assert second.wait(timeout=120) == 0, (workspace.folder / "snakemake.err").read_text()
+    assert "resuming after epoch" in log_of(workspace)
+    assert "epoch 1/" not in log_of(workspace)
+    assert (workspace.folder / TARGET).read_bytes() == reference
+
+
+def test_a_second_snakemake_in_the_folder_is_told_who_works_there(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    write_config(workspace, LONG)
+    first = begin(workspace)
+    wait_for(lambda: "epoch 1/" in log_of(workspace))
+    held = trainers(workspace)
+    for process in held:
+        os.kill(process, signal.SIGSTOP)  # so that the first is still at work when the second starts
+    done = workspace.snakemake(TARGET, check=False)
+    first.kill()
+    first.wait()
+    for process in held:
+        os.kill(process, signal.SIGCONT)
+    assert done.returncode == 1
+    assert f"Another Snakemake (process {first.pid}" in done.stdout + done.stderr
+    wait_for(lambda: not trainers(workspace), seconds=30)
