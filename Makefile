@@ -5,18 +5,15 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo report test test-long test-slurm lint plan watch clean
+.PHONY: help setup demo test test-long test-slurm lint clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
 setup: $(READY)  ## install everything into .venv, as the other targets do where it is missing
 
-demo: $(READY)  ## run the whole pipeline on real images that a dependency ships, in about three minutes
+demo: $(READY)  ## run the whole pipeline on real images that a dependency ships
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@$(VENV)/bin/python -m longtail.demo
-
-report: $(READY)  ## the report of finished runs, one file that opens without a network: results/report.html
-	$(SNAKEMAKE) --report results/report.html
 
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest
@@ -32,12 +29,6 @@ lint: $(READY)  ## check style, security rules and the workflow
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
-
-plan: $(READY)  ## what would run, and what it would cost
-	$(VENV)/bin/python -m longtail.plan
-
-watch: $(READY)  ## a live table of the runs
-	$(VENV)/bin/python -m longtail.watch
 
 clean:  ## delete state that only unfinished runs need
 	rm -rf work

@@ -1,4 +1,3 @@
-import os
 import sys
 
 from snakemake.utils import min_version
@@ -6,10 +5,6 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 sys.path.insert(0, workflow.basedir)  # the library beside this file
-# Scripts run in the environment that Snakemake runs in, activated or not; a conda environment still comes first.
-os.environ["PATH"] = os.pathsep.join(
-    [os.path.dirname(sys.executable), os.environ["PATH"]]
-)
 
 
 configfile: "config/config.yaml"
@@ -25,6 +20,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/statistics.smk"
+include: "workflow/rules/figure_files.smk"
 include: "workflow/rules/figures.smk"
 
 

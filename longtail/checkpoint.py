@@ -94,7 +94,7 @@ class StateFolder:
         return None
 
     def report(self, **progress: Any) -> None:
-        """Leave a note of the progress for people who watch (`longtail.watch`); not needed to resume."""
+        """Leave a note of the progress for people who watch; not needed to resume."""
         with atomic_path(self.folder / "progress.json") as path:
             path.write_text(json.dumps(progress))
 

@@ -1,6 +1,7 @@
 """What this machine has, found out without importing PyTorch: planning must stay fast."""
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -21,3 +22,11 @@ def train_threads(configured: int | None, cores: int | None) -> int:
     if configured is not None:
         return configured
     return 2 if cores is None or gpu_count() else cores
+
+
+def run_scripts_with_this_python() -> None:
+    """Let `python` in a job be the one that runs the workflow, whether its environment is activated or not.
+
+    A conda environment that Snakemake activates for a job still comes before it.
+    """
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

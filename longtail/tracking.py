@@ -1,4 +1,4 @@
-"""What a run tells while it trains: a line per epoch, TensorBoard events, a note for `longtail.watch`."""
+"""What a run tells while it trains: a line per epoch, TensorBoard events, a note of the progress."""
 
 import sys
 import time

@@ -9,7 +9,9 @@ from snakemake.exceptions import WorkflowError
 
 from longtail.config import ConfigError, load_config
 from longtail.experiment import PREDICT_MINUTES, SUBSETS, Experiment, RunId
-from longtail.machine import gpu_count, train_threads
+from longtail.machine import gpu_count, run_scripts_with_this_python, train_threads
+
+run_scripts_with_this_python()
 
 try:
     EXPERIMENT = Experiment(load_config(config))
@@ -67,6 +69,17 @@ def lock_folder():
             f"Another Snakemake ({holder.read_text()}) is working in this folder. Wait for it, or stop it."
         ) from None
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+
+
+TABLE_FORMATS = ["csv", "md", "tex"]
+TABLES = "<results>/tables"
+RUN_TABLES = f"{TABLES}/{{train_set}}/{{model}}"
+
+
+def table_files(folder, *names):
+    return [
+        f"{folder}/{name}.{extension}" for name in names for extension in TABLE_FORMATS
+    ]
 
 
 def unrecorded(value):

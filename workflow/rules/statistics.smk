@@ -24,7 +24,7 @@ rule statistical_analysis:
         reference=EXPERIMENT.reference_loss,
         resamples=CONFIG.statistics.resamples,
         data_seed=CONFIG.data.seed,
-        runs=f"{CONFIG.paths.results}/runs",
+        runs=unrecorded(f"{CONFIG.paths.results}/runs"),
         folder=subpath(output[0], parent=True),
     shell:
         "python workflow/scripts/statistical_analysis.py --evaluation {input.evaluation:q} --runs {params.runs:q}"
@@ -47,7 +47,7 @@ rule summary:
         "../../envs/analysis.yaml"
     params:
         key=EXPERIMENT.summary_key(),
-        statistics=f"{CONFIG.paths.results}/statistics",
+        statistics=unrecorded(f"{CONFIG.paths.results}/statistics"),
         source=CONFIG.data.source,
         imbalance_factor=CONFIG.data.imbalance_factor,
         data_seed=CONFIG.data.seed,

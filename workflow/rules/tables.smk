@@ -1,15 +1,5 @@
 # Tables, each as csv, Markdown and LaTeX.
 
-TABLE_FORMATS = ["csv", "md", "tex"]
-TABLES = "<results>/tables"
-RUN_TABLES = TABLES + "/{train_set}/{model}"
-
-
-def table_files(folder, *names):
-    return [
-        f"{folder}/{name}.{extension}" for name in names for extension in TABLE_FORMATS
-    ]
-
 
 rule tables:
     input:

@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
         required=True,
         metavar="JSON",
         help="architecture, head, loss, loss_parameters and recipe, as JSON or @FILE; "
-        "`python -m longtail.plan RUN` prints those of a run of the configuration",
+        "`snakemake -n -p` prints those of every run of the configuration",
     )
     parser.add_argument(
         "--work", required=True, metavar="FOLDER", help="where the state to resume from is kept"
