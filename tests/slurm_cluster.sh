@@ -95,7 +95,7 @@ JobAcctGatherType=jobacct_gather/none
 GresTypes=gpu
 ReturnToService=2
 SlurmdParameters=config_overrides
-KillWait=20
+KillWait=60
 MinJobAge=3600
 NodeName=$1 NodeAddr=127.0.0.1 CPUs=16 CoresPerSocket=16 RealMemory=64000 Gres=gpu:$gpus
 PartitionName=gpu Nodes=$1 Default=YES MaxTime=120
@@ -118,9 +118,9 @@ wait_until() { # what, command …
 
 stop() {
   local daemon
-  if running slurmctld && running slurmd; then # jobs outlive slurmd
+  if running slurmctld && running slurmd; then # jobs outlive slurmd, but not KillWait
     scancel --quiet --user=root || true
-    for _ in $(seq 300); do if [ "$(squeue --noheader)" ]; then sleep 0.1; else break; fi; done
+    for _ in $(seq 700); do if [ "$(squeue --noheader)" ]; then sleep 0.1; else break; fi; done
   fi
   for daemon in slurmd slurmctld munged; do
     if running $daemon; then

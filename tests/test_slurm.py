@@ -140,7 +140,7 @@ def observed(tmp_path_factory, repository) -> Observed:
         return len(held) == len(RUNS)
 
     try:
-        wait_until(all_held, 240, "four trainers beside one another", workflow, folder)
+        wait_until(all_held, 600, "four trainers beside one another", workflow, folder)
         running = [job for job, state in slurm_jobs().items() if state == "RUNNING"]
         first_logs = {run: log_of(folder, run) for run in RUNS}
         killed, overdue, requeued, spared = (held[run] for run in RUNS)
@@ -148,7 +148,7 @@ def observed(tmp_path_factory, repository) -> Observed:
         killed.process.kill()
         spared.process.resume()
         scontrol("requeue", requeued.job)
-        for trainer, seconds in ((requeued, 30), (overdue, 180)):
+        for trainer, seconds in ((requeued, 60), (overdue, 240)):
             wait_until(
                 lambda run=trainer.run: "stopped by SIGTERM" in log_of(folder, run),
                 seconds,
@@ -161,7 +161,7 @@ def observed(tmp_path_factory, repository) -> Observed:
                 scontrol("update", f"JobId={requeued.job}", "StartTime=now")
                 workflows.append(snakemake(undisturbed))
         for process, where in zip(workflows, (folder, undisturbed), strict=True):
-            assert process.wait(300) == 0, (where / "snakemake.log").read_text()[-5000:]
+            assert process.wait(600) == 0, (where / "snakemake.log").read_text()[-5000:]
     finally:
         for process in workflows:
             process.kill()
