@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo report test test-long test-slurm lint clean
+.PHONY: help setup demo test test-long test-slurm lint clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -14,9 +14,6 @@ setup: $(READY)  ## install everything into .venv, as the other targets do where
 demo: $(READY)  ## run the whole pipeline on real images that a dependency ships
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@$(VENV)/bin/python -m longtail.demo
-
-report: $(READY)  ## the report of finished runs, one file that opens without a network: results/report.html
-	$(SNAKEMAKE) --report results/report.html
 
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest

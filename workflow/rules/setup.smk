@@ -71,7 +71,7 @@ def lock_folder():
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
 
-TABLE_FORMATS = ["csv", "md", "tex", "html"]
+TABLE_FORMATS = ["csv", "md", "tex"]
 TABLES = "<results>/tables"
 RUN_TABLES = f"{TABLES}/{{train_set}}/{{model}}"
 

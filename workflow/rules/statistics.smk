@@ -9,13 +9,10 @@ rule statistical_analysis:
         of_all_runs("predictions.parquet"),
         evaluation=rules.evaluation.output.evaluation,
     output:
-        in_report(
-            "Statistical tests",
-            expand(
-                "<results>/statistics/{name}.{extension}",
-                name=STATISTICS,
-                extension=["csv", "md", "html"],
-            ),
+        expand(
+            "<results>/statistics/{name}.{extension}",
+            name=STATISTICS,
+            extension=["csv", "md"],
         ),
     log:
         "<logs>/statistical_analysis.log",
@@ -42,7 +39,7 @@ rule summary:
         thesis="resources/thesis_results.csv",
         published="resources/published_results.csv",
     output:
-        in_report("Answers", ["<results>/summary.md", "<results>/summary.html"]),
+        "<results>/summary.md",
     log:
         "<logs>/summary.log",
     localrule: True

@@ -1,4 +1,4 @@
-"""Tables of the results, each as csv, Markdown, LaTeX and a web page."""
+"""Tables of the results, each as csv, Markdown and LaTeX."""
 
 import sys
 from pathlib import Path
