@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo test test-long test-slurm lint clean
+.PHONY: help setup demo test test-long test-slurm faults lint clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -23,6 +23,9 @@ test-long: $(READY)  ## the tests that take minutes each
 
 test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and ends (as root on Debian)
 	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/test_slurm.py
+
+faults: $(READY)  ## let the disk fail at every write of every program
+	$(VENV)/bin/python tests/faults.py
 
 lint: $(READY)  ## check style, security rules and the workflow
 	$(VENV)/bin/ruff check .

@@ -13,14 +13,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
-from longtail.files import atomic_path
+from longtail.files import atomic_path, move_into_place, writing
 
 MAGIC = b"longtail state 1\n"
 
@@ -45,10 +45,11 @@ class StateFolder:
 
         The kernel drops the lock when its holder dies.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(self.folder / "lock"), self.folder / "holder"
         try:
-            lock.acquire(timeout=0)
+            with writing(lock.lock_file):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
         except Timeout:
             who = holder.read_text().strip() if holder.exists() else "an unknown process"
             print(
@@ -58,7 +59,8 @@ class StateFolder:
             )
             lock.acquire()
         try:
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+            with writing(holder):
+                holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
             yield
         finally:
             self.wait()
@@ -103,19 +105,19 @@ class StateFolder:
         torch.save(state, buffer)
         payload = buffer.getbuffer()
         new = self.folder / "new.state"
-        with new.open("wb") as file:
-            file.write(MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n")
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        if self.current.exists():
-            self.current.replace(self.previous)
-        new.replace(self.current)
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with writing(self.current):
+            try:
+                with new.open("wb") as file:
+                    file.write(MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n")
+                    file.write(payload)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if self.current.exists():
+                    self.current.replace(self.previous)
+                move_into_place(new, self.current)
+            finally:
+                with suppress(OSError):  # of a disk that fails: the error on its way says more
+                    new.unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> dict[str, Any]:

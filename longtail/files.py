@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -18,16 +18,35 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         OSError: the disk is full, the folder is read-only, …; names the file and leaves nothing behind.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            move_into_place(temporary, path)
+        finally:
+            with suppress(OSError):  # of a disk that fails: the error on its way says more
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Let the errors that the disk gives in the block name the file they are about.
+
+    Raises:
+        OSError: with `path` and the cause.
+    """
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
+        yield
     except OSError as error:
-        raise OSError(error.errno, f"{path} could not be written: {error.strerror}", str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise OSError(error.errno, f"{path} could not be written: {reason}", str(path)) from error
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Give a whole file its final name, its content and then its name being on disk."""
+    _sync(temporary)
+    temporary.replace(path)
     _sync(path.parent)
 
 

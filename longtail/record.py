@@ -1,6 +1,5 @@
 """What a run was made with: versions, machine, time and memory."""
 
-import json
 import platform
 import resource
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from longtail.files import atomic_path
+from longtail.sealed_json import seal
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
 
@@ -49,9 +49,9 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def write_record(path: str | Path, record: dict[str, Any]) -> None:
-    """Write a run's record as JSON."""
+    """Write a run's record as JSON, which `longtail.sealed_json.unseal` reads."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(seal(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _processor() -> str:

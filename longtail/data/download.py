@@ -14,7 +14,7 @@ import urllib3
 from filelock import FileLock
 from tqdm import tqdm
 
-from longtail.files import atomic_path
+from longtail.files import atomic_path, move_into_place, writing
 
 BLOCK_BYTES = 1 << 20
 SLOWEST_BYTES_PER_SECOND = 1024
@@ -239,8 +239,8 @@ def _copy_checked(source: Path, sha256: str, output: Path) -> None:
 
 
 def _rename(part: Path, output: Path) -> None:
-    with atomic_path(output) as temporary:
-        part.replace(temporary)
+    with writing(output):  # and keep the part where that fails: it took minutes to fetch
+        move_into_place(part, output)
 
 
 def _sha256(path: Path) -> str:

@@ -4,7 +4,6 @@ A run's file tells by its folder whose it is: `.../{train_set}/{model}/{loss}/se
 not there stands for a run that failed or has not been run: it gives one row without values.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from longtail.parquet import read_parquet
 from longtail.runs import RUN, run_of
+from longtail.sealed_json import unseal
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def _logit_scale(path: Path) -> float:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return float(json.loads(file.metadata()["longtail"])["logit_scale"])
+            return float(unseal(file.metadata()["longtail"], path)["logit_scale"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is no model of this project ({error!r}); delete it and train again"
@@ -111,7 +111,7 @@ def _logit_scale(path: Path) -> float:
 
 def _record(path: Path) -> pd.DataFrame:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = unseal(path.read_bytes(), path)
         speeds = [epoch["train_images_per_second"] for epoch in record["epochs"]]
         row = {name: record[name] for name in ("seconds", "peak_memory_mb", "device")}
     except (ValueError, KeyError, TypeError) as error:

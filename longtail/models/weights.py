@@ -1,29 +1,21 @@
 """Files of pretrained weights: what a backbone starts from, and what is said when they do not fit."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
-from longtail.files import atomic_path
+from longtail.safetensors_file import read_content, read_safetensors, write_safetensors
 
-# One entry only: safetensors writes several in an order that changes from process to process.
 KEY = "longtail pretrained weights"
+REMEDY = "make it with workflow/scripts/fetch_weights.py"
 
 
 def write_weights(path: str | Path, state: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
     """Write a backbone's weights and the facts about them; the same content gives the same bytes."""
-    with atomic_path(path) as temporary:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in state.items()},
-            temporary,
-            {KEY: json.dumps(facts, sort_keys=True)},
-        )
+    write_safetensors(path, state, KEY, facts)
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -33,8 +25,9 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or `write_weights` did not make it.
     """
-    read_facts(path)
-    return load_file(path)
+    state, facts = read_safetensors(_existing(path), KEY)
+    _check_origin(path, facts)
+    return state
 
 
 def read_facts(path: str | Path) -> dict[str, Any]:
@@ -43,19 +36,20 @@ def read_facts(path: str | Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError, ValueError: as `read_weights`.
     """
-    remedy = "make it with workflow/scripts/fetch_weights.py"
+    facts = read_content(_existing(path), KEY)
+    _check_origin(path, facts)
+    return facts
+
+
+def _existing(path: str | Path) -> str | Path:
     if not Path(path).is_file():
-        raise FileNotFoundError(f"weights file {path} does not exist; {remedy}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is damaged or no safetensors file ({error}); delete it and {remedy}"
-        ) from None
-    if KEY not in metadata:
-        raise ValueError(f"{path} does not say which weights it holds (no entry {KEY!r}); {remedy}")
-    return json.loads(metadata[KEY])
+        raise FileNotFoundError(f"weights file {path} does not exist; {REMEDY}")
+    return path
+
+
+def _check_origin(path: str | Path, facts: Mapping[str, Any]) -> None:
+    if not facts:
+        raise ValueError(f"{path} does not say which weights it holds (no entry {KEY!r}); {REMEDY}")
 
 
 @contextmanager

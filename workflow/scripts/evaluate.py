@@ -55,12 +55,12 @@ def main() -> None:
         loss = build_loss(args.settings["loss"], counts, **args.settings["loss_parameters"])
         per_class = evaluate_classes(predictions, classes)
         metrics = evaluate(predictions, loss)
+        for frame, path in ((metrics, args.output), (per_class, args.output_per_class)):
+            for position, (name, value) in enumerate(run.items()):
+                frame.insert(position, name, value)
+            write_parquet(frame, path)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error} (evaluating {args.predictions})")
-    for frame, path in ((metrics, args.output), (per_class, args.output_per_class)):
-        for position, (name, value) in enumerate(run.items()):
-            frame.insert(position, name, value)
-        write_parquet(frame, path)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,11 @@ def main() -> int:
             "says; used as it is",
             file=sys.stderr,
         )
-    write_weights(args.output, state, facts)
+    try:
+        write_weights(args.output, state, facts)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     print(f"{args.output}: {facts['source']}, {sum(tensor.numel() for tensor in state.values()):,} numbers")
     return 0
 

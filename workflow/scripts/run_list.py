@@ -2,7 +2,12 @@
 
 import argparse
 import itertools
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
+
+from longtail.files import atomic_path
 
 
 def main() -> None:
@@ -19,9 +24,11 @@ def main() -> None:
         str(args.runs / train_set / model / loss / f"seed{seed}" / file)
         for train_set, model, loss, seed in grid
     ]
-    temporary = args.output.with_suffix(".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(args.output)
+    try:
+        with atomic_path(args.output) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""JSON that shows whether it is still what was written."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SEAL = "content_sha256"
+REMEDY = "Delete it and run the same command again: the workflow makes it anew."
+
+
+def seal(content: Mapping[str, Any], *, indent: int | None = None) -> str:
+    """`content` as JSON, with its SHA-256 in it."""
+    return json.dumps(
+        {**content, SEAL: _sha256(content)}, indent=indent, sort_keys=indent is None, ensure_ascii=False
+    )
+
+
+def unseal(text: str | bytes, path: str | Path) -> dict[str, Any]:
+    """The content of what `seal` wrote. One without a hash, of an earlier version of this project, is taken as it is.
+
+    Args:
+        path: the file that the text comes from, for the error.
+
+    Raises:
+        ValueError: it is truncated or damaged; names the file and the remedy.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or not of this project: {error}. {REMEDY}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__} instead of named values. {REMEDY}")
+    if content.pop(SEAL, None) not in (None, _sha256(content)):
+        raise ValueError(f"{path} is damaged: its content does not match its checksum. {REMEDY}")
+    return content
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,415 @@
+"""Every program of the workflow on a disk that fails at its n-th write, for every n until the program gets through.
+
+    python tests/faults.py            every write, once and lasting, four errors in turn; then the workflow
+    python tests/faults.py --short    two writes of most programs, in seconds
+
+Checked after each failure: the error names path and cause; every output is the old one or the new one, whole; nothing
+else is left; and after room was made, the same command gives the bytes that it gives on a disk that works.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from failing_disk import ERRORS, FailingDisk  # noqa: E402
+
+RECIPE = {
+    "epochs": 2,
+    "batch_size": 64,
+    "image_size": 8,
+    "padding": 1,
+    "flip": False,
+    "mean": [0.3, 0.3, 0.3],
+    "std": [0.4, 0.4, 0.4],
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+    "weight_decay": 1e-4,
+    "momentum": 0.9,
+    "schedule": "constant",
+    "step_size": 30,
+    "milestones": [160, 180],
+    "gamma": 0.1,
+    "warmup_epochs": 0,
+    "select": "best",
+    "drw": None,
+    "precision": "fp32",
+    "compile": False,
+    "cuda_graphs": False,
+    "deterministic": True,
+    "micro_batch": None,
+    "eval_batch_size": 256,
+}
+SETTINGS = {
+    "architecture": "resnet8",
+    "head": "linear",
+    "loss": "softmax",
+    "loss_parameters": {},
+    "recipe": RECIPE,
+}
+STATISTICS = (
+    "descriptive",
+    "anova",
+    "posthoc",
+    "friedman",
+    "friedman_pairs",
+    "paired_differences",
+    "pooled_differences",
+    "mcnemar",
+)
+WEIGHTS_OF = "torchvision/shufflenet_v2_x0_5"
+OLD = b"what was here before"
+LONG = (
+    "figure run_cost",
+    "statistical_analysis",
+    "summary",
+    "tables run",
+    "fetch_weights",
+)
+"""Left out of the short form: they take seconds each, and nothing else needs their outputs."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One program, its command line and its files, all relative to a folder."""
+
+    name: str
+    words: list[str]
+    outputs: list[str]
+    state: list[str] = field(
+        default_factory=list
+    )  # folders that a run that failed may leave for the next one
+
+    @property
+    def script(self) -> str:
+        return str(ROOT / "workflow/scripts" / f"{self.name.partition(' ')[0]}.py")
+
+
+def steps(url: str, sha256: str) -> list[Step]:
+    """The whole pipeline on the digits, in an order in which each finds its inputs."""
+    run = "runs/longtailed/resnet8/softmax/seed1"
+    of_run = ["--train-set", "longtailed", "--model", "resnet8", "--loss", "softmax", "--seed", "1"]
+    subsets = ("train_balanced", "train_longtailed", "val", "test_balanced")
+    table = [f"tables/{name}.{suffix}" for name in ("top1", "full") for suffix in ("csv", "md", "tex")]
+    return [
+        Step(
+            "download",
+            ["--url", url, "--sha256", sha256, "--output", "archive.tar.gz"],
+            ["archive.tar.gz"],
+            ["archive.tar.gz.*.part"],
+        ),
+        Step("images", ["--source", "digits", "--output", "images.pth"], ["images.pth"]),
+        Step(
+            "subsets",
+            [
+                *("--images", "images.pth", "--train-per-class", "40", "--test-per-class", "20"),
+                *("--seed", "1", "--output", "subsets.parquet"),
+            ],
+            ["subsets.parquet"],
+        ),
+        Step(
+            "split",
+            [
+                *("--subsets", "subsets.parquet", "--imbalance-factor", "0.1", "--seed", "1"),
+                *("--output", "split.parquet"),
+            ],
+            ["split.parquet"],
+        ),
+        *(
+            Step(
+                f"tensors {name}",
+                [
+                    *("--images", "images.pth", "--split", "split.parquet"),
+                    *("--subset", name, "--output", f"{name}.pth"),
+                ],
+                [f"{name}.pth"],
+            )
+            for name in subsets
+        ),
+        Step(
+            "fetch_weights",
+            ["--model", WEIGHTS_OF, "--weights", "../published.pth", "--output", "weights.safetensors"],
+            ["weights.safetensors"],
+        ),
+        Step(
+            "train",
+            [
+                *("--train-tensors", "train_longtailed.pth", "--val-tensors", "val.pth", "--seed", "1"),
+                *("--settings", json.dumps(SETTINGS), "--work", "work"),
+                *("--output-model", f"{run}/model.safetensors"),
+                *("--output-history", f"{run}/history.parquet", "--output-record", f"{run}/run.json"),
+            ],
+            [f"{run}/model.safetensors", f"{run}/history.parquet", f"{run}/run.json"],
+            ["work"],
+        ),
+        Step(
+            "predict",
+            [
+                *("--model", f"{run}/model.safetensors", "--tensors", "test_balanced.pth"),
+                *("--split", "split.parquet", "--output", f"{run}/predictions.parquet"),
+            ],
+            [f"{run}/predictions.parquet"],
+        ),
+        Step(
+            "evaluate",
+            [
+                *("--predictions", f"{run}/predictions.parquet", "--split", "split.parquet", *of_run),
+                *("--settings", '{"loss": "softmax", "loss_parameters": {}}'),
+                *("--output", f"{run}/evaluation.parquet", "--output-per-class", f"{run}/per_class.parquet"),
+            ],
+            [f"{run}/evaluation.parquet", f"{run}/per_class.parquet"],
+        ),
+        Step(
+            "run_list",
+            [
+                *("--train-sets", "longtailed", "--models", "resnet8", "--losses", "softmax"),
+                *("--seeds", "1", "--runs", "runs", "--file", "folders", "--output", "folders.txt"),
+            ],
+            ["folders.txt"],
+        ),
+        Step(
+            "evaluation",
+            [run, "--output", "evaluation.parquet", "--output-per-class", "per_class.parquet"],
+            ["evaluation.parquet", "per_class.parquet"],
+        ),
+        Step(
+            "tables run",
+            [
+                *("run", "--train-set", "longtailed", "--model", "resnet8"),
+                *("--evaluation", "evaluation.parquet", "--output-folder", "tables"),
+            ],
+            table,
+        ),
+        Step(
+            "statistical_analysis",
+            [
+                *("--evaluation", "evaluation.parquet", "--runs", "runs"),
+                *("--resamples", "100", "--output-folder", "statistics"),
+            ],
+            [f"statistics/{name}.{suffix}" for name in STATISTICS for suffix in ("csv", "md")],
+        ),
+        Step(
+            "summary",
+            [
+                *("--evaluation", "evaluation.parquet", "--statistics", "statistics"),
+                *("--thesis", str(ROOT / "resources/thesis_results.csv")),
+                *("--published", str(ROOT / "resources/published_results.csv"), "--data-source", "digits"),
+                *("--imbalance-factor", "0.1", "--data-seed", "1", "--output", "summary.md"),
+            ],
+            ["summary.md"],
+        ),
+        Step(
+            "figure run_cost",
+            [
+                *("run_cost", "--records", f"{run}/run.json"),
+                *("--output", "cost.pdf", "cost.png", "--caption", "cost.txt"),
+            ],
+            ["cost.pdf", "cost.png", "cost.txt"],
+        ),
+    ]
+
+
+@contextlib.contextmanager
+def served(content: bytes) -> Iterator[str]:
+    """The address of a server on this machine that gives `content`, or what of it is asked for."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = self.headers.get("Range")
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+            self.send_response(206 if asked else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            self.wfile.write(content[start:])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/archive.tar.gz"
+    finally:
+        server.shutdown()
+
+
+def run(step: Step, folder: Path) -> tuple[int, str]:
+    """The program's exit code and all that it said, having run in this process and in that folder."""
+    said = io.StringIO()
+    before = sys.argv, list(sys.path), Path.cwd()
+    sys.argv = [step.script, *step.words]
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            runpy.run_path(step.script, run_name="__main__")
+        code: int | str | None = 0
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.argv, sys.path[:] = before[:2]
+        os.chdir(before[2])
+    text = said.getvalue()
+    return (1, text + code) if isinstance(code, str) else (code or 0, text)
+
+
+def visible(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def same(name: str, found: bytes, expected: bytes) -> bool:
+    if not name.endswith("run.json"):
+        return found == expected
+    # It says how long it took.
+    records = [json.loads(content) for content in (found, expected)]
+    return all(record["settings"] == SETTINGS for record in records) and len(records[0]["epochs"]) == 2
+
+
+class Trial:
+    """One program on a failing disk, again and again."""
+
+    def __init__(self, step: Step, folder: Path, disk: FailingDisk):
+        self.step, self.folder, self.disk = step, folder, disk
+        self.new = {name: (folder / name).read_bytes() for name in step.outputs}
+
+    def prepare(self) -> None:
+        """As before the command: other outputs, and no state to resume from."""
+        for pattern in self.step.state:
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for name in self.step.outputs:
+            (self.folder / name).write_bytes(OLD)
+
+    def calls(self) -> int:
+        self.prepare()
+        self.disk.arm(0, 0, lasting=False)
+        code, text = run(self.step, self.folder)
+        calls, _ = self.disk.disarm()
+        assert code == 0, f"{self.step.name} on a disk that works: {text}"
+        return calls
+
+    def fail_at(self, at: int, error: str, *, lasting: bool) -> None:
+        where = f"{self.step.name}, {error} at write {at}{' and after' if lasting else ''}"
+        self.prepare()
+        before = visible(self.folder)
+        self.disk.arm(at, ERRORS[error], lasting=lasting)
+        try:
+            code, text = run(self.step, self.folder)
+        except BaseException as escaped:
+            self.disk.disarm()
+            raise AssertionError(f"{where}: ended in a traceback, {escaped!r}") from escaped
+        _, failed = self.disk.disarm()
+        assert failed, f"{where}: no call failed"
+        assert code == 1, f"{where}: exit code {code}: {text}"
+        assert os.strerror(ERRORS[error]) in text, f"{where}: does not name the cause: {text}"
+        places = [*self.step.outputs, *self.step.state]
+        assert any(place.split("*")[0] in text for place in places), f"{where}: names no path: {text}"
+        left = {
+            name
+            for name in visible(self.folder) - before
+            if not any(Path(name).match(pattern) or name.startswith(pattern) for pattern in self.step.state)
+        }
+        assert not {name for name in left if not name.endswith(".lock")}, f"{where}: left {left}"
+        for name in self.step.outputs:
+            found = (self.folder / name).read_bytes()
+            assert found == OLD or same(name, found, self.new[name]), f"{where}: half of {name}"
+        code, text = run(self.step, self.folder)
+        assert code == 0, f"{where}: does not finish with room: {text}"
+        for name in self.step.outputs:
+            assert same(name, (self.folder / name).read_bytes(), self.new[name]), f"{where}: another {name}"
+
+
+def programs(disk: FailingDisk, place: Path, short: bool, wanted: list[str]) -> dict[str, dict[str, int]]:
+    """For each program, its writes and how many failures it went through."""
+    import hashlib
+
+    import torch
+
+    torch.set_num_threads(1)
+    if not short:
+        import torchvision
+
+        torch.manual_seed(0)
+        torch.save(torchvision.models.shufflenet_v2_x0_5().state_dict(), place / "published.pth")
+    content = os.urandom(300_000)
+    results = {}
+    with served(content) as url:
+        folder = place / "disk"
+        folder.mkdir()
+        disk.watch(folder)
+        for step in steps(url, hashlib.sha256(content).hexdigest()):
+            if short and step.name in LONG:
+                continue
+            code, text = run(step, folder)
+            assert code == 0, f"{step.name} on a disk that works: {text}"
+            if wanted and step.name.partition(" ")[0] not in wanted:
+                continue
+            began = time.monotonic()
+            trial = Trial(step, folder, disk)
+            calls = trial.calls()
+            failures = 0
+            for at, error, lasting in moments(calls, short):
+                trial.fail_at(at, error, lasting=lasting)
+                failures += 1
+            results[step.name] = {"writes": calls, "failures": failures}
+            print(
+                f"{step.name}: {failures} failures at {calls} writes, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
+    return results
+
+
+def moments(calls: int, short: bool) -> Iterator[tuple[int, str, bool]]:
+    names = list(ERRORS)
+    if short:
+        # The last and one in the middle; errors and kinds in turn.
+        chosen = sorted({(calls + 1) // 2, calls})
+        yield from ((at, names[(at + calls) % 4], bool(i % 2)) for i, at in enumerate(chosen))
+        return
+    for at in range(1, calls + 1):
+        yield at, names[at % 4], False
+        yield at, names[(at + 1) % 4], True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--short", action="store_true", help="two failures for most programs, no Snakemake")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PROGRAM", help="such as train")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="counts (.json)")
+    parser.add_argument("--preloaded", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.preloaded is None:
+        with tempfile.TemporaryDirectory() as folder:
+            library, state = Path(folder) / "failing_disk.so", Path(folder) / "state"
+            FailingDisk.compile(library)
+            environment = FailingDisk(state).environment(library) | {"CUDA_VISIBLE_DEVICES": ""}
+            words = [sys.executable, __file__, *sys.argv[1:], "--preloaded", folder]
+            sys.exit(subprocess.run(words, env=environment).returncode)
+    place = args.preloaded.resolve()
+    disk = FailingDisk(place / "state")
+    results = programs(disk, place, args.short, args.only)
+    total = sum(row["failures"] for row in results.values())
+    print(f"{total} failures of the disk; every one named, nothing lost", flush=True)
+    if args.output:
+        args.output.write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
