@@ -131,7 +131,14 @@ def read_state(path: Path) -> dict[str, Any]:
     head, payload = content[: len(MAGIC) + 65], memoryview(content)[len(MAGIC) + 65 :]
     if head != MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n":
         raise ValueError(f"{path} is damaged (its checksum does not match its content)")
-    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load's exceptions on foreign files are of many unrelated types.
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path} is damaged or not a state of this project ({reason})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is damaged or not a state of this project (a {type(state).__name__})")
+    return state
 
 
 def snapshot(value: Any) -> Any:

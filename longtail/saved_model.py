@@ -73,7 +73,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
 def _card(path: str | Path, content: dict[str, Any]) -> ModelCard:
     found = content.pop("format", None)
     if found != FORMAT:
-        raise ValueError(f"{path} is no model of this project: its format is {found!r}, expected {FORMAT!r}")
+        raise ValueError(
+            f"{path} is no model of this project: its format is {found!r}, expected {FORMAT!r}; train it again"
+        )
     try:
         return ModelCard(**content)
     except TypeError as error:

@@ -20,6 +20,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from payloads import PAYLOADS, WRITERS, payloads
 
 from longtail.data import cifar100, digits
 from longtail.data.imbalance import longtailed_counts
@@ -168,28 +169,6 @@ def test_opens_nothing_before_the_hash_matches(archive, tmp_path):
     message = refusal(archive, "0" * 64, tmp_path)
     assert hashlib.sha256(archive.read_bytes()).hexdigest() in message
     assert "0" * 64 in message
-
-
-class Payload:
-    """Creates a file when it is unpickled carelessly."""
-
-    def __init__(self, call, *arguments):
-        self.reduced = (call, arguments)
-
-    def __reduce__(self):
-        return self.reduced
-
-
-def payloads(canary):
-    return {
-        "open": Payload(open, str(canary), "w"),
-        "os.system": Payload(os.system, f"touch '{canary}'"),
-        "exec": Payload(exec, f"open({str(canary)!r}, 'w')"),
-        "numpy": Payload(np.ndarray.tofile, np.zeros(1), str(canary)),
-    }
-
-
-PAYLOADS = sorted(payloads(None))
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
@@ -579,13 +558,6 @@ def test_refuses_wrong_fields_in_memory_and_in_files(tmp_path, case):
     with pytest.raises(ValueError, match=message) as error:
         load_tensors(tmp_path / "a.pth")
     assert str(tmp_path / "a.pth") in str(error.value)
-
-
-WRITERS = {
-    "torch.save": torch.save,
-    "legacy torch.save": functools.partial(torch.save, _use_new_zipfile_serialization=False),
-    "pickle": lambda content, path: path.write_bytes(pickle.dumps(content)),
-}
 
 
 @pytest.mark.parametrize("name", PAYLOADS)

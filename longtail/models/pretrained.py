@@ -1,9 +1,9 @@
 """Published pretrained weights: what they expect of images, and how a file of them is had."""
 
 import hashlib
-import pickle
 import re
 import sys
+import zipfile
 from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -194,8 +193,11 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
+            _refuse_compressed(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # torch.load's exceptions on foreign files are of many unrelated types.
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{path} cannot be read as weights: it is damaged, or holds more than tensors ({reason}); "
@@ -206,6 +208,15 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             f"{path} holds a {type(state).__name__}; expected tensors by name, as `state_dict` gives"
         )
     return state
+
+
+def _refuse_compressed(path: Path) -> None:
+    """PyTorch never compresses the parts of its files; one that is could unpack to any size."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            parts = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
+        if parts:
+            raise ValueError(f"its part {parts[0]} is compressed")
 
 
 def _through_torchvision(architecture: str, image_size: int, state: dict, path: Path) -> dict[str, Tensor]:
