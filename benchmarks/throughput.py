@@ -190,6 +190,7 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str) -> Run
         deterministic=not args.nondeterministic,
         micro_batch=None,
         eval_batch_size=2,
+        calibrate=False,
     )
     settings = RunSettings(
         architecture=args.model, head="linear", loss="softmax", loss_parameters={}, recipe=recipe, seed=0

@@ -130,6 +130,9 @@ class Train(Section):
     micro_batch: Count | None = None
     """Images per forward pass; gradients accumulate to `batch_size`. Batch norm then sees micro-batches."""
     eval_batch_size: Count = 256
+    calibrate: bool = True
+    """Fit a temperature on the validation set and keep it in the model file, for `longtail.predict`. The accuracies
+    and calibration errors of the tables are those of the model as trained."""
     gpus_per_job: Annotated[int, Field(ge=1)] = Field(default=1, json_schema_extra={"changes_results": False})
     """Above 1: distributed data parallel, each GPU with its share of the batch. For a grid, 1 is faster."""
 

@@ -7,15 +7,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from longtail.augment import Feed
 from longtail.data.tensors import LabelledImages
-from longtail.device import precision_on
-from longtail.numerics import autocast, set_numerics
+from longtail.inference import logits_of
 from longtail.parquet import read_parquet, write_parquet
 from longtail.saved_model import ModelCard
 
 
-@torch.no_grad()
 def predict(model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device) -> torch.Tensor:
     """Logits float32 N x C on the CPU, in the order of the images, with the precision the model was trained in.
 
@@ -27,25 +24,7 @@ def predict(model: nn.Module, images: LabelledImages, card: ModelCard, device: t
             f"the model knows {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), the images have "
             f"{len(images.class_names)} ({', '.join(images.class_names[:3])}, …); train on the same data"
         )
-    precision = precision_on(device, card.recipe["precision"])
-    set_numerics(precision, deterministic=card.recipe["deterministic"])
-    feed = Feed(
-        images.images.to(device),
-        images.labels,
-        size=card.image_size,
-        mean=card.mean,
-        std=card.std,
-        batch_size=card.recipe["eval_batch_size"],
-        device=device,
-        channels_last=True,
-    )
-    logits = torch.empty(len(images.labels), len(card.class_names), device=device)
-    filled = 0
-    for batch, _ in feed.in_order():
-        with autocast(device, precision):
-            logits[filled : filled + len(batch)] = model(batch)
-        filled += len(batch)
-    return logits.cpu()
+    return logits_of(model, images.images, card, device)
 
 
 def write_predictions(

@@ -21,7 +21,9 @@ class ModelCard:
     """What a model file says of its model.
 
     `logit_scale` is what logits are multiplied with before a softmax makes probabilities of them (the scale s of
-    LDAM's cosine logits, else 1).
+    LDAM's cosine logits, else 1), and `temperature` is what they are then divided by, fitted on the validation set
+    (None: not calibrated). `stored_size` is the height and width of the training images before they were resized to
+    `image_size` (None: not known, in files of an earlier version).
     """
 
     architecture: str
@@ -37,6 +39,13 @@ class ModelCard:
     recipe: Mapping[str, Any]
     seed: int
     best_epoch: int
+    stored_size: int | None = None
+    temperature: float | None = None
+
+    @property
+    def picture_size(self) -> int:
+        """Height and width that pictures are stretched to before all else, so that they look as in training."""
+        return self.stored_size or self.image_size
 
 
 def save_model(path: str | Path, weights: Mapping[str, torch.Tensor], card: ModelCard) -> None:
@@ -62,9 +71,12 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn
     """
     weights, content = read_safetensors(path, KEY)
     card = _card(path, content)
-    model = build_model(
-        card.architecture, num_classes=len(card.class_names), head=card.head, image_size=card.image_size
-    )
+    try:
+        model = build_model(
+            card.architecture, num_classes=len(card.class_names), head=card.head, image_size=card.image_size
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     with explain_mismatch(path, card.architecture):
         model.load_state_dict(weights)
     return model.to(device, memory_format=torch.channels_last).eval(), card

@@ -50,6 +50,7 @@ class Recipe:
     deterministic: bool
     micro_batch: int | None
     eval_batch_size: int
+    calibrate: bool
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":

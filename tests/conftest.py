@@ -98,4 +98,5 @@ SMALL_RECIPE = {
     "deterministic": True,
     "micro_batch": None,
     "eval_batch_size": 64,
+    "calibrate": True,
 }

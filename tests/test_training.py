@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file
+from scipy.optimize import minimize_scalar
 
+from longtail.calibration import expected_calibration_error
+from longtail.data.tensors import load_tensors
+from longtail.predictions import predict
 from longtail.saved_model import load_model, read_card
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +72,27 @@ def test_the_model_file_says_all_that_is_needed_to_use_it(run):
     assert not model.training
 
 
+def test_the_temperature_of_the_model_file_is_the_best_on_the_validation_set(run, digits):
+    path = run("first") / "model.safetensors"
+    model, card = load_model(path)
+    data = load_tensors(digits / "val.pth")
+    logits = predict(model, data, card, torch.device("cpu")).double()
+
+    def nll(temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(logits / temperature, data.labels))
+
+    def ece(temperature: float) -> float:
+        best = (logits / temperature).softmax(1).max(1)
+        return expected_calibration_error(best.values.numpy(), (best.indices == data.labels).numpy())
+
+    other = minimize_scalar(nll, bounds=(0.02, 50), method="bounded", options={"xatol": 1e-8})
+    assert card.temperature == pytest.approx(other.x, rel=1e-3)
+    assert nll(card.temperature) <= nll(1)
+    assert ece(card.temperature) <= ece(1)
+    assert f"calibrated: temperature {card.temperature:.3f}" in (run("first") / "stdout").read_text()
+    assert read_card(run("last", recipe=LAST) / "model.safetensors").temperature is None
+
+
 def test_the_record_says_how_it_was_made(run):
     record = json.loads((run("first") / "run.json").read_text())
     assert record["packages"]["torch"]
@@ -85,7 +111,10 @@ def test_the_best_epoch_is_kept_the_first_of_equals(run):
 
 
 def test_the_last_epoch_is_kept_on_request(run):
-    assert read_card(run("last", recipe={"select": "last"}) / "model.safetensors").best_epoch == 4
+    assert read_card(run("last", recipe=LAST) / "model.safetensors").best_epoch == 4
+
+
+LAST = {"select": "last", "calibrate": False}
 
 
 # A transformer: it has no batch norm, whose statistics do depend on how a batch is divided.

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
@@ -20,9 +21,11 @@ import torch
 from longtail.checkpoint import StateFolder
 from longtail.data.tensors import load_tensors
 from longtail.device import claim_devices
+from longtail.inference import logits_of
 from longtail.record import environment, peak_memory_mb, write_record
 from longtail.saved_model import ModelCard, save_model
 from longtail.supervision import RESUME, StopRequest, stop_with_workflow
+from longtail.temperature import fit_temperature
 from longtail.tracking import EpochLog, write_history
 from longtail.training import Diverged, Progress, Ranks, Recipe, Run, RunSettings, Stopped
 
@@ -99,16 +102,20 @@ def write_outputs(args: argparse.Namespace, run: Run, progress: Progress, class_
         head=settings.head,
         class_names=class_names,
         class_counts=run.class_counts.tolist(),
+        stored_size=max(run.val_feed.images.shape[-2:]),
         image_size=recipe.image_size,
         mean=list(recipe.mean),
         std=list(recipe.std),
         logit_scale=run.loss.logit_scale,
+        temperature=None,
         loss=settings.loss,
         loss_parameters=settings.loss_parameters,
         recipe=vars(recipe),
         seed=settings.seed,
         best_epoch=progress.best_epoch,
     )
+    if recipe.calibrate:
+        card = replace(card, temperature=temperature_of(run, progress, card))
     save_model(args.output_model, progress.best_weights, card)
     write_history(args.output_history, progress.history)
     seconds = sum(row["train_seconds"] + row["val_seconds"] for row in progress.timing)
@@ -132,6 +139,19 @@ def write_outputs(args: argparse.Namespace, run: Run, progress: Progress, class_
         f"kept epoch {progress.best_epoch}: validation top-1 {best['val_acc1']:.4f}; {seconds:.0f} s",
         flush=True,
     )
+
+
+def temperature_of(run: Run, progress: Progress, card: ModelCard) -> float | None:
+    """Of the kept weights, on the validation set; None, with the reason in the log, where it cannot be told."""
+    run.model.load_state_dict(progress.best_weights)
+    logits = logits_of(run.model.eval(), run.val_feed.images, card, run.device)
+    try:
+        temperature = fit_temperature(logits.numpy() * card.logit_scale, run.val_feed.labels.cpu().numpy())
+    except ValueError as error:
+        print(f"not calibrated: {error}", flush=True)
+        return None
+    print(f"calibrated: temperature {temperature:.3f}", flush=True)
+    return temperature
 
 
 def rank_main(rank: int, args: argparse.Namespace, devices: list[torch.device], rendezvous: str) -> None:

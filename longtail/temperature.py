@@ -1,0 +1,43 @@
+"""Temperature scaling: confidence that says how often a model is right."""
+
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import softmax
+
+LEAST, MOST = 0.01, 100.0
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature T at which softmax(logits / T) has the least cross-entropy. T changes no prediction.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2. The cross-entropy is convex
+    in 1 / T, so its minimum is where the derivative is zero: where the mean logit under the softmax is the mean
+    logit of the labels.
+
+    Args:
+        logits: N x C, of images that the model was not trained on.
+        labels: int, N.
+
+    Raises:
+        ValueError: there is no such T from 0.01 to 100: every image is recognised, so that no confidence is too
+            high, or the labels are so little what the logits say that none is too low.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    of_labels = logits[np.arange(len(labels)), labels].mean()
+
+    def slope(log_inverse: float) -> float:
+        expected = (softmax(math.exp(log_inverse) * logits, axis=1) * logits).sum(axis=1).mean()
+        return float(expected - of_labels)
+
+    low, high = -math.log(MOST), -math.log(LEAST)
+    if slope(high) <= 0:
+        raise ValueError(
+            "every validation image is recognised, or nearly so; more of them are needed to tell how often the "
+            "model is wrong"
+        )
+    if slope(low) >= 0:
+        raise ValueError("on the validation images the model is no better than chance")
+    return math.exp(-brentq(slope, low, high, xtol=1e-12))
