@@ -74,8 +74,8 @@ class Feed:
 
         # One matrix per crop offset; for the columns, those of mirrored crops follow. The rows' matrices end
         # in a column of ones, which meets a last row of -mean / std: normalising needs no pass of its own.
-        rows = _crops(_resize_matrix(height, resize), size, padding)
-        columns = _crops(_resize_matrix(width, resize), size, padding)
+        rows = _crops(resize_matrix(height, resize), size, padding)
+        columns = _crops(resize_matrix(width, resize), size, padding)
         self._rows = F.pad(rows, (0, 1), value=1.0).to(self.device)
         self._columns = torch.cat([columns, columns.flip(1)]).mT.contiguous().to(self.device)
         self._offsets = len(rows)
@@ -215,7 +215,7 @@ def _checked_indices(indices: torch.Tensor | Sequence[int], count: int) -> torch
     return order
 
 
-def _resize_matrix(length: int, resized: int) -> torch.Tensor:
+def resize_matrix(length: int, resized: int) -> torch.Tensor:
     """PyTorch's bilinear antialiased resize as a matrix, resized x length: what it makes of unit vectors."""
     units = torch.eye(length)[None, None]
     return F.interpolate(units, (resized, length), mode="bilinear", antialias=True)[0, 0]

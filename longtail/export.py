@@ -1,0 +1,66 @@
+"""Export a trained model: as ONNX, for other programs, and as a model card in Markdown, for people.
+
+The ONNX file takes uint8 pixels and gives probabilities: the preprocessing, the softmax and the calibration are in it.
+It is compared with PyTorch before it is kept. The model card holds what the model's file and the run's evaluation
+beside it say: data, counts, recipe, results by group, limits.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from longtail.files import atomic_path
+from longtail.model_card import model_card, read_beside
+from longtail.onnx_file import write_onnx
+from longtail.parquet import read_parquet
+from longtail.saved_model import load_model, read_card
+
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m longtail.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors in the folder of a run")
+    parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write; its model card beside it, as .md")
+    parser.add_argument("--card", metavar="FILE", help="model card to write, Markdown")
+    parser.add_argument(
+        "--evaluation", metavar="FILE", help="the run's evaluation.parquet, if not beside the model"
+    )
+    args = parser.parse_args(words)
+    if not args.onnx and not args.card:
+        parser.error("give --onnx FILE, or --card FILE, or both")
+    if args.onnx and Path(args.onnx).suffix != ".onnx":
+        parser.error(f"--onnx {args.onnx}: the name must end in .onnx")
+    return args
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    args = arguments(words)
+    if args.onnx and (missing := [name for name in ONNX_PACKAGES if not find_spec(name)]):
+        print(f"error: ONNX needs {' and '.join(missing)}: pip install {' '.join(missing)}", file=sys.stderr)
+        return 1
+    page = Path(args.card or Path(args.onnx).with_suffix(".md"))
+    try:
+        card, beside = read_card(args.model), read_beside(args.model)
+        if args.evaluation:
+            beside["evaluation"] = read_parquet(args.evaluation, ["test_set", "metric", "value", "n"])
+        if args.onnx:
+            difference = write_onnx(args.onnx, *load_model(args.model))
+            print(f"{args.onnx}: onnxruntime and PyTorch agree to {difference:.1e} in every probability")
+        with atomic_path(page) as temporary:
+            temporary.write_text(model_card(card, file=args.model, **beside), encoding="utf-8")
+        print(f"{page}: model card" + ("" if beside["evaluation"] is not None else ", without results"))
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
