@@ -54,6 +54,7 @@ RECIPE = {
     "deterministic": True,
     "micro_batch": None,
     "eval_batch_size": 256,
+    "calibrate": True,
 }
 SETTINGS = {
     "architecture": "resnet8",
