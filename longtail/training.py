@@ -1,5 +1,6 @@
 """The training loop: one run of one model with one loss on one training set."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -20,6 +21,8 @@ from longtail.optimization import build_optimizer, learning_rate_factor
 from longtail.randomness import derive_seed, generator
 from longtail.supervision import StopRequest
 from longtail.tracking import EpochLog
+
+LOWER_RATE = "lower train.learning_rate (or models.NAME.train.learning_rate), or use warmup_epochs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +250,13 @@ class Run:
         train_loss, train_hits = (sums / self.images_per_epoch).tolist()
         trained = time.perf_counter()
         val_loss, val_acc1 = self.validate()
+        if math.isnan(
+            val_loss
+        ):  # infinite it may be: a class without training images, under balanced softmax
+            raise Diverged(
+                f"the validation loss is nan after epoch {epoch + 1}, at learning rate "
+                f"{recipe.learning_rate_in(epoch):g}; {LOWER_RATE}"
+            )
         self.progress.history.append(
             {
                 "epoch": epoch + 1,
@@ -371,8 +381,7 @@ class Run:
             step = int(bad[0])
             raise Diverged(
                 f"the loss is {losses[step].item()} in epoch {epoch + 1}, step {step + 1} of "
-                f"{self.train_feed.steps()}, at learning rate {self.recipe.learning_rate_in(epoch):g}; "
-                "lower train.learning_rate (or models.NAME.train.learning_rate), or use warmup_epochs"
+                f"{self.train_feed.steps()}, at learning rate {self.recipe.learning_rate_in(epoch):g}; {LOWER_RATE}"
             )
 
     def _seed_epoch(self, epoch: int) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from scipy.optimize import minimize_scalar
 
 from longtail.calibration import expected_calibration_error
+from longtail.config import LOSSES
 from longtail.data.tensors import load_tensors
 from longtail.predictions import predict
 from longtail.saved_model import load_model, read_card
@@ -195,3 +196,88 @@ def test_scripts_explain_themselves(name):
     )
     assert done.returncode == 0
     assert "--output" in done.stdout
+
+
+# -- odd data and exploding losses, in this process
+
+
+def train_here(folder: Path, labels: list[int], classes: int, *, val: list[int] | None = None, **recipe):
+    """The progress of a run on random images with these labels."""
+    import torch
+    from conftest import SMALL_RECIPE
+
+    from longtail.checkpoint import StateFolder
+    from longtail.data.tensors import LabelledImages
+    from longtail.training import Recipe, Run, RunSettings
+
+    def images(labels: list[int]) -> LabelledImages:
+        pixels = torch.randint(0, 256, (len(labels), 3, 8, 8), dtype=torch.uint8)
+        names = [f"class {c}" for c in range(classes)]
+        return LabelledImages(pixels, torch.tensor(labels), torch.arange(len(labels)), names)
+
+    loss = recipe.pop("loss", "softmax")
+    recipe = Recipe.from_settings(SMALL_RECIPE | {"epochs": 2} | recipe)
+    settings = RunSettings(
+        architecture="resnet8",
+        head="cosine" if loss == "ldam" else "linear",
+        loss=loss,
+        loss_parameters={},
+        recipe=recipe,
+        seed=1,
+    )
+    train_set, val_set = images(labels), images(val or list(range(classes)) * 2)
+    states = StateFolder(folder / "work")
+    states.folder.mkdir()
+    return Run(settings, train_set, val_set, device=torch.device("cpu"), states=states).train()
+
+
+ODD_SETS = {
+    "a class without images": ([0] * 20 + [1] * 12, 3, sorted(LOSSES)),
+    "one class": ([0] * 32, 1, ["softmax", "balanced_softmax", "ldam"]),
+    "a batch of one at the end": ([0] * 17 + [1] * 16, 2, ["softmax"]),
+    "one image": ([0], 2, ["softmax"]),
+}
+ODD = [(name, loss) for name, (*_, losses) in ODD_SETS.items() for loss in losses]
+
+
+@pytest.mark.parametrize(("name", "loss"), ODD)
+def test_odd_training_sets_train_to_the_end(tmp_path, name, loss):
+    import math
+
+    labels, classes, _ = ODD_SETS[name]
+    progress = train_here(tmp_path, labels, classes, loss=loss)
+    assert progress.finished
+    assert len(progress.history) == 2
+    assert all(
+        math.isfinite(row["train_loss"]) and not math.isnan(row["val_loss"]) for row in progress.history
+    )
+
+
+def test_a_step_that_explodes_at_the_very_end_is_found_by_the_validation(tmp_path):
+    from longtail.training import Diverged
+
+    explode = {
+        "optimizer": "sgd",
+        "learning_rate": 1e30,
+        "schedule": "constant",
+        "warmup_epochs": 0,
+        "epochs": 1,
+    }
+    with pytest.raises(
+        Diverged, match=r"the validation loss is nan after epoch 1, at learning rate 1e\+30; lower"
+    ):
+        train_here(tmp_path, [0, 1] * 8, 2, **explode)
+
+
+def test_tensors_without_images_are_named(digits, train_arguments, tmp_path):
+    from longtail.data.tensors import LabelledImages, load_tensors, save_tensors
+
+    whole = load_tensors(digits / "val.pth")
+    empty = LabelledImages(whole.images[:0], whole.labels[:0], whole.image_ids[:0], whole.class_names)
+    save_tensors(empty, tmp_path / "empty.pth")
+    arguments = train_arguments(digits, tmp_path)
+    arguments[arguments.index("--val-tensors") + 1] = str(tmp_path / "empty.pth")
+    done = train(arguments)
+    assert done.returncode == 1
+    assert "empty.pth holds no images; raise" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -77,6 +77,9 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
     settings = run_settings(args.settings, args.seed)
     states = StateFolder(args.work)
     train_set, val_set = load_tensors(args.train_tensors), load_tensors(args.val_tensors)
+    for path, images in ((args.train_tensors, train_set), (args.val_tensors, val_set)):
+        if not len(images.labels):
+            raise ValueError(f"{path} holds no images; raise the numbers of images per class under `data`")
     run = Run(
         settings,
         train_set,
