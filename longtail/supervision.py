@@ -31,21 +31,31 @@ class StopRequest:
         return self.signal is not None
 
 
-def stop_with_workflow() -> int | None:
+def stop_with_workflow(parent: int | None = None) -> int | None:
     """Send this process SIGTERM when the Snakemake that started it dies, even by SIGKILL.
 
     A child outlives its killed parent, and a trainer nobody waits for would hold its GPU for hours. The
     workflow is found among the ancestors by name; the kernel reports its end through a pidfd. Returns its
     process id, or None where this program was started by hand or the platform has no pidfd (not Linux).
+
+    Args:
+        parent: the process that started this one. Where it is not this one's parent any more, it ended while
+            this program was being loaded, which takes seconds, and left no ancestor to find.
     """
     ancestor = _snakemake_ancestor()
-    if ancestor is None or not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        descriptor = os.pidfd_open(ancestor)
-    except ProcessLookupError:
+    descriptor = None
+    if ancestor is not None and hasattr(os, "pidfd_open"):
+        try:
+            descriptor = os.pidfd_open(ancestor)
+        except ProcessLookupError:
+            parent = ancestor
+    # After the pidfd is open: an end before that shows here, one after it there.
+    if parent is not None and os.getppid() != parent:
+        print(f"the workflow (process {parent}) has ended: stopping", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
         return ancestor
+    if descriptor is None:
+        return None
 
     def wait() -> None:
         poll = select.poll()

@@ -7,6 +7,7 @@ import pathlib
 import random
 import runpy
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -176,6 +177,14 @@ def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
     assert f"stopped by {number.name}" in log.read_text()
     assert ", step " in log.read_text(), "never stopped within an epoch"
     assert contents(stopped) == contents(whole)
+
+
+def test_a_trainer_whose_starter_ended_while_it_was_loaded_stops(digits, train_arguments, tmp_path):
+    starter = subprocess.Popen(["sleep", "0"])
+    starter.wait()
+    arguments = [*train_arguments(digits, tmp_path, recipe={"image_size": 32}), "--parent", str(starter.pid)]
+    assert finish(arguments, tmp_path / "log") == 75
+    assert f"(process {starter.pid}) has ended: stopping" in (tmp_path / "log").read_text()
 
 
 def test_a_damaged_state_is_recognised_and_the_one_before_it_used(

@@ -211,7 +211,7 @@ def test_a_second_snakemake_in_the_folder_is_told_who_works_there(finished, tmp_
     workspace = finished.copy(tmp_path / "workspace")
     write_config(workspace, LONG)
     first = begin(workspace)
-    wait_for(lambda: "epoch 1/" in log_of(workspace))
+    wait_for(lambda: trainers(workspace))
     held = trainers(workspace)
     for process in held:
         os.kill(process, signal.SIGSTOP)  # so that the first is still at work when the second starts
@@ -222,4 +222,6 @@ def test_a_second_snakemake_in_the_folder_is_told_who_works_there(finished, tmp_
         os.kill(process, signal.SIGCONT)
     assert done.returncode == 1
     assert f"Another Snakemake (process {first.pid}" in done.stdout + done.stderr
+    # The trainer was stopped while it was still being loaded, and its Snakemake killed before it could look for it.
     wait_for(lambda: not trainers(workspace), seconds=30)
+    assert "has ended: stopping" in log_of(workspace)

@@ -1,6 +1,7 @@
 # One training job per (training set, model, loss, seed), and its predictions. On a cluster the two are one job (the
 # group "run"), which waits in the queue once. `exec`: a signal of the scheduler must reach the training and not kill
-# a shell around it, whose end would look to Snakemake like that of the job.
+# a shell around it, whose end would look to Snakemake like that of the job. `$PPID`, the process that started the job's
+# shell: a job that was still being loaded when that process was killed must not run on alone.
 
 
 rule fetch_weights:
@@ -56,7 +57,8 @@ rule train:
         "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
         " {params.weights:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
-        " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} > {log:q} 2>&1"
+        " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} --parent $PPID"
+        " > {log:q} 2>&1"
 
 
 rule predict:
@@ -82,4 +84,4 @@ rule predict:
         jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q} --split {input.split:q}"
-        " --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} > {log:q} 2>&1"
+        " --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} --parent $PPID > {log:q} 2>&1"

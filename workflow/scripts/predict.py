@@ -25,12 +25,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", required=True, metavar="FILE", help="one row per image (.parquet)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
+    parser.add_argument(
+        "--parent", type=int, metavar="PID", help="process that starts this one: stop as soon as it ends"
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = arguments()
-    stop_with_workflow()
+    stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
     try:
         images = load_tensors(args.tensors)

@@ -61,6 +61,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs, or processes on the CPU (default: 1)")
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
+    parser.add_argument(
+        "--parent", type=int, metavar="PID", help="process that starts this one: stop as soon as it ends"
+    )
     return parser.parse_args()
 
 
@@ -184,7 +187,7 @@ def main() -> int:
     args = arguments()
     stop = StopRequest()
     stop.install()
-    stop_with_workflow()
+    stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
     states = StateFolder(args.work)
     try:
