@@ -15,6 +15,9 @@ demo: $(READY)  ## run the whole pipeline on real images that a dependency ships
 	$(SNAKEMAKE) --configfile config/demo.yaml
 	@$(VENV)/bin/python -m longtail.demo
 
+check-data: $(READY)  ## list what is wrong with your images: make check-data CONFIG=config/mine.yaml
+	$(SNAKEMAKE) check_data $(if $(CONFIG),--configfile $(CONFIG))
+
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest
 

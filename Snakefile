@@ -27,10 +27,22 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        rules.tables.input,
-        rules.statistical_analysis.output,
-        rules.summary.output,
-        rules.figures.input,
+        # Lists without images have classes to count and nothing to train on.
+        (
+            [rules.table_of_counts.output, figure_files(FIGURES, "class_distribution")]
+            if CONFIG.data.source == "lists"
+            else [
+                (
+                    rules.check_data.output
+                    if CONFIG.data.source == "image_folder"
+                    else []
+                ),
+                rules.tables.input,
+                rules.statistical_analysis.output,
+                rules.summary.output,
+                rules.figures.input,
+            ]
+        ),
 
 
 onerror:

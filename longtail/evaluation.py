@@ -1,7 +1,7 @@
-"""Metrics of one run, from its predictions for the balanced test set.
+"""Metrics of one run, from its predictions for all test images.
 
-The five test sets are nested (head, middle and tail in long-tailed, long-tailed in balanced), so the predictions
-for the largest hold those for all.
+The five test sets are nested (head, middle and tail in long-tailed; that in balanced or, where classes differ in
+size by nature, balanced in it), so the predictions for the largest hold those for all.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from longtail.calibration import expected_calibration_error
+from longtail.data.membership import GROUPS, in_set
 from longtail.randomness import derive_seed
-
-GROUPS = ("head", "middle", "tail")
 
 
 def class_table(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
     """The classes of a split and their training images in one of the two training sets.
 
     Args:
-        split: columns label, class_name, subset, longtailed, group; one row per image.
+        split: columns label, class_name, subset, longtailed, group, and balanced where classes differ in size by
+            nature; one row per image.
         train_set: "balanced" or "longtailed".
 
     Returns:
@@ -34,9 +34,7 @@ def class_table(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
     if train_set not in ("balanced", "longtailed"):
         raise ValueError(f"training set {train_set!r} is unknown; choose 'balanced' or 'longtailed'")
     classes = split.groupby("label", as_index=False)[["class_name", "group"]].first()
-    in_training = split["subset"] == "train"
-    if train_set == "longtailed":
-        in_training &= split["longtailed"]
+    in_training = (split["subset"] == "train") & in_set(split, train_set)
     counts = split.loc[in_training, "label"].value_counts()
     return classes.assign(n_train=classes["label"].map(counts).fillna(0).astype("int64"))
 
@@ -53,8 +51,8 @@ def evaluate(predictions: pd.DataFrame, loss: nn.Module) -> pd.DataFrame:
     probabilities softmax(loss.logit_scale * logits).
 
     Args:
-        predictions: one row per image of the balanced test set: image_id int, label int, group str, longtailed
-            bool, logits (C floats). Group and longtailed say which of the other sets an image is in.
+        predictions: one row per test image: image_id int, label int, group str, longtailed bool, logits (C
+            floats), and balanced bool where not all are in that set. They say which sets an image is in.
         loss: the run's loss, built for its training set's class counts: loss(logits, labels) -> scalar.
 
     Returns:
@@ -83,7 +81,7 @@ def evaluate(predictions: pd.DataFrame, loss: nn.Module) -> pd.DataFrame:
 
 
 def evaluate_classes(predictions: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy and F1 of every class on the balanced test set.
+    """Accuracy and F1 of every class on all test images.
 
     F1 counts the images of all classes that were taken for this one. A class without test images has NaN.
 
@@ -142,10 +140,7 @@ def _logits(predictions: pd.DataFrame) -> np.ndarray:
 
 def _members(predictions: pd.DataFrame) -> dict[str, np.ndarray]:
     """Which images are in each test set, bool."""
-    longtailed = predictions["longtailed"].to_numpy(dtype=bool)
-    group = predictions["group"].to_numpy()
-    members = {"balanced": np.ones(len(predictions), dtype=bool), "longtailed": longtailed}
-    return members | {name: longtailed & (group == name) for name in GROUPS}
+    return {name: in_set(predictions, name).to_numpy() for name in ("balanced", "longtailed", *GROUPS)}
 
 
 def _metrics(labels: np.ndarray, logits: np.ndarray, loss: nn.Module, average: str) -> dict[str, float]:

@@ -15,7 +15,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.config import Config, Custom, Train
+from longtail.config import Config, ConfigError, Custom, Train
+from longtail.data.listing import Listing, list_images
 from longtail.fingerprint import fingerprint
 from longtail.models import model_module
 
@@ -68,6 +69,34 @@ class Experiment:
         losses, wanted = self.config.grid.losses, self.config.statistics.reference
         return wanted if wanted in losses else losses[0]
 
+    @cached_property
+    def natural(self) -> bool:
+        """Whether the classes differ in size by nature: balanced sets are cut from long-tailed ones."""
+        return self.config.data.source == "image_folder"
+
+    @property
+    def test_tensors(self) -> str:
+        """The test set that holds all others."""
+        return "test_longtailed" if self.natural else "test_balanced"
+
+    @property
+    def train_tensors(self) -> str:
+        """The training set that holds the other."""
+        return "train_longtailed" if self.natural else "train_balanced"
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The files of the image folder.
+
+        Raises:
+            ConfigError: it does not exist, or is none.
+        """
+        folder = self.config.data.image_folder
+        try:
+            return list_images(folder.path, folder.group_column)
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"data.image_folder: {error}"]) from None
+
     # --- settings, as the jobs' scripts take them -----------------------------------------------------------
 
     def images_options(self) -> list[str]:
@@ -89,6 +118,37 @@ class Experiment:
             imbalance_factor=data.imbalance_factor,
             test_imbalance_factor=data.test_imbalance_factor,
         )
+
+    def folder_images_options(self) -> list[str]:
+        folder, grid = self.config.data.image_folder, self.config.grid
+        sizes = [self.config.recipe(m, loss).image_size for m in grid.models for loss in grid.losses]
+        return _options(
+            group_column=folder.group_column,
+            size=folder.size or max(sizes),
+            max_side=folder.max_side,
+            min_side=folder.min_side,
+        ) + ([] if folder.near_duplicates else ["--equal-files-only"])
+
+    def folder_split_options(self) -> list[str]:
+        folder = self.config.data.image_folder
+        return [
+            *_options(
+                seed=self.config.data.seed,
+                test_fraction=folder.test_fraction,
+                val_fraction=folder.val_fraction,
+                min_test_per_class=folder.min_test_per_class,
+                small_classes=folder.small_classes,
+                merged_name=folder.merged_name,
+                groups=folder.groups,
+            ),
+            *("--group-limits", *map(str, folder.group_limits)),
+            *(["--strict"] if folder.strict else []),
+        ]
+
+    def list_split_options(self) -> list[str]:
+        lists = self.config.data.lists
+        files = _options(train=lists.train, val=lists.val, test=lists.test, class_names=lists.class_names)
+        return [*files, *_options(groups=lists.groups), "--group-limits", *map(str, lists.group_limits)]
 
     def weights_options(self, model: str) -> list[str]:
         entry = self.config.model(model)
@@ -148,6 +208,9 @@ class Experiment:
 
     @cache  # noqa: B019
     def images_key(self) -> str:
+        if self.natural:
+            files = {"files": self.listing.digest(), "options": self.folder_images_options()}
+            return self._key("folder_images", files)
         return self._key(
             "images", self.images_options(), choices=[f"longtail.data.{self.config.data.source}"]
         )
@@ -158,7 +221,14 @@ class Experiment:
 
     @cache  # noqa: B019
     def split_key(self) -> str:
+        if self.natural:
+            return self._key("folder_split", self.folder_split_options(), [self.images_key()])
+        if self.config.data.source == "lists":
+            return self._key("list_split", self.list_split_options())
         return self._key("split", self.split_options(), [self.subsets_key()])
+
+    def check_key(self) -> str:
+        return self._key("check_data", self.folder_split_options(), [self.images_key()])
 
     @cache  # noqa: B019
     def tensors_key(self, subset: str) -> str:
@@ -182,7 +252,7 @@ class Experiment:
 
     @cache  # noqa: B019
     def predict_key(self, run: RunId) -> str:
-        upstream = [self.train_key(run), self.tensors_key("test_balanced"), self.split_key()]
+        upstream = [self.train_key(run), self.tensors_key(self.test_tensors), self.split_key()]
         return self._key("predict", {}, upstream, choices=[self._model_code(run.model)])
 
     @cache  # noqa: B019
@@ -227,7 +297,7 @@ class Experiment:
         """
         single = {
             "split": self.split_key,
-            "tensors": lambda: self.tensors_key("train_balanced"),
+            "tensors": lambda: self.tensors_key(self.train_tensors),
             "evaluation": self.evaluation_key,
             "per-class": self.evaluation_key,
             "statistics": self.statistics_key,
@@ -258,10 +328,9 @@ class Experiment:
         content = json.dumps([rule, code, settings, upstream or []], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:20]
 
-    @staticmethod
-    def is_balanced(subset: str) -> bool:
+    def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""
-        return subset in ("train_balanced", "val", "test_balanced")
+        return not self.natural and subset in ("train_balanced", "val", "test_balanced")
 
 
 NOT_RESULTS = {

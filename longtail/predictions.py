@@ -32,6 +32,8 @@ def write_predictions(
 ) -> None:
     """One row per image: image_id, label, group, longtailed (whether it is in the long-tailed test set), logits.
 
+    Where the split cuts a balanced part from natural counts, also balanced: whether the image is in that test set.
+
     Raises:
         ValueError: an image is not in the split.
     """
@@ -43,13 +45,8 @@ def write_predictions(
             f"{split} lacks {len(missing)} of the {len(ids)} images, such as id {missing[0]}; make both anew"
         )
     rows = rows.loc[ids]
-    frame = pd.DataFrame(
-        {
-            "image_id": ids,
-            "label": images.labels.numpy(),
-            "group": rows["group"].to_numpy(),
-            "longtailed": rows["longtailed"].to_numpy(),
-            "logits": list(logits.numpy()),
-        }
-    )
-    write_parquet(frame, path)
+    frame = pd.DataFrame({"image_id": ids, "label": images.labels.numpy()})
+    for column in ("group", "longtailed", "balanced"):
+        if column in rows:
+            frame[column] = rows[column].to_numpy()
+    write_parquet(frame.assign(logits=list(logits.numpy())), path)

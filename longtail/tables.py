@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from longtail.data.membership import in_set
 from longtail.figures import captions
 from longtail.figures.grid import GROUPS, RUN, TEST_SETS, require, run_grid, select
 from longtail.labels import label
@@ -68,12 +69,12 @@ def counts_table(split: pd.DataFrame) -> Table:
         split: columns label, subset, longtailed, group; one row per image.
     """
     require(split, ["label", "subset", "longtailed", "group"], "split")
-    longtailed = split[split["longtailed"]]
+    balanced, longtailed = split[in_set(split, "balanced")], split[split["longtailed"]]
     subsets = {
-        "Training, balanced": split[split["subset"] == "train"],
+        "Training, balanced": balanced[balanced["subset"] == "train"],
         "Training, long-tailed": longtailed[longtailed["subset"] == "train"],
         "Validation": split[split["subset"] == "val"],
-        "Test, balanced": split[split["subset"] == "test"],
+        "Test, balanced": balanced[balanced["subset"] == "test"],
         "Test, long-tailed": longtailed[longtailed["subset"] == "test"],
     }
     labels = sorted(split["label"].unique())

@@ -6,27 +6,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from longtail.data.listing import SUFFIXES as SUFFIXES
+
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What is decoded, by content and not by name. Pillow's others are vector graphics, which start programs, or rare."""
-SUFFIXES = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pgm",
-        ".png",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
-"""Endings, in lower case, of the files in a folder that are taken for pictures."""
 MAX_PIXELS = 89_478_485
 """Width times height that is decoded unless told otherwise: Pillow's own threshold, 256 MiB of RGB."""
 

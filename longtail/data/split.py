@@ -3,9 +3,8 @@
 import pandas as pd
 
 from longtail.data.imbalance import longtailed_counts
+from longtail.data.membership import GROUPS
 from longtail.data.subsets import seeded_order
-
-GROUPS = ("head", "middle", "tail")
 
 
 def add_longtail(

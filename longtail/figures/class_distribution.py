@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from longtail.data.membership import in_set
 from longtail.figures import style
 from longtail.figures.captions import caption as paragraph
 from longtail.figures.grid import GROUPS, require
@@ -57,10 +58,13 @@ def _panels(split: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
     panels = {}
     for subset in SUBSETS:
         everything = split[split["subset"] == subset]
+        balanced = everything[in_set(everything, "balanced")]
         longtailed = everything[everything["longtailed"]]
-        for kind, images in (("balanced", everything), ("longtailed", longtailed)):
-            # A collection with its own long tail has no balanced set beside it.
-            if len(images) and not (kind == "balanced" and len(longtailed) == len(everything)):
+        if subset == "val" and "balanced" in split:
+            balanced = everything
+        for kind, images in (("balanced", balanced), ("longtailed", longtailed)):
+            # A collection with its own long tail may have no balanced set beside it.
+            if len(images) and not (kind == "balanced" and len(longtailed) == len(balanced)):
                 panels[subset, kind] = images["label"].value_counts().reindex(classes.index, fill_value=0)
     return panels
 

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from longtail.data.membership import in_set
 from longtail.figures import captions, style
 from longtail.figures.grid import GROUPS, require, select
 from longtail.labels import label
@@ -54,7 +55,7 @@ def _classes(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
     """class_name, group and n_train by label, the most frequent first."""
     require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
     classes = split.drop_duplicates("label").set_index("label")[["class_name", "group"]].sort_index()
-    train = split[(split["subset"] == "train") & (split["longtailed"] | (train_set != "longtailed"))]
+    train = split[(split["subset"] == "train") & in_set(split, train_set)]
     counts = train["label"].value_counts().reindex(classes.index, fill_value=0)
     return classes.assign(n_train=counts).sort_values("n_train", ascending=False, kind="stable")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from longtail.data.membership import in_set
 from longtail.parquet import read_parquet
-from longtail.statistics.grid import GROUPS, TEST_SETS, Grid, Run, missing_runs
+from longtail.statistics.grid import Grid, Run, missing_runs
 
 IMAGE = ["image_id", "label", "group", "longtailed"]
 
@@ -17,20 +18,13 @@ class Correctness:
     """The test images in one order, and for each run which of them it got right."""
 
     images: pd.DataFrame
-    """Columns image_id, label, group, longtailed; N rows."""
+    """Columns image_id, label, group, longtailed, and balanced where the predictions have it; N rows."""
     correct: dict[Run, np.ndarray]
     """Bool, N entries each."""
 
     def members(self, test_set: str) -> np.ndarray:
         """Which images belong to a test set; bool, N entries."""
-        if test_set not in TEST_SETS:
-            raise ValueError(f"test set {test_set!r} is unknown; there are {', '.join(TEST_SETS)}")
-        if test_set == "balanced":
-            return np.ones(len(self.images), dtype=bool)
-        longtailed = self.images["longtailed"].to_numpy(dtype=bool)
-        return (
-            longtailed & (self.images["group"].to_numpy() == test_set) if test_set in GROUPS else longtailed
-        )
+        return in_set(self.images, test_set).to_numpy()
 
     def differences(self, model: str, train_set: str, loss: str, reference: str, grid: Grid) -> np.ndarray:
         """Correct under `loss` minus correct under `reference`: int8, one row per seed that has both, N columns."""
@@ -79,4 +73,5 @@ def read_correctness(runs: str | Path, grid: Grid) -> Correctness:
 def _read(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     frame = read_parquet(path, [*IMAGE, "logits"]).sort_values("image_id", ignore_index=True)
     predicted = np.stack(frame["logits"].to_list()).argmax(axis=1)
-    return frame[IMAGE], predicted == frame["label"].to_numpy()
+    columns = [*IMAGE, "balanced"] if "balanced" in frame else IMAGE
+    return frame[columns], predicted == frame["label"].to_numpy()

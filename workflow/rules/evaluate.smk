@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         predictions=rules.predict.output,
-        split=rules.split.output,
+        split="<results>/data/split.parquet",
     output:
         evaluation=f"{RUN}/evaluation.parquet",
         per_class=f"{RUN}/per_class.parquet",

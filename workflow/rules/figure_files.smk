@@ -30,7 +30,7 @@ OF_LOSS = {
 FIGURE_INPUTS = OVERALL | OF_MODEL | OF_LOSS
 SINGLE_FILES = {
     "split": f"{CONFIG.paths.results}/data/split.parquet",
-    "tensors": f"{CONFIG.paths.results}/data/train_balanced.pth",
+    "tensors": f"{CONFIG.paths.results}/data/{EXPERIMENT.train_tensors}.pth",
     "evaluation": f"{CONFIG.paths.results}/evaluation.parquet",
     "per-class": f"{CONFIG.paths.results}/per_class.parquet",
     "statistics": f"{CONFIG.paths.results}/statistics/paired_differences.csv",

@@ -15,6 +15,7 @@ run_scripts_with_this_python()
 
 try:
     EXPERIMENT = Experiment(load_config(config))
+    EXPERIMENT.split_key()  # looks at the files of a collection
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config

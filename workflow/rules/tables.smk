@@ -54,7 +54,7 @@ rule table_of_means:
 
 rule table_of_counts:
     input:
-        split=rules.split.output,
+        split="<results>/data/split.parquet",
     output:
         table_files(TABLES, "counts"),
     log:

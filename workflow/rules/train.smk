@@ -64,8 +64,8 @@ rule train:
 rule predict:
     input:
         model=rules.train.output.model,
-        tensors="<results>/data/test_balanced.pth",
-        split=rules.split.output,
+        tensors=f"<results>/data/{EXPERIMENT.test_tensors}.pth",
+        split="<results>/data/split.parquet",
     output:
         f"{RUN}/predictions.parquet",
     log:

@@ -27,9 +27,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="file of tensors (.pth) to write")
     arguments = parser.parse_args()
     try:
-        split = read_parquet(arguments.split, ["image_id", "label", "subset"])
+        split = read_parquet(arguments.split, ["image_id", "label", "class_name", "subset"])
         images = load_tensors(arguments.images, mmap=True)
-        save_tensors(select_set(images, split, arguments.subset), arguments.output)
+        chosen = select_set(images, split, arguments.subset, scratch=arguments.output.parent)
+        save_tensors(chosen, arguments.output)
     except (OSError, ValueError) as error:
         sys.exit(f"tensors.py: {error}")
 

@@ -1,0 +1,16 @@
+# Lists of a data set without its images: its classes and their counts.
+
+
+rule list_split:
+    output:
+        "<results>/data/split.parquet",
+    log:
+        "<logs>/list_split.log",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        key=EXPERIMENT.split_key(),
+        options=EXPERIMENT.list_split_options(),
+    shell:
+        "python workflow/scripts/list_split.py {params.options:q} --output {output:q} > {log:q} 2>&1"
