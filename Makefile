@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo test test-long test-slurm faults lint clean
+.PHONY: help setup demo report test test-long test-slurm faults lint clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -17,6 +17,9 @@ demo: $(READY)  ## run the whole pipeline on real images that a dependency ships
 
 check-data: $(READY)  ## list what is wrong with your images: make check-data CONFIG=config/mine.yaml
 	$(SNAKEMAKE) check_data $(if $(CONFIG),--configfile $(CONFIG))
+
+report: $(READY)  ## the report of finished runs, one file that opens without a network: results/report.html
+	$(SNAKEMAKE) --report results/report.html
 
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest

@@ -15,6 +15,7 @@ container: "longtail.sif"
 
 
 include: "workflow/rules/setup.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"

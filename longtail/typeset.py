@@ -1,4 +1,4 @@
-"""One table as csv for programs, and as Markdown and LaTeX for people."""
+"""One table as csv for programs, and as Markdown, LaTeX and a web page for people."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from longtail.files import atomic_path
+from longtail.webpage import webpage
 
 LONG = 60  # rows beyond which LaTeX has to break the table over pages
 WIDE = 8  # columns beyond which LaTeX has to turn the page
@@ -56,12 +57,17 @@ class Table:
 
 
 def write_table(table: Table, folder: str | Path, name: str, label: str) -> None:
-    """Write `name`.csv, `name`.md and `name`.tex into the folder, each whole or not at all.
+    """Write `name`.csv, .md, .tex and .html into the folder, each whole or not at all.
 
     Args:
         label: what LaTeX refers to the table by, after "tab:"; unique among the tables of one document.
     """
-    contents = {"csv": csv(table), "md": markdown(table), "tex": latex(table, label)}
+    contents = {
+        "csv": csv(table),
+        "md": markdown(table),
+        "tex": latex(table, label),
+        "html": webpage(markdown(table), name),
+    }
     for suffix, content in contents.items():
         with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
             temporary.write_text(content, encoding="utf-8")

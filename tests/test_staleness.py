@@ -46,7 +46,7 @@ for _i, _word in enumerate(_words):
     _files = []
     if _word == "--output-folder":
         _names = next(_folders[w] for w in _words if w in _folders)
-        _files = [_Path(_words[_i + 1], f"{n}.{e}") for n in _names for e in ("csv", "md", "tex")]
+        _files = [_Path(_words[_i + 1], f"{n}.{e}") for n in _names for e in ("csv", "md", "tex", "html")]
     elif _word.startswith("--output") or _word == "--caption":
         for _file in _words[_i + 1 :]:
             if _file.startswith("--"):

@@ -309,7 +309,7 @@ def test_special_characters_survive_in_every_form(tmp_path):
     assert r"\caption{A\_caption}" in source and r"\textbf{1.00}" in source
     assert r"{x}\|y^2" in markdown(table)
     write_table(table, tmp_path / "new", "t", "x")
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"t.csv", "t.md", "t.tex"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"t.csv", "t.md", "t.tex", "t.html"}
     assert pd.read_csv(tmp_path / "new" / "t.csv")["value"].item() == 1 / 3
 
 
@@ -326,7 +326,7 @@ def test_script_writes_each_kind(tmp_path, monkeypatch):
     run_script(monkeypatch, "thesis", "--thesis", THESIS_FILE, *evaluation)
     names = ("top1", "full", "model_summary", "loss_summary", "thesis_comparison")
     assert {path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"} == {
-        f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")
+        f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex", "html")
     }
     assert r"\label{tab:top1-balanced-resnet50}" in (tmp_path / "top1.tex").read_text()
     with pytest.raises(SystemExit, match="error: model 'x' is not among the results"):

@@ -9,6 +9,7 @@ from longtail.files import atomic_path
 from longtail.labels import label
 from longtail.statistics.grid import TEST_SETS, Grid, missing_runs, name_missing, scores
 from longtail.typeset import Table, csv, markdown
+from longtail.webpage import webpage
 
 NAMES = ("model", "train_set", "test_set", "loss", "metric", "a", "b")
 P_VALUES = ("p", "p_holm", "p_f", "p_nemenyi", "p_wilcoxon", "p_low", "p_high", "p_holm_low", "p_holm_high")
@@ -109,9 +110,10 @@ def page(name: str, data: pd.DataFrame, basis: str) -> Table:
 
 
 def write_page(name: str, data: pd.DataFrame, basis: str, folder: str | Path) -> None:
-    """Write `name`.csv, with all digits, and `name`.md, as `page` has it."""
+    """Write `name`.csv, with all digits, and `name`.md and .html, as `page` has it."""
     table = page(name, data, basis)
-    for suffix, content in {"csv": csv(table), "md": markdown(table)}.items():
+    text = markdown(table)
+    for suffix, content in {"csv": csv(table), "md": text, "html": webpage(text, name)}.items():
         with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
             temporary.write_text(content, encoding="utf-8")
 

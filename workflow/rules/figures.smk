@@ -33,7 +33,7 @@ rule figure:
     input:
         figure_input(all_of_them),
     output:
-        figure_files(FIGURES, "{figure}"),
+        in_report("Figures", figure_files(FIGURES, "{figure}")),
     log:
         "<logs>/figures/{figure}.log",
     wildcard_constraints:
@@ -55,7 +55,7 @@ rule figure_of_model:
     input:
         figure_input(of_its_model),
     output:
-        figure_files(MODEL_FIGURES, "{figure}"),
+        in_report("Figures", figure_files(MODEL_FIGURES, "{figure}"), of_model),
     log:
         "<logs>/figures/{train_set}/{model}/{figure}.log",
     wildcard_constraints:
@@ -78,7 +78,7 @@ rule figure_of_loss:
     input:
         figure_input(of_its_loss),
     output:
-        figure_files(LOSS_FIGURES, "{figure}"),
+        in_report("Figures", figure_files(LOSS_FIGURES, "{figure}"), of_model),
     log:
         "<logs>/figures/{train_set}/{model}/{loss}/{figure}.log",
     wildcard_constraints:

@@ -72,7 +72,7 @@ def lock_folder():
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
 
-TABLE_FORMATS = ["csv", "md", "tex"]
+TABLE_FORMATS = ["csv", "md", "tex", "html"]
 TABLES = "<results>/tables"
 RUN_TABLES = f"{TABLES}/{{train_set}}/{{model}}"
 

@@ -9,10 +9,13 @@ rule statistical_analysis:
         of_all_runs("predictions.parquet"),
         evaluation=rules.evaluation.output.evaluation,
     output:
-        expand(
-            "<results>/statistics/{name}.{extension}",
-            name=STATISTICS,
-            extension=["csv", "md"],
+        in_report(
+            "Statistical tests",
+            expand(
+                "<results>/statistics/{name}.{extension}",
+                name=STATISTICS,
+                extension=["csv", "md", "html"],
+            ),
         ),
     log:
         "<logs>/statistical_analysis.log",
@@ -39,7 +42,7 @@ rule summary:
         thesis="resources/thesis_results.csv",
         published="resources/published_results.csv",
     output:
-        "<results>/summary.md",
+        in_report("Answers", ["<results>/summary.md", "<results>/summary.html"]),
     log:
         "<logs>/summary.log",
     localrule: True

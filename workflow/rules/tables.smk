@@ -20,7 +20,7 @@ rule table_of_runs:
     input:
         evaluation=rules.evaluation.output.evaluation,
     output:
-        table_files(RUN_TABLES, "top1", "full"),
+        in_report("Tables", table_files(RUN_TABLES, "top1", "full"), of_model),
     log:
         "<logs>/tables/{train_set}/{model}.log",
     localrule: True
@@ -38,7 +38,7 @@ rule table_of_means:
     input:
         evaluation=rules.evaluation.output.evaluation,
     output:
-        table_files(TABLES, "model_summary", "loss_summary"),
+        in_report("Tables", table_files(TABLES, "model_summary", "loss_summary")),
     log:
         "<logs>/tables/means.log",
     localrule: True
@@ -56,7 +56,7 @@ rule table_of_counts:
     input:
         split="<results>/data/split.parquet",
     output:
-        table_files(TABLES, "counts"),
+        in_report("Tables", table_files(TABLES, "counts")),
     log:
         "<logs>/tables/counts.log",
     localrule: True
@@ -74,7 +74,7 @@ rule table_beside_thesis:
         evaluation=rules.evaluation.output.evaluation,
         thesis="resources/thesis_results.csv",
     output:
-        table_files(TABLES, "thesis_comparison"),
+        in_report("Tables", table_files(TABLES, "thesis_comparison")),
     log:
         "<logs>/tables/thesis_comparison.log",
     localrule: True

@@ -13,6 +13,7 @@ from longtail.files import atomic_path
 from longtail.parquet import read_parquet
 from longtail.summary.document import summarise
 from longtail.summary.evidence import Data, Evidence
+from longtail.webpage import webpage
 
 STATISTICS = ("anova", "friedman", "paired_differences", "pooled_differences")
 
@@ -31,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--reference", default="softmax", help="loss that the others are compared with (softmax)"
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="summary (.md)")
+    parser.add_argument("--output", nargs="+", required=True, metavar="FILE", help="summary (.md, .html)")
     return parser.parse_args()
 
 
@@ -47,11 +48,13 @@ def main() -> None:
             reference=args.reference,
         )
         text = summarise(evidence)
-        with atomic_path(args.output) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        for path in args.output:
+            with atomic_path(path) as temporary:
+                content = webpage(text, "Summary") if temporary.suffix == ".html" else text
+                temporary.write_text(content, encoding="utf-8")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    print(f"{args.output}: {text.count('## ')} questions", flush=True)
+    print(f"{', '.join(args.output)}: {text.count('## ')} questions", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables of the results, each as csv, Markdown and LaTeX."""
+"""Tables of the results, each as csv, Markdown, LaTeX and a web page."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,75 @@
+# What `snakemake --report` shows: every figure and table, with its caption, and what they were made with.
+
+import platform
+from importlib.metadata import version
+
+import yaml
+
+from longtail.labels import label
+
+TITLES = {
+    "top1": "Top-1 accuracy",
+    "full": "All metrics",
+    "counts": "Number of images",
+    "thesis_comparison": "Beside the thesis",
+    "model_summary": "Means by model",
+    "loss_summary": "Means by loss",
+    "anova": "Analysis of variance",
+    "posthoc": "Pairs after the analysis of variance",
+    "friedman": "Friedman test",
+    "friedman_pairs": "Pairs after the Friedman test",
+    "paired_differences": "Differences to the reference loss",
+    "pooled_differences": "The same over all models",
+    "mcnemar": "McNemar tests",
+    "descriptive": "Means and intervals",
+}
+VERSIONS = ["longtail", "snakemake", "torch", "torchvision", "timm", "numpy", "scipy"]
+
+
+report: "../report/workflow.rst"
+
+
+def in_report(category, files, subcategory="All runs"):
+    """The same files as a rule's output; those that a browser shows are listed in the report."""
+    captions = {".png": "../report/figure.rst", ".html": "../report/table.rst"}
+    return [
+        (
+            flag_for_report(file, captions[Path(file).suffix], category, subcategory)
+            if Path(file).suffix in captions
+            else file
+        )
+        for file in files
+    ]
+
+
+def flag_for_report(file, caption, category, subcategory):
+    name = Path(file).stem
+
+    def labels(wildcards):
+        of_file = wildcards.get("figure", name)
+        return {"Shown": TITLES.get(of_file, of_file.replace("_", " ").capitalize())}
+
+    place = dict(category=category, subcategory=subcategory, labels=labels)
+    return report(file, caption=caption, **place)
+
+
+def of_model(wildcards):
+    train_set = label(wildcards.train_set).lower()
+    return f"{label(wildcards.model)}, trained on the {train_set} set"
+
+
+def report_facts():
+    """What the report's first page states."""
+    versions = {name: version(name) for name in VERSIONS}
+    return {
+        "files": ", ".join(map(str, workflow.configfiles)),
+        "runs": len(EXPERIMENT.runs),
+        "finished": sum(
+            Path(file).is_file()
+            for file in files_of("evaluation.parquet", EXPERIMENT.runs)
+        ),
+        "seeds": ", ".join(map(str, CONFIG.seeds)),
+        "data_seed": CONFIG.data.seed,
+        "versions": {"Python": platform.python_version(), **versions},
+        "settings": yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False),
+    }
