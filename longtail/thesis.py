@@ -116,7 +116,7 @@ def _losses(found: pd.DataFrame) -> pd.DataFrame:
     rows = found[found["train_set"] == "longtailed"]
     means = 100 * rows.pivot_table(index="loss", columns="test_set", values="value")[list(TEST_SETS)]
     means = means.sort_values("tail", ascending=False)
-    return _printed(means.map("{:.1f}".format), "Loss function")
+    return _printed(means.round(9).map("{:.1f}".format), "Loss function")
 
 
 def _models(found: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def _models(found: pd.DataFrame) -> pd.DataFrame:
         own = rows[rows["train_set"] == train_set]
         for name, chosen in {"all losses": own, "without class-balanced": without_collapsed(own)}.items():
             groups = 100 * chosen.groupby("model")["value"].agg(["mean", "std"])
-            cells = [f"{mean:.2f} ± {sd:.2f}" for mean, sd in groups.to_numpy()]
+            cells = [f"{mean:.2f} ± {sd:.2f}" for mean, sd in groups.round(9).to_numpy()]
             columns[f"{label(train_set)}, {name}"] = pd.Series(cells, index=groups.index)
     return _printed(pd.DataFrame(columns), "Model")
 
@@ -139,7 +139,7 @@ def _repeat(found: pd.DataFrame) -> pd.DataFrame:
     difference = 100 * (wide["balanced_softmax"] - wide[REFERENCE]).unstack()[list(TEST_SETS)]
     spread = difference.std()
     difference.loc["standard deviation"] = spread
-    text = difference.map("{:+.2f}".format)
+    text = difference.round(9).map("{:+.2f}".format)
     text.loc["standard deviation"] = spread.map("{:.2f}".format)
     return _printed(text, "Model")
 
@@ -181,7 +181,7 @@ def _pairs_with_reference(table: pd.DataFrame) -> pd.DataFrame:
     own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
     sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
     own["text"] = [
-        f"{100 * sign * row.difference:+.1f} (p {_p(row.p)})"
+        f"{_points(sign * row.difference)} (p {_p(row.p)})"
         for sign, row in zip(sign, own.itertuples(), strict=True)
     ]
     methods = own.drop_duplicates("test_set").set_index("test_set")["method"]
@@ -200,7 +200,7 @@ def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
         ]
         for train_set, own in chosen.groupby("train_set", sort=False):
             pairs = [f"{label(row.a)} − {label(row.b)}" for row in own.itertuples()]
-            cells = [f"{100 * row.difference:+.1f} (p {_p(row.p)})" for row in own.itertuples()]
+            cells = [f"{_points(row.difference)} (p {_p(row.p)})" for row in own.itertuples()]
             columns[f"{label(train_set)}, {losses}"] = pd.Series(cells, index=pairs)
     return pd.DataFrame(columns).rename_axis("Pair").reset_index()
 
@@ -239,11 +239,17 @@ def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
     own = table[(table["loss"] == loss) & (table["train_set"] == "longtailed")]
     own = own.assign(
         text=[
-            f"{100 * row.difference:+.1f} (p {_p(row.p_holm_low)} … {_p(row.p_holm_high)})"
+            f"{_points(row.difference)} (p {_p(row.p_holm_low)} … {_p(row.p_holm_high)})"
             for row in own.itertuples()
         ]
     )
     return _printed(own.pivot(index="model", columns="test_set", values="text")[list(TEST_SETS)], "Model")
+
+
+def _points(difference: float) -> str:
+    """In percentage points. Means of whole images over 5,000 often lie halfway between two printed numbers; without
+    the inner rounding, noise in their last bits, which depends on the processor, would choose between the two."""
+    return f"{round(100 * difference, 9):+.1f}"
 
 
 def _p(p: float) -> str:
