@@ -139,13 +139,37 @@ def records(losses=LOSSES, seeds=(0, 1, 2)) -> pd.DataFrame:
 
 def differences(losses=LOSSES, seeds=(0, 1, 2)) -> pd.DataFrame:
     rows = [
-        (model, "longtailed", test_set, loss, 0.1, 0.02, 0.18, p_holm, IMAGES[test_set], len(seeds))
+        (
+            model,
+            "longtailed",
+            test_set,
+            loss,
+            losses[0],
+            0.1,
+            0.02,
+            0.18,
+            p_holm,
+            IMAGES[test_set],
+            len(seeds),
+            "",
+        )
         for model in MODELS
         for loss, p_holm in zip(losses[1:], (0.01, 0.2), strict=False)
         for test_set in IMAGES
     ]
-    columns = ["model", "train_set", "test_set", "loss", "difference", "low", "high", "p_holm", "n", "seeds"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = [
+        "model",
+        "train_set",
+        "test_set",
+        "loss",
+        "reference",
+        "difference",
+        "low",
+        "high",
+        "p_holm",
+        "n",
+    ]
+    return pd.DataFrame(rows, columns=[*columns, "seeds", "note"])
 
 
 def tensors():
@@ -413,7 +437,20 @@ def test_forest_fills_what_is_significant_and_marks_what_is_missing():
     assert "missing" in texts(forest.draw(lost, train_set="longtailed"))
     assert "ViT-B/16 with LDAM, long-tailed training set" in forest.caption(lost)
     nothing = lost.assign(difference=np.nan)
-    assert any("needs a finished run of softmax" in text for text in texts(forest.draw(nothing)))
+    assert any("needs a finished run of Softmax" in text for text in texts(forest.draw(nothing)))
+
+
+def test_forest_names_its_reference():
+    figure = forest.draw(differences(("ldam", "softmax", "focal")), model="vit_b16")
+    assert any("less that of LDAM" in axes.get_xlabel() for axes in figure.axes)
+    assert "to LDAM, paired" in forest.caption(differences(("ldam", "softmax", "focal")))
+
+
+def test_forest_of_a_single_loss_says_what_it_needs():
+    nothing = differences().iloc[:1].map(lambda _: np.nan).assign(note="paired differences need two losses")
+    chosen = {"model": "vit_b16", "train_set": "longtailed"}
+    assert "Paired differences need two losses." in texts(forest.draw(nothing, **chosen))
+    assert forest.caption(nothing, **chosen) == "Paired differences need two losses."
 
 
 def test_confusion_counts_and_lists_the_worst_pairs():

@@ -526,6 +526,7 @@ def test_the_differences_on_file_are_those_of_the_images(analysed):
         "train_set",
         "test_set",
         "loss",
+        "reference",
         "difference",
         "low",
         "high",

@@ -1,4 +1,4 @@
-"""How much each loss differs from softmax, with intervals."""
+"""How much each loss differs from the reference, softmax as a rule, with intervals."""
 
 import numpy as np
 import pandas as pd
@@ -18,14 +18,13 @@ def draw(differences: pd.DataFrame, model: str | None = None, train_set: str | N
     """A row of panels per model and training set, a panel per test set, an interval per loss.
 
     Args:
-        differences: columns model, train_set, test_set, loss, difference, low, high (fractions; the interval is
-            95 %), p_holm, n (images), seeds; NaN where a difference could not be computed.
+        differences: columns model, train_set, test_set, loss, reference, difference, low, high (fractions; the
+            interval is 95 %), p_holm, n (images), seeds, note; NaN where a difference could not be computed. Where
+            there was nothing to compare it is one row with only the note that says why.
     """
     table = _table(differences, model, train_set)
     if table["difference"].isna().all():
-        return style.explanation(
-            "No difference to softmax: it needs a finished run of softmax and of another loss, on the same images."
-        )
+        return style.explanation(_refusal(table))
     losses = list(table["loss"].unique())
     test_sets = [name for name in TEST_SETS if name in set(table["test_set"])]
     blocks = list(table.groupby(["train_set", "model"], sort=False))
@@ -39,7 +38,9 @@ def draw(differences: pd.DataFrame, model: str | None = None, train_set: str | N
         axes.set_title(label(test_set), loc="left")
     grid[0, 0].set_yticks(range(len(losses)), [label(loss) for loss in losses])
     grid[0, 0].set_ylim(len(losses) - 0.4, -0.6)
-    grid[-1, len(test_sets) // 2].set_xlabel("Top-1 accuracy less that of softmax (percent points)")
+    grid[-1, len(test_sets) // 2].set_xlabel(
+        f"Top-1 accuracy less that of {_reference(table)} (percentage points)"
+    )
     figure.align_ylabels(grid[:, 0])
     return figure
 
@@ -47,6 +48,8 @@ def draw(differences: pd.DataFrame, model: str | None = None, train_set: str | N
 def caption(differences: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> str:
     """What marks and intervals are, and of how many images; which differences are missing."""
     table = _table(differences, model, train_set)
+    if table["loss"].isna().all():
+        return _refusal(table)
     images = (
         table.groupby("test_set")["n"].max().reindex([n for n in TEST_SETS if n in set(table["test_set"])])
     )
@@ -56,8 +59,8 @@ def caption(differences: pd.DataFrame, model: str | None = None, train_set: str 
         for row in absent.itertuples()
     )
     return captions.caption(
-        f"Differences in top-1 accuracy to softmax, paired over test images and {captions.span(table['seeds'])}"
-        f" training seed{'s' if table['seeds'].max() > 1 else ''}, one data split.",
+        f"Differences in top-1 accuracy to {_reference(table)}, paired over test images and"
+        f" {captions.span(table['seeds'])} training seed{'s' if table['seeds'].max() > 1 else ''}, one data split.",
         "Marks: difference; lines: 95 % interval; filled marks: Holm-adjusted p below 0.05.",
         f"Test images: {', '.join(f'{label(name).lower()} {count:,.0f}' for name, count in images.items())}.",
         f"Missing: {listed}." if listed else "",
@@ -65,9 +68,37 @@ def caption(differences: pd.DataFrame, model: str | None = None, train_set: str 
 
 
 def _table(differences: pd.DataFrame, model: str | None, train_set: str | None) -> pd.DataFrame:
-    columns = ["model", "train_set", "test_set", "loss", "difference", "low", "high", "p_holm", "n", "seeds"]
-    require(differences, columns, "differences")
-    return select(differences, model=model, train_set=train_set)
+    columns = [
+        "model",
+        "train_set",
+        "test_set",
+        "loss",
+        "reference",
+        "difference",
+        "low",
+        "high",
+        "p_holm",
+        "n",
+    ]
+    require(differences, [*columns, "seeds", "note"], "differences")
+    compared = differences["loss"].notna().any()
+    return select(differences, model=model, train_set=train_set) if compared else differences
+
+
+def _reference(table: pd.DataFrame) -> str:
+    return label(table["reference"].iloc[0])
+
+
+def _refusal(table: pd.DataFrame) -> str:
+    """Why there is no difference to draw, as a sentence."""
+    if table["loss"].isna().all():
+        note = table["note"].iloc[0]
+        return f"{note[0].upper()}{note[1:]}."
+    reference = _reference(table)
+    return (
+        f"No difference to {reference}: it needs a finished run of {reference} and of another loss, on the same "
+        "images."
+    )
 
 
 def _panel(axes: Axes, table: pd.DataFrame) -> None:

@@ -11,7 +11,18 @@ from longtail.statistics.grid import TEST_SETS, Grid, Run, compared, name_missin
 from longtail.statistics.holm import holm
 from longtail.statistics.refusal import Refusal
 
-COLUMNS = ["train_set", "model", "loss", "seed", "test_set", "both", "only_loss", "only_reference", "neither"]
+COLUMNS = [
+    "train_set",
+    "model",
+    "loss",
+    "reference",
+    "seed",
+    "test_set",
+    "both",
+    "only_loss",
+    "only_reference",
+    "neither",
+]
 COLUMNS += ["p", "p_holm", "n", "note"]
 
 
@@ -112,8 +123,8 @@ def mcnemar_table(correctness: Correctness, grid: Grid, reference: str = "softma
     """McNemar's test of every run against the `reference` loss with the same model, training set and seed.
 
     Returns:
-        Columns train_set, model, loss, seed, test_set, both, only_loss, only_reference, neither, p, p_holm (over
-        the models and losses of one training set, test set and seed), n, note.
+        Columns train_set, model, loss, reference, seed, test_set, both, only_loss, only_reference, neither, p,
+        p_holm (over the models and losses of one training set, test set and seed), n, note.
 
     Raises:
         Refusal: the reference, or any loss beside it, is not in the grid.
@@ -127,7 +138,7 @@ def mcnemar_table(correctness: Correctness, grid: Grid, reference: str = "softma
     ]
     table = pd.DataFrame(rows)
     table["p_holm"] = table.groupby(["train_set", "test_set", "seed"])["p"].transform(holm)
-    return table.reindex(columns=COLUMNS)
+    return table.assign(reference=reference).reindex(columns=COLUMNS)
 
 
 def _compare(correctness: Correctness, run: Run, reference: str, test_set: str) -> dict:

@@ -11,7 +11,7 @@ from longtail.statistics.grid import TEST_SETS, Grid, missing_runs, name_missing
 from longtail.typeset import Table, csv, markdown
 from longtail.webpage import webpage
 
-NAMES = ("model", "train_set", "test_set", "loss", "metric", "a", "b")
+NAMES = ("model", "train_set", "test_set", "loss", "reference", "metric", "a", "b")
 P_VALUES = ("p", "p_holm", "p_f", "p_nemenyi", "p_wilcoxon", "p_low", "p_high", "p_holm_low", "p_holm_high")
 PERCENT = ("difference", "low", "high", "mean", "sd")
 HEADINGS = {
@@ -58,18 +58,18 @@ TITLES = {
         "Top-1 accuracy less that of the reference loss with the same model, in percentage points, with 95 % bootstrap "
         "intervals (over images and, with several seeds, over seeds: from few seeds too narrow); Holm over the models "
         "and losses of one training and test set.",
-        4,
+        5,
     ),
     "pooled_differences": (
         "Top-1 accuracy less that of the reference loss, averaged over the models, in percentage points, with 95 % "
         "bootstrap intervals (over images and, with several seeds, over runs: from few seeds too narrow); Holm over "
         "the losses of one training and test set.",
-        4,
+        5,
     ),
     "mcnemar": (
         "McNemar's exact test of every run against the run of the reference loss with the same seed: test images by "
         "who got them right; Holm over the models and losses of one training set, test set and seed.",
-        5,
+        6,
     ),
     "mcnemar_bounds": (
         "What the accuracies alone say about McNemar's exact test against the run of the reference loss: the smallest "

@@ -18,6 +18,7 @@ COLUMNS = [
     "train_set",
     "test_set",
     "loss",
+    "reference",
     "difference",
     "low",
     "high",
@@ -60,9 +61,9 @@ def paired_differences(
         resamples: of the bootstrap. Its random numbers are always the same.
 
     Returns:
-        Columns model (or "all models", where there are several), train_set, test_set, loss, difference (a
-        fraction), low, high, p, p_holm, n (images), seeds (with both losses), method, note. What could not be
-        computed is a row with NaN and the reason in `note`.
+        Columns model (or "all models", where there are several), train_set, test_set, loss, reference,
+        difference (a fraction), low, high, p, p_holm, n (images), seeds (with both losses), method, note. What
+        could not be computed is a row with NaN and the reason in `note`.
 
     Raises:
         Refusal: the reference, or any loss beside it, is not in the grid.
@@ -82,7 +83,7 @@ def paired_differences(
         join_notes(note, _limit(int(units), "runs" if over_models else "seeds", int(tests)))
         for note, units, over_models, tests in zip(table["note"], table["units"], pooled, family, strict=True)
     ]
-    return table[COLUMNS]
+    return table.assign(reference=reference)[COLUMNS]
 
 
 def bootstrap_means(differences: np.ndarray, resamples: int) -> np.ndarray:
