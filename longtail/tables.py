@@ -85,7 +85,8 @@ def counts_table(split: pd.DataFrame) -> Table:
     listed = ", ".join(f"{count} {label(group).lower()}" for group, count in per_group.items())
     caption = (
         f"Images of every subset; {len(labels)} classes ({listed}). "
-        "The head, middle and tail test sets are those parts of the long-tailed test set."
+        "The head, middle and tail test sets are those parts of the long-tailed test set. "
+        "One data split; every training seed uses the same."
     )
     return Table(data, text, caption)
 

@@ -6,12 +6,11 @@ its output files and stops, so that a whole experiment is finished in seconds.
 
 import itertools
 import os
-import re
 import time
 
 import pytest
 import yaml
-from workspace import Workspace
+from workspace import Workspace, report_parts
 
 CONFIG = {
     "grid": {
@@ -39,8 +38,9 @@ from pathlib import Path as _Path
 _words = _sys.argv[1:]
 _folders = {
     "run": ["top1", "full"], "summaries": ["model_summary", "loss_summary"], "counts": ["counts"],
-    "--evaluation": ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs", "paired_differences",
-                     "pooled_differences", "mcnemar", "thesis_comparison"],
+    "thesis": ["thesis_comparison"],
+    "--resamples": ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs", "paired_differences",
+                    "pooled_differences", "mcnemar"],
 }
 for _i, _word in enumerate(_words):
     _files = []
@@ -109,15 +109,29 @@ DATA = {
 def finished(tmp_path_factory):
     """A workspace in which everything has run."""
     workspace = Workspace.create(tmp_path_factory.mktemp("finished") / "workspace")
-    for script in (workspace.folder / "workflow/scripts").glob("*.py"):
-        if script.name != "run_list.py":
-            text = script.read_text()
-            # After the docstring, so that the program's own imports still stand in its source.
-            head = re.match(r'\s*""".*?"""\n', text, re.DOTALL)[0]
-            script.write_text(head + STUB + text[len(head) :])
+    scripts = {path.stem for path in (workspace.folder / "workflow/scripts").glob("*.py")}
+    workspace.stub(STUB, *scripts - {"run_list"})
     (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
     workspace.snakemake()
     return workspace
+
+
+def test_the_report_holds_every_figure_and_table_under_a_title_of_its_own(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    workspace.snakemake("--report", "results/report.html")
+    results, categories = report_parts(workspace.folder / "results/report.html")
+    made = {
+        str(path.relative_to(workspace.folder))
+        for suffix in ("png", "html")
+        for path in (workspace.folder / "results").rglob(f"*.{suffix}")
+        if path.name != "report.html"
+    }
+    assert len(made) > 40 and set(results) == made
+    assert set(categories) == {"Answers", "Figures", "Statistical tests", "Tables"}
+    for subcategories in categories.values():
+        for files in subcategories.values():
+            titles = [results[file]["labels"]["Shown"] for file in files]
+            assert len(set(titles)) == len(titles), titles
 
 
 def configure(**changes):

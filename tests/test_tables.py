@@ -254,6 +254,7 @@ def test_counts_table_counts_each_subset_by_group():
         ["Test, long-tailed", "6", "4", "2", "0", "4", "0"],
     ]
     assert "3 classes (1 head, 1 middle, 1 tail)" in table.caption
+    assert "One data split" in table.caption
 
 
 def test_run_that_is_there_twice_is_refused():

@@ -1,5 +1,6 @@
 """A copy of this project to change and run Snakemake in."""
 
+import json
 import os
 import re
 import shutil
@@ -56,11 +57,30 @@ class Workspace:
         done = self.snakemake("-n", *arguments)
         return jobs(done.stdout + done.stderr)
 
+    def stub(self, code: str, *scripts: str) -> None:
+        """Begin these programs with other code."""
+        for name in scripts:
+            path = self.folder / "workflow/scripts" / f"{name}.py"
+            text = path.read_text(encoding="utf-8")
+            # After the docstring, so that the program's own imports still stand in its source.
+            head = re.match(r'\s*""".*?"""\n', text, re.DOTALL)[0]
+            path.write_text(head + code + text[len(head) :], encoding="utf-8")
+
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.folder / name
         text = path.read_text(encoding="utf-8")
         assert text.count(old) >= 1, f"{name} does not contain {old!r}"
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def report_parts(page: Path) -> tuple[dict, dict]:
+    """What a report of Snakemake shows: its files with their captions and labels, and its categories."""
+    text = page.read_text(encoding="utf-8")
+    results, categories = (
+        json.loads(re.search(rf"^ *var {name} = (\{{.*\}});$", text, re.MULTILINE)[1])
+        for name in ("results", "categories")
+    )
+    return results, categories
 
 
 def jobs(output: str) -> set[str]:

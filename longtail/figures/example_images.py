@@ -40,7 +40,8 @@ def caption(
     shown = rows["count"].clip(upper=images_per_class).sum()
     return paragraph(
         f"{shown:,} of {len(tensors.labels):,} images, from {len(rows)} of {len(tensors.class_names)} classes:"
-        f" up to {images_per_class} of each, the first by image id. In brackets how many the class has."
+        f" up to {images_per_class} of each, the first by image id. In brackets how many the class has.",
+        "One data split; every training seed uses the same.",
     )
 
 

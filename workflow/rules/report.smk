@@ -47,7 +47,9 @@ def flag_for_report(file, caption, category, subcategory):
 
     def labels(wildcards):
         of_file = wildcards.get("figure", name)
-        return {"Shown": TITLES.get(of_file, of_file.replace("_", " ").capitalize())}
+        title = TITLES.get(of_file, of_file.replace("_", " ").capitalize())
+        of_loss = wildcards.get("loss")
+        return {"Shown": f"{title}, {label(of_loss)}" if of_loss else title}
 
     place = dict(category=category, subcategory=subcategory, labels=labels)
     return report(file, caption=caption, **place)
