@@ -125,7 +125,7 @@ def describe(card: ModelCard) -> str:
         else "probabilities not calibrated"
     )
     sides = f"{card.picture_size} px" + (
-        f", enlarged to {card.image_size} px" if card.image_size > card.picture_size else ""
+        f", resized to {card.image_size} px" if card.image_size != card.picture_size else ""
     )
     return f"{card.architecture}, {len(card.class_names)} classes, pictures of {sides}, {calibration}"
 

@@ -147,7 +147,7 @@ def test_the_standard_output_is_a_csv_and_nothing_else(model, photos, capsys):
     header, row = printed.out.splitlines()
     assert header == "path,class_1,probability_1,class_2,probability_2,class_3,probability_3,error"
     assert row.startswith(str(photos / "a.png"))
-    assert "resnet8, 3 classes, pictures of 12 px, enlarged to 20 px" in printed.err
+    assert "resnet8, 3 classes, pictures of 12 px, resized to 20 px" in printed.err
     assert "calibrated probabilities (temperature 1.500)" in printed.err
 
 
