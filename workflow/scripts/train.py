@@ -22,6 +22,7 @@ from longtail.checkpoint import StateFolder
 from longtail.data.tensors import load_tensors
 from longtail.device import claim_devices
 from longtail.inference import logits_of
+from longtail.memory import ran_out_of_memory, what_to_change
 from longtail.record import environment, peak_memory_mb, write_record
 from longtail.saved_model import ModelCard, save_model
 from longtail.supervision import RESUME, StopRequest, stop_with_workflow
@@ -176,9 +177,8 @@ def rank_main(rank: int, args: argparse.Namespace, devices: list[torch.device], 
     )
     try:
         train_on(args, device, Ranks(rank, args.gpus), stop)
-    except Stopped as error:
-        print(error, flush=True)
-        sys.exit(RESUME)
+    except Exception as error:
+        sys.exit(explained(error, args, device))
     finally:
         torch.distributed.destroy_process_group()
 
@@ -189,28 +189,33 @@ def main() -> int:
     stop.install()
     stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
-    states = StateFolder(args.work)
+    states, device = StateFolder(args.work), torch.device("cpu")
     try:
         with states.locked(), claim_devices(args.gpus, args.jobs_per_gpu) as devices:
+            device = devices[0]
             if args.gpus == 1:
-                train_on(args, devices[0], Ranks(), stop)
+                train_on(args, device, Ranks(), stop)
             else:
                 return train_on_several(args, devices)
-    except Stopped as error:
+    except Exception as error:
+        return explained(error, args, device)
+    return 0
+
+
+def explained(error: Exception, args: argparse.Namespace, device: torch.device) -> int:
+    """Say what ended the run and what to do about it; the exit code. What only we can mend is raised again."""
+    if isinstance(error, Stopped):
         print(error, flush=True)
         return RESUME
-    except (Diverged, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except torch.OutOfMemoryError as error:
-        print(
-            f"error: out of GPU memory, {peak_memory_mb(devices[0]):.0f} MiB at the peak. Set train.micro_batch "
-            "(say half of train.batch_size), or a smaller train.image_size, or train.precision: bf16; "
-            f"the batch size was not changed. ({error})",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+    if ran_out_of_memory(error):
+        recipe = run_settings(args.settings, args.seed).recipe
+        told = what_to_change(error, device, batch_size=recipe.batch_size, micro_batch=recipe.micro_batch)
+    elif isinstance(error, Diverged | OSError | ValueError):
+        told = str(error)
+    else:
+        raise error
+    print(f"error: {told}", file=sys.stderr, flush=True)
+    return 1
 
 
 def train_on_several(args: argparse.Namespace, devices: list[torch.device]) -> int:
