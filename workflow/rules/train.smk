@@ -35,7 +35,7 @@ rule train:
     log:
         f"<logs>/train/{RUN_NAME}.log",
     group:
-        "run"
+        RUN_GROUP
     conda:
         "../../envs/train.yaml"
     threads: TRAIN_THREADS
@@ -71,7 +71,7 @@ rule predict:
     log:
         f"<logs>/predict/{RUN_NAME}.log",
     group:
-        "run"
+        RUN_GROUP
     conda:
         "../../envs/train.yaml"
     threads: TRAIN_THREADS
