@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo report test test-long test-slurm faults lint clean
+.PHONY: help setup demo report test test-long test-slurm faults lint plan watch clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -20,6 +20,12 @@ check-data: $(READY)  ## list what is wrong with your images: make check-data CO
 
 report: $(READY)  ## the report of finished runs, one file that opens without a network: results/report.html
 	$(SNAKEMAKE) --report results/report.html
+
+plan: $(READY)  ## say what would run, and what it would cost: make plan ARGS="--configfile config/demo.yaml"
+	@$(VENV)/bin/python -m longtail.plan $(ARGS)
+
+watch: $(READY)  ## show how far every run is: make watch ARGS=results/demo
+	@$(VENV)/bin/python -m longtail.watch $(ARGS)
 
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest

@@ -14,6 +14,7 @@ from workspace import Workspace
 
 from longtail import load_results
 from longtail.parquet import read_parquet
+from longtail.watch import status, statuses
 
 CONFIG = {
     "grid": {"train_sets": ["balanced", "longtailed"], "models": ["resnet8"], "losses": ["softmax", "ldam"]},
@@ -83,12 +84,28 @@ def test_a_run_that_fails_ends_the_workflow_with_an_error_that_says_why(with_a_f
     assert "Traceback" not in text
 
 
+def test_watching_tells_which_run_failed(workspace, with_a_failure):
+    states = {one.run: one.state for one in statuses(workspace.folder / "results")}
+    assert {run for run, state in states.items() if state == "failed"} == {
+        f"{train_set}/resnet8/mine/seed42" for train_set in CONFIG["grid"]["train_sets"]
+    }
+
+
 def test_what_the_other_runs_show_is_made_and_the_failed_one_is_shown_as_missing(workspace, with_a_failure):
     table = (workspace.folder / "results/tables/balanced/resnet8/top1.md").read_text()
     row = next(line for line in table.splitlines() if "mine" in line.lower())
     assert "missing" in row
     assert "0.00" not in row
     assert "mine" in (workspace.folder / "results/figures/loss_comparison.txt").read_text().lower()
+
+
+def module(workspace: Workspace, name: str, *options: str) -> str:
+    """What `python -m NAME` prints there."""
+    command = [sys.executable, "-m", name, *options]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        command, cwd=workspace.folder, check=True, stdout=subprocess.PIPE, text=True, env=environment
+    ).stdout
 
 
 def test_everything_is_made_and_nothing_is_left_to_do(finished):
@@ -119,6 +136,32 @@ def test_the_results_hang_together(finished):
     assert row["value"] == pytest.approx(hits.mean())
     assert row["n"] == len(predictions) == 400
     assert len(loaded.history.query("loss == 'ldam' and train_set == 'balanced'")) == 2
+
+
+def test_watching_shows_what_the_finished_runs_gave(finished):
+    done = module(finished, "longtail.watch", "--once")
+    assert "4 runs: 4 finished" in done.splitlines()[-1]
+    record = load_results(finished.folder / "results").history
+    for one in statuses(finished.folder / "results"):
+        train_set, _, loss, _ = one.run.split("/")
+        history = record[(record["train_set"] == train_set) & (record["loss"] == loss)]
+        assert one.epoch == one.epochs == 2
+        assert one.accuracy == history["val_acc1"].max()
+        assert f"{one.run}: finished, epoch 2/2, val top-1 {one.accuracy:.1%}" in done
+
+
+def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(finished):
+    assert "0 jobs would run, 0 of them training (the grid has 4 runs)" in module(finished, "longtail.plan")
+    options = ("--config", "seeds=[42,1]", "train={epochs: 2000}")
+    plan, jobs = module(finished, "longtail.plan", *options), finished.planned(*options)
+    assert f"{len(jobs)} jobs would run, 8 of them training (the grid has 8 runs)" in plan
+    assert "train 8, predict 8" in plan
+    row = next(line for line in plan.splitlines() if line.split()[:1] == ["resnet8"])
+    assert "measured: 4 runs on" in row
+    split = read_parquet(finished.folder / "results/data/split.parquet")
+    train = split[split["subset"] == "train"]
+    assert f"{4 * 2000 * (len(train) + train['longtailed'].sum()):,}" in row
+    assert row.split()[2] == "8"
 
 
 def test_no_output_holds_a_path_of_this_machine(finished):
@@ -185,18 +228,26 @@ def log_of(workspace: Workspace) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def watched(workspace: Workspace):
+    return status(workspace.folder / "results", "balanced/resnet8/softmax/seed42", time.time())
+
+
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to find the trainer")
 def test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch(finished, tmp_path, reference):
     workspace = finished.copy(tmp_path / "workspace")
     write_config(workspace, LONG)
     first = begin(workspace)
     wait_for(lambda: "epoch 3/" in log_of(workspace) and "epoch 40/" not in log_of(workspace))
+    assert watched(workspace).state == "running"
+    assert watched(workspace).epochs == 40
     os.kill(trainers(workspace)[0], signal.SIGKILL)
     # The default profile tries again, from the last epoch.
     wait_for(lambda: "resuming after epoch" in log_of(workspace) and "\nepoch" in log_of(workspace))
+    assert watched(workspace).resumed
     first.kill()
     first.wait()
     wait_for(lambda: not trainers(workspace), seconds=30)
+    assert watched(workspace).state == "stopped"
     assert "stopped by SIGTERM" in log_of(workspace)
     assert not (workspace.folder / TARGET).exists()
     # The same command and no extra flag.

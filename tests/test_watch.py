@@ -1,0 +1,116 @@
+"""What is shown of runs, from the files they leave. Files of real runs are watched in test_workflow.py."""
+
+import pytest
+from rich.console import Console
+
+from longtail import watch
+from longtail.watch import Status, from_log, known_runs, seconds_left, statuses, summary, table
+
+DEVICE = "device: CPU, 2 threads\n"
+EPOCHS = """epoch 1/10: train loss 2.1, top-1 0.2; validation loss 2.0, top-1 0.3000; lr 0.003; 150 images/s; 180 s left
+epoch 2/10: train loss 1.1, top-1 0.5; validation loss 1.0, top-1 0.6543; lr 0.003; 160 images/s; 160 s left
+"""
+
+
+def test_a_running_run_shows_its_last_epoch_and_what_is_left_by_now():
+    one = from_log("a", DEVICE + EPOCHS, silence=15)
+    assert (one.state, one.epoch, one.epochs, one.accuracy) == ("running", 2, 10, 0.6543)
+    assert one.images_per_second == 160
+    assert one.seconds_left == 145
+    assert one.seconds == 200  # ten epochs of 20 s
+
+
+@pytest.mark.parametrize(
+    ("text", "silence", "state", "epoch"),
+    [
+        ("", 5, "starting", 0),
+        (DEVICE, 600, "running", 0),
+        (DEVICE + "resuming after epoch 7\n", 1, "running", 7),
+        (DEVICE + EPOCHS + "stopped by SIGTERM in epoch 3; the state is saved\n", 1, "stopped", 2),
+        (DEVICE + EPOCHS + "error: the loss is nan in epoch 3, step 1\n", 1, "failed", 2),
+        (DEVICE + EPOCHS, 1000, "silent", 2),
+        ("", 1000, "silent", 0),
+    ],
+)
+def test_the_log_tells_the_state(text, silence, state, epoch):
+    one = from_log("a", text, silence)
+    assert (one.state, one.epoch) == (state, epoch)
+    assert one.resumed == ("resuming" in text)
+
+
+def test_a_slow_run_is_not_taken_for_dead_between_two_epochs():
+    slow = EPOCHS.replace("160 s left", "8000 s left")  # 1000 s an epoch
+    assert from_log("a", slow, silence=1500).state == "running"
+
+
+def grid(*runs: Status) -> float | None:
+    return seconds_left(runs)
+
+
+def test_the_grid_takes_what_its_runs_take_at_the_present_number_at_a_time():
+    done = Status("x/m/l/seed1", "finished", 10, 10, seconds=100.0, seconds_left=0.0)
+    other = Status("x/n/l/seed1", "finished", 10, 10, seconds=1000.0, seconds_left=0.0)
+    running = [Status(f"x/m/l/seed{i}", "running", 5, 10, seconds=100.0, seconds_left=50.0) for i in (2, 3)]
+    waiting, stopped = Status("x/m/l/seed4"), Status("x/m/l/seed5", "stopped", 4, 10)
+    assert grid(done, other) == 0
+    assert grid(done, *running) == 50
+    assert grid(done, other, waiting) == 100  # as long as its own model's
+    assert grid(done, other, stopped) == pytest.approx(60)
+    assert grid(done, other, *running, waiting, stopped) == pytest.approx((50 + 50 + 100 + 60) / 2)
+    assert grid(done, Status("x/m/l/seed6", "failed")) == 0
+    assert grid(waiting) is None
+    assert "nothing trains now" in summary([done, waiting])
+
+
+def test_the_runs_are_those_of_the_grid_whether_they_have_begun_or_not(tmp_path):
+    names = ["balanced/a/b/seed1", "longtailed/a/b/seed1"]
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/folders.txt").write_text("".join(f"/elsewhere/runs/{name}\n" for name in names))
+    (tmp_path / "logs/train/balanced/a/b").mkdir(parents=True)
+    (tmp_path / "logs/train/balanced/a/b/seed1.log").write_text(DEVICE)
+    assert [(one.run, one.state) for one in statuses(tmp_path)] == [
+        (names[0], "running"),
+        (names[1], "waiting"),
+    ]
+    (tmp_path / "lists/folders.txt").unlink()
+    assert known_runs(tmp_path) == names[:1]
+
+
+def test_a_folder_without_runs_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="knows of no run yet"):
+        statuses(tmp_path)
+
+
+def test_the_table_fits_the_terminal_and_starts_with_what_runs():
+    found = [Status(f"longtailed/resnet50/softmax/seed{i}", "finished", 9, 9) for i in range(50)]
+    found.append(Status("balanced/vit_b16/ldam/seed1", "running", 3, 9, 0.5, 1234.5, 90.0, 60.0, True))
+    console = Console(width=100, height=20, record=True, force_terminal=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(table(found, console.height))
+    shown = console.export_text().rstrip().split("\n")
+    assert len(shown) <= 20
+    first = next(line for line in shown if "seed" in line)
+    for part in ("balanced/vit_b16/ldam/seed1", "running (resumed)", "3/9", "50.0%", "1,23", "0:01:00"):
+        assert part in first
+    assert any("… and" in line and "finished" in line for line in shown)
+    assert "51 runs: 1 running, 50 finished; all trained in 0:01:00" in shown[-1]
+
+
+def test_lines_are_told_once_for_each_change(tmp_path, capsys, monkeypatch):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/folders.txt").write_text("runs/balanced/a/b/seed1\n")
+    log = tmp_path / "logs/train/balanced/a/b/seed1.log"
+    log.parent.mkdir(parents=True)
+    steps = iter([DEVICE, DEVICE, DEVICE + EPOCHS])
+
+    def sleep(seconds):
+        text = next(steps, None)
+        if text is None:
+            raise KeyboardInterrupt
+        log.write_text(text)
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        watch.watch(tmp_path, every=1)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("balanced")]
+    assert [line.split(": ")[1].split(",")[0] for line in told] == ["waiting", "running", "running"]
+    assert "epoch 2/10" in told[-1]
