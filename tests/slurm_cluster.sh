@@ -41,11 +41,14 @@ install_packages() {
   [ "$missing" ] || return 0
   command -v apt-get >/dev/null || skip "no slurmctld, and no apt-get to install it with"
   echo "installing SLURM"
-  apt_install || { apt-get -qq update && apt_install; } || skip "the packages could not be installed"
+  apt_install || { apt_get update && apt_install; } || skip "the packages could not be installed"
 }
 
-apt_install() {
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends munge slurmctld slurmd slurm-client >/dev/null
+apt_install() { apt_get install --no-install-recommends munge slurmctld slurmd slurm-client >/dev/null; }
+
+apt_get() { # without a network it must fail soon, and a busy dpkg is waited for
+  DEBIAN_FRONTEND=noninteractive timeout 400 apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
+    -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=120 "$@"
 }
 
 start() {
