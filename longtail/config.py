@@ -161,6 +161,24 @@ class DeferredReweighting(Section):
     """Of the effective number of samples (Cui et al., 2019)."""
 
 
+class Remix(Section):
+    """Mixed labels that favour the rarer class (Chou et al., 2020)."""
+
+    kappa: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
+    """How many times as many images one class must have for the other to get the whole label."""
+    tau: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
+    """The more frequent class loses its label only where its share of the image is below this."""
+
+
+class Mixup(Section):
+    """Training on mixtures of two images (Zhang et al., 2018)."""
+
+    alpha: Positive = 1.0
+    """The mixing share is drawn from Beta(alpha, alpha), once for each batch."""
+    remix: Remix | None = None
+    """null: the labels are mixed like the images."""
+
+
 class Train(Section):
     """The training recipe; the defaults are the thesis's.
 
@@ -196,6 +214,11 @@ class Train(Section):
     """Which epoch's weights are kept: the best by validation top-1 (the first of equals), or the last."""
     drw: DeferredReweighting | None = None
     """Deferred re-weighting; null: none."""
+    sampler: Literal["instance", "class_balanced", "square_root", "progressive"] = "instance"
+    """Which images an epoch sees: each once, or as many drawn with all classes equally often, in proportion to the
+    square root of their counts, or from each once in the first epoch towards equally often in the last."""
+    mixup: Mixup | None = None
+    """Mixup, and Remix with it; null: none."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 autocast on GPUs that compute in it, else fp32."""
     compile: bool = False
@@ -246,11 +269,22 @@ class CustomLoss(Section):
     """Class in that file."""
 
 
+class Retrain(Section):
+    """Decoupled training: only the classifier is trained, on the frozen backbone of another run (Kang et al., 2020)."""
+
+    start: Name = "softmax"
+    """The loss whose run, with the same model, training set and seed, gives the backbone."""
+    classifier: Literal["new", "scale"] = "new"
+    """`new`: a new classifier (cRT); `scale`: that run's, of which one factor for each class is trained (LWS)."""
+
+
 class Loss(Section):
     """What every loss entry has; the entry's name is its label in all results."""
 
     head: Literal["linear", "cosine"] = "linear"
     """The classifier: linear, or linear on normalised features and weights."""
+    retrain: Retrain | None = None
+    """Decoupled training; null: backbone and classifier are trained together."""
     train: dict[str, Any] = {}
     """Settings of `train` that differ for this loss."""
 
@@ -307,6 +341,14 @@ class LogitAdjusted(Loss):
     """Strength of the adjustment; 1 is balanced softmax."""
 
 
+class LabelAwareSmoothing(Loss):
+    loss: Literal["label_aware_smoothing"] = "label_aware_smoothing"
+    smooth_head: HalfOpenUnit = 0.4
+    """Label smoothing of the most frequent class."""
+    smooth_tail: HalfOpenUnit = 0.1
+    """Label smoothing of the rarest class."""
+
+
 class Custom(Loss):
     loss: CustomLoss
     parameters: dict[str, Any] = {}
@@ -324,8 +366,35 @@ LOSSES: dict[str, type[Loss]] = {
         Equalization,
         LDAM,
         LogitAdjusted,
+        LabelAwareSmoothing,
     )
 }
+
+_SECOND_STAGE = {
+    "epochs": 10,
+    "schedule": "cosine",
+    "warmup_epochs": 0,
+    "sampler": "class_balanced",
+    "drw": None,
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "ldam_drw": {"loss": "ldam", "train": {"drw": {}}},
+    "crt": {"loss": "softmax", "retrain": {"classifier": "new"}, "train": _SECOND_STAGE},
+    "lws": {"loss": "softmax", "retrain": {"classifier": "scale"}, "train": _SECOND_STAGE},
+}
+"""Names that stand for a loss with other settings; what an entry of that name says comes on top."""
+
+
+class Variant(Section):
+    """A trained model whose classifier is changed afterwards; the entry's name is its label in all results."""
+
+    of: Name | None = None
+    """The loss of the runs that are changed; null: what stands before the + in the entry's name."""
+    adjust: Literal["la", "taunorm"] | None = None
+    """`la`: post-hoc logit adjustment (Menon et al., 2021); `taunorm`: tau-normalisation (Kang et al., 2020); null:
+    what stands after the + in the entry's name."""
+    tau: NonNegative = 1.0
+    """Strength of the change; 0 changes nothing (but that `taunorm` also drops the biases)."""
 
 
 class Grid(Section):
@@ -407,6 +476,8 @@ class Config(Section):
     train: Train = Train()
     models: dict[Name, Model] = {}
     losses: dict[Name, Any] = {}
+    variants: dict[Name, Variant] = {}
+    """Changes of trained models that need no training, such as `softmax+la: {}`; each is shown like a loss."""
     statistics: Statistics = Statistics()
     job: Job = Job()
     paths: Paths = Paths()
@@ -453,14 +524,21 @@ class Config(Section):
                     f"models.{model}: {entry.architecture} has no published weights; "
                     f"set models.{model}.pretrained: false"
                 )
+        known = [*LOSSES, *METHODS, *self.losses]
         for loss in self.grid.losses:
-            if loss not in self.losses and loss not in LOSSES:
-                problems.append(_unknown(f"grid.losses: '{loss}'", loss, [*LOSSES, *self.losses]))
+            if loss not in known:
+                problems.append(_unknown(f"grid.losses: '{loss}'", loss, known))
+        for loss in set(self.grid.losses).intersection(known):
+            start = entry.retrain.start if (entry := self.loss(loss)).retrain else None
+            if start and start not in known:
+                problems.append(_unknown(f"losses.{loss}.retrain.start: '{start}'", start, known))
+        for name in self.variants:
+            problems.extend(self._problems_of_variant(name, known))
         if not problems:
             for model in self.grid.models:
-                for loss in self.grid.losses:
+                for loss in dict.fromkeys([*self.trained, *self.variants]):
                     try:
-                        self.recipe(model, loss)
+                        problems.extend(self._misfits(model, loss))
                     except ConfigError as error:
                         problems.extend(error.problems)
         if problems:
@@ -473,8 +551,85 @@ class Config(Section):
         return entry.model_copy(update={"architecture": entry.architecture or name})
 
     def loss(self, name: str) -> Loss:
-        """The entry of one loss of the grid."""
-        return self.losses.get(name) or LOSSES[name]()
+        """The entry of one loss of the grid; of a variant, that of the loss it was trained with."""
+        if name in self.variants:
+            name = self.variant(name).of
+        return self.losses.get(name) or _parse_loss(name, {})
+
+    def variant(self, name: str) -> Variant:
+        """A variant's entry, with what its name says filled in."""
+        entry = self.variants[name]
+        before, _, after = name.rpartition("+")
+        # Validated again: a name may end in something that is no adjustment.
+        return Variant(of=entry.of or before, adjust=entry.adjust or after, tau=entry.tau)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The losses that are trained: those of the grid, and those that others or a variant start from."""
+        starts = [self.variant(name).of for name in self.variants]
+        losses = [*self.grid.losses, *starts]
+        starts = [entry.retrain.start for loss in losses if (entry := self.loss(loss)).retrain]
+        return tuple(dict.fromkeys([*losses, *starts]))
+
+    def _problems_of_variant(self, name: str, known: Iterable[str]) -> list[str]:
+        where = f"variants.{name}"
+        if name in known:
+            return [f"{where}: there is a loss of that name; choose another"]
+        try:
+            entry = self.variant(name)
+        except ValidationError:
+            return [
+                f"{where}: the name does not say what it is; call it LOSS+la or LOSS+taunorm, "
+                f"or set {where}.of and {where}.adjust"
+            ]
+        return [] if entry.of in known else [_unknown(f"{where}: '{entry.of}'", entry.of, known)]
+
+    def _misfits(self, model: str, loss: str) -> list[str]:
+        """Why settings that are valid each do not go together, for one model with one loss or variant."""
+        entry = self.loss(loss)
+        if loss in self.variants:
+            return _misfits_of_variant(
+                loss, self.variant(loss), entry, self.recipe(model, self.variant(loss).of)
+            )
+        where, recipe = f"losses.{loss}", self.recipe(model, loss)
+        problems = []
+        if entry.head == "cosine" and not isinstance(entry, (LDAM, Custom)):
+            problems.append(
+                f"{where}.head: the logits of a cosine head lie in [-1, 1], and {entry.loss} does not scale them, so "
+                "its softmax would be nearly flat; set head: linear, or use the loss ldam"
+            )
+        if recipe.mixup and isinstance(entry, LDAM):
+            problems.append(
+                f"{where}: mixup with ldam; its margin is that of one class, and a mixed image has two. "
+                "Set mixup: null for this loss, or use another loss"
+            )
+        if entry.retrain:
+            problems.extend(self._misfits_of_retraining(model, loss, entry, recipe))
+        return problems
+
+    def _misfits_of_retraining(self, model: str, loss: str, entry: Loss, recipe: Train) -> list[str]:
+        where, start = f"losses.{loss}.retrain", entry.retrain.start
+        problems = []
+        first, first_recipe = self.loss(start), self.recipe(model, start)
+        if first.retrain:
+            problems.append(f"{where}.start: {start} is itself retrained; start from {first.retrain.start}")
+        if entry.retrain.classifier == "scale" and "cosine" in (entry.head, first.head):
+            problems.append(
+                f"{where}.classifier: scale rescales the logits of a linear classifier; those of a cosine head have "
+                "all the same scale. Use classifier: new, or a start with head: linear"
+            )
+        for name in ("image_size", "mean", "std"):
+            ours, theirs = getattr(recipe, name), getattr(first_recipe, name)
+            if ours != theirs:
+                problems.append(
+                    f"losses.{loss}.train.{name}: {ours}, but the backbone of {start} was trained with {theirs} and "
+                    "stays as it is; use the same"
+                )
+        if recipe.mixup:
+            problems.append(
+                f"{where}: mixup shapes the backbone, and this one is frozen; set mixup: null for this loss"
+            )
+        return problems
 
     def recipe(self, model: str, loss: str) -> Train:
         """The training settings of one model with one loss.
@@ -540,7 +695,8 @@ def schema() -> str:
     """The JSON schema of the configuration, for editors."""
     document = Config.model_json_schema()
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    entries = {name: {"$ref": f"#/$defs/{cls.__name__}"} for name, cls in LOSSES.items()}
+    classes = LOSSES | {name: LOSSES[method["loss"]] for name, method in METHODS.items()}
+    entries = {name: {"$ref": f"#/$defs/{cls.__name__}"} for name, cls in classes.items()}
     for cls in (*LOSSES.values(), Custom):
         definition = cls.model_json_schema(ref_template="#/$defs/{model}")
         document["$defs"].update(definition.pop("$defs", {}))
@@ -560,16 +716,49 @@ def _parse_loss(name: str, entry: Any) -> Loss:
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where}: found {entry!r}, expected settings such as {{gamma: 2.0}}")
     kind = entry.get("loss", name)
+    if isinstance(kind, str) and kind in METHODS:
+        entry = _merge(METHODS[kind], {key: value for key, value in entry.items() if key != "loss"})
+        kind = entry["loss"]
     if isinstance(kind, Mapping):
         cls = Custom
     elif isinstance(kind, str) and kind in LOSSES:
         cls = LOSSES[kind]
     else:
-        raise ValueError(_unknown(f"{where}.loss: '{kind}'", str(kind), LOSSES))
+        raise ValueError(_unknown(f"{where}.loss: '{kind}'", str(kind), [*LOSSES, *METHODS]))
     try:
         return cls.model_validate(dict(entry))
     except ValidationError as error:
         raise ValueError("\n".join(_describe(cls, detail, where) for detail in error.errors())) from None
+
+
+# What a loss does about the imbalance already, where that leaves nothing for post-hoc logit adjustment.
+_CORRECTED = {
+    "balanced_softmax": "adjusts its logits by the class counts in training",
+    "logit_adjusted": "adjusts its logits by the class counts in training",
+    "weighted_softmax": "weighs its classes by their counts in training",
+    "class_balanced": "weighs its classes by their counts in training",
+}
+
+
+def _misfits_of_variant(name: str, variant: Variant, entry: Loss, recipe: Train) -> list[str]:
+    where = f"variants.{name}"
+    if entry.head == "cosine":
+        reason = {
+            "la": "has no biases to adjust",
+            "taunorm": "normalises its weights already",
+        }[variant.adjust]
+        return [f"{where}: the cosine head of {variant.of} {reason}; use a loss with head: linear"]
+    if entry.retrain and entry.retrain.classifier == "scale":
+        return [f"{where}: {variant.of} rescales its classifier itself; use the loss it starts from"]
+    if variant.adjust == "la":
+        reason = _CORRECTED.get(entry.loss) if isinstance(entry.loss, str) else None
+        if recipe.sampler != "instance":
+            reason = f"shows the classes to the model by the sampler {recipe.sampler}"
+        if recipe.drw:
+            reason = "re-weighs its classes in its last epochs (drw)"
+        if reason:
+            return [f"{where}: {variant.of} {reason}; adjusting its logits again would correct twice"]
+    return []
 
 
 def _merge(base: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -601,7 +790,7 @@ def _describe(root: type[BaseModel], detail: Mapping[str, Any], where: str) -> s
 
 
 def _names_a_key(message: str) -> bool:
-    return message.startswith(("grid.", "models.", "losses.", "train.", "data."))
+    return message.startswith(("grid.", "models.", "losses.", "variants.", "train.", "data."))
 
 
 def _fields_at(root: type[BaseModel], path: Iterable[str | int]) -> list[str]:

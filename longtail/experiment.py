@@ -46,13 +46,29 @@ class Experiment:
         self.config = config
 
     @cached_property
+    def losses(self) -> list[str]:
+        """The losses of the grid, then the variants, which are shown like losses."""
+        return [*self.config.grid.losses, *self.config.variants]
+
+    @cached_property
     def runs(self) -> list[RunId]:
-        """Every run of the grid, in the order of the configuration."""
+        """Every run that is shown, in the order of the configuration."""
         grid = self.config.grid
         return [
             RunId(*run)
-            for run in itertools.product(grid.train_sets, grid.models, grid.losses, self.config.seeds)
+            for run in itertools.product(grid.train_sets, grid.models, self.losses, self.config.seeds)
         ]
+
+    def is_variant(self, run: RunId) -> bool:
+        """Whether a run is another one with its classifier changed, without training."""
+        return run.loss in self.config.variants
+
+    def start(self, run: RunId) -> RunId | None:
+        """The run whose model this one starts from, if any: that of a variant, or of decoupled training."""
+        if self.is_variant(run):
+            return run._replace(loss=self.config.variant(run.loss).of)
+        retrain = self.config.loss(run.loss).retrain
+        return run._replace(loss=retrain.start) if retrain else None
 
     @cached_property
     def shown_runs(self) -> list[RunId]:
@@ -66,7 +82,7 @@ class Experiment:
     @property
     def reference_loss(self) -> str:
         """The loss that the others are compared with."""
-        losses, wanted = self.config.grid.losses, self.config.statistics.reference
+        losses, wanted = self.losses, self.config.statistics.reference
         return wanted if wanted in losses else losses[0]
 
     @cached_property
@@ -159,22 +175,29 @@ class Experiment:
         entry = self.config.loss(loss)
         if isinstance(entry, Custom):
             return {"loss": entry.loss.model_dump(), "loss_parameters": entry.parameters}
-        parameters = entry.model_dump(exclude={"loss", "head", "train"})
+        parameters = entry.model_dump(exclude={"loss", "head", "retrain", "train"})
         return {"loss": entry.loss, "loss_parameters": parameters}
 
     def train_settings(self, model: str, loss: str) -> dict[str, Any]:
         """All that defines a run, but for its seed and its data."""
         recipe = self.config.recipe(model, loss).model_dump(mode="json", exclude=NOT_RESULTS)
+        retrain = self.config.loss(loss).retrain
         return {
             "architecture": self.config.model(model).architecture,
             "head": self.config.loss(loss).head,
             **self.loss_settings(loss),
             "recipe": recipe,
+            **({"retrain": retrain.classifier} if retrain else {}),
         }
 
     def train_json(self, model: str, loss: str) -> str:
         """`train_settings`, as the training script takes them."""
         return json.dumps(self.train_settings(model, loss))
+
+    def adjust_options(self, loss: str) -> list[str]:
+        """How the classifier of a variant is changed."""
+        variant = self.config.variant(loss)
+        return _options(adjust=variant.adjust, tau=variant.tau)
 
     def loss_json(self, loss: str) -> str:
         """`loss_settings`, as the evaluation script takes them."""
@@ -182,7 +205,7 @@ class Experiment:
 
     def grid_options(self) -> list[str]:
         grid = self.config.grid
-        words = ["--train-sets", *grid.train_sets, "--models", *grid.models, "--losses", *grid.losses]
+        words = ["--train-sets", *grid.train_sets, "--models", *grid.models, "--losses", *self.losses]
         return [*words, "--seeds", *map(str, self.config.seeds)]
 
     def gpus(self, model: str, loss: str) -> int:
@@ -243,7 +266,9 @@ class Experiment:
     @cache  # noqa: B019
     def train_key(self, run: RunId) -> str:
         upstream = [self.tensors_key(f"train_{run.train_set}"), self.tensors_key("val")]
-        if self.pretrained(run.model):
+        if start := self.start(run):
+            upstream.append(self.train_key(start))
+        elif self.pretrained(run.model):
             upstream.append(self.weights_key(run.model))
         settings = {**self.train_settings(run.model, run.loss), "seed": run.seed}
         return self._key(
@@ -251,8 +276,18 @@ class Experiment:
         )
 
     @cache  # noqa: B019
+    def adjust_key(self, run: RunId) -> str:
+        variant = self.config.variant(run.loss)
+        choices = [self._model_code(run.model), f"longtail.variants.{variant.adjust}"]
+        return self._key("adjust", self.adjust_options(run.loss), [self.train_key(self.start(run))], choices)
+
+    def model_key(self, run: RunId) -> str:
+        """Key of the job that makes a run's model."""
+        return self.adjust_key(run) if self.is_variant(run) else self.train_key(run)
+
+    @cache  # noqa: B019
     def predict_key(self, run: RunId) -> str:
-        upstream = [self.train_key(run), self.tensors_key(self.test_tensors), self.split_key()]
+        upstream = [self.model_key(run), self.tensors_key(self.test_tensors), self.split_key()]
         return self._key("predict", {}, upstream, choices=[self._model_code(run.model)])
 
     @cache  # noqa: B019
@@ -302,12 +337,17 @@ class Experiment:
             "per-class": self.evaluation_key,
             "statistics": self.statistics_key,
         }
-        of_run = {"predictions": self.predict_key}
+        of_run = {"predictions": self.predict_key, "weights": self.model_key}
+        runs = list(runs)
+        trained = [run for run in runs if not self.is_variant(run)]
         upstream = []
         for name in inputs:
-            upstream += (
-                [single[name]()] if name in single else [of_run.get(name, self.train_key)(r) for r in runs]
-            )
+            if name in single:
+                upstream.append(single[name]())
+            elif name in of_run:
+                upstream += map(of_run[name], runs)
+            else:
+                upstream += map(self.train_key, trained)
         return self._key("figure", {}, upstream, [f"longtail.figures.{figure}"])
 
     def _model_code(self, model: str) -> str:

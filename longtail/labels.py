@@ -22,6 +22,12 @@ LOSSES = {
     "ldam_drw": "LDAM-DRW",
     "logit_adjusted": "Logit-adjusted",
     "label_aware_smoothing": "Label-aware smoothing",
+    "crt": "cRT",
+    "lws": "LWS",
+}
+VARIANTS = {
+    "la": "LA",
+    "taunorm": "τ-norm",
 }
 SETS = {
     "balanced": "Balanced",
@@ -47,6 +53,10 @@ LABELS = MODELS | LOSSES | SETS | METRICS
 def label(name: str) -> str:
     """The printed form of a model, loss, training set, test set or metric.
 
-    A name that is not listed (a user's own loss, say) is printed as it is, with spaces for underscores.
+    A name that is not listed (a user's own loss, say) is printed as it is, with spaces for underscores; of a variant
+    such as `softmax+la`, both parts are looked up.
     """
+    base, plus, variant = name.rpartition("+")
+    if plus and variant in VARIANTS:
+        return f"{label(base)} + {VARIANTS[variant]}"
     return LABELS.get(name, name.replace("_", " "))

@@ -23,7 +23,8 @@ class ModelCard:
     `logit_scale` is what logits are multiplied with before a softmax makes probabilities of them (the scale s of
     LDAM's cosine logits, else 1), and `temperature` is what they are then divided by, fitted on the validation set
     (None: not calibrated). `stored_size` is the height and width of the training images before they were resized to
-    `image_size` (None: not known, in files of an earlier version).
+    `image_size` (None: not known, in files of an earlier version). `variant` says how the classifier was changed after
+    training (None: it was not).
     """
 
     architecture: str
@@ -41,6 +42,7 @@ class ModelCard:
     best_epoch: int
     stored_size: int | None = None
     temperature: float | None = None
+    variant: Mapping[str, Any] | None = None
 
     @property
     def picture_size(self) -> int:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,12 +13,15 @@ from longtail.augment import Feed
 from longtail.checkpoint import StateFolder, snapshot
 from longtail.data.tensors import LabelledImages
 from longtail.device import precision_on
-from longtail.losses import build_loss
+from longtail.losses import ModuleLoss, build_loss
 from longtail.losses.weights import effective_number
+from longtail.mixup import Mixer, Targets
 from longtail.models import build_model
 from longtail.numerics import autocast, set_numerics
 from longtail.optimization import build_optimizer, learning_rate_factor
 from longtail.randomness import derive_seed, generator
+from longtail.retraining import decoupled_model
+from longtail.sampling import sample
 from longtail.supervision import StopRequest
 from longtail.tracking import EpochLog
 
@@ -47,6 +50,8 @@ class Recipe:
     warmup_epochs: int
     select: str
     drw: Mapping[str, float] | None
+    sampler: str
+    mixup: Mapping[str, Any] | None
     precision: str
     compile: bool
     cuda_graphs: bool
@@ -84,7 +89,10 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What one run trains: an architecture with a head, under a loss, by a recipe, from a seed."""
+    """What one run trains: an architecture with a head, under a loss, by a recipe, from a seed.
+
+    With `retrain` only the classifier is trained, on the backbone of another run; see `longtail.retraining`.
+    """
 
     architecture: str
     head: str
@@ -92,6 +100,7 @@ class RunSettings:
     loss_parameters: Mapping[str, Any]
     recipe: Recipe
     seed: int
+    retrain: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -147,6 +156,7 @@ class Run:
     Args:
         train_set, val_set: images uint8 N x 3 x H x W, labels int64 N, on any device.
         weights: path of pretrained weights, or None to start from random ones.
+        start: model file of the run to start from, for decoupled training.
         states: where the state to resume from is kept.
         stop: looked at after every step.
         log: told of every finished epoch.
@@ -161,6 +171,7 @@ class Run:
         device: torch.device,
         states: StateFolder,
         weights: str | None = None,
+        start: str | None = None,
         stop: StopRequest | None = None,
         ranks: Ranks | None = None,
         log: EpochLog | None = None,
@@ -174,13 +185,7 @@ class Run:
 
         self.class_counts = torch.bincount(train_set.labels.cpu(), minlength=len(train_set.class_names))
         torch.manual_seed(derive_seed(settings.seed, "initial weights"))
-        model = build_model(
-            settings.architecture,
-            num_classes=len(self.class_counts),
-            head=settings.head,
-            image_size=self.recipe.image_size,
-            weights=weights,
-        )
+        model = self._initial_model(weights, start)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.loss = build_loss(settings.loss, self.class_counts, **settings.loss_parameters).to(device)
         self.optimizer = build_optimizer(
@@ -192,6 +197,12 @@ class Run:
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.forward = self._forward_function()
+        if self.recipe.mixup and self.recipe.mixup["remix"] and isinstance(self.loss, ModuleLoss):
+            raise ValueError(
+                "Remix gives each image a share of its own, which a loss that is not derived from "
+                "longtail.losses.base.Loss cannot weigh; derive it, or set train.mixup.remix: null"
+            )
+        self.train_labels = train_set.labels.cpu()
         self.train_feed = self._feed(train_set, self.recipe.batch_size, augment=True)
         self.val_feed = self._feed(val_set, self.recipe.eval_batch_size, augment=False)
         # A last batch of one image is left out: batch norm cannot train on it.
@@ -235,12 +246,13 @@ class Run:
             self._restore_random_state(partial["random"])
 
         self.model.train()
-        order = generator(self.settings.seed, "order", epoch)
+        if self.settings.retrain:
+            self.model.backbone.eval()  # its batch norms keep their statistics
         step = first_step
-        for images, labels in self.train_feed.epoch(order, start_step=first_step):
-            loss, hits = self.train_step(images, labels)
+        for images, targets in self._batches(epoch, first_step):
+            loss, hits = self.train_step(images, targets)
             losses[step] = loss
-            sums += torch.stack((loss.double() * len(labels), hits.double()))
+            sums += torch.stack((loss.double() * len(images), hits.double()))
             step += 1
             if self.stop and self.ranks.count == 1 and step < self.train_feed.steps():
                 self._check_finite(losses[:step], epoch)
@@ -285,26 +297,28 @@ class Run:
             if self._stop_agreed():
                 self._stopped()
 
-    def train_step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def train_step(self, images: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step; the batch's mean loss and number of hits, left on the device.
 
         With `micro_batch`, gradients accumulate over its parts to the gradient of the whole batch's loss.
         """
-        images, labels, weight = self.ranks.share(images), self.ranks.share(labels), self.ranks.weight(labels)
-        normalizer = (
-            self.ranks.total(self.loss.normalizer(labels)) if weight > 1 else self.loss.normalizer(labels)
-        )
-        part = self.recipe.micro_batch or len(labels)
+        weight = self.ranks.weight(images)
+        images = self.ranks.share(images)
+        targets = targets.map(self.ranks.share)
+        normalizer = targets.normalizer(self.loss)
+        if weight > 1:
+            normalizer = self.ranks.total(normalizer)
+        part = self.recipe.micro_batch or len(images)
         loss_sum = torch.zeros((), device=self.device)
         hits = torch.zeros((), device=self.device, dtype=torch.int64)
         self.optimizer.zero_grad(set_to_none=True)
-        for chunk, targets in zip(images.split(part), labels.split(part), strict=True):
+        for chunk, goal in zip(images.split(part), targets.split(part), strict=True):
             with autocast(self.device, self.precision):
                 logits = self.forward(chunk)
-            loss = self.loss.total(logits, targets) / normalizer
+            loss = goal.total(self.loss, logits) / normalizer
             self.scaler.scale(loss * weight).backward()
             loss_sum += loss.detach()
-            hits += (logits.detach().argmax(1) == targets).sum()
+            hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if weight > 1:
@@ -391,6 +405,26 @@ class Run:
         if drw and epoch >= int(drw["start"] * self.recipe.epochs):
             self.loss.set_class_weight(effective_number(self.class_counts, beta=drw["beta"]))
 
+    def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[torch.Tensor, Targets]]:
+        """The epoch's training batches from a step on: sampled, augmented and mixed as the recipe says."""
+        recipe, seed, feed = self.recipe, self.settings.seed, self.train_feed
+        indices = sample(
+            recipe.sampler,
+            self.train_labels,
+            self.class_counts,
+            epoch=epoch,
+            epochs=recipe.epochs,
+            generator=generator(seed, "sampler", epoch),
+        )
+        mix = None
+        if recipe.mixup:
+            mix = Mixer(
+                recipe.mixup, self.class_counts, feed.steps(), recipe.batch_size, seed, epoch, self.device
+            )
+        batches = feed.epoch(generator(seed, "order", epoch), indices=indices, start_step=first_step)
+        for step, (images, labels) in enumerate(batches, first_step):
+            yield mix(step, images, labels) if mix else (images, Targets(labels))
+
     def _random_state(self) -> dict[str, torch.Tensor]:
         state = {"cpu": torch.get_rng_state(), "loss": self.loss.generator.get_state()}
         if self.device.type == "cuda":
@@ -415,6 +449,28 @@ class Run:
             batch_size=batch_size,
             device=self.device,
             channels_last=True,
+        )
+
+    def _initial_model(self, weights: str | None, start: str | None) -> nn.Module:
+        settings = self.settings
+        if settings.retrain and not start:
+            raise ValueError("decoupled training needs the model file of the run that it starts from")
+        if start and not settings.retrain:
+            raise ValueError(f"{start} is given to start from, but the settings lack retrain: new or scale")
+        if start:
+            return decoupled_model(
+                start,
+                settings.retrain,
+                architecture=settings.architecture,
+                head=settings.head,
+                num_classes=len(self.class_counts),
+            )
+        return build_model(
+            settings.architecture,
+            num_classes=len(self.class_counts),
+            head=settings.head,
+            image_size=self.recipe.image_size,
+            weights=weights,
         )
 
     def _forward_function(self) -> nn.Module:

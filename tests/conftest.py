@@ -47,7 +47,14 @@ def train_arguments():
     """Command-line arguments of workflow/scripts/train.py for the digits, writing into one folder."""
 
     def arguments(
-        digits: Path, out: Path, *, seed: int = 1, threads: int = 1, gpus: int = 1, **changes
+        digits: Path,
+        out: Path,
+        *,
+        seed: int = 1,
+        threads: int = 1,
+        gpus: int = 1,
+        start: Path | None = None,
+        **changes,
     ) -> list[str]:
         recipe = {**SMALL_RECIPE, **changes.pop("recipe", {})}
         settings = {
@@ -68,6 +75,7 @@ def train_arguments():
                 str(out / "history.parquet"),
             ),
             *("--output-record", str(out / "run.json"), "--threads", str(threads), "--gpus", str(gpus)),
+            *(["--start", str(start)] if start else []),
         ]
 
     return arguments
@@ -92,6 +100,8 @@ SMALL_RECIPE = {
     "warmup_epochs": 1,
     "select": "best",
     "drw": None,
+    "sampler": "instance",
+    "mixup": None,
     "precision": "auto",
     "compile": False,
     "cuda_graphs": False,

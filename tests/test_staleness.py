@@ -297,6 +297,19 @@ TABLE = [
         runs(losses=["ldam"]) | OF_EVALUATION | OF_RUNS | {"run_list folders"},
     ),
     (
+        "a variant added",
+        configure(variants={"softmax+la": {}}),
+        runs(losses=["softmax+la"], rules=["adjust", "predict", "evaluate"])
+        | OF_EVALUATION
+        | per_model("reliability")
+        | {"run_list folders"},
+    ),
+    (
+        "decoupled training added",
+        configure(grid__losses=["softmax", "focal", "crt"]),
+        runs(losses=["crt"]) | OF_EVALUATION | OF_RUNS | {"run_list folders"},
+    ),
+    (
         "a seed added",
         configure(seeds=[1, 2]),
         runs(seeds=[2]) | OF_EVALUATION | OF_RUNS | confusion() | {"run_list folders"},

@@ -51,9 +51,9 @@ def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: ob
 class ModuleLoss(Loss):
     """Any module with forward(logits, labels) -> scalar, given the interface of a `Loss`.
 
-    The module sees logits of at least float32 and keeps its own weights, so it cannot be re-weighted; derive from
-    `Loss` for that, or to draw from the seeded `generator` instead of torch's default one. If it has an attribute
-    `logit_scale`, that is used.
+    The module sees logits of at least float32 and keeps its own weights, so it cannot be re-weighted, nor weigh the
+    labels of each image differently, as Remix does; derive from `Loss` for that, or to draw from the seeded
+    `generator` instead of torch's default one. If it has an attribute `logit_scale`, that is used.
 
     Args:
         class_counts: training images per class, integers of shape (C,).

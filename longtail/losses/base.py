@@ -69,19 +69,27 @@ class Loss(nn.Module):
         total = self.total(logits, labels)
         return total / self.normalizer(labels).to(total.dtype)
 
-    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def total(self, logits: Tensor, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """The sum of the weighted losses, a scalar: what `forward` divides by `normalizer`.
 
-        A batch that is computed in parts has the sum of their totals over the normalizer of all its labels.
+        A batch that is computed in parts has the sum of their totals over the normalizer of all its labels. So has
+        one of images with two labels each: the parts are the images with the first, and the images with the second.
+
+        Args:
+            share: how much of its image each label is, shape (N,); None: all.
         """
         self._check_shapes(logits, labels)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return (self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels)).sum()
+        losses = self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels)
+        return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
 
-    def normalizer(self, labels: Tensor) -> Tensor:
+    def normalizer(self, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """What the total of a batch with these labels is divided by: a float64 scalar on their device."""
-        if self.reduction == "weighted_mean":
-            return self.class_weight[labels].sum()
+        weight = self.class_weight[labels] if self.reduction == "weighted_mean" else None
+        if share is not None:
+            return (share.double() if weight is None else share.double() * weight).sum()
+        if weight is not None:
+            return weight.sum()
         return torch.full((), len(labels), dtype=torch.float64, device=labels.device)
 
     def set_class_weight(self, weight: Tensor) -> None:

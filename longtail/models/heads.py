@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HEADS = ("linear", "cosine")
+HEADS = ("linear", "cosine", "scaled")
 
 
 def build_head(kind: str, num_features: int, num_classes: int) -> nn.Module:
-    """A new head, `linear` (with bias, PyTorch's initialisation) or `cosine` (`CosineLinear`).
+    """A new head, `linear` (with bias, PyTorch's initialisation), `cosine` (`CosineLinear`) or `scaled`.
 
     Raises:
         ValueError: another kind.
@@ -17,6 +17,8 @@ def build_head(kind: str, num_features: int, num_classes: int) -> nn.Module:
         return nn.Linear(num_features, num_classes)
     if kind == "cosine":
         return CosineLinear(num_features, num_classes)
+    if kind == "scaled":
+        return ScaledLinear(num_features, num_classes)
     raise ValueError(f"unknown head {kind!r}; choose one of {', '.join(HEADS)}")
 
 
@@ -48,3 +50,23 @@ class CosineLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}"
+
+
+class ScaledLinear(nn.Module):
+    """A linear classifier whose logits are multiplied with one factor for each class, at first 1.
+
+    With the classifier itself frozen this is learnable weight scaling (LWS; Kang et al., 2020, arXiv:1910.09217,
+    section 4.3). As in the authors' code, the factor applies to the biases too.
+
+    Shapes: features (N, num_features) to logits (N, num_classes).
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.in_features = num_features
+        self.out_features = num_classes
+        self.linear = nn.Linear(num_features, num_classes)
+        self.scale = nn.Parameter(torch.ones(num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.linear(features) * self.scale

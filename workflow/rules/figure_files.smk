@@ -41,6 +41,7 @@ RUN_FILES = {
     "weights": "model.safetensors",
     "records": "run.json",
 }
+TRAINING_FILES = ("history", "records")
 
 
 def figure_files(folder, *names):
@@ -50,12 +51,18 @@ def figure_files(folder, *names):
 
 
 def figure_sources(name, runs):
-    """What a figure is drawn from: its script's options, each with its files."""
+    """What a figure is drawn from: its script's options, each with its files.
+
+    What only training writes, a variant does not have.
+    """
+    trained = [run for run in runs if not EXPERIMENT.is_variant(run)]
     return {
         option: (
             [SINGLE_FILES[option]]
             if option in SINGLE_FILES
-            else files_of(RUN_FILES[option], runs)
+            else files_of(
+                RUN_FILES[option], trained if option in TRAINING_FILES else runs
+            )
         )
         for option in FIGURE_INPUTS[name]
     }

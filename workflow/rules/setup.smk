@@ -1,6 +1,7 @@
 # The checked configuration, and what the rule files share.
 
 import gc
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -43,8 +44,6 @@ wildcard_constraints:
 
 # Whether jobs are handed to a cluster, or this is one of them. Snakemake itself tells it by a limit of --jobs.
 ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
-# What is submitted together. Elsewhere it would only make planning slower.
-RUN_GROUP = "run" if ON_CLUSTER else None
 TRAIN_THREADS = train_threads(
     CONFIG.job.threads, None if ON_CLUSTER else workflow.cores
 )

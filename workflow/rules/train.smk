@@ -19,6 +19,43 @@ rule fetch_weights:
         "python workflow/scripts/fetch_weights.py {params.options:q} --output {output:q} > {log:q} 2>&1"
 
 
+def group_of_run(wildcards):
+    """Not the group of the run that it starts from, or the two would be one job with one time limit."""
+    return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
+
+
+# What is submitted together. Elsewhere it would only make planning slower.
+RUN_GROUP = group_of_run if ON_CLUSTER else None
+
+
+def model_it_starts_from(wildcards):
+    start = EXPERIMENT.start(run_of(wildcards))
+    return files_of("model.safetensors", [start]) if start else []
+
+
+# A variant's model is made of a trained one, not by training.
+ruleorder: adjust > train
+
+
+rule adjust:
+    input:
+        model=model_it_starts_from,
+    output:
+        f"{RUN}/model.safetensors",
+    log:
+        f"<logs>/adjust/{RUN_NAME}.log",
+    wildcard_constraints:
+        loss="|".join(map(re.escape, CONFIG.variants)) or "(?!)",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        key=lambda wildcards: EXPERIMENT.adjust_key(run_of(wildcards)),
+        options=lambda wildcards: EXPERIMENT.adjust_options(wildcards.loss),
+    shell:
+        "python workflow/scripts/adjust.py --model {input.model:q} {params.options:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule train:
     input:
         train="<results>/data/train_{train_set}.pth",
@@ -26,8 +63,10 @@ rule train:
         weights=lambda wildcards: (
             [f"<results>/weights/{wildcards.model}.safetensors"]
             if EXPERIMENT.pretrained(wildcards.model)
+            and not EXPERIMENT.start(run_of(wildcards))
             else []
         ),
+        start=model_it_starts_from,
     output:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.parquet",
@@ -51,11 +90,12 @@ rule train:
         weights=lambda wildcards, input: (
             ["--weights", *input.weights] if input.weights else []
         ),
+        start=lambda wildcards, input: ["--start", *input.start] if input.start else [],
         work=lambda wildcards, output: EXPERIMENT.work_folder(run_of(wildcards)),
         jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
     shell:
         "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
-        " {params.weights:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
+        " {params.weights:q} {params.start:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
         " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} --parent $PPID"
         " > {log:q} 2>&1"
@@ -63,7 +103,7 @@ rule train:
 
 rule predict:
     input:
-        model=rules.train.output.model,
+        model=f"{RUN}/model.safetensors",
         tensors=f"<results>/data/{EXPERIMENT.test_tensors}.pth",
         split="<results>/data/split.parquet",
     output:

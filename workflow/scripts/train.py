@@ -40,12 +40,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--weights", metavar="FILE", help="pretrained weights (.safetensors); without: random"
     )
+    parser.add_argument(
+        "--start",
+        metavar="FILE",
+        help="model of the run whose backbone is kept (.safetensors), where the settings say retrain",
+    )
     parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
     parser.add_argument(
         "--settings",
         required=True,
         metavar="JSON",
-        help="architecture, head, loss, loss_parameters and recipe, as JSON or @FILE; "
+        help="architecture, head, loss, loss_parameters, recipe and perhaps retrain, as JSON or @FILE; "
         "`snakemake -n -p` prints those of every run of the configuration",
     )
     parser.add_argument(
@@ -91,6 +96,7 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
         device=device,
         states=states,
         weights=args.weights,
+        start=args.start,
         stop=stop,
         ranks=ranks,
         log=EpochLog(states, args.events, settings.recipe.epochs) if ranks.rank == 0 else None,
@@ -106,7 +112,7 @@ def write_outputs(args: argparse.Namespace, run: Run, progress: Progress, class_
     described = json.loads(args.settings) if not args.settings.startswith("@") else None
     card = ModelCard(
         architecture=settings.architecture,
-        head=settings.head,
+        head="scaled" if settings.retrain == "scale" else settings.head,
         class_names=class_names,
         class_counts=run.class_counts.tolist(),
         stored_size=max(run.val_feed.images.shape[-2:]),

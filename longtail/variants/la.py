@@ -1,0 +1,20 @@
+"""Post-hoc logit adjustment: what a model learned of the classes' frequencies is taken out of its logits."""
+
+from torch import Tensor
+
+
+def change(
+    weight: Tensor, bias: Tensor, class_counts: Tensor, tau: float, logit_scale: float
+) -> tuple[Tensor, Tensor]:
+    """Subtract tau ln(n_c / sum n) from the logits, which for a linear classifier is a change of its biases.
+
+    Predictions become argmax_c of s z_c - tau ln pi_c, with s the `logit_scale` of the loss, which the biases are
+    divided by as the logits are multiplied with it later. A class with no training images counts as one with a
+    single image. On balanced counts no prediction changes.
+
+    Source: Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 9.
+
+    Shapes: weight (C, F) and bias (C,) float64, class_counts (C,) integers; returns weight and bias.
+    """
+    counts = class_counts.clamp(min=1).double()
+    return weight, bias - tau * (counts / counts.sum()).log() / logit_scale

@@ -1,0 +1,22 @@
+"""Tau-normalisation: the classifier's weight vectors are brought to more equal lengths."""
+
+from torch import Tensor
+
+
+def change(
+    weight: Tensor, bias: Tensor, class_counts: Tensor, tau: float, logit_scale: float
+) -> tuple[Tensor, Tensor]:
+    """Divide each class's weight vector by its length to the power of tau, and drop the biases.
+
+    The lengths grow with the number of a class's images where the classifier was trained for long, so this lifts rare
+    classes. tau = 1 makes all lengths one, tau = 0 leaves them. The authors choose tau on validation images; here it
+    is a setting. A weight vector of length zero stays. `class_counts` and `logit_scale` are not needed.
+
+    Source: Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, equation 3;
+    they drop the biases too.
+
+    Shapes: weight (C, F) and bias (C,) float64; returns weight and bias.
+    """
+    lengths = weight.norm(dim=1, keepdim=True)
+    lengths = lengths.where(lengths > 0, 1.0)
+    return weight / lengths**tau, bias * 0

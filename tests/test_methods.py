@@ -1,0 +1,481 @@
+"""Samplers, mixtures, decoupled training and changed classifiers: the published formulas, and how they combine."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.nn import functional as F
+
+from longtail.checkpoint import StateFolder
+from longtail.config import LOSSES, METHODS, Config, ConfigError, load_config
+from longtail.data.tensors import load_tensors
+from longtail.experiment import Experiment, RunId
+from longtail.labels import label
+from longtail.losses import build_loss
+from longtail.mixup import Mixer, Targets, remixed
+from longtail.randomness import generator
+from longtail.sampling import SAMPLERS, class_probabilities, sample
+from longtail.saved_model import ModelCard, load_model, save_model
+from longtail.training import Recipe, Run, RunSettings, Stopped
+from longtail.variants import adjust
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "losses.json").read_text())["cases"]
+COUNTS = torch.tensor([9, 4, 1, 0])
+
+
+# Changed classifiers ------------------------------------------------------------------------------------------
+
+
+def head(weight, bias=None) -> nn.Linear:
+    weight = torch.tensor(weight)
+    linear = nn.Linear(weight.shape[1], len(weight))
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.bias.copy_(torch.zeros(len(weight)) if bias is None else torch.tensor(bias))
+    return linear
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, 2.0])
+def test_post_hoc_adjustment_undoes_what_the_logit_adjusted_loss_adds(tau):
+    # The published loss of raw logits is softmax cross-entropy of the adjusted ones, so the loss of a classifier
+    # whose biases were adjusted is that of the classifier as it was.
+    case = next(case for case in GOLDEN if "logits" in case and len(case["class_counts"]) == 10)
+    counts, labels = torch.tensor(case["class_counts"]), torch.tensor(case["labels"])
+    logits = torch.tensor(case["logits"], dtype=torch.float64)
+    linear = head(torch.eye(10).tolist()).double()
+    adjust("la", linear, counts, tau=tau)
+    value = build_loss("logit_adjusted", counts, tau=tau)(linear(logits), labels)
+    assert value.item() == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-9)
+
+
+def test_post_hoc_adjustment_moves_predictions_to_rarer_classes_only_and_knows_the_scale():
+    linear = head([[1.0], [1.0]])
+    adjust("la", linear, torch.tensor([90, 10]), tau=1.0, logit_scale=10.0)
+    difference = linear.bias[1] - linear.bias[0]
+    assert 10 * difference.item() == pytest.approx(2.1972246, abs=1e-5)  # ln 9
+    balanced = head([[1.0], [1.0]])
+    adjust("la", balanced, torch.tensor([5, 5]), tau=1.0)
+    assert balanced.bias[0] == balanced.bias[1]
+
+
+@pytest.mark.parametrize(
+    ("tau", "expected"),
+    [(0.0, [[3.0, 4.0], [0.0, 2.0]]), (1.0, [[0.6, 0.8], [0.0, 1.0]]), (2.0, [[0.12, 0.16], [0.0, 0.5]])],
+)
+def test_tau_normalisation_by_hand(tau, expected):
+    linear = head([[3.0, 4.0], [0.0, 2.0]], bias=[5.0, 7.0])
+    adjust("taunorm", linear, torch.tensor([9, 1]), tau=tau)
+    torch.testing.assert_close(linear.weight.detach(), torch.tensor(expected))
+    assert linear.bias.tolist() == [0, 0]
+
+
+def test_only_a_linear_classifier_is_adjusted():
+    with pytest.raises(ValueError, match="only a linear one"):
+        adjust("la", nn.Identity(), COUNTS, tau=1.0)
+
+
+# Samplers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch", "expected"),
+    [
+        ("instance", 0, [9 / 14, 4 / 14, 1 / 14, 0]),
+        ("class_balanced", 0, [1 / 3, 1 / 3, 1 / 3, 0]),
+        ("square_root", 0, [3 / 6, 2 / 6, 1 / 6, 0]),
+        ("progressive", 0, [9 / 14, 4 / 14, 1 / 14, 0]),
+        ("progressive", 5, [(9 / 14 + 1 / 3) / 2, (4 / 14 + 1 / 3) / 2, (1 / 14 + 1 / 3) / 2, 0]),
+    ],
+)
+def test_class_probabilities_by_hand(name, epoch, expected):
+    assert class_probabilities(name, COUNTS, epoch=epoch, epochs=10).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", SAMPLERS[1:])
+def test_an_epoch_has_its_classes_in_these_shares_and_each_image_of_a_class_as_often(name):
+    counts = torch.tensor([3000, 900, 100])
+    labels = torch.repeat_interleave(torch.arange(3), counts)
+    drawn = torch.cat(
+        [
+            sample(name, labels, counts, epoch=3, epochs=10, generator=generator(seed, "sampler"))
+            for seed in range(5)
+        ]
+    )
+    assert len(drawn) == 5 * len(labels)
+    found = torch.bincount(labels[drawn]) / len(drawn)
+    torch.testing.assert_close(
+        found.double(), class_probabilities(name, counts, epoch=3, epochs=10), atol=0.02, rtol=0
+    )
+    rarest = torch.bincount(drawn[labels[drawn] == 2] - 3900, minlength=100).double()
+    # Poisson counts: the variance over the images is about their mean.
+    assert 0.5 < rarest.var() / rarest.mean() < 1.7
+
+
+def test_the_plain_sampler_leaves_the_order_to_the_feed():
+    assert sample("instance", COUNTS, COUNTS, epoch=0, epochs=1, generator=torch.Generator()) is None
+
+
+# Mixtures -----------------------------------------------------------------------------------------------------
+
+
+def mixer(alpha=1.0, remix=None, steps=3, seed=1, epoch=0, counts=COUNTS):
+    settings = {"alpha": alpha, "remix": remix}
+    return Mixer(settings, counts, steps, 64, seed, epoch, torch.device("cpu"))
+
+
+def test_images_and_labels_are_mixed_in_the_same_shares():
+    labels = torch.arange(64) % 4
+    images = F.one_hot(labels, 4).float()[:, :, None, None]  # the share of a class can be read off the pixels
+    mixtures, targets = mixer()(2, images, labels)
+    expected = targets.share[:, None] * F.one_hot(targets.labels, 4)
+    expected += (1 - targets.share[:, None]) * F.one_hot(targets.others, 4)
+    torch.testing.assert_close(mixtures[:, :, 0, 0], expected)
+    assert sorted(targets.others.tolist()) == sorted(labels.tolist()), "every image is a partner once"
+    assert 0 < targets.share[0] < 1
+
+
+def test_mixtures_are_a_function_of_seed_epoch_and_step_also_in_a_short_last_batch():
+    images, labels = torch.rand(5, 3, 2, 2), torch.tensor([0, 1, 2, 3, 0])
+    first, again = mixer()(2, images, labels), mixer()(2, images, labels)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1].share, again[1].share)
+    others = [mixer()(1, images, labels), mixer(seed=2)(2, images, labels), mixer(epoch=1)(2, images, labels)]
+    assert all(not torch.equal(first[0], other[0]) for other in others)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_shares_are_of_the_beta_distribution(alpha):
+    shares = torch.tensor(mixer(alpha, steps=4000).lambdas)
+    assert shares.mean() == pytest.approx(0.5, abs=0.02)
+    assert shares.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.08)
+
+
+def test_remix_by_hand():
+    # share, images of the first class, of the second; expected share of the first label.
+    table = [
+        (0.3, 30, 10, 0.0),  # three times as frequent, and below tau
+        (0.3, 29, 10, 0.3),
+        (0.6, 30, 10, 0.6),
+        (0.7, 10, 30, 1.0),  # the rarer one, and the other's share is 0.3
+        (0.4, 10, 30, 0.4),
+        (0.5, 5, 5, 0.5),
+    ]
+    share, first, second, expected = map(torch.tensor, zip(*table, strict=True))
+    torch.testing.assert_close(remixed(share, first, second, kappa=3.0, tau=0.5), expected)
+
+
+def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    labels, others = torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([1, 1, 0, 2, 3, 0])
+    share = torch.rand(6, generator=generator, dtype=torch.float64)
+    targets = Targets(labels, others, share)
+    soft = share[:, None] * F.one_hot(labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
+    loss = build_loss("softmax", COUNTS)
+    value = targets.total(loss, logits) / targets.normalizer(loss)
+    assert value.item() == pytest.approx(F.cross_entropy(logits, soft).item(), abs=1e-12)
+    parts = sum(part.total(loss, logits[4 * i : 4 * i + 4]) for i, part in enumerate(targets.split(4)))
+    assert parts.item() == pytest.approx(targets.total(loss, logits).item(), abs=1e-12)
+    # A custom loss that only knows its mean over the batch is right where all shares are alike.
+    one_share = Targets(labels, others, torch.full((6,), 0.3, dtype=torch.float64))
+    weighted = build_loss("weighted_softmax", COUNTS)
+    found = one_share.total(weighted, logits) / one_share.normalizer(weighted)
+    first, second = (weighted.normalizer(y) for y in (labels, others))
+    by_hand = 0.3 * weighted(logits, labels) * first + 0.7 * weighted(logits, others) * second
+    assert found.item() == pytest.approx((by_hand / (0.3 * first + 0.7 * second)).item(), abs=1e-12)
+
+
+# Runs ---------------------------------------------------------------------------------------------------------
+
+
+class StopAfter:
+    """A request to stop that arrives after so many steps."""
+
+    def __init__(self, steps: int):
+        self.left, self.signal = steps, None
+
+    def __bool__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.fixture
+def trained(digits, train_arguments, tmp_path):
+    """Train in this process, stopped and resumed after each so many steps; the run's progress and its run."""
+
+    def train(name: str, stop_after: int | None = None, start=None, **changes):
+        arguments = train_arguments(digits, tmp_path, **changes)
+        settings = json.loads(arguments[arguments.index("--settings") + 1])
+        settings["recipe"] = Recipe.from_settings(settings["recipe"])
+        train_set, val_set = (load_tensors(digits / f"{part}.pth") for part in ("train", "val"))
+        stops = 0
+        while True:
+            run = Run(
+                RunSettings(**settings, seed=1),
+                train_set,
+                val_set,
+                device=torch.device("cpu"),
+                states=StateFolder(tmp_path / name),
+                start=start,
+                stop=StopAfter(stop_after) if stop_after else None,
+            )
+            (tmp_path / name).mkdir(exist_ok=True)
+            try:
+                progress = run.train()
+            except Stopped:
+                stops += 1
+            else:
+                assert bool(stops) == bool(stop_after)
+                return progress, run
+
+    return train
+
+
+COMBINED = {
+    "loss": "softmax",
+    "loss_parameters": {},
+    "recipe": {
+        "epochs": 2,
+        "sampler": "progressive",
+        "mixup": {"alpha": 1.0, "remix": {"kappa": 3.0, "tau": 0.5}},
+        "drw": {"start": 0.5, "beta": 0.99},
+        "select": "last",
+    },
+}
+
+
+def same_weights(first, second) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_sampler_and_mixtures_resume_exactly_within_an_epoch(trained):
+    whole, _ = trained("whole", **COMBINED)
+    stopped, _ = trained("stopped", stop_after=3, **COMBINED)
+    assert whole.history == stopped.history
+    assert same_weights(whole.best_weights, stopped.best_weights)
+    plain, _ = trained("plain", **{**COMBINED, "recipe": {**COMBINED["recipe"], "mixup": None}})
+    assert not same_weights(whole.best_weights, plain.best_weights)
+
+
+def test_micro_batches_of_mixtures_give_the_whole_batchs_loss(trained):
+    vit = {**COMBINED, "architecture": "timm/test_vit"}
+    recipe = {**COMBINED["recipe"], "image_size": 32, "optimizer": "sgd", "epochs": 1, "warmup_epochs": 0}
+    whole, _ = trained("whole", **{**vit, "recipe": recipe})
+    parts, _ = trained("parts", **{**vit, "recipe": {**recipe, "micro_batch": 8}})
+    assert parts.history[0] == pytest.approx(whole.history[0], rel=1e-4)
+
+
+@pytest.fixture
+def base(trained, digits, tmp_path):
+    """The model file of a short run to start from."""
+    progress, run = trained("base", loss="softmax", loss_parameters={}, recipe={"epochs": 2})
+    return save(progress, run, digits, tmp_path / "base.safetensors")
+
+
+def save(progress, run, digits, path, head="linear"):
+    recipe = run.recipe
+    card = ModelCard(
+        architecture=run.settings.architecture,
+        head=head,
+        class_names=load_tensors(digits / "train.pth").class_names,
+        class_counts=run.class_counts.tolist(),
+        image_size=recipe.image_size,
+        mean=list(recipe.mean),
+        std=list(recipe.std),
+        logit_scale=1.0,
+        loss="softmax",
+        loss_parameters={},
+        recipe=vars(recipe),
+        seed=1,
+        best_epoch=progress.best_epoch,
+    )
+    save_model(path, progress.best_weights, card)
+    return path
+
+
+SECOND_STAGE = {
+    "loss": "softmax",
+    "loss_parameters": {},
+    "recipe": {"epochs": 2, "sampler": "class_balanced", "warmup_epochs": 0},
+}
+
+
+@pytest.mark.parametrize("classifier", ["new", "scale"])
+def test_decoupled_training_leaves_the_backbone_bit_for_bit(trained, base, digits, tmp_path, classifier):
+    progress, run = trained("second", start=base, retrain=classifier, **SECOND_STAGE)
+    first, _ = load_model(base)
+    kind = "scaled" if classifier == "scale" else "linear"
+    second, _ = load_model(save(progress, run, digits, tmp_path / "second.safetensors", kind))
+    assert same_weights(first.backbone.state_dict(), second.backbone.state_dict()), "batch statistics, too"
+    images = torch.rand(4, 3, 8, 8)
+    assert not torch.equal(first(images), second(images))
+    if classifier == "scale":
+        assert same_weights(first.head.state_dict(), second.head.linear.state_dict())
+        torch.testing.assert_close(second(images), first(images) * second.head.scale)
+    resumed, _ = trained("resumed", stop_after=3, start=base, retrain=classifier, **SECOND_STAGE)
+    assert resumed.history == progress.history
+    assert same_weights(resumed.best_weights, progress.best_weights)
+
+
+def test_decoupled_training_needs_a_run_of_the_same_model(trained, base):
+    with pytest.raises(
+        ValueError, match="is a resnet8 for 10 classes; a resnet20 for 10 cannot start from it"
+    ):
+        trained("other", start=base, retrain="new", architecture="resnet20", **SECOND_STAGE)
+    with pytest.raises(ValueError, match="needs the model file of the run"):
+        trained("none", retrain="new", **SECOND_STAGE)
+
+
+# Configuration ------------------------------------------------------------------------------------------------
+
+
+def test_methods_are_losses_with_settings_that_an_entry_can_change():
+    config = load_config(
+        {
+            "grid": {"losses": ["softmax", "ldam_drw", "crt", "lws", "late"]},
+            "train": {"warmup_epochs": 20},
+            "losses": {
+                "ldam_drw": {"max_m": 0.4, "train": {"drw": {"beta": 0.99}}},
+                "crt": {"retrain": {"start": "focal"}},
+                "late": {"loss": "lws", "train": {"epochs": 3}},
+            },
+        }
+    )
+    assert (config.loss("ldam_drw").loss, config.loss("ldam_drw").max_m) == ("ldam", 0.4)
+    drw = config.recipe("resnet50", "ldam_drw").drw
+    assert (drw.start, drw.beta) == (0.8, 0.99)
+    assert config.recipe("resnet50", "crt").sampler == "class_balanced"
+    assert (config.loss("crt").retrain.start, config.loss("crt").retrain.classifier) == ("focal", "new")
+    assert config.loss("late").retrain.classifier == "scale"
+    assert config.recipe("resnet50", "late").epochs == 3
+    assert config.trained == ("softmax", "ldam_drw", "crt", "lws", "late", "focal")
+    assert METHODS.keys().isdisjoint(LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (
+            {"losses": {"softmax": {"head": "cosine"}}},
+            "losses.softmax.head: the logits of a cosine head lie in",
+        ),
+        (
+            {"grid": {"losses": ["ldam"]}, "train": {"mixup": {}}},
+            "losses.ldam: mixup with ldam; its margin is that of one class",
+        ),
+        (
+            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"train": {"mixup": {}}}}},
+            "losses.crt.retrain: mixup shapes the backbone, and this one is frozen",
+        ),
+        (
+            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"train": {"image_size": 32}}}},
+            "losses.crt.train.image_size: 32, but the backbone of softmax was trained with 224",
+        ),
+        (
+            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"retrain": {"start": "lws"}}}},
+            "losses.crt.retrain.start: lws is itself retrained; start from softmax",
+        ),
+        (
+            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"retrain": {"start": "focl"}}}},
+            "losses.crt.retrain.start: 'focl' is not known; did you mean 'focal'",
+        ),
+        (
+            {"grid": {"losses": ["lws"]}, "losses": {"lws": {"retrain": {"start": "ldam"}}}},
+            "losses.lws.retrain.classifier: scale rescales the logits of a linear classifier",
+        ),
+        ({"variants": {"ldam+la": {}}}, "variants.ldam+la: the cosine head of ldam has no biases to adjust"),
+        ({"variants": {"ldam+taunorm": {}}}, "the cosine head of ldam normalises its weights already"),
+        ({"variants": {"balanced_softmax+la": {}}}, "adjusting its logits again would correct twice"),
+        ({"variants": {"crt+la": {}}}, "crt shows the classes to the model by the sampler class_balanced"),
+        ({"variants": {"lws+taunorm": {}}}, "variants.lws+taunorm: lws rescales its classifier itself"),
+        ({"variants": {"softmax+lo": {}}}, "call it LOSS+la or LOSS+taunorm"),
+        (
+            {"variants": {"softmx+la": {}}},
+            "variants.softmx+la: 'softmx' is not known; did you mean 'softmax'",
+        ),
+        (
+            {"variants": {"softmax": {"of": "focal", "adjust": "la"}}},
+            "variants.softmax: there is a loss of that",
+        ),
+        ({"variants": {"softmax+la": {"tau": -1}}}, "variants.softmax+la.tau: found -1"),
+        ({"train": {"mixup": {"alpha": 0}}}, "train.mixup.alpha: found 0"),
+        ({"train": {"sampler": "balanced"}}, "train.sampler: found 'balanced'"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_with_the_reason(mapping, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config(mapping)
+    assert message in "\n".join(caught.value.problems)
+
+
+def test_the_readmes_methods_load():
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    (block,) = [block for block in blocks if "variants" in block]
+    config = load_config(block)
+    assert set(config.trained) == set(block["grid"]["losses"])
+    assert config.recipe("resnet50", "remix").mixup.remix.kappa == 3
+
+
+VARIED = {
+    "grid": {"losses": ["softmax", "crt"], "train_sets": ["longtailed"], "models": ["resnet50"]},
+    "variants": {
+        "softmax+la": {},
+        "strong": {"of": "softmax", "adjust": "la", "tau": 2},
+        "focal+taunorm": {},
+    },
+}
+
+
+def varied(**changes) -> Experiment:
+    return Experiment(load_config(VARIED | changes))
+
+
+def test_variants_are_shown_like_losses_and_name_their_start():
+    experiment = varied()
+    assert [run.loss for run in experiment.runs] == [
+        "softmax",
+        "crt",
+        "softmax+la",
+        "strong",
+        "focal+taunorm",
+    ]
+    starts = [start and start.loss for start in map(experiment.start, experiment.runs)]
+    assert starts == [None, "softmax", "softmax", "softmax", "focal"]
+    assert experiment.adjust_options("strong") == ["--adjust", "la", "--tau", "2.0"]
+    assert experiment.loss_settings("focal+taunorm")["loss"] == "focal"
+    assert label("softmax+la") == "Softmax + LA"
+    assert label("my_loss+taunorm") == "my loss + τ-norm"
+    assert label("a+b") == "a+b"
+
+
+def test_keys_follow_the_start_and_not_the_other_way_round():
+    softmax, crt, la, strong, _ = varied().runs
+    before, stronger = varied(), varied(variants={**VARIED["variants"], "softmax+la": {"tau": 1.5}})
+    longer = varied(losses={"crt": {"train": {"epochs": 7}}})
+    other = varied(losses={"softmax": {"train": {"epochs": 7}}})
+
+    def keys(experiment: Experiment) -> dict[RunId, str]:
+        return {run: experiment.predict_key(run) for run in (softmax, crt, la, strong)}
+
+    def changed(experiment: Experiment) -> set[str]:
+        return {run.loss for run, key in keys(experiment).items() if key != keys(before)[run]}
+
+    assert changed(stronger) == {"softmax+la"}
+    assert changed(longer) == {"crt"}
+    assert changed(other) == {"softmax", "crt", "softmax+la", "strong"}
+
+
+def test_the_default_experiment_knows_none_of_this():
+    assert Config().variants == {}
+    assert all(Experiment(Config()).start(run) is None for run in Experiment(Config()).runs)
+
+
+@pytest.mark.parametrize("name", ["la", "taunorm"])
+def test_each_method_names_its_paper(name):
+    text = (Path(__file__).parents[1] / f"longtail/variants/{name}.py").read_text()
+    assert re.search(r"Source: .*20\d\d", text)
