@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo report test test-long test-slurm faults lint plan watch clean
+.PHONY: help setup demo report test test-long test-slurm faults lint plan watch published clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -26,6 +26,10 @@ plan: $(READY)  ## say what would run, and what it would cost: make plan ARGS="-
 
 watch: $(READY)  ## show how far every run is: make watch ARGS=results/demo
 	@$(VENV)/bin/python -m longtail.watch $(ARGS)
+
+published: $(READY)  ## train by the protocol of the long-tail papers, print ours beside theirs (GPU hours)
+	$(SNAKEMAKE) --configfile config/cao2019.yaml
+	@cat results/cao2019/tables/published_comparison.md
 
 test: $(READY)  ## run the tests
 	$(VENV)/bin/python -m pytest

@@ -128,8 +128,9 @@ class Data(Section):
     """Of the split and the imbalance; training has seeds of its own."""
     train_per_class: Count = 450
     """Training images of each class; of `cifar100` and `digits`."""
-    test_per_class: Count = 50
-    """Test images of each class, cut from the training images as the thesis did; of `cifar100` and `digits`."""
+    test_per_class: Count | None = 50
+    """Test images of each class, cut from the training images as the thesis did; of `cifar100` and `digits`. null: the
+    original test set, which then validates too, so that `train.select` must be `last`."""
     imbalance_factor: Fraction = 0.01
     """Images of the rarest class over those of the most frequent one, in the long-tailed training set."""
     test_imbalance_factor: Fraction | None = None
@@ -541,6 +542,8 @@ class Config(Section):
                         problems.extend(self._misfits(model, loss))
                     except ConfigError as error:
                         problems.extend(error.problems)
+        if not problems:
+            problems.extend(self._misfits_of_data())
         if problems:
             raise ValueError("\n".join(dict.fromkeys(problems)))
         return self
@@ -583,6 +586,27 @@ class Config(Section):
                 f"or set {where}.of and {where}.adjust"
             ]
         return [] if entry.of in known else [_unknown(f"{where}: '{entry.of}'", entry.of, known)]
+
+    def _misfits_of_data(self) -> list[str]:
+        if self.data.test_per_class is not None:
+            return []
+        problems = []
+        if self.data.source == "digits":
+            problems.append(
+                "data.test_per_class: null is the original test set, and digits has none; set a number"
+            )
+        selecting = [
+            f"{model} with {loss}"
+            for model in self.grid.models
+            for loss in self.trained
+            if self.recipe(model, loss).select == "best"
+        ]
+        if selecting:
+            problems.append(
+                f"train.select: best, for {selecting[0]}, would choose the epoch by the test images, as "
+                "data.test_per_class: null leaves no others to validate with; set train.select: last"
+            )
+        return problems
 
     def _misfits(self, model: str, loss: str) -> list[str]:
         """Why settings that are valid each do not go together, for one model with one loss or variant."""

@@ -80,6 +80,17 @@ class Experiment:
         return [run for run in self.runs if all((folder / str(run) / name).is_file() for name in files)]
 
     @property
+    def published_protocol(self) -> bool:
+        """Whether the runs can be laid beside the long-tail papers': CIFAR100-LT by Cao et al. (2019), ResNet-32."""
+        config, data = self.config, self.config.data
+        protocol = (data.source, data.train_per_class, data.test_per_class, data.imbalance_factor)
+        return (
+            protocol == ("cifar100", 500, None, 0.01)
+            and "resnet32" in config.grid.models
+            and "longtailed" in config.grid.train_sets
+        )
+
+    @property
     def reference_loss(self) -> str:
         """The loss that the others are compared with."""
         losses, wanted = self.losses, self.config.statistics.reference

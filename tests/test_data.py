@@ -356,6 +356,19 @@ def test_with_official_test_set_exactly_that_validates(counts, seed):
     assert split["image_id"].is_unique
 
 
+def test_the_official_test_set_can_test_and_leaves_nothing_to_validate():
+    data = labelled([8, 8])
+    official = torch.arange(16) % 4 == 0
+    data = replace(data, official_subset=["test" if test else "train" for test in official])
+    split = split_of(data, train=5, test=None)
+    assert split.loc[split["subset"] == "test", "image_id"].tolist() == data.image_ids[official].tolist()
+    assert split["subset"].value_counts().to_dict() == {"train": 10, "test": 4}
+    tested = select_set(data, split, "test_balanced")
+    assert torch.equal(select_set(data, split, "val").image_ids, tested.image_ids)
+    with pytest.raises(ValueError, match="the source has no test set of its own; set test_per_class"):
+        split_of(labelled([8, 9]), test=None)
+
+
 @settings(max_examples=20, deadline=None)
 @given(counts=counts_of_classes, seed=seeds, order=seeds)
 def test_the_choice_does_not_depend_on_the_order_of_the_images(counts, seed, order):

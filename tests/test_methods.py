@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from longtail.checkpoint import StateFolder
 from longtail.config import LOSSES, METHODS, Config, ConfigError, load_config
+from longtail.data.imbalance import longtailed_counts
 from longtail.data.tensors import load_tensors
 from longtail.experiment import Experiment, RunId
 from longtail.labels import label
@@ -23,7 +24,8 @@ from longtail.saved_model import ModelCard, load_model, save_model
 from longtail.training import Recipe, Run, RunSettings, Stopped
 from longtail.variants import adjust
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "losses.json").read_text())["cases"]
+ROOT = Path(__file__).parents[1]
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "losses.json").read_text())["cases"]
 COUNTS = torch.tensor([9, 4, 1, 0])
 
 
@@ -402,6 +404,11 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             "variants.softmax: there is a loss of that",
         ),
         ({"variants": {"softmax+la": {"tau": -1}}}, "variants.softmax+la.tau: found -1"),
+        ({"data": {"test_per_class": None}}, "would choose the epoch by the test images"),
+        (
+            {"data": {"test_per_class": None, "source": "digits"}, "train": {"select": "last"}},
+            "data.test_per_class: null is the original test set, and digits has none",
+        ),
         ({"train": {"mixup": {"alpha": 0}}}, "train.mixup.alpha: found 0"),
         ({"train": {"sampler": "balanced"}}, "train.sampler: found 'balanced'"),
     ],
@@ -412,8 +419,23 @@ def test_what_does_not_fit_together_is_refused_with_the_reason(mapping, message)
     assert message in "\n".join(caught.value.problems)
 
 
+def test_the_published_protocol_is_that_of_the_papers():
+    config = load_config(yaml.safe_load((ROOT / "config/cao2019.yaml").read_text()))
+    experiment = Experiment(config)
+    assert experiment.published_protocol
+    assert not Experiment(Config()).published_protocol
+    assert sum(longtailed_counts(500, 100, config.data.imbalance_factor)) == 10_847
+    recipe = Recipe.from_settings(experiment.train_settings("resnet32", "ldam_drw")["recipe"])
+    # adjust_learning_rate of the authors' cifar_train.py, whose epochs count from 1 there.
+    rates = {1: 0.02, 5: 0.1, 6: 0.1, 160: 0.1, 161: 0.001, 180: 0.001, 181: 0.00001, 200: 0.00001}
+    for epoch, rate in rates.items():
+        assert recipe.learning_rate_in(epoch - 1) == pytest.approx(rate)
+    assert int(recipe.drw["start"] * recipe.epochs) == 160
+    assert (recipe.batch_size, recipe.momentum, recipe.weight_decay) == (128, 0.9, 2e-4)
+
+
 def test_the_readmes_methods_load():
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+    text = (ROOT / "README.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
     (block,) = [block for block in blocks if "variants" in block]
     config = load_config(block)
@@ -477,5 +499,5 @@ def test_the_default_experiment_knows_none_of_this():
 
 @pytest.mark.parametrize("name", ["la", "taunorm"])
 def test_each_method_names_its_paper(name):
-    text = (Path(__file__).parents[1] / f"longtail/variants/{name}.py").read_text()
+    text = (ROOT / f"longtail/variants/{name}.py").read_text()
     assert re.search(r"Source: .*20\d\d", text)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from longtail import tables
 from longtail.labels import label
@@ -314,6 +315,31 @@ def test_special_characters_survive_in_every_form(tmp_path):
     assert pd.read_csv(tmp_path / "new" / "t.csv")["value"].item() == 1 / 3
 
 
+def test_published_results_beside_ours():
+    published = pd.read_csv(ROOT / "resources" / "published_results.csv", dtype=str)
+    runs = [("softmax", 0.39), ("ldam_drw", 0.42), ("softmax+la", np.nan), ("my_own", 0.5)]
+    evaluation = pd.DataFrame(
+        [("resnet32", loss, "longtailed", 1, "balanced", "acc1", value, 10000) for loss, value in runs],
+        columns=["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"],
+    )
+    table = tables.published_comparison(evaluation, published)
+    assert table.text.values.tolist() == [
+        ["Softmax", "38.32", "200", "39.00", "+0.68"],
+        ["LDAM-DRW", "42.47", "200", "42.00", "−0.47"],
+        ["Softmax + LA", "44.07", "1419", "missing", "–"],
+    ]
+
+
+def test_every_entry_of_the_published_protocol_has_one_published_number():
+    config = yaml.safe_load((ROOT / "config/cao2019.yaml").read_text())
+    published = pd.read_csv(ROOT / "resources" / "published_results.csv")
+    published = published[
+        (published["dataset"] == "CIFAR100-LT IR100") & (published["backbone"] == "ResNet-32")
+    ]
+    for loss in [*config["grid"]["losses"], *config["variants"]]:
+        assert (published["method"] == tables.PUBLISHED[loss]).sum() == 1, loss
+
+
 def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     monkeypatch.setattr(sys, "argv", ["tables", *map(str, arguments)])
     runpy.run_path(str(ROOT / "workflow" / "scripts" / "tables.py"), run_name="__main__")
@@ -325,7 +351,9 @@ def test_script_writes_each_kind(tmp_path, monkeypatch):
     run_script(monkeypatch, "run", "--train-set", "balanced", "--model", "resnet50", *evaluation)
     run_script(monkeypatch, "summaries", *evaluation)
     run_script(monkeypatch, "thesis", "--thesis", THESIS_FILE, *evaluation)
-    names = ("top1", "full", "model_summary", "loss_summary", "thesis_comparison")
+    published = ROOT / "resources" / "published_results.csv"
+    run_script(monkeypatch, "published", "--published", published, *evaluation)
+    names = ("top1", "full", "model_summary", "loss_summary", "thesis_comparison", "published_comparison")
     assert {path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"} == {
         f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex", "html")
     }

@@ -32,6 +32,9 @@ def select_set(
 ) -> LabelledImages:
     """The images of the set `name`, by ascending id. All class names stay, also of classes without images.
 
+    Of a split that leaves nothing to validate, `val` is the balanced test set: it shows how training goes, and
+    `select: last` keeps it from choosing anything.
+
     Args:
         data: all images of the source.
         split: table of `assign_subsets`, which suffices for the balanced sets and val, of `add_longtail`, or of
@@ -91,6 +94,8 @@ def _members(split: pd.DataFrame, name: str) -> pd.Series:
         raise ValueError(f"there is no set {name!r}; the sets are {', '.join(SETS)}")
     subset, _, part = name.partition("_")
     members = split["subset"] == subset
+    if name == "val" and "balanced" not in split and not members.any():
+        return split["subset"] == "test"
     if not part:
         return members
     if "longtailed" not in split:

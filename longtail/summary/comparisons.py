@@ -111,8 +111,8 @@ def beside_published(evidence: Evidence) -> str:
             "imbalance factor 0.01 and for the balanced one"
         )
     caution = (
-        "These are no repetitions: the published test set is CIFAR-100's official one, here it is cut from the "
-        "training images, and networks, pretraining and recipes differ."
+        "These are no repetitions, unless the runs follow config/cao2019.yaml: the published test set is CIFAR-100's "
+        "official one, elsewhere it is cut from the training images, and networks, pretraining and recipes differ."
     )
     return "\n\n".join([caution, *found])
 

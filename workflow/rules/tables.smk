@@ -13,6 +13,9 @@ rule tables:
         table_files(TABLES, "thesis_comparison")
         if CONFIG.data.source == "cifar100"
         else [],
+        table_files(TABLES, "published_comparison")
+        if EXPERIMENT.published_protocol
+        else [],
     localrule: True
 
 
@@ -85,4 +88,23 @@ rule table_beside_thesis:
         folder=subpath(output[0], parent=True),
     shell:
         "python workflow/scripts/tables.py thesis --evaluation {input.evaluation:q} --thesis {input.thesis:q}"
+        " --output-folder {params.folder:q} > {log:q} 2>&1"
+
+
+rule table_beside_published:
+    input:
+        evaluation=rules.evaluation.output.evaluation,
+        published="resources/published_results.csv",
+    output:
+        table_files(TABLES, "published_comparison"),
+    log:
+        "<logs>/tables/published_comparison.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        key=EXPERIMENT.table_key(EXPERIMENT.evaluation_key()),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python workflow/scripts/tables.py published --evaluation {input.evaluation:q} --published {input.published:q}"
         " --output-folder {params.folder:q} > {log:q} 2>&1"

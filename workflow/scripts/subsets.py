@@ -18,7 +18,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, required=True, help="file of tensors that images.py wrote")
     parser.add_argument("--train-per-class", type=int, required=True, help="training images of each class")
-    parser.add_argument("--test-per-class", type=int, required=True, help="test images of each class")
+    parser.add_argument(
+        "--test-per-class", type=int, help="test images of each class (default: the source's own test set)"
+    )
     parser.add_argument("--seed", type=int, required=True, help="data seed, chooses the images")
     parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
     arguments = parser.parse_args()

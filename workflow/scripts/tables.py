@@ -25,13 +25,15 @@ def arguments() -> argparse.Namespace:
     )
     thesis = kinds.add_parser("thesis", help="thesis_comparison: ours, theirs and the difference")
     thesis.add_argument("--thesis", required=True, metavar="FILE", help="thesis_results.csv")
-    for kind in (run, summaries, thesis):
+    published = kinds.add_parser("published", help="published_comparison: ours, published and the difference")
+    published.add_argument("--published", required=True, metavar="FILE", help="published_results.csv")
+    for kind in (run, summaries, thesis, published):
         kind.add_argument(
             "--evaluation", required=True, metavar="FILE", help="evaluations of all runs (.parquet)"
         )
     counts = kinds.add_parser("counts", help="counts: images of every subset and group")
     counts.add_argument("--split", required=True, metavar="FILE", help="split.parquet")
-    for kind in (run, summaries, thesis, counts):
+    for kind in (run, summaries, thesis, published, counts):
         kind.add_argument(
             "--output-folder", required=True, metavar="FOLDER", help="where to write the tables"
         )
@@ -54,6 +56,9 @@ def build(args: argparse.Namespace) -> dict[str, tables.Table]:
             "model_summary": tables.model_summary(evaluation),
             "loss_summary": tables.loss_summary(evaluation),
         }
+    if args.kind == "published":
+        published = pd.read_csv(args.published, dtype=str)
+        return {"published_comparison": tables.published_comparison(evaluation, published)}
     return {"thesis_comparison": tables.thesis_comparison(evaluation, pd.read_csv(args.thesis))}
 
 
