@@ -200,6 +200,9 @@ class Train(Section):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 1e-4
+    layer_decay: Fraction | None = None
+    """Each layer learns at this fraction of the rate of the layer after it, and one-dimensional weights do not decay;
+    null: all at the same rate. For architectures of timm."""
     momentum: HalfOpenUnit = 0.9
     """Of `sgd`; Adam's betas are PyTorch's."""
     schedule: Literal["step", "multistep", "cosine", "constant"] = "step"
@@ -218,6 +221,8 @@ class Train(Section):
     sampler: Literal["instance", "class_balanced", "square_root", "progressive"] = "instance"
     """Which images an epoch sees: each once, or as many drawn with all classes equally often, in proportion to the
     square root of their counts, or from each once in the first epoch towards equally often in the last."""
+    ema: HalfOpenUnit | None = None
+    """Decay of a moving average of the weights, which is what validates and is kept; null: none."""
     mixup: Mixup | None = None
     """Mixup, and Remix with it; null: none."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
@@ -292,6 +297,8 @@ class Loss(Section):
 
 class Softmax(Loss):
     loss: Literal["softmax"] = "softmax"
+    smoothing: HalfOpenUnit = 0.0
+    """Label smoothing: the share of each label that goes to all classes alike."""
 
 
 class WeightedSoftmax(Loss):

@@ -42,6 +42,7 @@ class Recipe:
     optimizer: str
     learning_rate: float
     weight_decay: float
+    layer_decay: float | None
     momentum: float
     schedule: str
     step_size: int
@@ -51,6 +52,7 @@ class Recipe:
     select: str
     drw: Mapping[str, float] | None
     sampler: str
+    ema: float | None
     mixup: Mapping[str, Any] | None
     precision: str
     compile: bool
@@ -194,9 +196,11 @@ class Run:
             learning_rate=self.recipe.learning_rate,
             weight_decay=self.recipe.weight_decay,
             momentum=self.recipe.momentum,
+            layer_decay=self.recipe.layer_decay,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.forward = self._forward_function()
+        self.average = self._average()
         if self.recipe.mixup and self.recipe.mixup["remix"] and isinstance(self.loss, ModuleLoss):
             raise ValueError(
                 "Remix gives each image a share of its own, which a loss that is not derived from "
@@ -224,7 +228,7 @@ class Run:
         self.progress.finished = True
         if self.recipe.select == "last":
             self.progress.best_epoch = self.recipe.epochs
-            self.progress.best_weights = snapshot(self.model.state_dict())
+            self.progress.best_weights = snapshot(self.kept.state_dict())
         self._save()
         self.states.wait()
         return self.progress
@@ -235,7 +239,7 @@ class Run:
         epoch, recipe = self.progress.epoch, self.recipe
         self._seed_epoch(epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_in(epoch)
+            group["lr"] = recipe.learning_rate_in(epoch) * group.get("lr_scale", 1.0)
         sums = torch.zeros(2, device=self.device, dtype=torch.float64)  # of the losses, and of the hits
         losses = torch.full((self.train_feed.steps(),), float("nan"), device=self.device)
         first_step = 0
@@ -321,6 +325,8 @@ class Run:
             hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average:
+            self.average.update(self.model)
         if weight > 1:
             loss_sum, hits = self.ranks.total(loss_sum), self.ranks.total(hits)
         return loss_sum, hits
@@ -328,12 +334,12 @@ class Run:
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
         """Mean loss and top-1 accuracy on the validation set."""
-        self.model.eval()
+        model = self.kept.eval()
         self.loss.generator = generator(self.settings.seed, "validation loss", device=self.device)
         sums = torch.zeros(3, device=self.device, dtype=torch.float64)
         for images, labels in self.val_feed.in_order():
             with autocast(self.device, self.precision):
-                logits = self.model(images)
+                logits = model(images)
             sums += torch.stack(
                 (
                     self.loss.total(logits, labels).double(),
@@ -350,6 +356,8 @@ class Run:
         if state is None:
             return None
         self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.module.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
@@ -365,6 +373,7 @@ class Run:
             self.states.save(
                 {
                     "model": snapshot(self.model.state_dict()),
+                    "average": snapshot(self.average.module.state_dict()) if self.average else None,
                     "optimizer": snapshot(self.optimizer.state_dict()),
                     "scaler": self.scaler.state_dict(),
                     "progress": progress,
@@ -387,7 +396,7 @@ class Run:
         earlier = [row["val_acc1"] for row in self.progress.history[:-1]]
         if self.recipe.select == "best" and val_acc1 > max(earlier, default=-1.0):
             self.progress.best_epoch = self.progress.epoch + 1
-            self.progress.best_weights = snapshot(self.model.state_dict())
+            self.progress.best_weights = snapshot(self.kept.state_dict())
 
     def _check_finite(self, losses: torch.Tensor, epoch: int) -> None:
         bad = (~torch.isfinite(losses)).nonzero()
@@ -472,6 +481,18 @@ class Run:
             image_size=self.recipe.image_size,
             weights=weights,
         )
+
+    @property
+    def kept(self) -> nn.Module:
+        """The model that validates and is kept: the average of the weights where the recipe has one."""
+        return self.average.module if self.average else self.model
+
+    def _average(self) -> nn.Module | None:
+        if self.recipe.ema is None:
+            return None
+        from timm.utils import ModelEmaV3  # takes seconds, and few recipes need it
+
+        return ModelEmaV3(self.model, decay=self.recipe.ema)
 
     def _forward_function(self) -> nn.Module:
         model = self.model

@@ -102,6 +102,8 @@ SMALL_RECIPE = {
     "drw": None,
     "sampler": "instance",
     "mixup": None,
+    "ema": None,
+    "layer_decay": None,
     "precision": "auto",
     "compile": False,
     "cuda_graphs": False,

@@ -118,6 +118,13 @@ def test_class_weights_and_margins_agree_with_the_reference(case):
         torch.testing.assert_close(weights, torch.tensor(expected[name], dtype=torch.float64), **EXACT)
 
 
+def test_label_smoothing_is_cross_entropy_with_a_share_for_all_classes():
+    logits, labels = batch(5)
+    soft = 0.9 * F.one_hot(labels, 5) + 0.1 / 5
+    value = build_loss("softmax", LONG_TAIL, smoothing=0.1)(logits, labels)
+    torch.testing.assert_close(value, F.cross_entropy(logits, soft), **EXACT)
+
+
 def test_label_aware_smoothing_by_hand():
     loss = build_loss("label_aware_smoothing", torch.tensor([101, 51, 1]), smooth_head=0.4, smooth_tail=0.1)
     probabilities = torch.tensor([[0.5, 0.3, 0.2]] * 3, dtype=torch.float64)

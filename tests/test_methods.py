@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from longtail.experiment import Experiment, RunId
 from longtail.labels import label
 from longtail.losses import build_loss
 from longtail.mixup import Mixer, Targets, remixed
+from longtail.models import build_model
+from longtail.optimization import build_optimizer
 from longtail.randomness import generator
 from longtail.sampling import SAMPLERS, class_probabilities, sample
 from longtail.saved_model import ModelCard, load_model, save_model
@@ -261,6 +264,45 @@ def test_sampler_and_mixtures_resume_exactly_within_an_epoch(trained):
     assert same_weights(whole.best_weights, stopped.best_weights)
     plain, _ = trained("plain", **{**COMBINED, "recipe": {**COMBINED["recipe"], "mixup": None}})
     assert not same_weights(whole.best_weights, plain.best_weights)
+
+
+def test_an_average_of_the_weights_validates_is_kept_and_resumes_exactly(trained):
+    recipe = {"epochs": 2, "ema": 0.9, "select": "last"}
+    averaged, run = trained("averaged", recipe=recipe)
+    resumed, _ = trained("averaged resumed", stop_after=3, recipe=recipe)
+    assert resumed.history == averaged.history
+    assert same_weights(resumed.best_weights, averaged.best_weights)
+    plain, plain_run = trained("plain", recipe={**recipe, "ema": None})
+    assert same_weights(run.model.state_dict(), plain.best_weights), "training does not see the average"
+    assert not same_weights(averaged.best_weights, plain.best_weights)
+    assert [row["train_loss"] for row in averaged.history] == [row["train_loss"] for row in plain.history]
+    assert [row["val_loss"] for row in averaged.history] != [row["val_loss"] for row in plain.history]
+    # By hand, over one step of one weight.
+    before = run.average.module.head.weight.detach().clone()
+    images = next(plain_run.val_feed.in_order())[0][:8]
+    run.model.train()
+    run.train_step(images, Targets(torch.arange(8) % 10))
+    expected = 0.9 * before + 0.1 * run.model.head.weight
+    torch.testing.assert_close(run.average.module.head.weight, expected)
+
+
+def test_layers_learn_at_decaying_rates_and_vectors_do_not_decay():
+    model = build_model("timm/test_vit", num_classes=10, image_size=32)
+    settings = {"learning_rate": 1.0, "weight_decay": 0.1, "momentum": 0.9}
+    optimizer = build_optimizer(model, "adamw", layer_decay=0.5, **settings)
+    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert len(group_of) == len(list(model.parameters()))
+    rates = {name: group_of[id(p)]["lr_scale"] for name, p in model.named_parameters()}
+    assert rates["head.weight"] == 1.0
+    blocks = [rates[f"backbone.blocks.{i}.mlp.fc1.weight"] for i in range(len(model.backbone.blocks))]
+    assert [later / earlier for earlier, later in pairwise(blocks)] == [2.0] * (len(blocks) - 1)
+    assert rates["backbone.patch_embed.proj.weight"] <= blocks[0] / 2
+    for name, parameter in model.named_parameters():
+        decays = parameter.ndim > 1 and not name.endswith(("pos_embed", "cls_token", "reg_token"))
+        assert group_of[id(parameter)]["weight_decay"] == (0.1 if decays else 0.0), name
+    small = build_model("resnet8", num_classes=10, image_size=32)
+    with pytest.raises(ValueError, match="layer_decay needs to know the layers of CifarResNet"):
+        build_optimizer(small, "adamw", layer_decay=0.5, **settings)
 
 
 def test_micro_batches_of_mixtures_give_the_whole_batchs_loss(trained):

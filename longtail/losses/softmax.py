@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, check_parameter
 
 
 class Softmax(Loss):
@@ -13,10 +13,13 @@ class Softmax(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
+        smoothing: from 0 to below 1. Above 0, labels are smoothed (Szegedy et al., Rethinking the Inception
+            Architecture for Computer Vision, CVPR 2016, section 7): that share of each goes to all C classes alike.
     """
 
-    def __init__(self, class_counts: Tensor):
+    def __init__(self, class_counts: Tensor, *, smoothing: float = 0.0):
         super().__init__(class_counts)
+        self.smoothing = check_parameter("smoothing", smoothing, lambda e: 0 <= e < 1, "from 0 to below 1")
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, reduction="none")
+        return F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
