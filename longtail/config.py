@@ -536,10 +536,9 @@ class Config(Section):
         for loss in self.grid.losses:
             if loss not in known:
                 problems.append(_unknown(f"grid.losses: '{loss}'", loss, known))
-        for loss in set(self.grid.losses).intersection(known):
-            start = entry.retrain.start if (entry := self.loss(loss)).retrain else None
-            if start and start not in known:
-                problems.append(_unknown(f"losses.{loss}.retrain.start: '{start}'", start, known))
+            elif (retrain := self.loss(loss).retrain) and retrain.start not in known:
+                where = f"losses.{loss}.retrain.start: '{retrain.start}'"
+                problems.append(_unknown(where, retrain.start, known))
         for name in self.variants:
             problems.extend(self._problems_of_variant(name, known))
         if not problems:
@@ -576,10 +575,9 @@ class Config(Section):
     @property
     def trained(self) -> tuple[str, ...]:
         """The losses that are trained: those of the grid, and those that others or a variant start from."""
-        starts = [self.variant(name).of for name in self.variants]
-        losses = [*self.grid.losses, *starts]
-        starts = [entry.retrain.start for loss in losses if (entry := self.loss(loss)).retrain]
-        return tuple(dict.fromkeys([*losses, *starts]))
+        losses = [*self.grid.losses, *(self.variant(name).of for name in self.variants)]
+        retrained = filter(None, (self.loss(loss).retrain for loss in losses))
+        return tuple(dict.fromkeys([*losses, *(retrain.start for retrain in retrained)]))
 
     def _problems_of_variant(self, name: str, known: Iterable[str]) -> list[str]:
         where = f"variants.{name}"
