@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,15 @@ def test_every_shipped_config_loads_and_states_command_cost_and_expectation(path
     text = path.read_text()
     load_config(yaml.safe_load(text))
     header = "\n".join(line for line in text.splitlines() if line.startswith("#"))
-    for word in ("#   ", "Cost:", "Expect:"):
-        assert word in header, f"{path.name} does not state {word!r}"
+    assert re.search(r"^#   (snakemake|make) ", header, re.MULTILINE), (
+        f"{path.name} does not state its command"
+    )
+    _, cost, expectation = re.split(r"Cost:|Expect:", header)
+    for name, text in {"Cost": cost, "Expect": expectation}.items():
+        sources = re.findall(r"(?:docs|resources)/[\w.-]+\w|README\.md", text)
+        measured = "minutes" in text if name == "Cost" else bool(sources)
+        assert measured or "not measured yet" in text.lower().replace("\n# ", " "), f"{path.name}: {name}"
+        assert all((ROOT / source).is_file() for source in sources), sources
 
 
 def test_the_default_config_is_what_the_code_defaults_to():
