@@ -130,7 +130,8 @@ class Data(Section):
     """Training images of each class; of `cifar100` and `digits`."""
     test_per_class: Count | None = 50
     """Test images of each class, cut from the training images as the thesis did; of `cifar100` and `digits`. null: the
-    original test set, which then validates too, so that `train.select` must be `last`."""
+    original test set, which then validates too, so that `train.select` must be `last`
+    and `train.calibrate` false."""
     imbalance_factor: Fraction = 0.01
     """Images of the rarest class over those of the most frequent one, in the long-tailed training set."""
     test_imbalance_factor: Fraction | None = None
@@ -610,6 +611,11 @@ class Config(Section):
             problems.append(
                 f"train.select: best, for {selecting[0]}, would choose the epoch by the test images, as "
                 "data.test_per_class: null leaves no others to validate with; set train.select: last"
+            )
+        if any(self.recipe(model, loss).calibrate for model in self.grid.models for loss in self.trained):
+            problems.append(
+                "train.calibrate: true would fit the temperature to the test images, as data.test_per_class: null "
+                "leaves no others to validate with; set train.calibrate: false"
             )
         return problems
 

@@ -448,6 +448,10 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         ({"variants": {"softmax+la": {"tau": -1}}}, "variants.softmax+la.tau: found -1"),
         ({"data": {"test_per_class": None}}, "would choose the epoch by the test images"),
         (
+            {"data": {"test_per_class": None}, "train": {"select": "last"}},
+            "train.calibrate: true would fit the temperature to the test images",
+        ),
+        (
             {"data": {"test_per_class": None, "source": "digits"}, "train": {"select": "last"}},
             "data.test_per_class: null is the original test set, and digits has none",
         ),

@@ -39,7 +39,9 @@ def main() -> None:
             tau=args.tau,
             logit_scale=card.logit_scale,
         )
-        card = dataclasses.replace(card, variant={"adjust": args.adjust, "tau": args.tau})
+        variant = {"adjust": args.adjust, "tau": args.tau}
+        # The temperature was fitted to the logits as they were.
+        card = dataclasses.replace(card, variant=variant, temperature=None)
         save_model(args.output, model.state_dict(), card)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
