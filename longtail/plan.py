@@ -102,12 +102,20 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
 
 
 def stages() -> dict[str, str]:
-    """The stage of every rule, in the order of the workflow: the name of the file that the rule stands in."""
-    found = {}
-    for name in re.findall(r'^include: "(.+)"$', (ROOT / "Snakefile").read_text(encoding="utf-8"), re.M):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        found.update(dict.fromkeys(re.findall(r"^rule (\w+):$", text, re.M), Path(name).stem))
+    """The stage of every rule, in the order of the workflow: the rule file that the Snakefile includes it by."""
+    found: dict[str, str] = {}
+    for name in _included(ROOT / "Snakefile"):
+        waiting = [ROOT / name]
+        while waiting:
+            path = waiting.pop()
+            rules = re.findall(r"^ *rule (\w+):$", path.read_text(encoding="utf-8"), re.M)
+            found.update(dict.fromkeys(rules, Path(name).stem))
+            waiting += [path.parent / included for included in _included(path)]
     return found
+
+
+def _included(path: Path) -> list[str]:
+    return re.findall(r'^ *include: "(.+)"$', path.read_text(encoding="utf-8"), re.M)
 
 
 def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:

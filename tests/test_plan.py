@@ -99,7 +99,7 @@ def test_every_rule_belongs_to_a_stage(repository):
     written = {
         rule
         for path in (repository / "workflow/rules").glob("*.smk")
-        for rule in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)
+        for rule in re.findall(r"^ *rule (\w+):", path.read_text(), re.MULTILINE)
     }
     assert set(stages()) == written
     assert list(dict.fromkeys(stages().values()))[:3] == ["data", "train", "evaluate"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workspace import Workspace
+from workspace import Workspace, jobs
 
 from longtail import load_results
 from longtail.parquet import read_parquet
@@ -153,8 +154,8 @@ def test_watching_shows_what_the_finished_runs_gave(finished):
 def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(finished):
     assert "0 jobs would run, 0 of them training (the grid has 4 runs)" in module(finished, "longtail.plan")
     options = ("--config", "seeds=[42,1]", "train={epochs: 2000}")
-    plan, jobs = module(finished, "longtail.plan", *options), finished.planned(*options)
-    assert f"{len(jobs)} jobs would run, 8 of them training (the grid has 8 runs)" in plan
+    plan, expected = module(finished, "longtail.plan", *options), finished.planned(*options)
+    assert f"{len(expected)} jobs would run, 8 of them training (the grid has 8 runs)" in plan
     assert "train 8, predict 8" in plan
     row = next(line for line in plan.splitlines() if line.split()[:1] == ["resnet8"])
     assert "measured: 4 runs on" in row
@@ -169,6 +170,30 @@ def test_no_output_holds_a_path_of_this_machine(finished):
     for path in (finished.folder / "results").rglob("*"):
         if path.is_file() and "logs" not in path.parts:
             assert place not in path.read_bytes(), path
+
+
+def test_folders_are_where_the_configuration_says_and_shared_data_are_used_as_they_are(tmp_path):
+    workspace = Workspace.create(tmp_path / "clone of one of several users")
+    data, results = tmp_path / "shared", tmp_path / "scratch/results"
+    data.mkdir()
+    archive = data / "cifar-100-python.tar.gz"
+    archive.write_bytes(b"fetched by someone else, with a Snakemake of his own")
+    archive.chmod(0o444)
+    data.chmod(0o555)
+    paths = f"paths={{data: {data}, results: {results}, work: {tmp_path / 'scratch/work'}}}"
+    done = workspace.snakemake("-n", "--printshellcmds", "--config", paths)
+    text = done.stdout + done.stderr
+    planned = jobs(text)
+    assert "images" in planned
+    assert "download" not in planned
+    outputs = re.findall(r"^ +(?:output|log): (.+)$", text, re.MULTILINE)
+    assert len(outputs) > 300
+    assert all(
+        file.startswith(f"{results}/")
+        for line in outputs
+        for file in line.removesuffix(" (check log file(s) for error details)").split(", ")
+    )
+    assert f"--work {tmp_path}/scratch/work/" in text
 
 
 def test_a_config_that_is_wrong_ends_before_any_job(finished):
