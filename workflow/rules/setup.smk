@@ -15,7 +15,7 @@ from longtail.machine import gpu_count, run_scripts_with_this_python, train_thre
 
 run_scripts_with_this_python()
 
-# Planning makes hundreds of objects for each run and drops none: looking for garbage among them takes a quarter of it.
+# Planning makes hundreds of objects for each run and drops none: looking for garbage among them is wasted.
 gc.disable()
 
 try:
