@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo check-data report test test-long test-slurm faults lint plan watch published clean
+.PHONY: help setup demo check-data report test test-long test-slurm faults lint plan watch published soak clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -42,6 +42,10 @@ test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and
 
 faults: $(READY)  ## let the disk fail at every write of every program
 	$(VENV)/bin/python tests/faults.py
+	$(VENV)/bin/python tests/crowd.py
+
+soak: $(READY)  ## kill trainers and Snakemake throughout a grid of 200 runs, and compare with a quiet one
+	$(VENV)/bin/python tests/soak.py
 
 lint: $(READY)  ## check style, security rules and the workflow
 	$(VENV)/bin/ruff check .
