@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -363,6 +365,19 @@ def test_decoupled_training_leaves_the_backbone_bit_for_bit(trained, base, digit
     resumed, _ = trained("resumed", stop_after=3, start=base, retrain=classifier, **SECOND_STAGE)
     assert resumed.history == progress.history
     assert same_weights(resumed.best_weights, progress.best_weights)
+
+
+def test_the_script_writes_a_model_with_adjusted_logits(base, tmp_path, monkeypatch):
+    out = tmp_path / "adjusted.safetensors"
+    words = ["--model", base, "--adjust", "la", "--tau", "2", "--output", out]
+    monkeypatch.setattr(sys, "argv", ["adjust.py", *map(str, words)])
+    runpy.run_path(str(ROOT / "workflow/scripts/adjust.py"), run_name="__main__")
+    (first, card), (second, changed) = load_model(base), load_model(out)
+    assert changed.variant == {"adjust": "la", "tau": 2.0}
+    assert changed.temperature is None
+    prior = torch.tensor(card.class_counts) / sum(card.class_counts)
+    images = torch.rand(4, 3, 8, 8)
+    torch.testing.assert_close(second(images), first(images) - 2 * prior.log())
 
 
 def test_decoupled_training_needs_a_run_of_the_same_model(trained, base):
