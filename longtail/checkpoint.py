@@ -46,11 +46,11 @@ class StateFolder:
         The kernel drops the lock when its holder dies.
         """
         lock, holder = FileLock(self.folder / "lock"), self.folder / "holder"
-        try:
-            with writing(lock.lock_file):
-                self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(lock.lock_file):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(Timeout):
                 lock.acquire(timeout=0)
-        except Timeout:
+        if not lock.is_locked:
             who = holder.read_text().strip() if holder.exists() else "an unknown process"
             print(
                 f"{self.folder}: this run is being trained by {who}; waiting for it",
