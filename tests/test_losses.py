@@ -120,7 +120,7 @@ def test_class_weights_and_margins_agree_with_the_reference(case):
 
 def test_label_smoothing_is_cross_entropy_with_a_share_for_all_classes():
     logits, labels = batch(5)
-    soft = 0.9 * F.one_hot(labels, 5) + 0.1 / 5
+    soft = 0.9 * F.one_hot(labels, 5).double() + 0.1 / 5
     value = build_loss("softmax", LONG_TAIL, smoothing=0.1)(logits, labels)
     torch.testing.assert_close(value, F.cross_entropy(logits, soft), **EXACT)
 
@@ -470,7 +470,7 @@ def test_names_the_missing_file_of_a_loss_of_ones_own(tmp_path):
             {"gama": 1},
             r"no parameter 'gama' \(did you mean 'gamma'\?\); its parameters: gamma: float = 2.0",
         ),
-        ("softmax", {"gamma": 1}, "no parameter 'gamma'; its parameters: none"),
+        ("balanced_softmax", {"gamma": 1}, "no parameter 'gamma'; its parameters: none"),
         ("focal", {"gamma": -1}, "gamma is -1; it must be a number of at least 0"),
         ("focal", {"gamma": "2"}, "gamma is '2'; it must be a number"),
         ("focal", {"gamma": math.nan}, "gamma is nan"),
