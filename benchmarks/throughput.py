@@ -35,6 +35,7 @@ from longtail.augment import Feed
 from longtail.checkpoint import StateFolder
 from longtail.data.tensors import LabelledImages
 from longtail.files import atomic_path
+from longtail.mixup import Targets
 from longtail.models import build_model
 from longtail.numerics import autocast, set_numerics
 from longtail.randomness import generator
@@ -184,6 +185,10 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str) -> Run
         warmup_epochs=0,
         select="last",
         drw=None,
+        layer_decay=None,
+        sampler="instance",
+        ema=None,
+        mixup=None,
         precision=args.precision,
         compile=args.compile,
         cuda_graphs=args.cuda_graphs,
@@ -247,10 +252,11 @@ def model_rate(device: str, run: Run, images: torch.Tensor, labels: torch.Tensor
     """Of the engine's step on one batch."""
     set_numerics(run.precision, deterministic=run.recipe.deterministic)
     run.model.train()
+    targets = Targets(labels)
 
     def work() -> int:
         for _ in range(steps):
-            run.train_step(images, labels)
+            run.train_step(images, targets)
         return steps * len(labels)
 
     return rate(device, work)
