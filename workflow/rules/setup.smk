@@ -105,6 +105,20 @@ def files_of(name, runs):
     return [f"{CONFIG.paths.results}/runs/{run}/{name}" for run in runs]
 
 
+def group_of_run(wildcards):
+    """Not the group of the run that it starts from, or the two would be one job with one time limit."""
+    return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
+
+
+# What is submitted together. Elsewhere it would only make planning slower.
+RUN_GROUP = group_of_run if ON_CLUSTER else None
+
+
+def model_it_starts_from(wildcards):
+    start = EXPERIMENT.start(run_of(wildcards))
+    return files_of("model.safetensors", [start]) if start else []
+
+
 def of_all_runs(name):
     """That file of every run that tables and figures wait for."""
     return files_of(name, EXPERIMENT.shown_runs)

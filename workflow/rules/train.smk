@@ -19,20 +19,6 @@ rule fetch_weights:
         "python workflow/scripts/fetch_weights.py {params.options:q} --output {output:q} > {log:q} 2>&1"
 
 
-def group_of_run(wildcards):
-    """Not the group of the run that it starts from, or the two would be one job with one time limit."""
-    return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
-
-
-# What is submitted together. Elsewhere it would only make planning slower.
-RUN_GROUP = group_of_run if ON_CLUSTER else None
-
-
-def model_it_starts_from(wildcards):
-    start = EXPERIMENT.start(run_of(wildcards))
-    return files_of("model.safetensors", [start]) if start else []
-
-
 # A variant's model is made of a trained one, not by training.
 ruleorder: adjust > train
 
