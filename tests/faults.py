@@ -1,6 +1,6 @@
 """Every program of the workflow on a disk that fails at its n-th write, for every n until the program gets through.
 
-    python tests/faults.py            every write, once and lasting, four errors in turn; then the workflow
+    python tests/faults.py            every write, once and lasting, four errors in turn
     python tests/faults.py --short    two writes of most programs, in seconds
 
 Checked after each failure: the error names path and cause; every output is the old one or the new one, whole; nothing
