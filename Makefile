@@ -32,7 +32,7 @@ published: $(READY)  ## train by the protocol of the long-tail papers, print our
 	@cat results/cao2019/tables/published_comparison.md
 
 test: $(READY)  ## run the tests
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY)  ## the tests that take minutes each
 	$(VENV)/bin/python -m pytest -m long

@@ -12,6 +12,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
 
 
+# The files that take longest come first, so that no worker is left with one of them when the others are done.
+LONGEST = ("test_workflow", "test_interruption", "test_training", "test_resume", "test_staleness", "test_summary")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return ROOT
@@ -19,11 +27,13 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Path:
-    """A folder with small training and validation tensors of real digits, long-tailed: 40 to 4 per class."""
+    """A folder with small tensors of real digits and their split; the training set is long-tailed: 40 to 4 a class."""
+    import pandas as pd
     import torch
     from sklearn.datasets import load_digits
 
     from longtail.data.tensors import LabelledImages, save_tensors
+    from longtail.parquet import write_parquet
 
     folder = tmp_path_factory.mktemp("digits")
     bunch = load_digits()
@@ -39,6 +49,9 @@ def digits(tmp_path_factory) -> Path:
     for subset, ids in kept.items():
         data = LabelledImages(images[ids], labels[ids], ids, names)
         save_tensors(data, folder / f"{subset}.pth")
+    ids = kept["test"].numpy()
+    split = pd.DataFrame({"image_id": ids, "group": "head", "longtailed": True})
+    write_parquet(split, folder / "split.parquet")
     return folder
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_resume import CONTEXT, contents, finish, run_script
+from test_resume import CONTEXT, contents, finish, run_scripts
 
 from longtail.memory import ran_out_of_memory, what_to_change
 
@@ -30,7 +30,7 @@ def run_short_of_memory(arguments: list[str], log: str, state: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (less, less))
 
     threading.Thread(target=limit, daemon=True).start()
-    run_script(arguments, log)
+    run_scripts(arguments, log)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set by what Linux tells")

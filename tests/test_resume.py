@@ -16,15 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OUTPUTS = ("model.safetensors", "history.parquet")
-TIMED_KILLS = 40
+OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
+BEGUN = "begun"
 
 # Children fork from a server that has imported PyTorch once, so that a trial costs its training and nothing else.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "longtail.training",
-        "longtail.saved_model",
+        "longtail.predictions",
+        "longtail.temperature",
         "longtail.models.cifar_resnet",
         "torch._dynamo",  # every optimiser imports it, which takes seconds
         "longtail.losses.equalization",
@@ -32,15 +33,29 @@ CONTEXT.set_forkserver_preload(
 )
 
 
-def run_script(arguments: list[str], log: str, crash: tuple[str, int] | None = None) -> None:
-    """Be workflow/scripts/train.py, and perhaps die by SIGKILL at the n-th call of a function."""
+def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = None) -> None:
+    """Be workflow/scripts/train.py and then predict.py, and perhaps die by SIGKILL at the n-th call of a function."""
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     if crash:
         die_at(*crash)
-    sys.argv = ["train.py", *arguments]
-    runpy.run_path(str(ROOT / "workflow/scripts/train.py"), run_name="__main__")
+    print(BEGUN, flush=True)
+    be("train", arguments)
+    model = Path(arguments[arguments.index("--output-model") + 1])
+    digits = Path(arguments[arguments.index("--train-tensors") + 1]).parent
+    options = {"model": model, "tensors": digits / "test.pth", "split": digits / "split.parquet"}
+    options["output"] = model.with_name("predictions.parquet")
+    be("predict", [word for name, value in options.items() for word in (f"--{name}", str(value))])
+
+
+def be(script: str, arguments: list[str]) -> None:
+    sys.argv = [script, *arguments]
+    try:
+        runpy.run_path(str(ROOT / f"workflow/scripts/{script}.py"), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 def die_at(moment: str, count: int) -> None:
@@ -70,7 +85,7 @@ def die_at(moment: str, count: int) -> None:
 
 
 def start(arguments: list[str], log: Path, crash: tuple[str, int] | None = None):
-    process = CONTEXT.Process(target=run_script, args=(arguments, str(log), crash))
+    process = CONTEXT.Process(target=run_scripts, args=(arguments, str(log), crash))
     process.start()
     return process
 
@@ -88,7 +103,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def starts(log: Path) -> int:
     """How often training was begun, by the log."""
-    return log.read_text().count("device: ") if log.exists() else 0
+    return log.read_text().count(BEGUN) if log.exists() else 0
 
 
 def wait_for_start(process, log: Path, earlier: int) -> None:
@@ -108,18 +123,19 @@ def uninterrupted(digits, train_arguments, tmp_path_factory):
     return contents(out), time.monotonic() - began
 
 
-def test_killed_at_random_moments(digits, train_arguments, tmp_path, uninterrupted):
+@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.long)])
+def test_killed_at_random_moments(digits, train_arguments, tmp_path, uninterrupted, kills):
     expected, seconds = uninterrupted
     chance = random.Random(0)  # noqa: S311 (no secret)
     killed = finished = several = 0
     out = tmp_path / "0"
-    while killed < TIMED_KILLS or starts(out / "log"):
+    while killed < kills or starts(out / "log"):
         out.mkdir(exist_ok=True)
         earlier = starts(out / "log")
         process = start(train_arguments(digits, out), out / "log")
         wait_for_start(process, out / "log", earlier)
-        # Anywhere in a run: stepping, validating, saving, writing the outputs. Enough kills, and it may finish.
-        process.join(chance.uniform(0, seconds) if killed < TIMED_KILLS else 120)
+        # Anywhere: stepping, validating, saving, writing the outputs, predicting. Enough kills, and it may finish.
+        process.join(chance.uniform(0, seconds) if killed < kills else 120)
         if process.exitcode is None:
             process.kill()
             process.join()
@@ -130,7 +146,7 @@ def test_killed_at_random_moments(digits, train_arguments, tmp_path, uninterrupt
             several += earlier > 1
             finished += 1
             out = tmp_path / str(finished)
-    assert killed == TIMED_KILLS
+    assert killed == kills
     assert several, "no run was killed more than once"
     assert "resuming after epoch" in "".join(path.read_text() for path in tmp_path.glob("*/log"))
 
@@ -192,17 +208,16 @@ def test_a_damaged_state_is_recognised_and_the_one_before_it_used(
 ):
     expected, _ = uninterrupted
     arguments = train_arguments(digits, tmp_path)
-    while not (tmp_path / "work/previous.state").exists():
+    current, previous = (tmp_path / "work" / f"{name}.state" for name in ("current", "previous"))
+    while not (current.exists() and previous.exists()):  # killed between two renames, there is no current one
         process = start(arguments, tmp_path / "log")
-        while process.exitcode is None and not (tmp_path / "work/previous.state").exists():
+        while process.exitcode is None and not previous.exists():
             time.sleep(0.01)
         process.kill()
         process.join()
-    current = tmp_path / "work/current.state"
-    if current.exists():
-        damaged = bytearray(current.read_bytes())
-        damaged[len(damaged) // 2] ^= 1
-        current.write_bytes(damaged)
+    damaged = bytearray(current.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    current.write_bytes(damaged)
     assert finish(arguments, tmp_path / "log") == 0
     assert "current.state is damaged" in (tmp_path / "log").read_text()
     assert contents(tmp_path) == expected

@@ -32,6 +32,7 @@ def prose(document: str, start: str) -> str:
     return next(line for line in document.splitlines() if line.startswith(f"| {start}"))
 
 
+@pytest.mark.long
 def test_the_tables_are_those_of_a_fresh_run(thesis, document):
     tables = document_tables(thesis, analyses(thesis), analyses(without_collapsed(thesis)))
     assert fill(document, tables) == document, "run the command that docs/thesis.md names"

@@ -1,13 +1,9 @@
 """The workflow, run for real on the digits."""
 
-import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,7 +11,7 @@ from workspace import Workspace, jobs
 
 from longtail import load_results
 from longtail.parquet import read_parquet
-from longtail.watch import status, statuses
+from longtail.watch import statuses
 
 CONFIG = {
     "grid": {"train_sets": ["balanced", "longtailed"], "models": ["resnet8"], "losses": ["softmax", "ldam"]},
@@ -201,103 +197,3 @@ def test_a_config_that_is_wrong_ends_before_any_job(finished):
     assert done.returncode == 1
     assert "sedes is not known; did you mean 'seeds'?" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-
-
-# --- being killed -------------------------------------------------------------------------------------------
-
-LONG = {**CONFIG, "train": {**CONFIG["train"], "epochs": 40, "image_size": 24}}
-TARGET = "results/runs/balanced/resnet8/softmax/seed42/history.parquet"
-
-
-@pytest.fixture(scope="module")
-def reference(finished, tmp_path_factory):
-    """What the long run gives when nothing kills it."""
-    copy = finished.copy(tmp_path_factory.mktemp("reference") / "workspace")
-    write_config(copy, LONG)
-    copy.snakemake(TARGET)
-    return (copy.folder / TARGET).read_bytes()
-
-
-def begin(workspace: Workspace) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", TARGET],
-        cwd=workspace.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=(workspace.folder / "snakemake.err").open("ab"),
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
-
-
-def trainers(workspace: Workspace) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if (
-                b"workflow/scripts/train.py" in words
-                and (entry / "cwd").resolve() == workspace.folder.resolve()
-            ):
-                found.append(int(entry.name))
-    return found
-
-
-def wait_for(condition, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def log_of(workspace: Workspace) -> str:
-    path = workspace.folder / "results/logs/train/balanced/resnet8/softmax/seed42.log"
-    return path.read_text() if path.exists() else ""
-
-
-def watched(workspace: Workspace):
-    return status(workspace.folder / "results", "balanced/resnet8/softmax/seed42", time.time())
-
-
-@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc to find the trainer")
-def test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch(finished, tmp_path, reference):
-    workspace = finished.copy(tmp_path / "workspace")
-    write_config(workspace, LONG)
-    first = begin(workspace)
-    wait_for(lambda: "epoch 3/" in log_of(workspace) and "epoch 40/" not in log_of(workspace))
-    assert watched(workspace).state == "running"
-    assert watched(workspace).epochs == 40
-    os.kill(trainers(workspace)[0], signal.SIGKILL)
-    # The default profile tries again, from the last epoch.
-    wait_for(lambda: "resuming after epoch" in log_of(workspace) and "\nepoch" in log_of(workspace))
-    assert watched(workspace).resumed
-    first.kill()
-    first.wait()
-    wait_for(lambda: not trainers(workspace), seconds=30)
-    assert watched(workspace).state == "stopped"
-    assert "stopped by SIGTERM" in log_of(workspace)
-    assert not (workspace.folder / TARGET).exists()
-    # The same command and no extra flag.
-    second = begin(workspace)
-    assert second.wait(timeout=120) == 0, (workspace.folder / "snakemake.err").read_text()
-    assert "resuming after epoch" in log_of(workspace)
-    assert "epoch 1/" not in log_of(workspace)
-    assert (workspace.folder / TARGET).read_bytes() == reference
-
-
-def test_a_second_snakemake_in_the_folder_is_told_who_works_there(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
-    write_config(workspace, LONG)
-    first = begin(workspace)
-    wait_for(lambda: trainers(workspace))
-    held = trainers(workspace)
-    for process in held:
-        os.kill(process, signal.SIGSTOP)  # so that the first is still at work when the second starts
-    done = workspace.snakemake(TARGET, check=False)
-    first.kill()
-    first.wait()
-    for process in held:
-        os.kill(process, signal.SIGCONT)
-    assert done.returncode == 1
-    assert f"Another Snakemake (process {first.pid}" in done.stdout + done.stderr
-    # The trainer was stopped while it was still being loaded, and its Snakemake killed before it could look for it.
-    wait_for(lambda: not trainers(workspace), seconds=30)
-    assert "has ended: stopping" in log_of(workspace)
