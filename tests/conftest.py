@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[1]
 
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
-LONGEST = ("test_workflow", "test_interruption", "test_training", "test_resume", "test_staleness", "test_summary")
+LONGEST = (
+    "test_workflow",
+    "test_interruption",
+    "test_training",
+    "test_resume",
+    "test_staleness",
+    "test_summary",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
