@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_resume import CONTEXT, contents, finish, run_scripts
+from forked import CONTEXT
+from test_resume import contents, finish, run_scripts
 
 from longtail.memory import ran_out_of_memory, what_to_change
 

@@ -1,61 +1,34 @@
 """A run that is killed again and again ends as if nothing had happened, byte for byte."""
 
 import contextlib
-import multiprocessing
 import os
 import pathlib
 import random
-import runpy
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from forked import CONTEXT, be_script, redirect
 
-ROOT = Path(__file__).parents[1]
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
 BEGUN = "begun"
-
-# Children fork from a server that has imported PyTorch once, so that a trial costs its training and nothing else.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "longtail.training",
-        "longtail.predictions",
-        "longtail.temperature",
-        "longtail.models.cifar_resnet",
-        "torch._dynamo",  # every optimiser imports it, which takes seconds
-        "longtail.losses.equalization",
-    ]
-)
 
 
 def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = None) -> None:
     """Be workflow/scripts/train.py and then predict.py, and perhaps die by SIGKILL at the n-th call of a function."""
-    descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+    redirect(log, 1, 2)
     if crash:
         die_at(*crash)
     print(BEGUN, flush=True)
-    be("train", arguments)
+    be_script("train", arguments)
     model = Path(arguments[arguments.index("--output-model") + 1])
     digits = Path(arguments[arguments.index("--train-tensors") + 1]).parent
     options = {"model": model, "tensors": digits / "test.pth", "split": digits / "split.parquet"}
     options["output"] = model.with_name("predictions.parquet")
-    be("predict", [word for name, value in options.items() for word in (f"--{name}", str(value))])
-
-
-def be(script: str, arguments: list[str]) -> None:
-    sys.argv = [script, *arguments]
-    try:
-        runpy.run_path(str(ROOT / f"workflow/scripts/{script}.py"), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
+    be_script("predict", [word for name, value in options.items() for word in (f"--{name}", str(value))])
 
 
 def die_at(moment: str, count: int) -> None:

@@ -1,0 +1,40 @@
+"""Our programs in children of a server that has imported their libraries once: each costs its own work and no more.
+
+What a new process alone would show (a seed of hashes, limits, several ranks) is tested in one.
+"""
+
+import multiprocessing
+import os
+import runpy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "longtail.training",
+        "longtail.predictions",
+        "longtail.temperature",
+        "longtail.models.cifar_resnet",
+        "longtail.losses.equalization",
+        "torch._dynamo",  # every optimiser imports it, which takes seconds
+    ]
+)
+
+
+def redirect(log: str | Path, *descriptors: int) -> None:
+    """Append what this process writes to these descriptors to a file."""
+    file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    for descriptor in descriptors:
+        os.dup2(file, descriptor)
+
+
+def be_script(name: str, arguments: list[str]) -> None:
+    """Be workflow/scripts/NAME.py of this repository; return where it ends well."""
+    sys.argv = [f"{name}.py", *arguments]
+    try:
+        runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
