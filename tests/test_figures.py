@@ -417,7 +417,9 @@ def test_critical_difference_places_average_ranks():
 def test_critical_difference_refuses_too_little():
     few = evaluation(losses=("softmax", "ldam"))
     assert any("at least three losses" in text for text in texts(critical_difference.draw(few)))
-    assert any("at least three blocks" in text for text in texts(critical_difference.draw(evaluation())))
+    assert any(
+        "at least three complete blocks" in text for text in texts(critical_difference.draw(evaluation()))
+    )
 
 
 def test_forest_fills_what_is_significant_and_marks_what_is_missing():

@@ -438,7 +438,11 @@ def test_few_blocks_say_what_wilcoxon_would_need(demsar):
 
 @pytest.mark.parametrize(
     ("rows", "columns", "reason"),
-    [(14, 2, "at least three losses"), (2, 4, "at least three blocks"), (1, 4, "at least three blocks")],
+    [
+        (14, 2, "at least three losses"),
+        (2, 4, "at least three complete blocks"),
+        (1, 4, "at least three complete blocks"),
+    ],
 )
 def test_friedman_refuses_too_little(demsar, rows, columns, reason):
     with pytest.raises(Refusal, match=reason):

@@ -165,11 +165,22 @@ def test_one_model_of_other_data_leaves_questions_open(summarise, tmp_path):
     assert "they are on 'digits', published CIFAR-100 results on 'cifar100'" in text
     real = answer(text, "Is the difference real?")
     assert "whether training anew would give the same is not answered by these runs" in real
-    assert "Friedman's test: not answered by these runs: Friedman's test needs at least three blocks" in real
+    assert (
+        "Friedman's test: not answered by these runs: Friedman's test needs at least three complete blocks"
+        in real
+    )
     # McNemar: class-balanced is right on 52, 51, 32 and 17 images fewer, balanced softmax on 4 more or fewer at most.
     assert "Of 20 differences to Softmax" in real
     assert "4 are significant after Holm's correction: 0 better, 4 worse" in real
     assert "nan" not in text.lower()
+
+
+def test_few_seeds_of_one_model_cannot_be_tested(summarise, tmp_path):
+    text = summarise(write_results(tmp_path, correct, ("resnet8",), LOSSES, seeds=(1, 2, 3)), source="digits")
+    section = answer(text, "Which loss for the tail")
+    assert "points against Softmax (3 seeds are too few to test it)" in section
+    assert "significant" not in section
+    assert "a paired sign-flip test cannot go below p = 0.25" in answer(text, "Is the difference real?")
 
 
 def test_one_loss_leaves_nothing_to_compare(summarise, tmp_path):

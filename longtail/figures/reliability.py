@@ -58,7 +58,7 @@ def caption(predictions: pd.DataFrame, model: str, train_set: str) -> str:
 
 
 def calibration_errors(finished: pd.DataFrame) -> pd.DataFrame:
-    """Expected calibration error in percent points of every run and group.
+    """Expected calibration error in percentage points of every run and group.
 
     Returns:
         Columns model, loss, train_set, seed, group, error.
@@ -112,5 +112,5 @@ def _errors(
     axes.set_yticks(range(len(losses)), names)
     axes.set_ylim(len(losses) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.set_xlabel("Expected calibration error (percent points)")
+    axes.set_xlabel("Expected calibration error (percentage points)")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

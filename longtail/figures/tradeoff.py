@@ -11,7 +11,7 @@ from longtail.figures.grid import accuracies, over_seeds, select
 from longtail.figures.panels import label_axes, panel_grid
 from longtail.labels import label
 
-LEAST_RANGE = 10  # percent points an axis spans, so that noise does not fill a panel
+LEAST_RANGE = 10  # percentage points an axis spans, so that noise does not fill a panel
 
 
 @style.look()

@@ -52,7 +52,8 @@ def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
         )
     if n < 3:
         raise Refusal(
-            f"Friedman's test needs at least three blocks of model and training set, but {n} complete; add models"
+            f"Friedman's test needs at least three complete blocks of model and training set, but there are {n}; "
+            "add models"
         )
     ranks = blocks.rank(axis="columns", ascending=False)
     if (ranks.nunique(axis="columns") == 1).all():

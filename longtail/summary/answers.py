@@ -9,6 +9,9 @@ from longtail.summary.evidence import Evidence
 from longtail.summary.phrases import column, interval, markdown, p_is, percent
 
 ALPHA = 0.05
+SEEDS_TO_TEST = (
+    6  # with fewer, the sign-flip test of one model cannot reach ALPHA: its least p is 2 / 2 ** seeds
+)
 
 
 def tail_and_head(evidence: Evidence) -> str:
@@ -120,7 +123,7 @@ def real(evidence: Evidence) -> str:
             "One seed: this speaks of these trained networks on further images; whether training anew would give the "
             "same is not answered by these runs. "
         )
-    elif seeds < 6:
+    elif seeds < SEEDS_TO_TEST:
         answer += (
             f"Not answered by these runs for a single model: with {seeds} seeds a paired sign-flip test cannot go "
             f"below p = {2 / 2**seeds:.4g}; six seeds could reach 0.05 for one comparison. "
@@ -139,6 +142,8 @@ def _against(evidence: Evidence, loss: str, test_set: str) -> str:
         shown = "no test"
     elif row["p_holm"] < ALPHA:
         shown = f"significant, Holm p {p_is(row['p_holm'])}"
+    elif len(evidence.planned.models) == 1 and 1 < len(evidence.grid.seeds) < SEEDS_TO_TEST:
+        shown = f"{len(evidence.grid.seeds)} seeds are too few to test it"
     else:
         shown = f"not significant, Holm p {p_is(row['p_holm'])}"
     return f"{interval(row)} points against {label(evidence.reference)} ({shown})"
