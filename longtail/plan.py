@@ -6,6 +6,7 @@ where this results folder holds a run of the same architecture and image size, e
 
 import json
 import logging
+import os
 import re
 import statistics
 import sys
@@ -316,9 +317,11 @@ def main() -> None:
         )
         return
     try:
-        print(page(words))
+        print(page(words), flush=True)
     except ValueError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # `| head` has read enough; Python would try again, and complain, at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

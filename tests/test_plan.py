@@ -1,6 +1,8 @@
 """What a plan says of time. Plans of a real workflow are made in test_workflow.py."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -103,3 +105,17 @@ def test_every_rule_belongs_to_a_stage(repository):
     }
     assert set(stages()) == written
     assert list(dict.fromkeys(stages().values()))[:3] == ["data", "train", "evaluate"]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(repository):
+    with subprocess.Popen(
+        [sys.executable, "-m", "longtail.plan"],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as plan:
+        plan.stdout.close()
+        complaint = plan.stderr.read()
+    assert plan.returncode == 0
+    assert "BrokenPipeError" not in complaint
