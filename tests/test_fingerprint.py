@@ -32,7 +32,7 @@ def project(tmp_path, monkeypatch):
 
 
 def value(*choices):
-    for cached in (module.fingerprint, module._tree, module._imports, module._file_hash):
+    for cached in (module.fingerprint, module._read):
         cached.cache_clear()
     return module.fingerprint("train.py", *choices)
 

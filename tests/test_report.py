@@ -161,6 +161,7 @@ def test_the_report_opens_without_a_network_and_shows_a_figure_and_a_table(page,
     seen, console = show(tmp_path, f"{above}{READER}</body>{below}")
     assert "4 of 4 runs finished" in seen["start"] and "training seeds: 1, 2" in seen["start"]
     assert "torch" in seen["start"] and "imbalance_factor: 0.1" in seen["start"]
+    assert "cifar100" not in seen["start"], "settings of images that were not used"
     assert seen["figure"] > 300
     assert "For print" in seen["caption"]
     assert seen["table"] == "data:text/html"

@@ -62,6 +62,9 @@ def of_model(wildcards):
 
 def report_facts():
     """What the report's first page states."""
+    settings = CONFIG.model_dump(mode="json")
+    for source in {"cifar100", "image_folder", "lists"} - {CONFIG.data.source}:
+        del settings["data"][source]  # of data that these runs did not use
     versions = {name: version(name) for name in VERSIONS}
     return {
         "files": ", ".join(map(str, workflow.configfiles)),
@@ -73,5 +76,5 @@ def report_facts():
         "seeds": ", ".join(map(str, CONFIG.seeds)),
         "data_seed": CONFIG.data.seed,
         "versions": {"Python": platform.python_version(), **versions},
-        "settings": yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False),
+        "settings": yaml.safe_dump(settings, sort_keys=False),
     }
