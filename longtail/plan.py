@@ -262,14 +262,14 @@ def _by_stage(counts: Counter[str]) -> list[str]:
 
 
 def _table(works: dict[tuple[str, str, int], Work], speeds: dict[tuple[str, int], Speed]) -> list[str]:
-    lines = [f"  {'training':18}{'pixels':>6}{'runs':>7}{'images':>14}{'images/s':>10}{'time':>10}"]
+    lines = [f"  {'training':18}{'pixels':>6}{'runs':>7}{'images':>14}{'images/s':>11}{'time':>13}"]
     for (name, architecture, size), work in works.items():
         speed = speeds.get((architecture, size))
         images = f"{work.images:,}" if work.images else "not known"
-        rate = f"{speed.images_per_second:,.0f}" if speed else "not known"
+        rate = _rate(speed.images_per_second) if speed else "not known"
         hours = "not known" if work.seconds is None else _duration(work.seconds)
         source = f"  {speed.source}" if speed else ""
-        lines.append(f"  {name:18}{size:>6}{work.runs:>7}{images:>14}{rate:>10}{hours:>10}{source}")
+        lines.append(f"  {name:18}{size:>6}{work.runs:>7}{images:>14}{rate:>11}{hours:>13}{source}")
     return lines
 
 
@@ -302,6 +302,10 @@ def _notes(
             "No GPU is here. For a plan with GPUs add --resources gpu=4, or --workflow-profile profiles/slurm."
         )
     return lines
+
+
+def _rate(images_per_second: float) -> str:
+    return f"{images_per_second:,.0f}" if images_per_second >= 10 else f"{images_per_second:.1f}"
 
 
 def _duration(seconds: float) -> str:
