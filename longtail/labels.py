@@ -5,6 +5,7 @@ MODELS = {
     "resnet50": "ResNet-50",
     "resnetv2_50": "ResNet-50 V2",
     "resnet32": "ResNet-32",
+    "resnet20": "ResNet-20",
     "resnet8": "ResNet-8",
     "vit_b16": "ViT-B/16",
     "vit_b16_in1k": "ViT-B/16 (IN-1k)",
