@@ -57,6 +57,7 @@ async function read(category, subcategory, selector) {
   // A request of our own, which the list of requests below has to show, or it would show none.
   await fetch("https://example.org/probe", { mode: "no-cors" }).catch(() => null);
   const seen = { start: document.body.innerText };
+  seen.top = document.querySelector("#long-tailed-recognition h1").getBoundingClientRect().top;
   seen.figure = (await read("Figures", "All runs", "#app img[src^='data:image/png']")).naturalWidth;
   document.querySelectorAll("table tbody a")[1].click();
   await wait();
@@ -162,6 +163,8 @@ def test_the_report_opens_without_a_network_and_shows_a_figure_and_a_table(page,
     assert "4 of 4 runs finished" in seen["start"] and "training seeds: 1, 2" in seen["start"]
     assert "torch" in seen["start"] and "imbalance_factor: 0.1" in seen["start"]
     assert "cifar100" not in seen["start"], "settings of images that were not used"
+    assert str(page.parents[1]) not in seen["start"]
+    assert seen["top"] >= 0, "the title lies above the window, where no scrolling reaches it"
     assert seen["figure"] > 300
     assert "For print" in seen["caption"]
     assert seen["table"] == "data:text/html"

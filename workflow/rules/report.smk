@@ -1,5 +1,6 @@
 # What `snakemake --report` shows: every figure and table, with its caption, and what they were made with.
 
+import os
 import platform
 from importlib.metadata import version
 
@@ -67,7 +68,7 @@ def report_facts():
         del settings["data"][source]  # of data that these runs did not use
     versions = {name: version(name) for name in VERSIONS}
     return {
-        "files": ", ".join(map(str, workflow.configfiles)),
+        "files": ", ".join(map(os.path.relpath, workflow.configfiles)),
         "runs": len(EXPERIMENT.runs),
         "finished": sum(
             Path(file).is_file()
