@@ -436,7 +436,7 @@ class Job(Section):
     """CPU cores; null: 2 beside a GPU, all of them without one."""
     memory_mb: Count = 16000
     """Host memory; grows with each retry."""
-    minutes: Count | dict[str, Count] = {
+    minutes: Count | Annotated[dict[str, Count], Field(min_length=1)] = {
         "mobilenetv2": 360,
         "resnet50": 480,
         "vit_b16": 960,

@@ -32,9 +32,19 @@ def unseal(text: str | bytes, path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged or not of this project: {error}. {REMEDY}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__} instead of named values. {REMEDY}")
-    if content.pop(SEAL, None) not in (None, _sha256(content)):
+    seal = content.pop(SEAL, None)
+    if seal not in (None, _sha256(content)) or (seal is None and _sealed_by_another_name(content)):
         raise ValueError(f"{path} is damaged: its content does not match its checksum. {REMEDY}")
     return content
+
+
+def _sealed_by_another_name(content: Mapping[str, Any]) -> bool:
+    """Whether an entry is the hash of all others: then it is the hash's name that was damaged."""
+    return any(
+        value == _sha256({other: content[other] for other in content if other != name})
+        for name, value in content.items()
+        if isinstance(value, str) and len(value) == 64
+    )
 
 
 def _sha256(content: Mapping[str, Any]) -> str:
