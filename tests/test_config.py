@@ -96,6 +96,7 @@ def test_all_problems_are_reported_at_once_with_the_nearest_name():
         ({"losses": {"x": "softmax"}}, "losses.x: found 'softmax'"),
         ({"data": {"imbalance_factor": 0}}, "data.imbalance_factor: found 0"),
         ({"paths": {"results": ""}}, "paths.results"),
+        ({"job": {"minutes": {}}}, "dictionary should have at least 1 item"),
     ],
 )
 def test_a_wrong_value_names_key_and_remedy(mapping, message):

@@ -23,6 +23,7 @@ from longtail.models.weights import read_facts, read_weights, write_weights
 from longtail.parquet import read_parquet, write_parquet
 from longtail.record import write_record
 from longtail.saved_model import ModelCard, load_model, read_card, save_model
+from longtail.sealed_json import seal, unseal
 
 RUN = Path("runs/balanced/resnet8/softmax/seed1")
 BLOCK = 512
@@ -290,3 +291,11 @@ def test_a_model_file_of_other_classes_or_of_another_model_is_refused_with_both_
     save_model(path, wrong, CARD)
     with pytest.raises(ValueError, match=r"head\.weight.*\[2, 63\].*\[2, 64\]"):
         load_model(path)
+
+
+def test_a_checksum_whose_name_is_damaged_is_no_file_of_an_earlier_version(tmp_path):
+    text = seal({"source": "x", "sha256": "0" * 64})
+    assert unseal(text, "a.json") == {"source": "x", "sha256": "0" * 64}
+    with pytest.raises(ValueError, match=r"a\.json is damaged.*same command again"):
+        unseal(text.replace("content_sha256", "conteot_sha256"), "a.json")
+    assert unseal('{"source": "x"}', "a.json") == {"source": "x"}
