@@ -21,9 +21,9 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
-from workspace import Workspace
+from workspace import DIGITS, Workspace
 
-TARGET = "results/evaluation.parquet"
+COMMAND = ("--cores", "2", "results/evaluation.parquet")
 LOSSES = ["softmax", "focal", "class_balanced", "balanced_softmax", "ldam"]
 FILES = (
     "model.safetensors",
@@ -41,48 +41,22 @@ def configuration(runs: int) -> dict:
         "grid": {"models": ["resnet8"], "losses": losses},
         "seeds": list(range(runs // (2 * len(losses)))),
         "models": {"resnet8": {"pretrained": False}},
-        "data": {
-            "source": "digits",
-            "train_per_class": 60,
-            "test_per_class": 40,
-            "imbalance_factor": 0.05,
-            "test_imbalance_factor": 0.25,
-        },
+        "data": DIGITS,
         "train": {"epochs": 8, "image_size": 16, "batch_size": 32, "padding": 1, "learning_rate": 0.003},
         "job": {"threads": 1},
     }
 
 
-def begin(workspace: Workspace) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", TARGET],
-        cwd=workspace.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=(workspace.folder / "snakemake.err").open("ab"),
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
-
-
-def trainers(workspace: Workspace) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"workflow/scripts/train.py" in words and (entry / "cwd").resolve() == workspace.folder:
-                found.append(int(entry.name))
-    return found
-
-
 def soak(workspace: Workspace, pause: float, chance: random.Random) -> Counter:
     """Run the grid to its end, killing something every `pause` seconds on average; what was killed, and starts."""
     done: Counter = Counter(starts=1)
-    process = begin(workspace)
+    process = workspace.begin(*COMMAND)
     while True:
         try:
             code = process.wait(chance.uniform(0.2, 1.8) * pause)
         except subprocess.TimeoutExpired:
             number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-            running = trainers(workspace)
+            running = workspace.trainers()
             if running and chance.random() < 0.7:
                 number = signal.SIGTERM if number == signal.SIGINT else number
                 with contextlib.suppress(ProcessLookupError):
@@ -99,7 +73,7 @@ def soak(workspace: Workspace, pause: float, chance: random.Random) -> Counter:
         if code == 0:
             return done
         # Trainers whose Snakemake is gone end by themselves; the next one's wait for them.
-        process = begin(workspace)
+        process = workspace.begin(*COMMAND)
         done["starts"] += 1
 
 
@@ -126,7 +100,7 @@ def main() -> None:
         for workspace in spaces.values():
             (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(configuration(args.runs)))
         began = time.monotonic()
-        code = begin(spaces["quiet"]).wait()
+        code = spaces["quiet"].begin(*COMMAND).wait()
         if code:
             sys.exit((spaces["quiet"].folder / "snakemake.err").read_text())
         quiet = time.monotonic() - began

@@ -1,30 +1,21 @@
 """Killing the trainer, killing Snakemake, starting another beside it: the workflow goes on where it was."""
 
-import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from workspace import Workspace
+from workspace import DIGITS, Workspace
 
 from longtail.watch import status
 
 CONFIG = {
     "grid": {"train_sets": ["balanced"], "models": ["resnet8"], "losses": ["softmax"]},
     "models": {"resnet8": {"pretrained": False}},
-    "data": {
-        "source": "digits",
-        "train_per_class": 60,
-        "test_per_class": 40,
-        "imbalance_factor": 0.05,
-        "test_imbalance_factor": 0.25,
-    },
+    "data": DIGITS,
     "train": {"epochs": 12, "image_size": 24, "batch_size": 64, "padding": 1, "learning_rate": 0.003},
     "job": {"threads": 1},
 }
@@ -54,29 +45,6 @@ def untrained(undisturbed, tmp_path):
     return workspace
 
 
-def begin(workspace: Workspace) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", TARGET],
-        cwd=workspace.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=(workspace.folder / "snakemake.err").open("ab"),
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    )
-
-
-def trainers(workspace: Workspace) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if (
-                b"workflow/scripts/train.py" in words
-                and (entry / "cwd").resolve() == workspace.folder.resolve()
-            ):
-                found.append(int(entry.name))
-    return found
-
-
 def wait_for(condition, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -95,22 +63,22 @@ def watched(workspace: Workspace):
 
 def test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch(untrained, undisturbed):
     workspace = untrained
-    first = begin(workspace)
+    first = workspace.begin(TARGET)
     wait_for(lambda: "epoch 3/" in log_of(workspace) and "epoch 12/" not in log_of(workspace))
     assert watched(workspace).state == "running"
     assert watched(workspace).epochs == 12
-    os.kill(trainers(workspace)[0], signal.SIGKILL)
+    os.kill(workspace.trainers()[0], signal.SIGKILL)
     # The default profile tries again, from the last epoch.
     wait_for(lambda: "resuming after epoch" in log_of(workspace) and "\nepoch" in log_of(workspace))
     assert watched(workspace).resumed
     first.kill()
     first.wait()
-    wait_for(lambda: not trainers(workspace), seconds=30)
+    wait_for(lambda: not workspace.trainers(), seconds=30)
     assert watched(workspace).state == "stopped"
     assert "stopped by SIGTERM" in log_of(workspace)
     assert not (workspace.folder / TARGET).exists()
     # The same command and no extra flag.
-    second = begin(workspace)
+    second = workspace.begin(TARGET)
     assert second.wait(timeout=120) == 0, (workspace.folder / "snakemake.err").read_text()
     assert "resuming after epoch" in log_of(workspace)
     assert "epoch 1/" not in log_of(workspace)
@@ -119,9 +87,9 @@ def test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch(untrained, undist
 
 def test_a_second_snakemake_in_the_folder_is_told_who_works_there(untrained):
     workspace = untrained
-    first = begin(workspace)
-    wait_for(lambda: trainers(workspace))
-    held = trainers(workspace)
+    first = workspace.begin(TARGET)
+    wait_for(lambda: workspace.trainers())
+    held = workspace.trainers()
     for process in held:
         os.kill(process, signal.SIGSTOP)  # so that the first is still at work when the second starts
     done = workspace.snakemake(TARGET, check=False)
@@ -132,5 +100,5 @@ def test_a_second_snakemake_in_the_folder_is_told_who_works_there(untrained):
     assert done.returncode == 1
     assert f"Another Snakemake (process {first.pid}" in done.stdout + done.stderr
     # The trainer was stopped while it was still being loaded, and its Snakemake killed before it could look for it.
-    wait_for(lambda: not trainers(workspace), seconds=30)
+    wait_for(lambda: not workspace.trainers(), seconds=30)
     assert "has ended: stopping" in log_of(workspace)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workspace import Workspace
+from workspace import DIGITS, Workspace
 
 ROOT = Path(__file__).parents[1]
 CODE = sorted(path for folder in ("longtail", "workflow/scripts") for path in (ROOT / folder).rglob("*.py"))
@@ -65,13 +65,7 @@ def test_every_rule_takes_folders_with_a_shells_signs(tmp_path):
         "grid": {"models": ["re.s+net-8"], "losses": ["softmax", "Focal_1.5+x-y"]},
         "models": {"re.s+net-8": {"architecture": "resnet8", "pretrained": False}},
         "losses": {"Focal_1.5+x-y": {"loss": "focal", "gamma": 1.5}},
-        "data": {
-            "source": "digits",
-            "train_per_class": 60,
-            "test_per_class": 40,
-            "imbalance_factor": 0.05,
-            "test_imbalance_factor": 0.25,
-        },
+        "data": DIGITS,
         "train": {"epochs": 1, "image_size": 8, "batch_size": 64, "padding": 1},
         "job": {"threads": 1},
         "paths": {"results": f"{ODD} results", "work": f"{ODD} work"},

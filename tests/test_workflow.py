@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from workspace import Workspace, jobs
+from workspace import DIGITS, Workspace, jobs
 
 from longtail import load_results
 from longtail.parquet import read_parquet
@@ -16,13 +16,7 @@ from longtail.watch import statuses
 CONFIG = {
     "grid": {"train_sets": ["balanced", "longtailed"], "models": ["resnet8"], "losses": ["softmax", "ldam"]},
     "models": {"resnet8": {"pretrained": False}},
-    "data": {
-        "source": "digits",
-        "train_per_class": 60,
-        "test_per_class": 40,
-        "imbalance_factor": 0.05,
-        "test_imbalance_factor": 0.25,
-    },
+    "data": DIGITS,
     "train": {"epochs": 2, "image_size": 8, "batch_size": 64, "padding": 1, "learning_rate": 0.003},
     "job": {"threads": 1},
 }

@@ -1,5 +1,6 @@
 """A copy of this project to change and run Snakemake in."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,14 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "envs", "longtail", "profiles", "resources", "workflow")
 # Jobs of a group are indented by one level more.
 JOB = re.compile(r"^ *(?:local)?rule (\w+):$")
+# A small long-tailed set of images that needs no download.
+DIGITS = {
+    "source": "digits",
+    "train_per_class": 60,
+    "test_per_class": 40,
+    "imbalance_factor": 0.05,
+    "test_imbalance_factor": 0.25,
+}
 WILDCARDS = re.compile(r"^ +wildcards: (.+)$")
 
 
@@ -51,6 +60,30 @@ class Workspace:
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def begin(self, *arguments: str) -> subprocess.Popen:
+        """Start Snakemake here and go on; what it says is added to `snakemake.err`."""
+        with (self.folder / "snakemake.err").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *arguments],
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+            )
+
+    def trainers(self) -> list[int]:
+        """The processes that train here, found in /proc."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if (
+                    b"workflow/scripts/train.py" in words
+                    and (entry / "cwd").resolve() == self.folder.resolve()
+                ):
+                    found.append(int(entry.name))
+        return found
 
     def planned(self, *arguments: str) -> set[str]:
         """The jobs that a dry run lists, such as `train balanced/resnet8/focal/42`."""

@@ -64,8 +64,12 @@ def of_model(wildcards):
 def report_facts():
     """What the report's first page states."""
     settings = CONFIG.model_dump(mode="json")
-    for source in {"cifar100", "image_folder", "lists"} - {CONFIG.data.source}:
-        del settings["data"][source]  # of data that these runs did not use
+    settings["data"] = {
+        name: value
+        for name, value in settings["data"].items()
+        # Not those of data that these runs did not use.
+        if not isinstance(value, dict) or name == CONFIG.data.source
+    }
     versions = {name: version(name) for name in VERSIONS}
     return {
         "files": ", ".join(map(os.path.relpath, workflow.configfiles)),
