@@ -39,7 +39,12 @@ LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values do not change after they were checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, strict=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=__name__ == "__main__",  # for the schema; a plan need not wait for them
+        strict=False,
+    )
 
 
 class Cifar100(Section):
@@ -856,8 +861,9 @@ def _short(value: Any) -> str:
 
 
 if __name__ == "__main__":
+    import sys
     from pathlib import Path
 
-    path = Path(__file__).parents[1] / "config" / "schema.json"
+    path = Path(*sys.argv[1:2] or [Path(__file__).parents[1] / "config" / "schema.json"])
     path.write_text(schema(), encoding="utf-8")
     print(f"{path} is current")

@@ -7,12 +7,19 @@ made at run time by name (one loss among many) are invisible in the source; the 
 """
 
 import ast
+import atexit
 import hashlib
+import json
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from longtail.files import atomic_path
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "longtail"
+READ_BEFORE = Path(__file__).parent / "__pycache__" / "fingerprints.json"
+"""What earlier processes found in files of the same bytes: a plan and every job on a cluster read a hundred."""
 
 
 @cache
@@ -53,22 +60,53 @@ def _read(path: Path) -> tuple[str, tuple[Path, ...]]:
     """The hash of a file's syntax tree, and the files of this project that it imports."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist, but a job is declared to run it")
+    content = path.read_bytes()
+    known, name = _read_before(), hashlib.sha256(content).hexdigest()
+    if name not in known:
+        known[name] = _parsed(content, path)
+    tree, modules = known[name]
+    return tree, tuple(file for module in modules for file in _files_of(module))
+
+
+def _parsed(content: bytes, path: Path) -> tuple[str, list[str]]:
+    """The hash of a syntax tree, and the modules of this project that it may import."""
     pieces: list[str] = []
     imports: list[ast.Import | ast.ImportFrom] = []
-    _dump(ast.parse(path.read_bytes(), filename=str(path)), pieces, imports)
-    files: list[Path] = []
+    _dump(ast.parse(content, filename=str(path)), pieces, imports)
+    modules: list[str] = []
     for node in imports:
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                files += _files_of(alias.name)
+            modules += [alias.name for alias in node.names]
         else:
             if node.level:  # relative imports are not used in this project: names say where a thing lives
                 raise SyntaxError(f"{path}, line {node.lineno}: write the import with its full name")
             if node.module:
-                files += _files_of(node.module)
-                for alias in node.names:
-                    files += _files_of(f"{node.module}.{alias.name}")
-    return hashlib.sha256("\n".join(pieces).encode()).hexdigest(), tuple(files)
+                modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    ours = [module for module in modules if module.split(".")[0] == PACKAGE]
+    return hashlib.sha256("\n".join(pieces).encode()).hexdigest(), ours
+
+
+@cache
+def _read_before() -> dict[str, tuple[str, list[str]]]:
+    """By the bytes of a file, what `_parsed` gave; kept for other processes when this one ends."""
+    this = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    try:
+        content = json.loads(READ_BEFORE.read_bytes())
+        known = content["files"] if content["by"] == this else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        known = {}  # there is none, or not a whole one: as with Python's own, it is made again
+    before = len(known)
+
+    def keep() -> None:
+        if len(known) > before:
+            with (
+                suppress(OSError),
+                atomic_path(READ_BEFORE) as temporary,
+            ):  # read-only: read all again next time
+                temporary.write_text(json.dumps({"by": this, "files": known}), encoding="utf-8")
+
+    atexit.register(keep)
+    return known
 
 
 def _files_of(module: str, required: bool = False) -> list[Path]:

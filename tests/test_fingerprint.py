@@ -1,5 +1,6 @@
 """A fingerprint changes with behaviour, and with nothing else."""
 
+import json
 import subprocess
 import sys
 
@@ -28,11 +29,15 @@ def project(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "READ_BEFORE", tmp_path / "read.json")
+    monkeypatch.setattr(module.atexit, "register", keep := [].append)
+    monkeypatch.setattr(module, "kept", keep.__self__, raising=False)
     return tmp_path
 
 
 def value(*choices):
-    for cached in (module.fingerprint, module._read):
+    """The fingerprint as a new process finds it."""
+    for cached in (module.fingerprint, module._read, module._read_before):
         cached.cache_clear()
     return module.fingerprint("train.py", *choices)
 
@@ -113,3 +118,43 @@ def test_it_is_the_same_in_another_folder_process_and_hash_seed(tmp_path):
         for folder, seed in ((ROOT, "1"), (tmp_path, "2"))
     }
     assert len(seen) == 1
+
+
+def test_files_that_were_read_before_are_not_parsed_again(project, monkeypatch):
+    before = value()
+    module.kept.pop()()  # that process ends
+    parsed = []
+    monkeypatch.setattr(module, "_parsed", lambda content, path: parsed.append(path.name) or ("another", []))
+    assert value() == before
+    assert not parsed
+    (project / "longtail/late.py").write_text("def f(x):\n    return x + 2\n")
+    assert value() != before
+    assert parsed == ["late.py"]
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: "[]", lambda text: "\0" + text])
+def test_a_damaged_note_of_files_read_before_is_made_again(project, damage):
+    before = value()
+    module.kept.pop()()
+    whole = module.READ_BEFORE.read_text()
+    module.READ_BEFORE.write_text(damage(whole))
+    assert value() == before
+    module.kept.pop()()
+    assert module.READ_BEFORE.read_text() == whole
+
+
+def test_a_note_by_another_version_of_the_fingerprint_is_not_believed(project):
+    before = value()
+    module.kept.pop()()
+    note = json.loads(module.READ_BEFORE.read_text())
+    note |= {"by": "another", "files": {name: ["other", []] for name in note["files"]}}
+    module.READ_BEFORE.write_text(json.dumps(note))
+    assert value() == before
+
+
+def test_nothing_is_noted_where_nothing_can_be_written(project, monkeypatch):
+    (project / "file").write_text("")
+    monkeypatch.setattr(module, "READ_BEFORE", project / "file" / "read.json")
+    value()
+    module.kept.pop()()
+    assert (project / "file").read_text() == ""
