@@ -42,6 +42,7 @@ test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and
 
 faults: $(READY)  ## let the disk fail at every write of every program
 	$(VENV)/bin/python tests/faults.py
+	$(VENV)/bin/python tests/pipeline_faults.py
 	$(VENV)/bin/python tests/crowd.py
 
 soak: $(READY)  ## kill trainers and Snakemake throughout a grid of 200 runs, and compare with a quiet one

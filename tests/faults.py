@@ -110,7 +110,9 @@ def steps(url: str, sha256: str) -> list[Step]:
     run = "runs/longtailed/resnet8/softmax/seed1"
     of_run = ["--train-set", "longtailed", "--model", "resnet8", "--loss", "softmax", "--seed", "1"]
     subsets = ("train_balanced", "train_longtailed", "val", "test_balanced")
-    table = [f"tables/{name}.{suffix}" for name in ("top1", "full") for suffix in ("csv", "md", "tex")]
+    table = [
+        f"tables/{name}.{suffix}" for name in ("top1", "full") for suffix in ("csv", "md", "tex", "html")
+    ]
     return [
         Step(
             "download",
