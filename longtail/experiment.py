@@ -344,6 +344,7 @@ class Experiment:
         single = {
             "split": self.split_key,
             "tensors": lambda: self.tensors_key(self.train_tensors),
+            "test-tensors": lambda: self.tensors_key(self.test_tensors),
             "evaluation": self.evaluation_key,
             "per-class": self.evaluation_key,
             "statistics": self.statistics_key,

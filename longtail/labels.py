@@ -71,3 +71,8 @@ def label(name: str) -> str:
     if plus and variant in VARIANTS:
         return f"{label(base)} + {VARIANTS[variant]}"
     return LABELS.get(name, name.replace("_", " "))
+
+
+def shortened(name: str, longest: int) -> str:
+    """A name, cut where it has more characters than fit."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

@@ -17,6 +17,7 @@ from longtail.figures import (
     accuracy_bars,
     accuracy_lines,
     class_distribution,
+    confused_pairs,
     confusion,
     critical_difference,
     example_images,
@@ -172,13 +173,14 @@ def differences(losses=LOSSES, seeds=(0, 1, 2)) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "seeds", "note"])
 
 
-def tensors():
+def tensors(chosen="subset == 'train' and longtailed"):
+    """Images of one grey for each class."""
     import torch
 
     from longtail.data.tensors import LabelledImages
 
-    train = split().query("subset == 'train' and longtailed")
-    ids, labels = torch.tensor(train["image_id"].to_numpy()), torch.tensor(train["label"].to_numpy())
+    rows = split().query(chosen)
+    ids, labels = torch.tensor(rows["image_id"].to_numpy()), torch.tensor(rows["label"].to_numpy())
     images = (20 * labels + 10).to(torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8).contiguous()
     return LabelledImages(images, labels, ids, classes()["class_name"].tolist())
 
@@ -468,6 +470,78 @@ def test_confusion_counts_and_lists_the_worst_pairs():
     assert any("missing" in text for text in texts(confusion.draw(lost, **arguments)))
 
 
+def confusions() -> dict:
+    """One elk is taken for an ape by all three seeds, another by one, a third for a bee by two."""
+    frame = predictions()
+    elks = sorted(frame.loc[frame["label"] == 4, "image_id"].unique())
+    frame.loc[(frame["image_id"] == elks[3]) & (frame["seed"] > 0), "predicted"] = 1
+    frame.loc[(frame["image_id"] == elks[2]) & (frame["seed"] == 2), "predicted"] = 0
+    return {
+        "predictions": frame,
+        "test_tensors": tensors("subset == 'test'"),
+        "tensors": tensors("subset == 'train'"),
+        "split": split(),
+        "model": "vit_b16",
+        "train_set": "longtailed",
+        "loss": "softmax",
+    }
+
+
+def test_confused_pairs_show_the_mistaken_images_beside_those_of_the_other_class():
+    figure = confused_pairs.draw(**confusions(), images=3)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == [
+        "elk as ape: 4 of 12",
+        "Training images of ape (16)",
+        "fox as ape: 3 of 12",
+        "Training images of ape (16)",
+        "elk as bee: 2 of 12",
+        "Training images of bee (12)",
+    ]
+    left, right = (axes.images[0].get_array() for axes in figure.axes[:2])
+    assert [left[0, 9 * place, 0] for place in range(3)] == [90, 90, 255], "two elks, then white"
+    assert [right[0, 9 * place, 0] for place in range(3)] == [10, 10, 10], "three apes"
+    caption = confused_pairs.caption(**confusions(), images=3)
+    assert "The 3 most confused of 3 confused pairs" in caption
+    assert "3 training seeds (0, 1, 2)" in caption
+    assert "Test images: 24; 9 of 72 predictions are wrong, 9 of them in these pairs." in caption
+
+
+def test_confused_pairs_are_cut_to_the_most_and_show_first_what_most_seeds_mistook():
+    arguments = confusions()
+    titles = [axes.get_title(loc="left") for axes in confused_pairs.draw(**arguments, pairs=1).axes]
+    assert titles == ["elk as ape: 4 of 12", "Training images of ape (16)"]
+    elks = arguments["test_tensors"].image_ids[arguments["test_tensors"].labels == 4]
+    place = arguments["test_tensors"].image_ids.tolist().index(elks[0])
+    arguments["test_tensors"].images[place] = 200  # the one that all three seeds take for an ape
+    left = confused_pairs.draw(**arguments, pairs=1).axes[0].images[0].get_array()
+    assert [left[0, 9 * place, 0] for place in range(2)] == [200, 90]
+
+
+def test_confused_pairs_name_only_images_that_were_trained_on():
+    arguments = confusions() | {"train_set": "balanced"}
+    arguments["predictions"] = arguments["predictions"].assign(train_set="balanced")
+    titles = [axes.get_title(loc="left") for axes in confused_pairs.draw(**arguments).axes]
+    assert titles[5] == "Training images of bee (16)", "of which the long-tailed set has 12"
+
+
+def test_confused_pairs_say_when_there_is_nothing_to_show():
+    arguments = confusions()
+    right = arguments["predictions"].assign(predicted=arguments["predictions"]["label"])
+    figure = confused_pairs.draw(**arguments | {"predictions": right})
+    assert any("no test image was taken for another class" in text for text in texts(figure))
+    assert "0 of 72 predictions are wrong" in confused_pairs.caption(**arguments | {"predictions": right})
+    lost = drop_run(predictions(), loss="softmax")
+    lost = pd.concat([lost, pd.DataFrame(runs(("softmax",)))], ignore_index=True)
+    assert any(
+        "no run finished" in text for text in texts(confused_pairs.draw(**arguments | {"predictions": lost}))
+    )
+    assert "ViT-B/16 with Softmax" in confused_pairs.caption(**arguments | {"predictions": lost})
+    elsewhere = arguments | {"test_tensors": tensors("subset == 'val'")}
+    with pytest.raises(ValueError, match="the tensors lack image"):
+        confused_pairs.draw(**elsewhere)
+
+
 def test_calibration_error_by_group():
     frame = predictions(("softmax",), (0,)).assign(correct=lambda own: own["predicted"] == own["label"])
     errors = reliability.calibration_errors(frame).set_index("group")["error"]
@@ -665,5 +739,13 @@ def test_the_program_says_what_a_figure_needs(program, monkeypatch, tmp_path, op
 def test_the_program_lists_every_figure_of_the_issues(program):
     assert set(program.figure_names()) == {
         module.__name__.rpartition(".")[2]
-        for module in (*EVALUATION_FIGURES, *RUN_DATA, class_distribution, example_images, forest, confusion)
+        for module in (
+            *EVALUATION_FIGURES,
+            *RUN_DATA,
+            class_distribution,
+            confused_pairs,
+            confusion,
+            example_images,
+            forest,
+        )
     }

@@ -73,7 +73,8 @@ def per_model(*names, train_sets=SETS, models=MODELS):
 
 
 def confusion(train_sets=SETS, models=MODELS, loss="softmax"):
-    return {f"figure_of_loss {t}/{m}/{loss}/confusion" for t in train_sets for m in models}
+    names = ("confusion", "confused_pairs")
+    return {f"figure_of_loss {t}/{m}/{loss}/{name}" for t in train_sets for m in models for name in names}
 
 
 COMPARISONS = {

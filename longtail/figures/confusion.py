@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from longtail.data.membership import in_set
 from longtail.figures import captions, style
 from longtail.figures.grid import GROUPS, require, select
-from longtail.labels import label
+from longtail.labels import label, shortened
 
 NAMED = 20  # most classes whose names fit beside the matrix
 LONGEST = 18  # characters of a class name in the list of pairs
@@ -101,8 +101,5 @@ def _listing(axes: Axes, shares: pd.DataFrame, pairs: int) -> None:
     for place, ((true, predicted), share) in enumerate(worst.items()):
         height = 0.97 - place / max(pairs, 15)
         axes.text(0.13, height, f"{100 * share:.0f} %", ha="right", va="top", fontsize=6.5)
-        axes.text(0.18, height, f"{_short(true)} as {_short(predicted)}", va="top", fontsize=6.5)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        names = f"{shortened(true, LONGEST)} as {shortened(predicted, LONGEST)}"
+        axes.text(0.18, height, names, va="top", fontsize=6.5)

@@ -9,10 +9,8 @@ from longtail.data.tensors import LabelledImages
 from longtail.figures import style
 from longtail.figures.captions import caption as paragraph
 from longtail.figures.grid import GROUPS
-from longtail.labels import label
-
-CELL = 0.46  # inches per image
-GAP = 1 / 12  # of a cell, white between images
+from longtail.figures.pictures import CELL, strip
+from longtail.labels import label, shortened
 
 
 @style.look()
@@ -60,27 +58,17 @@ def _rows(tensors: LabelledImages, split: pd.DataFrame, classes_per_group: int) 
 
 
 def _strip(tensors: LabelledImages, class_label: int, length: int) -> np.ndarray:
-    """The images of one class side by side on white, uint8 H x W x 3."""
+    """The first images of one class, by id."""
     positions = (tensors.labels == class_label).nonzero()[:, 0]
-    positions = positions[tensors.image_ids[positions].argsort()][:length]
-    height, width = tensors.images.shape[2:]
-    gap = max(1, round(GAP * width))
-    strip = np.full((height + gap, length * (width + gap), 3), 255, dtype=np.uint8)
-    for place, image in enumerate(tensors.images[positions]):
-        strip[:height, place * (width + gap) :][:, :width] = image.permute(1, 2, 0).numpy()
-    return strip
+    return strip(tensors.images, positions[tensors.image_ids[positions].argsort()], length)
 
 
 def _panel(axes: Axes, sheet: np.ndarray, rows: pd.DataFrame, group: str) -> None:
     axes.imshow(sheet, interpolation="nearest")
     axes.set_title(label(group), loc="left", color=style.GROUPS[group].color, weight="bold")
     height = sheet.shape[0] / len(rows)
-    names = [f"{_short(row.class_name)} ({row.count:,})" for row in rows.itertuples(name="Row")]
+    names = [f"{shortened(row.class_name, 24)} ({row.count:,})" for row in rows.itertuples(name="Row")]
     axes.set_yticks([height * (place + 0.46) for place in range(len(rows))], names)
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def _short(name: str, longest: int = 24) -> str:
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"

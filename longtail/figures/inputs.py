@@ -25,10 +25,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def read_tensors(path: str | Path):
-    """A tensor file, as `longtail.data.tensors.load_tensors` returns it."""
-    from longtail.data.tensors import load_tensors  # imports torch, which one figure needs
+    """A tensor file, as `longtail.data.tensors.load_tensors` returns it; images stay in the file until shown."""
+    from longtail.data.tensors import load_tensors  # imports torch, which few figures need
 
-    return load_tensors(path)
+    return load_tensors(path, mmap=True)
 
 
 def read_histories(paths: Iterable[str | Path]) -> pd.DataFrame:

@@ -26,11 +26,13 @@ OF_MODEL = {
 }
 OF_LOSS = {
     "confusion": ["predictions", "split"],
+    "confused_pairs": ["predictions", "test-tensors", "tensors", "split"],
 }
 FIGURE_INPUTS = OVERALL | OF_MODEL | OF_LOSS
 SINGLE_FILES = {
     "split": f"{CONFIG.paths.results}/data/split.parquet",
     "tensors": f"{CONFIG.paths.results}/data/{EXPERIMENT.train_tensors}.pth",
+    "test-tensors": f"{CONFIG.paths.results}/data/{EXPERIMENT.test_tensors}.pth",
     "evaluation": f"{CONFIG.paths.results}/evaluation.parquet",
     "per-class": f"{CONFIG.paths.results}/per_class.parquet",
     "statistics": f"{CONFIG.paths.results}/statistics/paired_differences.csv",

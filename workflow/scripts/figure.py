@@ -27,6 +27,7 @@ READERS = {
     "per_class": ("--per-class", lambda args: inputs.read_table(args.per_class)),
     "split": ("--split", lambda args: inputs.read_table(args.split)),
     "tensors": ("--tensors", lambda args: inputs.read_tensors(args.tensors)),
+    "test_tensors": ("--test-tensors", lambda args: inputs.read_tensors(args.test_tensors)),
     "histories": ("--history", lambda args: inputs.read_histories(args.history)),
     "predictions": (
         "--predictions",
@@ -48,7 +49,8 @@ def arguments() -> argparse.Namespace:
     )
     files.add_argument("--per-class", metavar="FILE", help="per_class.parquet")
     files.add_argument("--split", metavar="FILE", help="split.parquet")
-    files.add_argument("--tensors", metavar="FILE", help="images (.pth)")
+    files.add_argument("--tensors", metavar="FILE", help="training images (.pth)")
+    files.add_argument("--test-tensors", metavar="FILE", help="test images (.pth)")
     files.add_argument("--history", nargs="+", metavar="FILE", help="history.parquet of every run, or @LIST")
     files.add_argument(
         "--predictions", nargs="+", metavar="FILE", help="predictions.parquet of every run, or @LIST"
