@@ -5,11 +5,18 @@ batched matrix products: the first stretches the columns, the second the rows, e
 its own crop and flip.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+
+READ_AHEAD = 2
+"""Batches that are gathered, where that takes time, while an earlier one is computed with."""
 
 
 class Feed:
@@ -25,8 +32,8 @@ class Feed:
     where `resize` exceeds `size`, the normalisation. An image that is not square is resized to a square.
 
     Args:
-        images: uint8, N x C x H x W. They may live on another device than the batches (memory-mapped from a
-            file, say); each batch is then gathered where they live and moved.
+        images: uint8, N x C x H x W. They may live on another device than the batches; each batch is then
+            gathered where they live and moved.
         labels: int64, N.
         size: height and width of the batches, in pixels.
         resize: height and width before the crop, by default `size`.
@@ -37,6 +44,8 @@ class Feed:
         device: where the batches are made, by default where the images are.
         dtype: float32, bfloat16 or float16, computed in float32 and rounded once.
         channels_last: memory format of the batches.
+        read_ahead: gather the next batches in a thread while one is computed with, since the images have to be
+            read: they are memory-mapped from a file, or in the memory of the host and the batches on a GPU.
 
     Raises:
         ValueError: a shape, dtype or number that does not fit; names it.
@@ -57,6 +66,7 @@ class Feed:
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
+        read_ahead: bool = False,
     ) -> None:
         resize = size if resize is None else resize
         _check_tensors(images, labels, mean, std)
@@ -67,6 +77,7 @@ class Feed:
         self.batch_size = batch_size
         self.flip = flip
         self._channels_last = channels_last
+        self._read_ahead = read_ahead
 
         channels, height, width = images.shape[1:]
         mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
@@ -143,10 +154,34 @@ class Feed:
         moved = self._moved(choices)
         order = moved[0] if self.images.device == self.device else choices[0].to(self.images.device)
         labels = self.labels.index_select(0, moved[0])
-        for step in steps:
-            part = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            pixels = self._moved(self.images.index_select(0, order[part]))
+        parts = [slice(step * self.batch_size, (step + 1) * self.batch_size) for step in steps]
+        gathered = self._gathered_ahead if self._read_ahead else self._gathered
+        for part, pixels in zip(parts, gathered([order[part] for part in parts]), strict=True):
             yield self._augmented(pixels, moved[1, part], moved[2, part]), labels[part]
+
+    def _gathered(self, positions: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The images at each of these positions, on the feed's device."""
+        for own in positions:
+            yield self._moved(self.images.index_select(0, own))
+
+    def _gathered_ahead(self, positions: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The same, READ_AHEAD of them before they are asked for."""
+        with ThreadPoolExecutor(1) as pool:
+            coming = (pool.submit(self._read, own) for own in positions)
+            waiting = deque(islice(coming, READ_AHEAD))
+            while waiting:
+                pixels = waiting.popleft().result()
+                waiting.extend(islice(coming, 1))
+                yield pixels.to(self.device, non_blocking=True)
+
+    def _read(self, positions: torch.Tensor) -> torch.Tensor:
+        """The images at these positions in the memory of the host, pinned where a GPU gets them."""
+        shape = (len(positions), *self.images.shape[1:])
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        # Not by PyTorch, which would start a second set of threads beside those that compute. `clip`: NumPy writes
+        # to `out` without a copy between; the positions are checked already.
+        np.take(self.images.numpy(), positions.numpy(), axis=0, out=pixels.numpy(), mode="clip")
+        return pixels
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         """The tensor on the feed's device; on its way from the CPU to a GPU, neither waits for the other."""

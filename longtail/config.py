@@ -452,6 +452,9 @@ class Job(Section):
     """The longest time limit that the cluster grants; null: it has none."""
     jobs_per_gpu: Count = 1
     """Training jobs that share one GPU."""
+    images: Literal["auto", "device", "file"] = "auto"
+    """Where a job keeps its images: in the memory of the device, or in their files, from which batches are read ahead;
+    `auto`: on the device where they take no more than half of its free memory."""
 
 
 class Statistics(Section):

@@ -16,6 +16,7 @@ def logits_of(
     card: ModelCard,
     device: torch.device,
     batch_size: int | None = None,
+    resident: bool = True,
 ) -> torch.Tensor:
     """Logits float32 N x C on the CPU, with the preprocessing and the precision the model was trained with.
 
@@ -23,6 +24,7 @@ def logits_of(
         model: in evaluation mode, on `device`.
         images: uint8, N x 3 x H x W, on any device.
         batch_size: by default that of the training's validation.
+        resident: move the images to the device first; if not, they are moved batch by batch.
 
     Raises:
         ValueError: no image, or images of another form.
@@ -30,7 +32,7 @@ def logits_of(
     precision = precision_on(device, card.recipe["precision"])
     set_numerics(precision, deterministic=card.recipe["deterministic"])
     feed = Feed(
-        images.to(device),
+        images.to(device) if resident else images,
         torch.zeros(len(images), dtype=torch.int64),
         size=card.image_size,
         mean=card.mean,
@@ -38,6 +40,7 @@ def logits_of(
         batch_size=batch_size or card.recipe["eval_batch_size"],
         device=device,
         channels_last=True,
+        read_ahead=not resident,
     )
     logits = torch.empty(len(images), len(card.class_names), device=device)
     filled = 0

@@ -13,8 +13,13 @@ from longtail.parquet import read_parquet, write_parquet
 from longtail.saved_model import ModelCard
 
 
-def predict(model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device) -> torch.Tensor:
+def predict(
+    model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device, resident: bool = True
+) -> torch.Tensor:
     """Logits float32 N x C on the CPU, in the order of the images, with the precision the model was trained in.
+
+    Args:
+        resident: as for `logits_of`.
 
     Raises:
         ValueError: the images' classes are not those of the model.
@@ -24,7 +29,7 @@ def predict(model: nn.Module, images: LabelledImages, card: ModelCard, device: t
             f"the model knows {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), the images have "
             f"{len(images.class_names)} ({', '.join(images.class_names[:3])}, …); train on the same data"
         )
-    return logits_of(model, images.images, card, device)
+    return logits_of(model, images.images, card, device, resident=resident)
 
 
 def write_predictions(

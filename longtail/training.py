@@ -162,6 +162,7 @@ class Run:
         states: where the state to resume from is kept.
         stop: looked at after every step.
         log: told of every finished epoch.
+        resident: move the images to the device; if not, batches are gathered where the images are.
     """
 
     def __init__(
@@ -177,9 +178,10 @@ class Run:
         stop: StopRequest | None = None,
         ranks: Ranks | None = None,
         log: EpochLog | None = None,
+        resident: bool = True,
     ):
         self.settings, self.recipe = settings, settings.recipe
-        self.device, self.states = device, states
+        self.device, self.states, self.resident = device, states, resident
         self.stop = stop if stop is not None else StopRequest()
         self.ranks, self.log = ranks or Ranks(), log
         self.precision = precision_on(device, self.recipe.precision)
@@ -448,7 +450,8 @@ class Run:
 
     def _feed(self, images: LabelledImages, batch_size: int, *, augment: bool) -> Feed:
         return Feed(
-            images.images.to(self.device),  # resident there as uint8: no batch waits for the host
+            # Resident there as uint8, no batch waits for the host.
+            images.images.to(self.device) if self.resident else images.images,
             images.labels,
             size=self.recipe.image_size,
             padding=self.recipe.padding if augment else 0,
@@ -458,6 +461,7 @@ class Run:
             batch_size=batch_size,
             device=self.device,
             channels_last=True,
+            read_ahead=not self.resident,
         )
 
     def _initial_model(self, weights: str | None, start: str | None) -> nn.Module:

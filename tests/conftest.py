@@ -74,6 +74,7 @@ def train_arguments():
         threads: int = 1,
         gpus: int = 1,
         start: Path | None = None,
+        images: str = "auto",
         **changes,
     ) -> list[str]:
         recipe = {**SMALL_RECIPE, **changes.pop("recipe", {})}
@@ -96,6 +97,7 @@ def train_arguments():
             ),
             *("--output-record", str(out / "run.json"), "--threads", str(threads), "--gpus", str(gpus)),
             *(["--start", str(start)] if start else []),
+            *("--images", images),
         ]
 
     return arguments

@@ -1,6 +1,7 @@
 """The batched feed equals torchvision's per-image chain and gives each image its own crop and flip."""
 
 import math
+import threading
 
 import pytest
 import torch
@@ -313,3 +314,26 @@ def test_an_epoch_out_of_range_is_refused_before_its_first_batch(arguments, mess
     feed = make_feed(random_images(6, 8, 8), batch_size=2)
     with pytest.raises(ValueError, match=message):
         feed.epoch(generator(0, "order"), **arguments)
+
+
+def test_reading_ahead_changes_no_batch():
+    images = random_images(50, 12, 12)
+    settings = {"batch_size": 8, "padding": 2, "flip": True}
+    ahead, plain = make_feed(images, read_ahead=True, **settings), make_feed(images, **settings)
+    for start in (0, 3, 7):
+        epochs = [feed.epoch(generator(1, "order"), start_step=start) for feed in (ahead, plain)]
+        assert_same_bytes(*map(copies, epochs))
+    assert_same_bytes(copies(ahead.in_order()), copies(plain.in_order()))
+    chosen = torch.tensor([4, 4, 49, 0, 4, 7, 8, 9, 10])
+    epochs = [feed.epoch(generator(2, "order"), indices=chosen) for feed in (ahead, plain)]
+    assert_same_bytes(*map(copies, epochs))
+
+
+def test_an_epoch_that_is_left_early_leaves_no_thread_behind():
+    feed = make_feed(random_images(64, 8, 8), batch_size=8, read_ahead=True)
+    before = threading.active_count()
+    batches = feed.in_order()
+    next(batches)
+    assert threading.active_count() == before + 1
+    batches.close()
+    assert threading.active_count() == before

@@ -211,10 +211,10 @@ TABLE = [
         set(),
     ),
     (
-        "threads, memory, time, GPUs, folders, mirrors, log paths",
+        "threads, memory, time, GPUs, where images are kept, folders, mirrors, log paths",
         together(
             configure(
-                job={"threads": 2, "memory_mb": 9, "minutes": 9, "jobs_per_gpu": 2},
+                job={"threads": 2, "memory_mb": 9, "minutes": 9, "jobs_per_gpu": 2, "images": "file"},
                 train__gpus_per_job=2,
                 paths={"work": "elsewhere"},
                 data__cifar100={"url": "https://mirror.example/cifar.tar.gz"},

@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from longtail.calibration import expected_calibration_error
 from longtail.config import LOSSES
+from longtail.data.residence import load_sets
 from longtail.data.tensors import load_tensors
 from longtail.predictions import predict
 from longtail.saved_model import load_model, read_card
@@ -67,6 +68,25 @@ def test_the_same_config_gives_the_same_bytes_whatever_the_process(run):
     again = run("again", environment={"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"})
     for name in ("model.safetensors", "history.parquet"):
         assert (first / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_images_left_in_their_files_give_the_same_bytes(run, digits):
+    resident, in_file = run("resident", images="device"), run("in_file", images="file")
+    for name in ("model.safetensors", "history.parquet"):
+        assert (
+            (in_file / name).read_bytes()
+            == (resident / name).read_bytes()
+            == (run("first") / name).read_bytes()
+        )
+    assert "left in their files" in (in_file / "stdout").read_text()
+    assert "MiB, in memory" in (resident / "stdout").read_text()
+    model, card = load_model(resident / "model.safetensors", torch.device("cpu"))
+    logits = []
+    for place in ("device", "file"):
+        (images,), stays = load_sets([digits / "test.pth"], torch.device("cpu"), place)
+        assert stays == (place == "device")
+        logits.append(predict(model, images, card, torch.device("cpu"), stays))
+    assert torch.equal(*logits)
 
 
 def test_another_seed_gives_another_model(run):

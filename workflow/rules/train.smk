@@ -79,11 +79,13 @@ rule train:
         start=lambda wildcards, input: ["--start", *input.start] if input.start else [],
         work=lambda wildcards, output: EXPERIMENT.work_folder(run_of(wildcards)),
         jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
+        images=unrecorded(CONFIG.job.images),
     shell:
         "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
         " {params.weights:q} {params.start:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
-        " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} --parent $PPID"
+        " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} --images {params.images}"
+        " --parent $PPID"
         " > {log:q} 2>&1"
 
 
@@ -108,6 +110,8 @@ rule predict:
     params:
         key=lambda wildcards: EXPERIMENT.predict_key(run_of(wildcards)),
         jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
+        images=unrecorded(CONFIG.job.images),
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q} --split {input.split:q}"
-        " --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} --parent $PPID > {log:q} 2>&1"
+        " --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} --images {params.images}"
+        " --parent $PPID > {log:q} 2>&1"

@@ -10,7 +10,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
 
-from longtail.data.tensors import load_tensors
+from longtail.data.residence import PLACES, load_sets
 from longtail.device import claim_devices
 from longtail.predictions import predict, write_predictions
 from longtail.saved_model import load_model
@@ -24,6 +24,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--split", required=True, metavar="FILE", help="split.parquet, for the groups")
     parser.add_argument("--output", required=True, metavar="FILE", help="one row per image (.parquet)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
+    parser.add_argument(
+        "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
+    )
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
     parser.add_argument(
         "--parent", type=int, metavar="PID", help="process that starts this one: stop as soon as it ends"
@@ -36,10 +39,10 @@ def main() -> None:
     stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
     try:
-        images = load_tensors(args.tensors)
         with claim_devices(1, args.jobs_per_gpu) as (device,):
+            (images,), resident = load_sets([args.tensors], device, args.images, args.jobs_per_gpu)
             model, card = load_model(args.model, device)
-            logits = predict(model, images, card, device)
+            logits = predict(model, images, card, device, resident)
         write_predictions(args.output, images, logits, args.split)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")

@@ -19,7 +19,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import torch
 
 from longtail.checkpoint import StateFolder
-from longtail.data.tensors import load_tensors
+from longtail.data.residence import PLACES, load_sets
 from longtail.device import claim_devices
 from longtail.inference import logits_of
 from longtail.memory import ran_out_of_memory, what_to_change
@@ -66,6 +66,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--events", metavar="FOLDER", help="TensorBoard events")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs, or processes on the CPU (default: 1)")
+    parser.add_argument(
+        "--images",
+        choices=PLACES,
+        default="auto",
+        help="where images are kept while training (default: auto)",
+    )
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
     parser.add_argument(
         "--parent", type=int, metavar="PID", help="process that starts this one: stop as soon as it ends"
@@ -85,8 +91,9 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
     """Train on one device and, on the first rank, write the outputs."""
     settings = run_settings(args.settings, args.seed)
     states = StateFolder(args.work)
-    train_set, val_set = load_tensors(args.train_tensors), load_tensors(args.val_tensors)
-    for path, images in ((args.train_tensors, train_set), (args.val_tensors, val_set)):
+    paths = (args.train_tensors, args.val_tensors)
+    (train_set, val_set), resident = load_sets(paths, device, args.images, args.jobs_per_gpu)
+    for path, images in zip(paths, (train_set, val_set), strict=True):
         if not len(images.labels):
             raise ValueError(f"{path} holds no images; raise the numbers of images per class under `data`")
     run = Run(
@@ -100,6 +107,7 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
         stop=stop,
         ranks=ranks,
         log=EpochLog(states, args.events, settings.recipe.epochs) if ranks.rank == 0 else None,
+        resident=resident,
     )
     progress = run.train()
     if ranks.rank == 0:
@@ -157,7 +165,7 @@ def write_outputs(args: argparse.Namespace, run: Run, progress: Progress, class_
 def temperature_of(run: Run, progress: Progress, card: ModelCard) -> float | None:
     """Of the kept weights, on the validation set; None, with the reason in the log, where it cannot be told."""
     run.model.load_state_dict(progress.best_weights)
-    logits = logits_of(run.model.eval(), run.val_feed.images, card, run.device)
+    logits = logits_of(run.model.eval(), run.val_feed.images, card, run.device, resident=run.resident)
     try:
         temperature = fit_temperature(logits.numpy() * card.logit_scale, run.val_feed.labels.cpu().numpy())
     except ValueError as error:
