@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+
+from longtail.data.shards import ShardedImages, take
 
 READ_AHEAD = 2
 """Batches that are gathered, where that takes time, while an earlier one is computed with."""
@@ -53,7 +54,7 @@ class Feed:
 
     def __init__(
         self,
-        images: torch.Tensor,
+        images: torch.Tensor | ShardedImages,
         labels: torch.Tensor,
         *,
         size: int,
@@ -178,9 +179,7 @@ class Feed:
         """The images at these positions in the memory of the host, pinned where a GPU gets them."""
         shape = (len(positions), *self.images.shape[1:])
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        # Not by PyTorch, which would start a second set of threads beside those that compute. `clip`: NumPy writes
-        # to `out` without a copy between; the positions are checked already.
-        np.take(self.images.numpy(), positions.numpy(), axis=0, out=pixels.numpy(), mode="clip")
+        take(self.images, positions, pixels)
         return pixels
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -213,9 +212,9 @@ class Feed:
 
 
 def _check_tensors(
-    images: torch.Tensor, labels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
+    images: torch.Tensor | ShardedImages, labels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
 ) -> None:
-    if images.dtype != torch.uint8 or images.dim() != 4 or images.numel() == 0:
+    if images.dtype != torch.uint8 or images.ndim != 4 or 0 in images.shape:
         raise ValueError(
             f"images are {images.dtype} of shape {tuple(images.shape)}; needed: uint8, N x C x H x W, not empty"
         )

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from longtail.augment import Feed
+from longtail.data.shards import ShardedImages
 from longtail.device import precision_on
 from longtail.numerics import autocast, set_numerics
 from longtail.saved_model import ModelCard
@@ -12,7 +13,7 @@ from longtail.saved_model import ModelCard
 @torch.no_grad()
 def logits_of(
     model: nn.Module,
-    images: torch.Tensor,
+    images: torch.Tensor | ShardedImages,
     card: ModelCard,
     device: torch.device,
     batch_size: int | None = None,

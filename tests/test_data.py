@@ -523,6 +523,111 @@ def test_tensor_files_return_what_was_saved(tmp_path, official, mmap):
     }
 
 
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("official", [False, True])
+def test_a_large_set_is_divided_among_files_and_read_as_one(tmp_path, official, mmap):
+    data = labelled([5, 0, 6], official_subset=["train", "test"] * 5 + ["test"] if official else None)
+    path = tmp_path / "a.pth"
+    save_tensors(data, path, shard_bytes=4 * 12)  # 4 images of 12 bytes
+    shards = sorted((tmp_path / "a.shards").iterdir())
+    assert [shard.name for shard in shards] == ["0000.pth", "0001.pth", "0002.pth"]
+    assert [len(load_tensors(shard).labels) for shard in shards] == [4, 4, 3]
+    found = load_tensors(path, mmap=mmap)
+    assert_same(replace(found, images=found.images[torch.arange(11)]), data)
+    chosen = torch.tensor([10, 3, 3, 4, 0])
+    assert torch.equal(found.images[chosen], data.images[chosen])
+    assert torch.equal(found.images.index_select(0, chosen), data.images[chosen])
+    assert torch.equal(found.images.to("cpu", copy=True), data.images)
+    assert (found.images.shape, found.images.nbytes) == (data.images.shape, data.images.nbytes)
+    if mmap:
+        with pytest.raises(IndexError, match="positions 0 to 11 among 11 images"):
+            found.images[torch.tensor([0, 11])]
+    # The same set in one file, and again in several.
+    save_tensors(found, tmp_path / "b.pth")
+    save_tensors(data, tmp_path / "c.pth")
+    assert (tmp_path / "b.pth").read_bytes() == (tmp_path / "c.pth").read_bytes()
+    save_tensors(found, tmp_path / "d.pth", shard_bytes=4 * 12)
+    assert (tmp_path / "d.pth").read_bytes() == path.read_bytes()
+    for shard in shards:
+        assert (tmp_path / "d.shards" / shard.name).read_bytes() == shard.read_bytes()
+
+
+def test_a_set_is_chosen_from_a_divided_one(tmp_path, long_split, monkeypatch):
+    data, split = long_split
+    save_tensors(data, tmp_path / "a.pth", shard_bytes=data.images.nbytes // 7)
+    for scratch, large in ((None, 2**30), (tmp_path, 1)):
+        monkeypatch.setattr("longtail.data.selection.LARGE", large)
+        found = select_set(load_tensors(tmp_path / "a.pth", mmap=True), split, "train_longtailed", scratch)
+        assert_same(found, select_set(data, split, "train_longtailed"))
+
+
+def test_what_a_larger_set_left_is_removed(tmp_path):
+    path, folder = tmp_path / "a.pth", tmp_path / "a.shards"
+    save_tensors(labelled([5, 6]), path, shard_bytes=24)
+    assert len(list(folder.iterdir())) == 6
+    save_tensors(labelled([2, 3]), path, shard_bytes=24)
+    assert len(list(folder.iterdir())) == 3
+    assert_same(load_tensors(path), labelled([2, 3]))
+    save_tensors(labelled([2, 3]), path)
+    assert not folder.exists()
+    assert_same(load_tensors(path), labelled([2, 3]))
+
+
+def cut(shard, other):
+    shard.write_bytes(shard.read_bytes()[:-40])
+
+
+def change_a_pixel(shard, other):
+    content = torch.load(shard, weights_only=True)
+    content["images"][0, 0, 0, 0] += 1
+    torch.save(content, shard)
+
+
+def remove(shard, other):
+    shard.unlink()
+
+
+def exchange(shard, other):
+    shard.write_bytes(other.read_bytes())
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "is damaged"),
+        (change_a_pixel, "does not match its checksum"),
+        (remove, "it is missing, part 2 of 3"),
+        (exchange, "it is a part of another set"),
+    ],
+)
+def test_a_damaged_or_missing_part_is_named_with_the_remedy(tmp_path, damage, message, mmap):
+    path = tmp_path / "a.pth"
+    save_tensors(labelled([5, 6]), path, shard_bytes=4 * 12)
+    damage(tmp_path / "a.shards/0001.pth", tmp_path / "a.shards/0000.pth")
+    with pytest.raises(ValueError, match=message) as error:
+        load_tensors(path, mmap=mmap)
+    assert str(error.value).startswith(f"{tmp_path / 'a.shards/0001.pth'} is")
+    assert f"Delete {path} and run the same command again" in str(error.value)
+
+
+@pytest.mark.parametrize("shards", [[], ["0" * 64], "0" * 64, [1]])
+def test_a_damaged_list_of_parts_is_refused(tmp_path, shards):
+    torch.save({"shards": shards, "sha256": "0" * 64}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"a\.pth is damaged or no tensor file of this project"):
+        load_tensors(tmp_path / "a.pth")
+
+
+def test_dividing_a_set_copies_none_of_its_images(tmp_path, monkeypatch):
+    data = labelled([5, 6])
+    written = []
+    monkeypatch.setattr(torch, "save", lambda content, file: written.append(content.get("images")))
+    save_tensors(data, tmp_path / "a.pth", shard_bytes=4 * 12)
+    places = [images.data_ptr() - data.images.data_ptr() for images in written[:3]]
+    assert places == [0, 48, 96], "each part is where it was"
+    assert [images.untyped_storage().nbytes() for images in written[:3]] == [48, 48, 36]
+
+
 def test_an_empty_set_is_a_file_too(tmp_path):
     save_tensors(labelled([0, 0]), tmp_path / "a.pth")
     assert load_tensors(tmp_path / "a.pth").images.shape == (0, 3, 2, 2)

@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from longtail.calibration import expected_calibration_error
 from longtail.config import LOSSES
 from longtail.data.residence import load_sets
-from longtail.data.tensors import load_tensors
+from longtail.data.tensors import load_tensors, save_tensors
 from longtail.predictions import predict
 from longtail.saved_model import load_model, read_card
 
@@ -87,6 +87,22 @@ def test_images_left_in_their_files_give_the_same_bytes(run, digits):
         assert stays == (place == "device")
         logits.append(predict(model, images, card, torch.device("cpu"), stays))
     assert torch.equal(*logits)
+
+
+def test_a_set_in_several_files_gives_the_same_bytes(run, digits, train_arguments, tmp_path):
+    for subset in ("train", "val"):
+        save_tensors(load_tensors(digits / f"{subset}.pth"), tmp_path / f"{subset}.pth", shard_bytes=9_000)
+    assert len(list((tmp_path / "train.shards").iterdir())) > 4
+    for place in ("device", "file"):
+        out = tmp_path / place
+        process = CONTEXT.Process(
+            target=train_in_child,
+            args=(train_arguments(tmp_path, out, images=place), tmp_path / f"{place}.log"),
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == 0, (tmp_path / f"{place}.log").read_text()
+        assert (out / "model.safetensors").read_bytes() == (run("first") / "model.safetensors").read_bytes()
 
 
 def test_another_seed_gives_another_model(run):

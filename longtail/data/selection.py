@@ -1,5 +1,6 @@
 """The images of one named set, as training and prediction read them."""
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import torch
 
 from longtail.data.membership import in_set
+from longtail.data.shards import ShardedImages
 from longtail.data.tensors import LabelledImages
 
 SETS = (
@@ -75,9 +77,11 @@ def _merged(
     return torch.tensor(new, dtype=torch.int64), names
 
 
-def _gathered(images: torch.Tensor, chosen: torch.Tensor, scratch: Path | None) -> torch.Tensor:
+def _gathered(
+    images: torch.Tensor | ShardedImages, chosen: torch.Tensor, scratch: Path | None
+) -> torch.Tensor:
     """The chosen images; in a file that disappears with the tensor where they may be too many for the memory."""
-    if scratch is None or len(chosen) * images[:1].nbytes < LARGE:
+    if scratch is None or len(chosen) * math.prod(images.shape[1:]) < LARGE:
         return images[chosen]
     with tempfile.TemporaryFile(dir=scratch) as file:
         for part in chosen.split(4096):

@@ -3,11 +3,13 @@
 import numpy as np
 import torch
 
+from longtail.data.shards import ShardedImages
+
 CELL = 0.46  # inches per image
 GAP = 1 / 12  # of a cell, white between images
 
 
-def strip(images: torch.Tensor, positions: torch.Tensor, length: int) -> np.ndarray:
+def strip(images: torch.Tensor | ShardedImages, positions: torch.Tensor, length: int) -> np.ndarray:
     """The images at the first `length` positions side by side on white, uint8 H x W x 3.
 
     Args:
