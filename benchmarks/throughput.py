@@ -9,6 +9,10 @@ the medians of the ratios within each repeat, so that a machine that slows down 
   loader, feed the input of the first two alone
 
 The images are random and 32 x 32, as CIFAR's. Nothing is downloaded; weights are random.
+
+With --in-file FOLDER something else is measured: the feed and the engine on a set of --gib that stays in a
+memory-mapped file, against the same in the device's memory. Its images are of --size, and batches are drawn from
+all of it. It was just written, so the system has it cached; a cold file is read at the speed of its disk.
 """
 
 import argparse
@@ -33,7 +37,7 @@ from torchvision.transforms import v2
 
 from longtail.augment import Feed
 from longtail.checkpoint import StateFolder
-from longtail.data.tensors import LabelledImages
+from longtail.data.tensors import LabelledImages, load_tensors, save_tensors
 from longtail.files import atomic_path
 from longtail.mixup import Targets
 from longtail.models import build_model
@@ -78,14 +82,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--input-only", action="store_true", help="measure loader and feed alone, no training"
     )
+    parser.add_argument(
+        "--in-file",
+        metavar="FOLDER",
+        help="where a file is written, measured with and removed, as said above",
+    )
+    parser.add_argument("--gib", type=float, default=1.0, help="its size in GiB (default: 1)")
     parser.add_argument("--output", metavar="FILE", help="all measurements, as json")
     return parser.parse_args()
 
 
-def random_set(images: int) -> LabelledImages:
+def random_set(images: int, pixels: int = 32) -> LabelledImages:
     return LabelledImages(
         images=torch.randint(
-            0, 256, (images, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "images")
+            0, 256, (images, 3, pixels, pixels), dtype=torch.uint8, generator=generator(0, "images")
         ),
         labels=torch.randint(CLASSES, (images,), generator=generator(0, "labels")),
         image_ids=torch.arange(images),
@@ -165,7 +175,7 @@ class ThesisLoop:
 # --- the engine ---------------------------------------------------------------------------------------------
 
 
-def engine_run(data: LabelledImages, args: argparse.Namespace, work: str) -> Run:
+def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, resident: bool = True) -> Run:
     recipe = Recipe(
         epochs=10**6,  # more than are measured
         batch_size=args.batch_size,
@@ -200,7 +210,8 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str) -> Run
     settings = RunSettings(
         architecture=args.model, head="linear", loss="softmax", loss_parameters={}, recipe=recipe, seed=0
     )
-    return Run(settings, data, random_set(2), device=torch.device(args.device), states=StateFolder(work))
+    device, states = torch.device(args.device), StateFolder(work)
+    return Run(settings, data, random_set(2), device=device, states=states, resident=resident)
 
 
 # --- measuring: each function returns images per second ------------------------------------------------------
@@ -301,6 +312,47 @@ def training_measurements(
     return measurements
 
 
+def drawn(run: Run, steps: int, order: torch.Generator) -> Batches:
+    """Training batches of images from anywhere in the run's set."""
+    images = torch.randint(len(run.train_labels), (steps * run.recipe.batch_size,), generator=order)
+    return run.train_feed.epoch(order, indices=images)
+
+
+def steps_rate(device: str, run: Run, steps: int, order: torch.Generator) -> float:
+    """Of training steps on such batches."""
+    set_numerics(run.precision, deterministic=run.recipe.deterministic)
+    run.model.train()
+
+    def work() -> int:
+        seen = 0
+        for images, labels in drawn(run, steps, order):
+            run.train_step(images, Targets(labels))
+            seen += len(labels)
+        return seen
+
+    return rate(device, work)
+
+
+def reading_measurements(args: argparse.Namespace, work: str) -> dict[str, Callable[[], float]]:
+    """Feed and engine on the same images, in memory and in a file."""
+    data = random_set(round(args.gib * 2**30 / (3 * args.size**2)), args.size)
+    path = Path(work) / "images.pth"
+    save_tensors(data, path)
+    measurements = {}
+    for place, images in (("memory", data), ("file", load_tensors(path, mmap=True))):
+        run = engine_run(images, args, str(Path(work) / place), resident=place == "memory")
+        order = generator(0, "order")
+        measurements[f"feed, {place}"] = partial(
+            rate,
+            args.device,
+            lambda run=run, order=order: count(drawn(run, args.steps, order)),
+            INPUT_SECONDS,
+        )
+        if not args.input_only:
+            measurements[f"engine, {place}"] = partial(steps_rate, args.device, run, args.steps, order)
+    return measurements
+
+
 def measure(measurements: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
     """Images per second of each in each repeat, after one that only warms up."""
     rates: dict[str, list[float]] = {name: [] for name in measurements}
@@ -318,6 +370,7 @@ def ratios(rates: dict[str, list[float]]) -> dict[str, list[float]]:
     """The ratios that matter, one per repeat."""
     pairs = [("engine", name) for name in rates if name.startswith("thesis") or name == "model alone"]
     pairs += [("feed", name) for name in rates if name.startswith("loader")]
+    pairs += [(name, f"{name[:-4]}memory") for name in rates if name.endswith(", file")]
     return {
         f"{ours} / {theirs}": [a / b for a, b in zip(rates[ours], rates[theirs], strict=True)]
         for ours, theirs in pairs
@@ -345,11 +398,14 @@ def machine(device: str) -> dict[str, object]:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
-    data = random_set(args.steps * args.batch_size)
-    with tempfile.TemporaryDirectory() as work:
-        measurements = input_measurements(data, args)
-        if not args.input_only:
-            measurements |= training_measurements(data, args, work)
+    with tempfile.TemporaryDirectory(dir=args.in_file) as work:
+        if args.in_file:
+            measurements = reading_measurements(args, work)
+        else:
+            data = random_set(args.steps * args.batch_size)
+            measurements = input_measurements(data, args)
+            if not args.input_only:
+                measurements |= training_measurements(data, args, work)
         rates = measure(measurements, args.repeats)
     result = {
         "settings": {key: value for key, value in vars(args).items() if key != "output"},
