@@ -551,6 +551,13 @@ def test_calibration_error_by_group():
     assert "head 8, middle 8, tail 8" in reliability.caption(frame, "vit_b16", "longtailed")
 
 
+def test_reliability_says_where_too_few_images_leave_a_panel_empty():
+    few = predictions(("softmax",), (0,))  # 8 images of each group, all with one confidence
+    assert texts(reliability.draw(few, "vit_b16", "longtailed")).count("no bin has\n20 images") == 3
+    many = predictions(("softmax",), (0, 1, 2))
+    assert "no bin has\n20 images" not in texts(reliability.draw(many, "vit_b16", "longtailed"))
+
+
 def test_class_distribution_counts_every_subset():
     figure = class_distribution.draw(split())
     titles = [axes.get_title(loc="left") for axes in figure.axes]

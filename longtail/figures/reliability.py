@@ -52,7 +52,7 @@ def caption(predictions: pd.DataFrame, model: str, train_set: str) -> str:
         f" {FEWEST} images are not drawn. Below: expected calibration error, the mean gap between the two over"
         " all bins; large marks: mean over the seeds"
         + ("; small dots: the seeds." if runs["seed"].nunique() > 1 else "."),
-        f"Test images, those of the balanced test set: {listed}." if listed else "",
+        f"Test images, all of each group: {listed}." if listed else "",
         captions.missing(runs, "predicted"),
     )
 
@@ -82,12 +82,17 @@ def _runs(predictions: pd.DataFrame, model: str, train_set: str) -> tuple[pd.Dat
 def _curves(axes: Axes, finished: pd.DataFrame, looks: dict[str, style.Style]) -> None:
     axes.grid()
     axes.plot([0, 100], [0, 100], color="0.6", linewidth=0.8)
+    drawn = 0
     for loss, look in looks.items():
         own = finished[finished["loss"] == loss]
         table = reliability(own["confidence"], own["correct"], BINS)
         table = table[table["n"] >= FEWEST]
+        drawn += len(table)
         axes.plot(100 * table["confidence"], 100 * table["accuracy"], **look.line | {"markersize": 3})
-    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="Confidence (%)")
+    if not drawn:
+        note = f"no bin has\n{FEWEST} images"
+        axes.text(70, 20, note, ha="center", va="center", color=style.GREY)
+    axes.set(xlim=(0, 102), ylim=(0, 102), xlabel="Confidence (%)")
 
 
 def _errors(
