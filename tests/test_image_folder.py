@@ -235,9 +235,14 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
             "unknown columns: 'trap'; allowed: path, label, split",
         ),
         (
-            [("a.png", "x"), ("gone.png", "y")],
+            [("gone.png", "x"), ("away.png", "y")],
             ("path", "label"),
-            "names 1 files that do not exist below .*: gone.png",
+            "none of the 2 files that it names exists, such as .*gone.png",
+        ),
+        (
+            [("a.png", "x", "train"), ("gone.png", "y", "test")],
+            ("path", "label", "split"),
+            "no row with a file has the split 'test'",
         ),
         ([("a.png", "x"), ("a.png", "y")], ("path", "label"), "row 3: a.png stands in row 2 too"),
         ([("a.png", " ")], ("path", "label"), "row 2: path or label is empty"),
@@ -247,7 +252,7 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
             ("path", "label", "split"),
             "row 2: split is 'dev'; allowed: train, val, test",
         ),
-        ([("a.png", "x", "train")], ("path", "label", "split"), "no row has the split 'test'"),
+        ([("a.png", "x", "train")], ("path", "label", "split"), "no row with a file has the split 'test'"),
         ([("a.png", "x")], ("path", "label"), "has one class with images, 'x'; at least two are needed"),
     ],
 )
@@ -255,6 +260,27 @@ def test_a_wrong_csv_gets_one_clear_message(tmp_path, rows, columns, message):
     write(tmp_path / "a.png")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         list_images(csv_of(tmp_path, rows, columns))
+
+
+def test_a_row_whose_file_is_missing_is_left_out_and_told(tmp_path):
+    for name in "ab":
+        write(tmp_path / f"{name}.png", picture(ord(name)))
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "no.png")
+    rows = [("a.png", "x"), ("gone.png", "x"), ("b.png", "y"), ("nowhere.png", "y"), ("z/only.png", "z")]
+    listing = list_images(csv_of(tmp_path, rows))
+    assert [entry.path for entry in listing.entries] == ["a.png", "b.png"]
+    assert kinds(listing.findings) == {
+        path: ["missing"] for path in ("gone.png", "nowhere.png", "z/only.png")
+    }
+    collection_ = read(tmp_path / "list.csv")
+    assert len(collection_.images.labels) == 2
+    table = check(collection_.index, findings_table(collection_.findings), True, **SPLIT)
+    gone = table[table["path"] == "gone.png"].iloc[0]
+    assert gone["found"] == "a file that does not exist, named in row 3 of the csv"
+    assert gone["action"] == "refused, as strict is set; else: left out"
+    digest = listing.digest()
+    write(tmp_path / "gone.png", picture(9))
+    assert list_images(tmp_path / "list.csv").digest() != digest
 
 
 def test_what_is_no_collection_gets_one_clear_message(tmp_path):

@@ -83,14 +83,15 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
     A folder has one folder for each class; images further down belong to it as well. Links are followed. Hidden
     files and files that are not named like images are left out. A csv has the columns `path` (relative to the
     csv) and `label`, and optionally `split` (train, val or test, in every row) and a column of groups, such as
-    the individual, the trap or the night, whose images stay on one side of the split.
+    the individual, the trap or the night, whose images stay on one side of the split. A row whose file is missing
+    is left out, with a finding.
 
     Args:
         source: the folder, or a file that ends in .csv.
         group_column: the csv's column of groups; the default need not be there.
 
     Raises:
-        FileNotFoundError: there is no such folder or csv, or files that the csv names are missing.
+        FileNotFoundError: there is no such folder or csv, or none of the files that the csv names.
         ValueError: there are fewer than two classes with images, or the csv is not as above; says what is.
     """
     source = Path(source)
@@ -221,18 +222,22 @@ def _list_csv(path: Path, group_column: str) -> Listing:
         if name in seen:
             raise ValueError(f"{path}, row {number}: {name} stands in row {seen[name]} too; keep one of them")
         seen[name] = number
-        listing.entries.append(Entry(name, label, subset, row.get(group_column, "")))
-    missing = [entry.path for entry in listing.entries if not (path.parent / entry.path).is_file()]
-    if missing:
-        listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        if (path.parent / name).is_file():
+            listing.entries.append(Entry(name, label, subset, row.get(group_column, "")))
+        else:
+            found = f"a file that does not exist, named in row {number} of the csv"
+            listing.findings.append(Finding(name, "missing", found, "left out"))
+    if listing.findings and not listing.entries:
         raise FileNotFoundError(
-            f"{path} names {len(missing)} files that do not exist below {path.parent}: {listed}. "
-            "Paths are relative to the csv; mend them or remove their rows"
+            f"{path}: none of the {len(rows)} files that it names exists, such as {path.parent / rows[0]['path']}. "
+            "Paths are relative to the csv; mend them, or move it"
         )
     if "split" in columns:
         for subset in ("train", "test"):
             if not any(entry.subset == subset for entry in listing.entries):
-                raise ValueError(f"{path}: no row has the split '{subset}'; add some, or remove the column")
+                raise ValueError(
+                    f"{path}: no row with a file has the split '{subset}'; add some, or remove the column"
+                )
     return listing
 
 
