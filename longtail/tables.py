@@ -90,7 +90,7 @@ def loss_summary(evaluation: pd.DataFrame) -> Table:
 
 
 def counts_table(split: pd.DataFrame) -> Table:
-    """Images of every subset, in all and by group, and of its largest and smallest class.
+    """Images of every subset that has any, in all and by group, and of its largest and smallest class.
 
     Args:
         split: columns label, subset, longtailed, group; one row per image.
@@ -105,7 +105,7 @@ def counts_table(split: pd.DataFrame) -> Table:
         "Test, long-tailed": longtailed[longtailed["subset"] == "test"],
     }
     labels = sorted(split["label"].unique())
-    data = pd.DataFrame([_counts(name, images, labels) for name, images in subsets.items()])
+    data = pd.DataFrame([_counts(name, images, labels) for name, images in subsets.items() if len(images)])
     text = data.map(lambda cell: cell if isinstance(cell, str) else f"{cell:,}")
     text.columns = ["Set", "Images", *map(label, GROUPS), "Largest class", "Smallest class"]
     per_group = split.groupby("group")["label"].nunique().reindex(GROUPS, fill_value=0)

@@ -258,6 +258,12 @@ def test_counts_table_counts_each_subset_by_group():
     assert "One data split" in table.caption
 
 
+def test_counts_table_leaves_out_subsets_without_images():
+    rows = [(0, "head", "train"), (0, "head", "train"), (1, "tail", "train"), (0, "head", "test")]
+    split = pd.DataFrame(rows, columns=["label", "group", "subset"]).assign(longtailed=True, balanced=False)
+    assert tables.counts_table(split).text["Set"].tolist() == ["Training, long-tailed", "Test, long-tailed"]
+
+
 def test_run_that_is_there_twice_is_refused():
     frame = thesis_evaluation(model="resnet50")
     with pytest.raises(ValueError, match=r"two values of .*resnet50.*added twice"):
