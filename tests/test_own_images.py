@@ -83,3 +83,10 @@ def test_new_pictures_get_the_names_of_the_classes_and_bad_ones_are_listed(finis
     assert (shares.diff(dim=1) <= 0).all()
     right = good["class_1"] == [f"letter {letter}" for letter in "eilors"]
     assert right.sum() >= 3, good["class_1"].tolist()
+
+
+def test_checking_another_source_says_what_to_do_instead(finished):
+    done = Workspace(finished).snakemake("check_data", "--configfile", "config/demo.yaml", check=False)
+    assert done.returncode == 1
+    assert "check_data looks through an image folder, but data.source is digits" in done.stderr
+    assert "MissingRule" not in done.stderr

@@ -24,6 +24,11 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
+if CONFIG.data.source != "image_folder" and "check_data" in sys.argv:
+    raise WorkflowError(
+        f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
+        "your images: make check-data CONFIG=config/mine.yaml, or snakemake check_data --configfile config/mine.yaml"
+    )
 RUN_NAME = "{train_set}/{model}/{loss}/seed{seed}"
 RUN = f"<results>/runs/{RUN_NAME}"
 
