@@ -28,7 +28,8 @@ class Results:
     """What `load_results` returns.
 
     Runs that failed or were not run are in every frame, with NaN in place of their numbers, so that a mean can
-    tell what it lacks; pandas leaves NaN out of a mean without a word. `missing` lists them.
+    tell what it lacks; pandas leaves NaN out of a mean without a word. `missing` lists them. Variants, which are
+    not trained, are left out of `history` and `runs`; of one that failed nobody can tell, and it is there.
     """
 
     def __init__(self, folder: str | Path):
@@ -49,20 +50,29 @@ class Results:
         """One row per run and epoch: train_loss, train_acc1, val_loss, val_acc1, …"""
         from longtail.figures.inputs import read_histories
 
-        return read_histories(self._files("history.parquet"))
+        return read_histories(self._trained_files("history.parquet"))
 
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row per run: seconds, images_per_second, peak_memory_mb, device; all the rest is in its run.json."""
         from longtail.figures.inputs import read_records
 
-        return read_records(self._files("run.json"))
+        return read_records(self._trained_files("run.json"))
 
     @cached_property
     def missing(self) -> pd.DataFrame:
         """Model, loss, train_set and seed of the runs without any number."""
         measured = self.evaluation.groupby(RUN, sort=False)["value"].count()
         return measured[measured == 0].index.to_frame(index=False)
+
+    def _trained_files(self, name: str) -> list[Path]:
+        from longtail.figures.inputs import model_facts
+
+        def is_variant(file: Path) -> bool:
+            model = file.with_name("model.safetensors")
+            return not file.is_file() and model.is_file() and bool(model_facts(model).get("variant"))
+
+        return [file for file in self._files(name) if not is_variant(file)]
 
     def _files(self, name: str) -> list[Path]:
         runs = self.evaluation[RUN].drop_duplicates()

@@ -3,6 +3,7 @@
 import json
 import math
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 import longtail
 from longtail.calibration import expected_calibration_error, reliability
@@ -17,6 +19,7 @@ from longtail.evaluation import class_table, evaluate, evaluate_classes
 from longtail.losses import build_loss
 from longtail.parquet import read_parquet, write_parquet
 from longtail.runs import gather, run_of
+from longtail.sealed_json import seal
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 LN2 = math.log(2)
@@ -279,6 +282,28 @@ def test_missing_runs_are_in_the_aggregate_without_numbers(evaluated, monkeypatc
     assert results.per_class["n_train"].tolist() == [4, 2, 0] * 4
     assert results.history.groupby("seed")["val_acc1"].count().to_dict() == {1: 2, 2: 0}
     assert repr(results).startswith("<4 runs") and "2 of them missing" in repr(results)
+
+
+def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):
+    folder = evaluated / "runs/longtailed/resnet8"
+    facts = {"logit_scale": 1.0, "variant": {"adjust": "la", "tau": 1.0}}
+    for loss in ("softmax+la", "failed+la"):
+        shutil.copytree(folder / "softmax/seed1", folder / loss / "seed1")
+        (folder / loss / "seed1/history.parquet").unlink()
+    save_file({"x": np.zeros(1)}, folder / "softmax+la/seed1/model.safetensors", {"longtail": seal(facts)})
+    losses = ["softmax", "mine", "softmax+la", "failed+la"]
+    rows = {
+        "model": "resnet8",
+        "train_set": "longtailed",
+        "seed": 1,
+        "test_set": "balanced",
+        "metric": "acc1",
+    }
+    frame = pd.DataFrame({"loss": losses, "value": 0.5, "n": 4}).assign(**rows)
+    write_parquet(frame, evaluated / "evaluation.parquet")
+    results = longtail.load_results(evaluated)
+    assert results.history["loss"].tolist() == ["softmax", "mine", "failed+la"]
+    assert results.runs["loss"].tolist() == ["softmax", "mine", "failed+la"]
 
 
 def test_missing_run_on_another_training_set_does_not_borrow_its_class_counts(evaluated):

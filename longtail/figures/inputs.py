@@ -6,6 +6,7 @@ not there stands for a run that failed or has not been run: it gives one row wit
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def read_predictions(paths: Iterable[str | Path], models: Iterable[str | Path] |
     columns = ["image_id", "label", "group", "longtailed", "predicted"]
     if models is None:
         return _read(paths, _predictions, columns)
-    scales = {path.parent: _logit_scale(path) for path in map(Path, models) if path.is_file()}
+    scales = {path.parent: model_facts(path)["logit_scale"] for path in map(Path, models) if path.is_file()}
     return _read(paths, lambda path: _predictions(path, scales), [*columns, "confidence"])
 
 
@@ -96,13 +97,19 @@ def _predictions(path: Path, scales: dict[Path, float] | None = None) -> pd.Data
     return frame
 
 
-def _logit_scale(path: Path) -> float:
+def model_facts(path: Path) -> dict[str, Any]:
+    """What a model file says of its model, as in `longtail.saved_model.ModelCard`.
+
+    Raises:
+        ValueError: it is damaged, or no model of this project.
+    """
     # Not by longtail.saved_model: importing it takes seconds and makes every figure depend on every model's code.
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return float(unseal(file.metadata()["longtail"], path)["logit_scale"])
+            facts = unseal(file.metadata()["longtail"], path)
+        return facts | {"logit_scale": float(facts["logit_scale"])}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is no model of this project ({error!r}); delete it and train again"
