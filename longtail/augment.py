@@ -2,7 +2,7 @@
 
 Resizing, cropping from a padded border, flipping and normalising are linear in the image, so a batch is two
 batched matrix products: the first stretches the columns, the second the rows, each image with the matrices of
-its own crop and flip.
+its own crop and flip. TrivialAugment and RandAugment are not; they get the cropped pixels before these are normalised.
 """
 
 from collections import deque
@@ -14,6 +14,7 @@ from itertools import islice
 import torch
 import torch.nn.functional as F
 
+from longtail.autoaugment import Plan, Policy
 from longtail.data.shards import ShardedImages, take
 
 READ_AHEAD = 2
@@ -32,6 +33,9 @@ class Feed:
     precision of matrix products or the autocast around it. Without augmentation: the resize, a centre crop
     where `resize` exceeds `size`, the normalisation. An image that is not square is resized to a square.
 
+    With a policy its operations stand between flip and normalisation, as in torchvision's reference recipes, on
+    pixels that are rounded to whole numbers from 0 to 255. Evaluation batches are as without.
+
     Args:
         images: uint8, N x C x H x W. They may live on another device than the batches; each batch is then
             gathered where they live and moved.
@@ -40,6 +44,7 @@ class Feed:
         resize: height and width before the crop, by default `size`.
         padding: width of the black border that random crops may reach into, in pixels after resizing.
         flip: whether training images are mirrored with probability one half.
+        policy: operations of TrivialAugment or RandAugment on training images, for images of this size.
         mean, std: per channel, of images scaled to [0, 1].
         batch_size: images per batch; the last batch of an epoch is shorter.
         device: where the batches are made, by default where the images are.
@@ -64,6 +69,7 @@ class Feed:
         resize: int | None = None,
         padding: int = 0,
         flip: bool = False,
+        policy: Policy | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
@@ -72,17 +78,26 @@ class Feed:
         resize = size if resize is None else resize
         _check_tensors(images, labels, mean, std)
         _check_settings(size, resize, padding, batch_size, dtype)
+        _check_policy(policy, images, size)
         self.images = images
         self.labels = labels.to(images.device if device is None else device)
         self.device = self.labels.device
         self.batch_size = batch_size
         self.flip = flip
+        self.policy = policy
         self._channels_last = channels_last
         self._read_ahead = read_ahead
 
         channels, height, width = images.shape[1:]
         mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
-        self._scale = (1 / (255 * std)).to(self.device, torch.float32)
+        scale, shift = 1 / (255 * std), -mean / std
+        # What is left to do after a policy's operations, which need pixels.
+        self._normalise = (
+            tuple(values.to(self.device, torch.float32) for values in (scale, shift)) if policy else None
+        )
+        if policy:
+            scale, shift = torch.ones_like(scale), torch.zeros_like(shift)
+        self._scale = scale.to(self.device, torch.float32)
 
         # One matrix per crop offset; for the columns, those of mirrored crops follow. The rows' matrices end
         # in a column of ones, which meets a last row of -mean / std: normalising needs no pass of its own.
@@ -96,7 +111,7 @@ class Feed:
         layout = {"memory_format": torch.channels_last if channels_last else torch.contiguous_format}
         self._stretched = torch.empty(batch_size, channels, height, size, device=self.device)
         self._lines = torch.empty(batch_size, channels, height + 1, size, device=self.device, **layout)
-        self._lines[:, :, height] = (-mean / std).squeeze(-1)
+        self._lines[:, :, height] = shift.squeeze(-1)
         self._batch = torch.empty(batch_size, channels, size, size, device=self.device, **layout)
         self._rounded = None if dtype == torch.float32 else torch.empty_like(self._batch, dtype=dtype)
 
@@ -117,7 +132,7 @@ class Feed:
         indices: torch.Tensor | Sequence[int] | None = None,
         start_step: int = 0,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Training batches (images B x C x size x size, labels B): shuffled, randomly cropped and flipped.
+        """Training batches (images B x C x size x size, labels B): shuffled, cropped, flipped and by the policy.
 
         The whole epoch is drawn here, before the first batch. So `start_step` continues an interrupted epoch
         with the batches it would have had, and no step waits for the device.
@@ -141,7 +156,8 @@ class Feed:
         rows = torch.randint(self._offsets, order.shape, generator=generator)
         # Offset and flip in one draw: the second half of the columns' matrices are the mirrored ones.
         columns = torch.randint(self._offsets * (2 if self.flip else 1), order.shape, generator=generator)
-        return self._batches(torch.stack([order, rows, columns]), range(start_step, steps))
+        plan = self.policy.draw(len(order), self.batch_size, generator, self.device) if self.policy else None
+        return self._batches(torch.stack([order, rows, columns]), range(start_step, steps), plan)
 
     def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Evaluation batches (images B x C x size x size, labels B): every image once, not augmented."""
@@ -150,15 +166,22 @@ class Feed:
         steps = range(-(-len(order) // self.batch_size))
         return self._batches(torch.stack([order, centre, centre]), steps)
 
-    def _batches(self, choices: torch.Tensor, steps: range) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _batches(
+        self, choices: torch.Tensor, steps: range, plan: Plan | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of chosen images, row matrices and column matrices (int64, 3 x M, on the CPU)."""
         moved = self._moved(choices)
         order = moved[0] if self.images.device == self.device else choices[0].to(self.images.device)
         labels = self.labels.index_select(0, moved[0])
         parts = [slice(step * self.batch_size, (step + 1) * self.batch_size) for step in steps]
         gathered = self._gathered_ahead if self._read_ahead else self._gathered
-        for part, pixels in zip(parts, gathered([order[part] for part in parts]), strict=True):
-            yield self._augmented(pixels, moved[1, part], moved[2, part]), labels[part]
+        for step, part, pixels in zip(steps, parts, gathered([order[part] for part in parts]), strict=True):
+            batch = self._cropped(pixels, moved[1, part], moved[2, part])
+            if plan:
+                plan.apply(step, batch.round_())
+            if self._normalise:
+                torch.addcmul(self._normalise[1], batch, self._normalise[0], out=batch)
+            yield self._narrowed(batch), labels[part]
 
     def _gathered(self, positions: list[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The images at each of these positions, on the feed's device."""
@@ -188,7 +211,7 @@ class Feed:
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
-    def _augmented(self, pixels: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    def _cropped(self, pixels: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """The first B images of the buffer, made from uint8 pixels with the chosen matrices."""
         count, _, height, _ = pixels.shape
         stretched, lines, batch = self._stretched[:count], self._lines[:count], self._batch[:count]
@@ -201,7 +224,11 @@ class Feed:
             per_image = len(batch_matrices) // count
             rows_matrices = self._rows.index_select(0, rows.repeat_interleave(per_image))
             torch.bmm(rows_matrices, lines_matrices, out=batch_matrices)
-        return batch if self._rounded is None else self._rounded[:count].copy_(batch)
+        return batch
+
+    def _narrowed(self, batch: torch.Tensor) -> torch.Tensor:
+        """The batch in the feed's dtype."""
+        return batch if self._rounded is None else self._rounded[: len(batch)].copy_(batch)
 
     def _matrices(self, buffer: torch.Tensor) -> torch.Tensor:
         """A view of B x C x H x W as matrices with H rows: B of W C columns if channels_last, else B C of W."""
@@ -237,6 +264,14 @@ def _check_settings(size: int, resize: int, padding: int, batch_size: int, dtype
         raise ValueError(f"resize is {resize}; needed: at least the size of the crop, {size}")
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
         raise ValueError(f"dtype is {dtype}; allowed: torch.float32, torch.bfloat16, torch.float16")
+
+
+def _check_policy(policy: Policy | None, images: torch.Tensor, size: int) -> None:
+    if policy and (policy.size != size or images.shape[1] != 3):
+        raise ValueError(
+            f"the policy is for 3 channels of {policy.size} x {policy.size} pixels; the batches have "
+            f"{images.shape[1]} of {size} x {size}"
+        )
 
 
 def _checked_indices(indices: torch.Tensor | Sequence[int], count: int) -> torch.Tensor:

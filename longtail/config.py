@@ -200,6 +200,13 @@ class Train(Section):
     """Random crops are taken from the resized image with a black border of this many pixels."""
     flip: bool = True
     """Random horizontal flips."""
+    augment: Literal["trivial", "rand"] | None = None
+    """Operations on the cropped images: `trivial`, one of random strength (TrivialAugment Wide, Müller and Hutter,
+    2021); `rand`, several of one strength (RandAugment, Cubuk et al., 2020); null: none."""
+    augment_operations: Annotated[int, Field(ge=1, le=14)] = 2
+    """Of `rand`: operations on each image."""
+    augment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    """Of `rand`: their strength; 0 is none."""
     mean: Rgb = (0.4914, 0.4822, 0.4465)
     """Of the normalisation. CIFAR-10's, as in the thesis."""
     std: tuple[Positive, Positive, Positive] = (0.2023, 0.1994, 0.2010)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from longtail.augment import Feed
+from longtail.autoaugment import Policy
 from longtail.checkpoint import StateFolder, snapshot
 from longtail.data.tensors import LabelledImages
 from longtail.device import precision_on
@@ -37,6 +38,9 @@ class Recipe:
     image_size: int
     padding: int
     flip: bool
+    augment: str | None
+    augment_operations: int
+    augment_magnitude: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     optimizer: str
@@ -456,12 +460,22 @@ class Run:
             size=self.recipe.image_size,
             padding=self.recipe.padding if augment else 0,
             flip=self.recipe.flip and augment,
+            policy=self._policy() if augment else None,
             mean=self.recipe.mean,
             std=self.recipe.std,
             batch_size=batch_size,
             device=self.device,
             channels_last=True,
             read_ahead=not self.resident,
+        )
+
+    def _policy(self) -> Policy | None:
+        recipe = self.recipe
+        return recipe.augment and Policy(
+            recipe.augment,
+            size=recipe.image_size,
+            operations=recipe.augment_operations,
+            magnitude=recipe.augment_magnitude,
         )
 
     def _initial_model(self, weights: str | None, start: str | None) -> nn.Module:
