@@ -751,6 +751,9 @@ def schema() -> str:
         definition = cls.model_json_schema(ref_template="#/$defs/{model}")
         document["$defs"].update(definition.pop("$defs", {}))
         document["$defs"][cls.__name__] = definition
+        kind = definition["properties"]["loss"]
+        if name := kind.pop("const", None):  # or a name that stands for this loss with other settings
+            kind["enum"] = [name, *(method for method, entry in METHODS.items() if entry["loss"] == name)]
     document["properties"]["losses"] = {
         "type": "object",
         "properties": entries,

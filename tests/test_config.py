@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -58,6 +59,20 @@ def test_the_schema_for_editors_is_current(tmp_path):
     made = (tmp_path / "schema.json").read_text()
     assert (ROOT / "config/schema.json").read_text() == made, "run: python -m longtail.config"
     json.loads(made)
+
+
+def test_the_schema_for_editors_knows_entries_that_build_on_a_method():
+    check = jsonschema.Draft202012Validator(json.loads(schema()))
+    losses = {
+        "crt": {"retrain": {"start": "focal"}},
+        "late": {"loss": "crt", "train": {"epochs": 3}},
+        "wide": {"loss": "ldam_drw", "max_m": 0.4},
+        "own": {"loss": {"path": "a.py", "name": "A"}},
+    }
+    load_config({"losses": losses})
+    assert list(check.iter_errors({"losses": losses})) == []
+    for wrong in ({"late": {"loss": "crtt"}}, {"wide": {"loss": "ldam_drw", "gamma": 1}}):
+        assert list(check.iter_errors({"losses": wrong}))
 
 
 def test_all_problems_are_reported_at_once_with_the_nearest_name():
