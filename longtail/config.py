@@ -216,6 +216,12 @@ class Train(Section):
     layer_decay: Fraction | None = None
     """Each layer learns at this fraction of the rate of the layer after it, and one-dimensional weights do not decay;
     null: all at the same rate. For architectures of timm."""
+    tune: Literal["all", "lora", "bias", "norm", "head"] = "all"
+    """Which weights of the backbone are trained beside the head: all; low-rank updates of the attention of a vision
+    transformer (LoRA), merged into its weights at the end; biases (BitFit); scales and biases of normalisations; none.
+    Unless all are, the statistics of batch norms stay those of the pretrained weights."""
+    lora_rank: Count = 4
+    """Of `lora`."""
     momentum: HalfOpenUnit = 0.9
     """Of `sgd`; Adam's betas are PyTorch's."""
     schedule: Literal["step", "multistep", "cosine", "constant"] = "step"
@@ -653,6 +659,11 @@ class Config(Section):
                 f"{where}: mixup with ldam; its margin is that of one class, and a mixed image has two. "
                 "Set mixup: null for this loss, or use another loss"
             )
+        if recipe.tune != "all" and not entry.retrain and not self.model(model).pretrained:
+            problems.append(
+                f"models.{model}.pretrained: false with tune: {recipe.tune} would freeze random weights; set "
+                "pretrained: true, or tune: all"
+            )
         if entry.retrain:
             problems.extend(self._misfits_of_retraining(model, loss, entry, recipe))
         return problems
@@ -675,6 +686,11 @@ class Config(Section):
                     f"losses.{loss}.train.{name}: {ours}, but the backbone of {start} was trained with {theirs} and "
                     "stays as it is; use the same"
                 )
+        if recipe.tune != "all":
+            problems.append(
+                f"{where}: tune: {recipe.tune} chooses weights of the backbone, and all of this one is frozen; set "
+                "train.tune: all for this loss"
+            )
         if recipe.mixup:
             problems.append(
                 f"{where}: mixup shapes the backbone, and this one is frozen; set mixup: null for this loss"

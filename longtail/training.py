@@ -25,6 +25,7 @@ from longtail.retraining import decoupled_model
 from longtail.sampling import sample
 from longtail.supervision import StopRequest
 from longtail.tracking import EpochLog
+from longtail.tuning import freeze, merge, merged_weights, train_mode
 
 LOWER_RATE = "lower train.learning_rate (or models.NAME.train.learning_rate), or use warmup_epochs"
 
@@ -47,6 +48,8 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     layer_decay: float | None
+    tune: str
+    lora_rank: int
     momentum: float
     schedule: str
     step_size: int
@@ -194,6 +197,7 @@ class Run:
         self.class_counts = torch.bincount(train_set.labels.cpu(), minlength=len(train_set.class_names))
         torch.manual_seed(derive_seed(settings.seed, "initial weights"))
         model = self._initial_model(weights, start)
+        freeze(model, self.recipe.tune, self.recipe.lora_rank)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.loss = build_loss(settings.loss, self.class_counts, **settings.loss_parameters).to(device)
         self.optimizer = build_optimizer(
@@ -234,9 +238,10 @@ class Run:
         self.progress.finished = True
         if self.recipe.select == "last":
             self.progress.best_epoch = self.recipe.epochs
-            self.progress.best_weights = snapshot(self.kept.state_dict())
+            self.progress.best_weights = snapshot(merged_weights(self.kept))
         self._save()
         self.states.wait()
+        merge(self.model)
         return self.progress
 
     def train_epoch(self, partial: Mapping[str, Any] | None = None) -> None:
@@ -255,7 +260,7 @@ class Run:
             losses[:first_step].copy_(partial["losses"])
             self._restore_random_state(partial["random"])
 
-        self.model.train()
+        train_mode(self.model, recipe.tune)
         if self.settings.retrain:
             self.model.backbone.eval()  # its batch norms keep their statistics
         step = first_step
@@ -402,7 +407,7 @@ class Run:
         earlier = [row["val_acc1"] for row in self.progress.history[:-1]]
         if self.recipe.select == "best" and val_acc1 > max(earlier, default=-1.0):
             self.progress.best_epoch = self.progress.epoch + 1
-            self.progress.best_weights = snapshot(self.kept.state_dict())
+            self.progress.best_weights = snapshot(merged_weights(self.kept))
 
     def _check_finite(self, losses: torch.Tensor, epoch: int) -> None:
         bad = (~torch.isfinite(losses)).nonzero()

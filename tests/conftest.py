@@ -129,6 +129,8 @@ SMALL_RECIPE = {
     "mixup": None,
     "ema": None,
     "layer_decay": None,
+    "tune": "all",
+    "lora_rank": 4,
     "precision": "auto",
     "compile": False,
     "cuda_graphs": False,

@@ -55,6 +55,8 @@ RECIPE = {
     "mixup": None,
     "ema": None,
     "layer_decay": None,
+    "tune": "all",
+    "lora_rank": 4,
     "precision": "fp32",
     "compile": False,
     "cuda_graphs": False,
