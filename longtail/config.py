@@ -308,6 +308,9 @@ class Loss(Section):
 
     head: Literal["linear", "cosine"] = "linear"
     """The classifier: linear, or linear on normalised features and weights."""
+    head_init: Literal["random", "class_means"] = "random"
+    """Of a cosine head, what its weights start from: random directions, or those of each class's mean feature under the
+    backbone before training (Shi et al., 2024). A class without training images keeps its random direction."""
     retrain: Retrain | None = None
     """Decoupled training; null: backbone and classifier are trained together."""
     train: dict[str, Any] = {}
@@ -318,6 +321,8 @@ class Softmax(Loss):
     loss: Literal["softmax"] = "softmax"
     smoothing: HalfOpenUnit = 0.0
     """Label smoothing: the share of each label that goes to all classes alike."""
+    s: Positive = 1.0
+    """Scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25."""
 
 
 class WeightedSoftmax(Loss):
@@ -342,6 +347,8 @@ class ClassBalanced(Loss):
 
 class BalancedSoftmax(Loss):
     loss: Literal["balanced_softmax"] = "balanced_softmax"
+    s: Positive = 1.0
+    """Scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25."""
 
 
 class Equalization(Loss):
@@ -366,6 +373,8 @@ class LogitAdjusted(Loss):
     loss: Literal["logit_adjusted"] = "logit_adjusted"
     tau: NonNegative = 1.0
     """Strength of the adjustment; 1 is balanced softmax."""
+    s: Positive = 1.0
+    """Scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25."""
 
 
 class LabelAwareSmoothing(Loss):
@@ -649,10 +658,24 @@ class Config(Section):
             )
         where, recipe = f"losses.{loss}", self.recipe(model, loss)
         problems = []
-        if entry.head == "cosine" and not isinstance(entry, (LDAM, Custom)):
+        scale = getattr(entry, "s", None)
+        if entry.head == "cosine" and scale in (None, 1.0) and not isinstance(entry, (LDAM, Custom)):
+            remedy = (
+                "set s: 25" if scale else "use the loss softmax, balanced_softmax, logit_adjusted or ldam"
+            )
             problems.append(
                 f"{where}.head: the logits of a cosine head lie in [-1, 1], and {entry.loss} does not scale them, so "
-                "its softmax would be nearly flat; set head: linear, or use the loss ldam"
+                f"its softmax would be nearly flat; {remedy}, or head: linear"
+            )
+        if entry.head == "linear" and scale not in (None, 1.0) and not isinstance(entry, LDAM):
+            problems.append(
+                f"{where}.s: {scale:g} scales the logits of a cosine head, and those of a linear one have a length of "
+                "their own; set head: cosine, or leave s out"
+            )
+        if entry.head == "linear" and entry.head_init == "class_means":
+            problems.append(
+                f"{where}.head_init: class_means are directions, for the normalised weights of a cosine head; set "
+                "head: cosine, or head_init: random"
             )
         if recipe.mixup and isinstance(entry, LDAM):
             problems.append(

@@ -186,7 +186,7 @@ class Experiment:
         entry = self.config.loss(loss)
         if isinstance(entry, Custom):
             return {"loss": entry.loss.model_dump(), "loss_parameters": entry.parameters}
-        parameters = entry.model_dump(exclude={"loss", "head", "retrain", "train"})
+        parameters = entry.model_dump(exclude={"loss", "head", "head_init", "retrain", "train"})
         return {"loss": entry.loss, "loss_parameters": parameters}
 
     def train_settings(self, model: str, loss: str) -> dict[str, Any]:
@@ -196,6 +196,7 @@ class Experiment:
         return {
             "architecture": self.config.model(model).architecture,
             "head": self.config.loss(loss).head,
+            "head_init": self.config.loss(loss).head_init,
             **self.loss_settings(loss),
             "recipe": recipe,
             **({"retrain": retrain.classifier} if retrain else {}),

@@ -18,6 +18,7 @@ from longtail.losses import ModuleLoss, build_loss
 from longtail.losses.weights import effective_number
 from longtail.mixup import Mixer, Targets
 from longtail.models import build_model
+from longtail.models.heads import CosineLinear, class_means
 from longtail.numerics import autocast, set_numerics
 from longtail.optimization import build_optimizer, learning_rate_factor
 from longtail.randomness import derive_seed, generator
@@ -109,6 +110,7 @@ class RunSettings:
     loss_parameters: Mapping[str, Any]
     recipe: Recipe
     seed: int
+    head_init: str = "random"
     retrain: str | None = None
 
 
@@ -155,6 +157,12 @@ class Ranks:
             torch.distributed.all_reduce(value)
         return value
 
+    def first(self, value: torch.Tensor) -> torch.Tensor:
+        """The value of the first rank."""
+        if self.count > 1:
+            torch.distributed.broadcast(value, 0)
+        return value
+
     def _divides(self, size: int) -> bool:
         return size >= 2 * self.count
 
@@ -197,6 +205,11 @@ class Run:
         self.class_counts = torch.bincount(train_set.labels.cpu(), minlength=len(train_set.class_names))
         torch.manual_seed(derive_seed(settings.seed, "initial weights"))
         model = self._initial_model(weights, start)
+        if settings.head_init != "random" and not isinstance(model.head, CosineLinear):
+            raise ValueError(
+                f"head_init: {settings.head_init} with head: {settings.head}; allowed: random, or class_means with "
+                "head: cosine"
+            )
         freeze(model, self.recipe.tune, self.recipe.lora_rank)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.loss = build_loss(settings.loss, self.class_counts, **settings.loss_parameters).to(device)
@@ -365,6 +378,7 @@ class Run:
         """Take up the saved state, if any; the state within its epoch where it was stopped in one."""
         state = self.states.load()
         if state is None:
+            self._initialise_head()
             return None
         self.model.load_state_dict(state["model"])
         if self.average:
@@ -504,6 +518,16 @@ class Run:
             image_size=self.recipe.image_size,
             weights=weights,
         )
+
+    @torch.no_grad()
+    def _initialise_head(self) -> None:
+        """Point a cosine head to the class means of the backbone as it is, where the settings say so."""
+        if self.settings.head_init == "random":
+            return
+        with autocast(self.device, self.precision):
+            means = class_means(self.model.backbone, self.train_feed.in_order(), len(self.class_counts))
+        for model in {self.model, self.kept}:
+            model.head.point_to(self.ranks.first(means))
 
     @property
     def kept(self) -> nn.Module:

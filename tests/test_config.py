@@ -147,7 +147,7 @@ def test_config_and_code_agree_on_the_parameters_of_a_loss_and_their_defaults(na
     signature = inspect.signature(cls).parameters
     in_code = {p.name: p.default for p in signature.values() if p.default is not inspect.Parameter.empty}
     fields = LOSSES[name].model_fields
-    common = ("loss", "head", "retrain", "train")
+    common = ("loss", "head", "head_init", "retrain", "train")
     in_config = {key: field.default for key, field in fields.items() if key not in common}
     assert in_config == in_code
 

@@ -1,9 +1,11 @@
 """Balanced softmax: the class counts enter the softmax."""
 
+import math
+
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, check_parameter
 
 
 class BalancedSoftmax(Loss):
@@ -17,13 +19,16 @@ class BalancedSoftmax(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
+        s: scale of the logits, above 0; `logit_scale`. The cosines of a cosine head need one, such as 25.
     """
 
     log_counts: Tensor
 
-    def __init__(self, class_counts: Tensor):
+    def __init__(self, class_counts: Tensor, *, s: float = 1.0):
         super().__init__(class_counts)
+        self.logit_scale = check_parameter("s", s, lambda scale: 0 < scale < math.inf, "above 0")
         self.register_buffer("log_counts", self.class_counts.clamp(min=1).double().log())
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits + self.log_counts.to(logits.dtype), labels, reduction="none")
+        adjusted = self.logit_scale * logits + self.log_counts.to(logits.dtype)
+        return F.cross_entropy(adjusted, labels, reduction="none")

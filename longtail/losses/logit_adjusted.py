@@ -20,15 +20,18 @@ class LogitAdjusted(Loss):
     Args:
         class_counts: training images per class, integers of shape (C,).
         tau: 0 or more; 0 is `softmax`.
+        s: scale of the logits, above 0; `logit_scale`. The cosines of a cosine head need one, such as 25.
     """
 
     adjustment: Tensor
 
-    def __init__(self, class_counts: Tensor, *, tau: float = 1.0):
+    def __init__(self, class_counts: Tensor, *, tau: float = 1.0, s: float = 1.0):
         super().__init__(class_counts)
+        self.logit_scale = check_parameter("s", s, lambda scale: 0 < scale < math.inf, "above 0")
         tau = check_parameter("tau", tau, lambda t: 0 <= t < math.inf, "of at least 0")
         counts = self.class_counts.clamp(min=1).double()
         self.register_buffer("adjustment", tau * (counts / counts.sum()).log())
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits + self.adjustment.to(logits.dtype), labels, reduction="none")
+        adjusted = self.logit_scale * logits + self.adjustment.to(logits.dtype)
+        return F.cross_entropy(adjusted, labels, reduction="none")

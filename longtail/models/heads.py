@@ -1,5 +1,7 @@
 """Heads: the last layer, from features to logits."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +22,30 @@ def build_head(kind: str, num_features: int, num_classes: int) -> nn.Module:
     if kind == "scaled":
         return ScaledLinear(num_features, num_classes)
     raise ValueError(f"unknown head {kind!r}; choose one of {', '.join(HEADS)}")
+
+
+@torch.no_grad()
+def class_means(backbone: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> Tensor:
+    """The mean feature of each class's images, for the weights of a cosine head; zeros for a class without images.
+
+    Source: Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts, ICML 2024, and their code,
+    which averages the features as they are; for backbones that no text encoder belongs to.
+
+    Args:
+        backbone: images to features; it computes in evaluation mode, and is left in that.
+        batches: images (B, 3, H, W) and labels (B,) on the backbone's device.
+
+    Returns:
+        float64, (num_classes, features).
+    """
+    backbone.eval()
+    sums, counts = 0, 0
+    for images, labels in batches:
+        of_class = F.one_hot(labels, num_classes).double().T
+        # A product, as the order of atomic additions is not the same each time.
+        sums = sums + of_class @ backbone(images).double()
+        counts = counts + of_class.sum(dim=1, keepdim=True)
+    return sums / counts.clamp(min=1)
 
 
 class CosineLinear(nn.Module):
@@ -44,6 +70,12 @@ class CosineLinear(nn.Module):
     def reset_parameters(self) -> None:
         with torch.no_grad():
             self.weight.copy_(F.normalize(nn.init.uniform_(self.weight, -1.0, 1.0), dim=1))
+
+    @torch.no_grad()
+    def point_to(self, directions: Tensor) -> None:
+        """Start from these directions, (num_classes, num_features); a class whose row is zero keeps its own."""
+        found = directions.norm(dim=1, keepdim=True) > 0
+        self.weight.copy_(torch.where(found, F.normalize(directions, dim=1).to(self.weight), self.weight))
 
     def forward(self, features: Tensor) -> Tensor:
         return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
