@@ -106,6 +106,7 @@ class Feed:
         self._rows = F.pad(rows, (0, 1), value=1.0).to(self.device)
         self._columns = torch.cat([columns, columns.flip(1)]).mT.contiguous().to(self.device)
         self._offsets = len(rows)
+        self._padding = padding
         self._centre = padding + round((resize - size) / 2)
 
         layout = {"memory_format": torch.channels_last if channels_last else torch.contiguous_format}
@@ -159,12 +160,23 @@ class Feed:
         plan = self.policy.draw(len(order), self.batch_size, generator, self.device) if self.policy else None
         return self._batches(torch.stack([order, rows, columns]), range(start_step, steps), plan)
 
-    def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Evaluation batches (images B x C x size x size, labels B): every image once, not augmented."""
+    def in_order(
+        self, crop: tuple[int, int, bool] | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Evaluation batches (images B x C x size x size, labels B): every image once, not augmented.
+
+        Args:
+            crop: first row and first column, in pixels after resizing, and whether the crop is mirrored; by default
+                the centre.
+        """
         order = torch.arange(len(self.labels))
-        centre = torch.full_like(order, self._centre)
+        row, column = self._centre, self._centre
+        if crop:
+            top, left, mirrored = crop
+            row, column = self._padding + top, self._padding + left + mirrored * self._offsets
         steps = range(-(-len(order) // self.batch_size))
-        return self._batches(torch.stack([order, centre, centre]), steps)
+        crops = (torch.full_like(order, row), torch.full_like(order, column))
+        return self._batches(torch.stack([order, *crops]), steps)
 
     def _batches(
         self, choices: torch.Tensor, steps: range, plan: Plan | None = None

@@ -479,6 +479,17 @@ class Job(Section):
     `auto`: on the device where they take no more than half of its free memory."""
 
 
+class Predict(Section):
+    """How test images are shown to the trained models, variants too. A change predicts anew and trains nothing."""
+
+    crops: Literal["five", "ten"] | None = None
+    """Test-time ensembling (Shi et al., 2024): the logits are the mean over the corners and the centre of the enlarged
+    image, or over those and their mirror images; null: of the image as it is. Validation and `longtail.predict` do
+    without."""
+    expand: Annotated[int, Field(ge=1, le=256)] = 24
+    """Of `crops`: pixels by which images are enlarged, both ways, before they are cropped."""
+
+
 class Statistics(Section):
     """How the runs are compared."""
 
@@ -517,6 +528,7 @@ class Config(Section):
     losses: dict[Name, Any] = {}
     variants: dict[Name, Variant] = {}
     """Changes of trained models that need no training, such as `softmax+la: {}`; each is shown like a loss."""
+    predict: Predict = Predict()
     statistics: Statistics = Statistics()
     job: Job = Job()
     paths: Paths = Paths()

@@ -211,6 +211,10 @@ class Experiment:
         variant = self.config.variant(loss)
         return _options(adjust=variant.adjust, tau=variant.tau)
 
+    def predict_options(self) -> list[str]:
+        predict = self.config.predict
+        return _options(crops=predict.crops, expand=predict.expand) if predict.crops else []
+
     def loss_json(self, loss: str) -> str:
         """`loss_settings`, as the evaluation script takes them."""
         return json.dumps(self.loss_settings(loss))
@@ -300,7 +304,7 @@ class Experiment:
     @cache  # noqa: B019
     def predict_key(self, run: RunId) -> str:
         upstream = [self.model_key(run), self.tensors_key(self.test_tensors), self.split_key()]
-        return self._key("predict", {}, upstream, choices=[self._model_code(run.model)])
+        return self._key("predict", self.predict_options(), upstream, choices=[self._model_code(run.model)])
 
     @cache  # noqa: B019
     def evaluate_key(self, run: RunId) -> str:

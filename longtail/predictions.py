@@ -14,12 +14,18 @@ from longtail.saved_model import ModelCard
 
 
 def predict(
-    model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device, resident: bool = True
+    model: nn.Module,
+    images: LabelledImages,
+    card: ModelCard,
+    device: torch.device,
+    *,
+    resident: bool = True,
+    crops: str | None = None,
+    expand: int = 0,
 ) -> torch.Tensor:
     """Logits float32 N x C on the CPU, in the order of the images, with the precision the model was trained in.
 
-    Args:
-        resident: as for `logits_of`.
+    `resident`, `crops` and `expand` are as of `longtail.inference.logits_of`.
 
     Raises:
         ValueError: the images' classes are not those of the model.
@@ -29,7 +35,7 @@ def predict(
             f"the model knows {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), the images have "
             f"{len(images.class_names)} ({', '.join(images.class_names[:3])}, …); train on the same data"
         )
-    return logits_of(model, images.images, card, device, resident=resident)
+    return logits_of(model, images.images, card, device, resident=resident, crops=crops, expand=expand)
 
 
 def write_predictions(

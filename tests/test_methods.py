@@ -7,24 +7,28 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import VisionTransformer
+from torchvision.transforms import v2
 
 from longtail.checkpoint import StateFolder
 from longtail.config import LOSSES, METHODS, Config, ConfigError, load_config
 from longtail.data.imbalance import longtailed_counts
 from longtail.data.tensors import load_tensors
 from longtail.experiment import Experiment, RunId
+from longtail.inference import crop_views, logits_of
 from longtail.labels import label
 from longtail.losses import build_loss
 from longtail.mixup import Mixer, Targets, remixed
 from longtail.models import build_model, from_torchvision
 from longtail.models.heads import CosineLinear, class_means
 from longtail.optimization import build_optimizer
+from longtail.parquet import read_parquet
 from longtail.randomness import derive_seed, generator
 from longtail.sampling import SAMPLERS, class_probabilities, sample
 from longtail.saved_model import ModelCard, load_model, save_model
@@ -589,6 +593,63 @@ def test_scaled_cosines_have_the_loss_of_logits_that_are_that_large(name):
     assert scaled.logit_scale == 25.0
     with pytest.raises(ValueError, match="s is 0"):
         build_loss(name, COUNTS, s=0)
+
+
+# Test-time ensembling ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expand", [4, 3, 1])
+@pytest.mark.parametrize(("crops", "theirs"), [("five", v2.FiveCrop), ("ten", v2.TenCrop)])
+def test_logits_are_the_mean_over_torchvisions_crops(base, digits, crops, theirs, expand):
+    model, card = load_model(base)
+    images = load_tensors(digits / "test.pth").images[:9]
+    size = card.image_size
+    prepare = v2.Compose(
+        [
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Resize((size + expand, size + expand), antialias=True),
+            v2.Normalize(card.mean, card.std),
+        ]
+    )
+    with torch.no_grad():
+        expected = torch.stack([model(view) for view in theirs(size)(prepare(images))]).mean(0)
+    found = logits_of(model, images, card, torch.device("cpu"), 4, crops=crops, expand=expand)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    whole = logits_of(model, images, card, torch.device("cpu"), 4)
+    assert (whole - found).abs().max() > 1e-3
+
+
+def test_the_script_averages_over_crops_where_it_is_told_to(base, digits, tmp_path, monkeypatch):
+    def predicted(*words):
+        out = tmp_path / "predictions.parquet"
+        files = ["--model", base, "--tensors", digits / "test.pth", "--split", digits / "split.parquet"]
+        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, files), "--output", str(out), *words])
+        runpy.run_path(str(ROOT / "workflow/scripts/predict.py"), run_name="__main__")
+        return torch.tensor(np.stack(read_parquet(out)["logits"]))
+
+    model, card = load_model(base)
+    images = load_tensors(digits / "test.pth").images
+    for words, settings in (
+        ([], {}),
+        (["--crops", "five", "--expand", "4"], {"crops": "five", "expand": 4}),
+    ):
+        expected = logits_of(model, images, card, torch.device("cpu"), **settings)
+        torch.testing.assert_close(predicted(*words), expected)
+
+
+@pytest.mark.parametrize(("crops", "expand"), [("five", 0), ("nine", 4)])
+def test_crops_that_there_are_not_are_refused(crops, expand):
+    with pytest.raises(ValueError, match=f"crops is '{crops}' and expand {expand}; allowed: five or ten"):
+        crop_views(crops, expand)
+
+
+def test_crops_are_an_option_of_the_prediction_and_change_its_key_alone():
+    plain, five = Experiment(Config()), Experiment(load_config({"predict": {"crops": "five"}}))
+    run = plain.runs[0]
+    assert plain.predict_options() == []
+    assert five.predict_options() == ["--crops", "five", "--expand", "24"]
+    assert plain.train_key(run) == five.train_key(run)
+    assert plain.predict_key(run) != five.predict_key(run)
 
 
 # Configuration ------------------------------------------------------------------------------------------------

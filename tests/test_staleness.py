@@ -311,6 +311,16 @@ TABLE = [
         runs(losses=["crt"]) | OF_EVALUATION | OF_RUNS | {"run_list folders"},
     ),
     (
+        "test-time ensembling",
+        configure(predict={"crops": "five"}),
+        runs(rules=["predict", "evaluate"]) | OF_EVALUATION | per_model("reliability") | confusion(),
+    ),
+    (
+        "how much ensembling that is off would enlarge",
+        configure(predict={"expand": 8}),
+        set(),
+    ),
+    (
         "a seed added",
         configure(seeds=[1, 2]),
         runs(seeds=[2]) | OF_EVALUATION | OF_RUNS | confusion() | {"run_list folders"},

@@ -109,9 +109,10 @@ rule predict:
         runtime=PREDICT_MINUTES,
     params:
         key=lambda wildcards: EXPERIMENT.predict_key(run_of(wildcards)),
+        options=EXPERIMENT.predict_options(),
         jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
         images=unrecorded(CONFIG.job.images),
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q} --split {input.split:q}"
-        " --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} --images {params.images}"
+        " {params.options:q} --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} --images {params.images}"
         " --parent $PPID > {log:q} 2>&1"

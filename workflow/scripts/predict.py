@@ -12,6 +12,7 @@ import torch
 
 from longtail.data.residence import PLACES, load_sets
 from longtail.device import claim_devices
+from longtail.inference import CROPS
 from longtail.predictions import predict, write_predictions
 from longtail.saved_model import load_model
 from longtail.supervision import stop_with_workflow
@@ -23,6 +24,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tensors", required=True, metavar="FILE", help="balanced test images (.pth)")
     parser.add_argument("--split", required=True, metavar="FILE", help="split.parquet, for the groups")
     parser.add_argument("--output", required=True, metavar="FILE", help="one row per image (.parquet)")
+    parser.add_argument("--crops", choices=CROPS, help="average the logits over so many crops of each image")
+    parser.add_argument(
+        "--expand", type=int, default=0, metavar="PIXELS", help="enlarge images by this before cropping them"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument(
         "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
@@ -42,7 +47,9 @@ def main() -> None:
         with claim_devices(1, args.jobs_per_gpu) as (device,):
             (images,), resident = load_sets([args.tensors], device, args.images, args.jobs_per_gpu)
             model, card = load_model(args.model, device)
-            logits = predict(model, images, card, device, resident)
+            logits = predict(
+                model, images, card, device, resident=resident, crops=args.crops, expand=args.expand
+            )
         write_predictions(args.output, images, logits, args.split)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
