@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 import yaml
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import VisionTransformer
 from torchvision.transforms import v2
+from workspace import DIGITS, Workspace
 
 from longtail.checkpoint import StateFolder
 from longtail.config import LOSSES, METHODS, Config, ConfigError, load_config
@@ -652,6 +655,52 @@ def test_crops_are_an_option_of_the_prediction_and_change_its_key_alone():
     assert plain.predict_key(run) != five.predict_key(run)
 
 
+# All of it, through the workflow ------------------------------------------------------------------------------
+
+
+def test_a_transformer_is_tuned_by_lora_from_class_means_and_predicted_by_crops(tmp_path):
+    workspace = Workspace.create(tmp_path / "workspace")
+    pretrained = timm.create_model("test_vit")
+    save_file(pretrained.state_dict(), workspace.folder / "pretrained.safetensors")
+    config = {
+        "grid": {"models": ["vit"], "losses": ["lift"], "train_sets": ["longtailed"]},
+        "models": {"vit": {"architecture": "timm/test_vit", "weights": "pretrained.safetensors"}},
+        "losses": {
+            "lift": {
+                "loss": "logit_adjusted",
+                "s": 25,
+                "head": "cosine",
+                "head_init": "class_means",
+                "train": {"tune": "lora", "lora_rank": 2},
+            }
+        },
+        "predict": {"crops": "five", "expand": 4},
+        "data": DIGITS,
+        "train": {"epochs": 2, "image_size": 32, "augment": "trivial", "flip": False, "batch_size": 64},
+        "job": {"threads": 1},
+    }
+    (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    run = workspace.folder / "results/runs/longtailed/vit/lift/seed42"
+    workspace.snakemake(str((run / "predictions.parquet").relative_to(workspace.folder)))
+    model, card = load_model(run / "model.safetensors")
+    assert (card.head, card.logit_scale) == ("cosine", 25.0)
+    assert (card.recipe["tune"], card.recipe["lora_rank"], card.recipe["augment"]) == ("lora", 2, "trivial")
+    before = {
+        name: weight for name, weight in pretrained.state_dict().items() if name != "pos_embed"
+    }  # resized
+    after = model.backbone.state_dict()
+    moved = {name for name in after.keys() & before.keys() if not torch.equal(after[name], before[name])}
+    assert moved == {f"blocks.{block}.attn.qkv.weight" for block in range(len(pretrained.blocks))}
+    images = load_tensors(workspace.folder / "results/data/test_balanced.pth").images
+    expected = logits_of(model, images, card, torch.device("cpu"), crops="five", expand=4)
+    torch.testing.assert_close(
+        torch.tensor(np.stack(read_parquet(run / "predictions.parquet")["logits"])),
+        expected,
+        rtol=0,
+        atol=1e-4,
+    )
+
+
 # Configuration ------------------------------------------------------------------------------------------------
 
 
@@ -846,3 +895,20 @@ def test_the_default_experiment_knows_none_of_this():
 def test_each_method_names_its_paper(name):
     text = (ROOT / f"longtail/variants/{name}.py").read_text()
     assert re.search(r"Source: .*20\d\d", text)
+
+
+def test_the_modern_recipe_has_a_model_that_is_tuned_as_its_paper_does():
+    experiment = Experiment(load_config(yaml.safe_load((ROOT / "config/modern.yaml").read_text())))
+    lift = experiment.train_settings("vit_b16_lora", "lift")
+    assert (lift["loss"], lift["loss_parameters"]["s"]) == ("logit_adjusted", 25.0)
+    assert (lift["head"], lift["head_init"]) == ("cosine", "class_means")
+    assert (lift["recipe"]["tune"], lift["recipe"]["augment"]) == ("lora", "trivial")
+    assert experiment.train_settings("vit_b16_lora", "crt")["recipe"]["tune"] == "all"
+    trained = [run for run in experiment.runs if not experiment.is_variant(run)]
+    images = {"balanced": 45_000, "longtailed": sum(longtailed_counts(450, 100, 0.01))}
+    seen = sum(
+        images[run.train_set] * experiment.train_settings(run.model, run.loss)["recipe"]["epochs"]
+        for run in trained
+    )
+    header = (ROOT / "config/modern.yaml").read_text()
+    assert f"{len(trained)} runs" in header and f"{seen / 1e6:.0f} million training images" in header
