@@ -200,6 +200,15 @@ def test_two_ranks_train_the_same_model_as_one(run):
         assert one == pytest.approx(two, rel=1e-3)
 
 
+def test_two_ranks_tune_the_same_few_weights_from_the_same_class_means(run):
+    lift = BATCH_FREE | {"loss": "logit_adjusted", "loss_parameters": {"s": 25.0}}
+    lift |= {"head": "cosine", "head_init": "class_means"}
+    recipe = ONE_EPOCH | {"tune": "lora", "augment": "rand", "ema": 0.5}
+    whole = run("lift", recipe=recipe, **lift)
+    assert difference(whole, run("lift ranks", gpus=2, recipe=recipe, **lift)) < 1e-5
+    assert difference(whole, run("random head", recipe=recipe, **lift | {"head_init": "random"})) > 1e-3
+
+
 def test_deferred_reweighting_changes_nothing_before_its_epoch(run):
     plain = run("plain", loss="softmax", loss_parameters={})
     deferred = run(
