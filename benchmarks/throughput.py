@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from torchvision.transforms import v2
 
 from longtail.augment import Feed
+from longtail.autoaugment import POLICIES, Policy
 from longtail.checkpoint import StateFolder
 from longtail.data.tensors import LabelledImages, load_tensors, save_tensors
 from longtail.files import atomic_path
@@ -61,6 +62,9 @@ def arguments() -> argparse.Namespace:
         "--model", default="mobilenetv2", help="any model of the library (default: mobilenetv2)"
     )
     parser.add_argument("--size", type=int, default=224, help="pixels, both ways (default: 224)")
+    parser.add_argument(
+        "--augment", choices=POLICIES, help="the engine's augmentation; the thesis's loop has none"
+    )
     parser.add_argument("--batch-size", type=int, default=128, help="(default: 128)")
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda"
@@ -182,6 +186,9 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, reside
         image_size=args.size,
         padding=PADDING,
         flip=True,
+        augment=args.augment,
+        augment_operations=2,
+        augment_magnitude=9,
         mean=MEAN,
         std=STD,
         optimizer="adam",
@@ -196,6 +203,8 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, reside
         select="last",
         drw=None,
         layer_decay=None,
+        tune="all",
+        lora_rank=4,
         sampler="instance",
         ema=None,
         mixup=None,
@@ -286,6 +295,7 @@ def input_measurements(data: LabelledImages, args: argparse.Namespace) -> dict[s
         size=args.size,
         padding=PADDING,
         flip=True,
+        policy=args.augment and Policy(args.augment, size=args.size),
         mean=MEAN,
         std=STD,
         batch_size=args.batch_size,
