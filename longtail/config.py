@@ -694,6 +694,11 @@ class Config(Section):
                 f"{where}: mixup with ldam; its margin is that of one class, and a mixed image has two. "
                 "Set mixup: null for this loss, or use another loss"
             )
+        if self.predict.crops == "ten" and not recipe.flip:
+            problems.append(
+                f"predict.crops: ten adds mirror images, and {model} with {loss} is trained without any (flip: false); "
+                "set predict.crops: five, or flip: true"
+            )
         if recipe.tune != "all" and not entry.retrain and not self.model(model).pretrained:
             problems.append(
                 f"models.{model}.pretrained: false with tune: {recipe.tune} would freeze random weights; set "
@@ -894,7 +899,7 @@ def _describe(root: type[BaseModel], detail: Mapping[str, Any], where: str) -> s
 
 
 def _names_a_key(message: str) -> bool:
-    return message.startswith(("grid.", "models.", "losses.", "variants.", "train.", "data."))
+    return message.startswith(("grid.", "models.", "losses.", "variants.", "train.", "data.", "predict."))
 
 
 def _fields_at(root: type[BaseModel], path: Iterable[str | int]) -> list[str]:

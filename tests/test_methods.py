@@ -803,6 +803,11 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             {"models": {"vit_b16": {"pretrained": False, "train": {"tune": "bias"}}}},
             "models.vit_b16.pretrained: false with tune: bias would freeze random weights",
         ),
+        (
+            {"predict": {"crops": "ten"}, "train": {"flip": False}},
+            "predict.crops: ten adds mirror images, and mobilenetv2 with softmax is trained without any",
+        ),
+        ({"train": {"augment": "auto"}}, "train.augment: found 'auto'"),
         ({"train": {"mixup": {"alpha": 0}}}, "train.mixup.alpha: found 0"),
         ({"train": {"sampler": "balanced"}}, "train.sampler: found 'balanced'"),
     ],

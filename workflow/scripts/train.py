@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
         "--settings",
         required=True,
         metavar="JSON",
-        help="architecture, head, loss, loss_parameters, recipe and perhaps retrain, as JSON or @FILE; "
+        help="architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain, as JSON or @FILE; "
         "`snakemake -n -p` prints those of every run of the configuration",
     )
     parser.add_argument(
