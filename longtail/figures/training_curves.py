@@ -2,7 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from longtail.figures import captions, style
 from longtail.figures.grid import missing_runs, run_grid, select
@@ -54,6 +54,7 @@ def draw(histories: pd.DataFrame, model: str, train_set: str) -> Figure:
             axes.yaxis.set_minor_locator(NullLocator())
     for axes in grid[1]:
         axes.set_xlabel("Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 100)
     figure.suptitle(f"{label(model)}, trained on {label(train_set).lower()}", x=0.01, ha="left")
     style.legend(figure, {_entry(name, runs): looks[name] for name in names}, lines=True, markers=False)
