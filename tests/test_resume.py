@@ -184,7 +184,7 @@ def test_a_damaged_state_is_recognised_and_the_one_before_it_used(
     current, previous = (tmp_path / "work" / f"{name}.state" for name in ("current", "previous"))
     while not (current.exists() and previous.exists()):  # killed between two renames, there is no current one
         process = start(arguments, tmp_path / "log")
-        while process.exitcode is None and not previous.exists():
+        while process.exitcode is None and not (current.exists() and previous.exists()):
             time.sleep(0.01)
         process.kill()
         process.join()

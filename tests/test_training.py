@@ -85,7 +85,7 @@ def test_images_left_in_their_files_give_the_same_bytes(run, digits):
     for place in ("device", "file"):
         (images,), stays = load_sets([digits / "test.pth"], torch.device("cpu"), place)
         assert stays == (place == "device")
-        logits.append(predict(model, images, card, torch.device("cpu"), stays))
+        logits.append(predict(model, images, card, torch.device("cpu"), resident=stays))
     assert torch.equal(*logits)
 
 
