@@ -115,6 +115,21 @@ def steps(url: str, sha256: str) -> list[Step]:
     run = "runs/longtailed/resnet8/softmax/seed1"
     of_run = ["--train-set", "longtailed", "--model", "resnet8", "--loss", "softmax", "--seed", "1"]
     subsets = ("train_balanced", "train_longtailed", "val", "test_balanced")
+    groups = ["--groups", "thirds", "--group-limits", "100", "20"]
+    of_folder = [
+        *(
+            "--index",
+            "index.parquet",
+            "--findings",
+            "findings.parquet",
+            "--seed",
+            "1",
+            "--test-fraction",
+            "0.2",
+        ),
+        *("--val-fraction", "0.1", "--min-test-per-class", "1", "--small-classes", "error"),
+        *("--merged-name", "other", *groups),
+    ]
     table = [
         f"tables/{name}.{suffix}" for name in ("top1", "full") for suffix in ("csv", "md", "tex", "html")
     ]
@@ -152,6 +167,27 @@ def steps(url: str, sha256: str) -> list[Step]:
                 [f"{name}.pth"],
             )
             for name in subsets
+        ),
+        Step(
+            "folder_images",
+            [
+                *("--source", "../photos", "--size", "12", "--max-side", "100", "--min-side", "2"),
+                *("--output-images", "photos/images.pth", "--output-index", "index.parquet"),
+                *("--output-findings", "findings.parquet"),
+            ],
+            ["photos/images.pth", "index.parquet", "findings.parquet"],
+            ["photos/(temporary file)*"],
+        ),
+        Step("folder_split", [*of_folder, "--output", "photos.parquet"], ["photos.parquet"]),
+        Step(
+            "check_data",
+            [*of_folder, "--output-csv", "check.csv", "--output-markdown", "check.md"],
+            ["check.csv", "check.md"],
+        ),
+        Step(
+            "list_split",
+            ["--train", "../list.txt", *groups, "--output", "list.parquet"],
+            ["list.parquet"],
         ),
         Step(
             "fetch_weights",
@@ -248,6 +284,19 @@ def steps(url: str, sha256: str) -> list[Step]:
             ["cost.pdf", "cost.png", "cost.txt"],
         ),
     ]
+
+
+def write_pictures(folder: Path) -> None:
+    """A collection of three classes, and a file that is no image."""
+    import numpy
+    from PIL import Image
+
+    pixels = numpy.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=numpy.uint8)
+    for number, picture in enumerate(pixels):
+        path = folder / f"class {number % 3}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    (folder / "class 0" / "note.jpg").write_text("no image")
 
 
 @contextlib.contextmanager
@@ -376,6 +425,8 @@ def programs(disk: FailingDisk, place: Path, short: bool, wanted: list[str]) -> 
 
         torch.manual_seed(0)
         torch.save(torchvision.models.shufflenet_v2_x0_5().state_dict(), place / "published.pth")
+    write_pictures(place / "photos")
+    (place / "list.txt").write_text("".join(f"{i}.jpg {i % 3}\n" for i in range(12)))
     content = os.urandom(300_000)
     results = {}
     with served(content) as url:

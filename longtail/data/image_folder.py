@@ -20,6 +20,7 @@ from longtail.data.duplicates import connected, near_duplicates
 from longtail.data.inspection import Inspected, inspect
 from longtail.data.listing import Entry, Finding, Listing, image_id
 from longtail.data.tensors import LabelledImages
+from longtail.files import writing
 
 INDEX = ["image_id", "path", "class_name", "subset", "group", "twin", "width", "height", "sha256"]
 
@@ -68,6 +69,7 @@ def read_collection(
     read = partial(_read, listing.root, size=size, max_side=max_side, min_side=min_side)
     findings, kept, facts = list(listing.findings), [], []
     with (
+        writing(Path(scratch) / "(temporary file)"),
         tempfile.TemporaryFile(dir=scratch) as file,
         ThreadPoolExecutor(threads) as pool,
         warnings.catch_warnings(),

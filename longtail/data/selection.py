@@ -11,6 +11,7 @@ import torch
 from longtail.data.membership import in_set
 from longtail.data.shards import ShardedImages
 from longtail.data.tensors import LabelledImages
+from longtail.files import writing
 
 SETS = (
     "train_balanced",
@@ -83,7 +84,7 @@ def _gathered(
     """The chosen images; in a file that disappears with the tensor where they may be too many for the memory."""
     if scratch is None or len(chosen) * math.prod(images.shape[1:]) < LARGE:
         return images[chosen]
-    with tempfile.TemporaryFile(dir=scratch) as file:
+    with writing(scratch / "(temporary file)"), tempfile.TemporaryFile(dir=scratch) as file:
         for part in chosen.split(4096):
             file.write(images[part].numpy().tobytes())
         file.flush()
