@@ -22,7 +22,9 @@ TARGETS = [f"{RUN}/history.parquet"]
 def prepared(folder: Path) -> Workspace:
     """A workspace with everything that training needs."""
     workspace = Workspace.create(folder)
-    (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(configuration(2)))
+    config = configuration(2)
+    config["train"]["epochs"] = 1
+    (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
     workspace.snakemake("results/data/train_longtailed.pth", "results/data/val.pth")
     return workspace
 

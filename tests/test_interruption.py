@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from workspace import DIGITS, Workspace
 
 from longtail.watch import status
@@ -102,3 +103,13 @@ def test_a_second_snakemake_in_the_folder_is_told_who_works_there(untrained):
     # The trainer was stopped while it was still being loaded, and its Snakemake killed before it could look for it.
     wait_for(lambda: not workspace.trainers(), seconds=30)
     assert "has ended: stopping" in log_of(workspace)
+
+
+def test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out(untrained):
+    folder = untrained.folder / ".snakemake"
+    (folder / "longtail.holder").unlink(missing_ok=True)
+    with FileLock(folder / "longtail.lock"):
+        done = untrained.snakemake(TARGET, check=False)
+    assert done.returncode == 1
+    assert "Another Snakemake (which has not said its number) is working in this folder." in done.stderr
+    assert "Traceback" not in done.stderr

@@ -4,6 +4,7 @@ import gc
 import re
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -77,8 +78,13 @@ def lock_folder():
     try:
         FOLDER_LOCK.acquire()
     except Timeout:
+        for _ in range(50):  # until one that has only just taken it has said who it is
+            if name := holder.read_text() if holder.is_file() else "":
+                break
+            time.sleep(0.1)
         raise WorkflowError(
-            f"Another Snakemake ({holder.read_text()}) is working in this folder. Wait for it, or stop it."
+            f"Another Snakemake ({name or 'which has not said its number'}) is working in this folder. "
+            "Wait for it, or stop it."
         ) from None
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
