@@ -263,7 +263,7 @@ def steps(url: str, sha256: str) -> list[Step]:
                 *("--evaluation", "evaluation.parquet", "--runs", "runs"),
                 *("--resamples", "100", "--output-folder", "statistics"),
             ],
-            [f"statistics/{name}.{suffix}" for name in STATISTICS for suffix in ("csv", "md")],
+            [f"statistics/{name}.{suffix}" for name in STATISTICS for suffix in ("csv", "md", "html")],
         ),
         Step(
             "summary",
@@ -271,9 +271,9 @@ def steps(url: str, sha256: str) -> list[Step]:
                 *("--evaluation", "evaluation.parquet", "--statistics", "statistics"),
                 *("--thesis", str(ROOT / "resources/thesis_results.csv")),
                 *("--published", str(ROOT / "resources/published_results.csv"), "--data-source", "digits"),
-                *("--imbalance-factor", "0.1", "--data-seed", "1", "--output", "summary.md"),
+                *("--imbalance-factor", "0.1", "--data-seed", "1", "--output", "summary.md", "summary.html"),
             ],
-            ["summary.md"],
+            ["summary.md", "summary.html"],
         ),
         Step(
             "figure run_cost",
