@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 
@@ -170,5 +171,9 @@ def save(figure: Figure, *paths: str | Path) -> None:
         kind = path.suffix.lstrip(".")
         if kind not in METADATA:
             raise ValueError(f"{path}: a figure is written as .pdf or .png, not as '{path.suffix}'")
-        with atomic_path(path) as temporary, look():
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=METADATA[kind])
+        # In memory first: Matplotlib's writer of PDFs answers an error of the disk by another error, of its own.
+        drawn = BytesIO()
+        with look():
+            figure.savefig(drawn, format=kind, dpi=DPI, metadata=METADATA[kind])
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(drawn.getvalue())
