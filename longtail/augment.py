@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from longtail.autoaugment import Plan, Policy
 from longtail.data.shards import ShardedImages, take
+from longtail.device import moved
 
 READ_AHEAD = 2
 """Batches that are gathered, where that takes time, while an earlier one is computed with."""
@@ -182,13 +183,13 @@ class Feed:
         self, choices: torch.Tensor, steps: range, plan: Plan | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of chosen images, row matrices and column matrices (int64, 3 x M, on the CPU)."""
-        moved = self._moved(choices)
-        order = moved[0] if self.images.device == self.device else choices[0].to(self.images.device)
-        labels = self.labels.index_select(0, moved[0])
+        there = moved(choices, self.device)
+        order = there[0] if self.images.device == self.device else choices[0].to(self.images.device)
+        labels = self.labels.index_select(0, there[0])
         parts = [slice(step * self.batch_size, (step + 1) * self.batch_size) for step in steps]
         gathered = self._gathered_ahead if self._read_ahead else self._gathered
         for step, part, pixels in zip(steps, parts, gathered([order[part] for part in parts]), strict=True):
-            batch = self._cropped(pixels, moved[1, part], moved[2, part])
+            batch = self._cropped(pixels, there[1, part], there[2, part])
             if plan:
                 plan.apply(step, batch.round_())
             if self._normalise:
@@ -198,7 +199,7 @@ class Feed:
     def _gathered(self, positions: list[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The images at each of these positions, on the feed's device."""
         for own in positions:
-            yield self._moved(self.images.index_select(0, own))
+            yield moved(self.images.index_select(0, own), self.device)
 
     def _gathered_ahead(self, positions: list[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The same, READ_AHEAD of them before they are asked for."""
@@ -216,12 +217,6 @@ class Feed:
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         take(self.images, positions, pixels)
         return pixels
-
-    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor on the feed's device; on its way from the CPU to a GPU, neither waits for the other."""
-        if tensor.device.type == "cpu" and self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
 
     def _cropped(self, pixels: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """The first B images of the buffer, made from uint8 pixels with the chosen matrices."""

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from longtail.device import moved
+
 POLICIES = ("trivial", "rand")
 LEVELS = 31
 AFFINE = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
@@ -169,13 +171,7 @@ def _sorted_turn(
     # Added in float64: a factor that is off by a rounding would move whole numbers across the floor below.
     strength = strength + blended
     parameters = torch.cat([matrices, strength[:, None]], dim=1)[order].float()
-    return counts.tolist(), _moved(order % batch_size, device), _moved(parameters, device)
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    return counts.tolist(), moved(order % batch_size, device), moved(parameters, device)
 
 
 def _matrices(operations: Tensor, strength: Tensor, size: int) -> Tensor:

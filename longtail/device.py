@@ -12,6 +12,13 @@ import torch
 from filelock import FileLock, Timeout
 
 
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device; on its way from the CPU to a GPU, neither waits for the other."""
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 @contextmanager
 def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> Iterator[list[torch.device]]:
     """`count` devices that are this process's alone until the block ends, or the process dies.
