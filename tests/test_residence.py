@@ -75,6 +75,16 @@ def test_free_memory_is_that_of_the_machine_within_the_limits_of_its_groups(tmp_
     assert residence.free_memory(CPU) == 1234
 
 
+def test_where_only_the_whole_memory_is_told_that_is_taken(tmp_path):
+    total = residence._available(tmp_path / "no meminfo")
+    assert residence._available() <= total < 2**50
+
+
+def test_a_given_place_asks_for_no_number(files, monkeypatch):
+    monkeypatch.setattr(residence, "free_memory", lambda device: pytest.fail("asked"))
+    assert [load_sets(files, CPU, place)[1] for place in ("device", "file")] == [True, False]
+
+
 def test_without_a_number_for_the_free_memory_the_setting_is_named(tmp_path):
     (tmp_path / "meminfo").write_text("MemTotal: 99 kB\n")
     with pytest.raises(ValueError, match=r"no line MemAvailable; set job\.images: device, or file"):

@@ -1,5 +1,6 @@
 """Where the images of a job lie while it uses them: in the memory of its device, or in their files."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,13 +30,13 @@ def load_sets(
         FileNotFoundError, ValueError: as `load_tensors`.
     """
     sets = [load_tensors(path, mmap=True) for path in paths]
-    needed, free = sum(data.images.nbytes for data in sets), free_memory(device)
-    resident = place == "device" or (place == "auto" and needed <= SHARE * free / jobs)
-    print(
-        f"images: {needed / 2**20:,.0f} MiB, {'in memory' if resident else 'left in their files'} "
-        f"({free / 2**20:,.0f} MiB free)",
-        flush=True,
-    )
+    needed, reason = sum(data.images.nbytes for data in sets), f"as job.images: {place} says"
+    resident = place == "device"
+    if place == "auto":
+        free = free_memory(device)
+        resident, reason = needed <= SHARE * free / jobs, f"{free / 2**20:,.0f} MiB free"
+    where = "in memory" if resident else "left in their files"
+    print(f"images: {needed / 2**20:,.0f} MiB, {where} ({reason})", flush=True)
     if resident:
         sets = [replace(data, images=data.images.to(device, copy=True)) for data in sets]
     return sets, resident
@@ -49,6 +50,8 @@ def free_memory(device: torch.device) -> int:
 
 
 def _available(meminfo: Path = Path("/proc/meminfo")) -> int:
+    if not meminfo.is_file():  # macOS, which says only how much memory there is
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for line in meminfo.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "MemAvailable":
