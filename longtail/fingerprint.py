@@ -99,10 +99,8 @@ def _read_before() -> dict[str, tuple[str, list[str]]]:
 
     def keep() -> None:
         if len(known) > before:
-            with (
-                suppress(OSError),
-                atomic_path(READ_BEFORE) as temporary,
-            ):  # read-only: read all again next time
+            # Where nothing can be written, all is read again next time.
+            with suppress(OSError), atomic_path(READ_BEFORE) as temporary:
                 temporary.write_text(json.dumps({"by": this, "files": known}), encoding="utf-8")
 
     atexit.register(keep)

@@ -85,8 +85,7 @@ rule train:
         " {params.weights:q} {params.start:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
         " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} --images {params.images}"
-        " --parent $PPID"
-        " > {log:q} 2>&1"
+        " --parent $PPID > {log:q} 2>&1"
 
 
 rule predict:
