@@ -38,7 +38,8 @@ test-long: $(READY)  ## the tests that take minutes each
 	$(VENV)/bin/python -m pytest -m long
 
 test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and ends (as root on Debian)
-	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/test_slurm.py
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python -r requirements-slurm.txt
+	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/test_slurm.py tests/test_cluster_guide.py
 
 faults: $(READY)  ## let the disk fail at every write of every program
 	$(VENV)/bin/python tests/faults.py
@@ -58,11 +59,13 @@ clean:  ## delete state that only unfinished runs need
 	rm -rf work
 
 # `uv` comes from the registry into the environment it then fills. Compiled once, the packages are imported in a
-# third of the time by each of the hundred processes of an experiment.
-$(READY): requirements.txt pyproject.toml
+# third of the time by each of the hundred processes of an experiment. Every start of Snakemake imports the plugin for
+# SLURM where it is installed, and pandas with it, so it is installed where there is SLURM.
+SLURM := $(if $(shell command -v sbatch),-r requirements-slurm.txt)
+$(READY): requirements.txt requirements-slurm.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(shell sed -n 's/^uv==//p' requirements.txt)
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python -r requirements.txt
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python -r requirements.txt $(SLURM)
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-build-isolation --no-deps --editable .
 	@touch $@

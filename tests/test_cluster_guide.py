@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.skipif(
+    not find_spec("snakemake_executor_plugin_slurm"), reason="needs the plugin of `make test-slurm`"
+)
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("snakemake ")])
 def test_snakemake_commands_plan_their_jobs(command, tmp_path):
     for name in ("Snakefile", "workflow", "longtail", "config", "profiles", "resources"):

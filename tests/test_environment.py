@@ -8,15 +8,16 @@ import yaml
 from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[1]
+REQUIREMENTS = (ROOT / "requirements.txt", ROOT / "requirements-slurm.txt")
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;]+)(?: ; (?P<marker>.+))?$")
 
 
 def pins(**environment: str) -> dict[str, set[str]]:
     """The pinned versions of each package; with values of markers (`python_full_version`), those that they choose."""
     found: dict[str, set[str]] = {}
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
+    for line in (line for path in REQUIREMENTS for line in path.read_text().splitlines()):
         match = PIN.match(line)
-        assert match, f"requirements.txt: {line!r} is no exact pin"
+        assert match, f"{line!r} is no exact pin"
         if not environment or not match["marker"] or Marker(match["marker"]).evaluate(environment):
             found.setdefault(match["name"], set()).add(match["version"])
     return found
@@ -24,7 +25,7 @@ def pins(**environment: str) -> dict[str, set[str]]:
 
 def test_every_requirement_is_an_exact_pin_without_a_registry_host():
     assert len(pins()) > 100
-    assert "://" not in (ROOT / "requirements.txt").read_text()
+    assert not any("://" in path.read_text() for path in REQUIREMENTS)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
