@@ -13,6 +13,7 @@ import json
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from longtail.files import atomic_path
 
@@ -36,8 +37,7 @@ def fingerprint(program: str, *choices: str) -> str:
     """
     digest = hashlib.sha256()
     for path in closure(program, *choices):
-        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-        digest.update(f"{name} {_read(path)[0]}\n".encode())
+        digest.update(_read(path).line)
     return digest.hexdigest()[:16]
 
 
@@ -51,13 +51,21 @@ def closure(program: str, *choices: str) -> list[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _read(path)[1]
-    return sorted(found)
+            waiting += _read(path).imports
+    return sorted(found, key=lambda path: path.parts)
+
+
+class _Source(NamedTuple):
+    """What is known of a file."""
+
+    line: bytes
+    """Its name and the hash of its syntax tree."""
+    imports: tuple[Path, ...]
+    """The files of this project that it imports."""
 
 
 @cache
-def _read(path: Path) -> tuple[str, tuple[Path, ...]]:
-    """The hash of a file's syntax tree, and the files of this project that it imports."""
+def _read(path: Path) -> _Source:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist, but a job is declared to run it")
     content = path.read_bytes()
@@ -65,7 +73,9 @@ def _read(path: Path) -> tuple[str, tuple[Path, ...]]:
     if name not in known:
         known[name] = _parsed(content, path)
     tree, modules = known[name]
-    return tree, tuple(file for module in modules for file in _files_of(module))
+    shown = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    imports = dict.fromkeys(file for module in modules for file in _files_of(module))
+    return _Source(f"{shown} {tree}\n".encode(), tuple(imports))
 
 
 def _parsed(content: bytes, path: Path) -> tuple[str, list[str]]:
