@@ -25,13 +25,7 @@ from workspace import DIGITS, Workspace
 
 COMMAND = ("--cores", "2", "results/evaluation.parquet")
 LOSSES = ["softmax", "focal", "class_balanced", "balanced_softmax", "ldam"]
-FILES = (
-    "model.safetensors",
-    "history.parquet",
-    "predictions.parquet",
-    "evaluation.parquet",
-    "per_class.parquet",
-)
+FILES = ("model.safetensors", "history.parquet", "predictions.parquet")
 
 
 def configuration(runs: int) -> dict:
@@ -51,10 +45,12 @@ def soak(workspace: Workspace, pause: float, chance: random.Random) -> Counter:
     """Run the grid to its end, killing something every `pause` seconds on average; what was killed, and starts."""
     done: Counter = Counter(starts=1)
     process = workspace.begin(*COMMAND)
+    killed = False
     while True:
         try:
             code = process.wait(chance.uniform(0.2, 1.8) * pause)
         except subprocess.TimeoutExpired:
+            killed = True
             number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
             running = workspace.trainers()
             if running and chance.random() < 0.7:
@@ -72,6 +68,10 @@ def soak(workspace: Workspace, pause: float, chance: random.Random) -> Counter:
             code = process.wait()
         if code == 0:
             return done
+        if not killed:
+            log = (workspace.folder / "snakemake.err").read_text(encoding="utf-8")
+            sys.exit(f"failed, and nothing had been killed since it was started:\n{log[-3000:]}")
+        killed = False
         # Trainers whose Snakemake is gone end by themselves; the next one's wait for them.
         process = workspace.begin(*COMMAND)
         done["starts"] += 1
