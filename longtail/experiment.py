@@ -75,7 +75,7 @@ class Experiment:
         """The runs that tables and figures wait for: all, or with `partial` those that are finished."""
         if not self.config.partial:
             return self.runs
-        files = ("model.safetensors", "predictions.parquet", "evaluation.parquet")
+        files = ("model.safetensors", "predictions.parquet")
         folder = Path(self.config.paths.results, "runs")
         return [run for run in self.runs if all((folder / str(run) / name).is_file() for name in files)]
 
@@ -215,9 +215,13 @@ class Experiment:
         predict = self.config.predict
         return _options(crops=predict.crops, expand=predict.expand) if predict.crops else []
 
-    def loss_json(self, loss: str) -> str:
-        """`loss_settings`, as the evaluation script takes them."""
-        return json.dumps(self.loss_settings(loss))
+    def place_options(self) -> list[str]:
+        """Where a job computes, which cannot change its results."""
+        return _options(jobs_per_gpu=self.config.job.jobs_per_gpu, images=self.config.job.images)
+
+    def losses_json(self) -> str:
+        """`loss_settings` of every loss, as the evaluation script takes them."""
+        return json.dumps({loss: self.loss_settings(loss) for loss in self.losses})
 
     def grid_options(self) -> list[str]:
         grid = self.config.grid
@@ -303,20 +307,14 @@ class Experiment:
 
     @cache  # noqa: B019
     def predict_key(self, run: RunId) -> str:
-        upstream = [self.model_key(run), self.tensors_key(self.test_tensors), self.split_key()]
+        upstream = [self.model_key(run), self.tensors_key(self.test_tensors)]
         return self._key("predict", self.predict_options(), upstream, choices=[self._model_code(run.model)])
 
     @cache  # noqa: B019
-    def evaluate_key(self, run: RunId) -> str:
-        settings = {**self.loss_settings(run.loss), "run": run}
-        upstream = [self.predict_key(run), self.split_key()]
-        return self._key("evaluate", settings, upstream, choices=[self._loss_code(run.loss)])
-
-    @cache  # noqa: B019
     def evaluation_key(self) -> str:
-        return self._key(
-            "evaluation", {"grid": self.runs}, [self.evaluate_key(run) for run in self.shown_runs]
-        )
+        settings = {"grid": self.runs, "losses": self.losses_json()}
+        upstream = [self.split_key(), *map(self.predict_key, self.shown_runs)]
+        return self._key("evaluation", settings, upstream, choices=list(map(self._loss_code, self.losses)))
 
     def statistics_key(self) -> str:
         settings = {

@@ -1,8 +1,8 @@
 """Export a trained model: as ONNX, for other programs, and as a model card in Markdown, for people.
 
 The ONNX file takes uint8 pixels and gives probabilities: the preprocessing, the softmax and the calibration are in it.
-It is compared with PyTorch before it is kept. The model card holds what the model's file and the run's evaluation
-beside it say: data, counts, recipe, results by group, limits.
+It is compared with PyTorch before it is kept. The model card holds what the model's file and the evaluation of its
+run say: data, counts, recipe, results by group, limits.
 """
 
 import argparse
@@ -12,9 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from longtail.files import atomic_path
-from longtail.model_card import model_card, read_beside
+from longtail.model_card import model_card, read_run
 from longtail.onnx_file import write_onnx
-from longtail.parquet import read_parquet
 from longtail.saved_model import load_model, read_card
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -30,7 +29,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write; its model card beside it, as .md")
     parser.add_argument("--card", metavar="FILE", help="model card to write, Markdown")
     parser.add_argument(
-        "--evaluation", metavar="FILE", help="the run's evaluation.parquet, if not beside the model"
+        "--evaluation",
+        metavar="FILE",
+        help="evaluation.parquet of the results, if the model is not in their folder",
     )
     args = parser.parse_args(words)
     if not args.onnx and not args.card:
@@ -47,15 +48,13 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     page = Path(args.card or Path(args.onnx).with_suffix(".md"))
     try:
-        card, beside = read_card(args.model), read_beside(args.model)
-        if args.evaluation:
-            beside["evaluation"] = read_parquet(args.evaluation, ["test_set", "metric", "value", "n"])
+        card, run = read_card(args.model), read_run(args.model, args.evaluation)
         if args.onnx:
             difference = write_onnx(args.onnx, *load_model(args.model))
             print(f"{args.onnx}: onnxruntime and PyTorch agree to {difference:.1e} in every probability")
         with atomic_path(page) as temporary:
-            temporary.write_text(model_card(card, file=args.model, **beside), encoding="utf-8")
-        print(f"{page}: model card" + ("" if beside["evaluation"] is not None else ", without results"))
+            temporary.write_text(model_card(card, file=args.model, **run), encoding="utf-8")
+        print(f"{page}: model card" + ("" if run["evaluation"] is not None else ", without results"))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

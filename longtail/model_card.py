@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from longtail.labels import label
 from longtail.parquet import read_parquet
-from longtail.runs import RUN
+from longtail.runs import RUN, run_of
 from longtail.saved_model import ModelCard
 from longtail.sealed_json import unseal
 
@@ -32,7 +32,7 @@ def model_card(
     Args:
         card: of the model's file.
         file: its path, for the command.
-        evaluation: the run's evaluation.parquet; None: the page says that results are missing.
+        evaluation: the run's rows of evaluation.parquet; None: the page says that results are missing.
         record: the run's run.json; None: machine and versions are left out.
     """
     sections = [
@@ -47,18 +47,46 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def read_beside(model: str | Path) -> dict[str, Any]:
-    """What the workflow left beside a model: its `evaluation` and its `record`, None where there is none.
+def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[str, Any]:
+    """What the workflow left of a model's run: the rows of its `evaluation` and its `record`, None where there is none.
+
+    Args:
+        model: in its run's folder, `{results}/runs/{train_set}/{model}/{loss}/seed{seed}/`, where it was not moved.
+        evaluation: evaluation.parquet of the results; None: that of the results folder that the model lies in.
 
     Raises:
-        ValueError: one of them is damaged.
+        FileNotFoundError: the given `evaluation` does not exist.
+        ValueError: a file is damaged, or the given `evaluation` does not tell which of its rows are the model's.
     """
-    evaluation, record = (Path(model).with_name(name) for name in ("evaluation.parquet", "run.json"))
-    columns = [*RUN, "test_set", "metric", "value", "n"]
+    place = Path(model).absolute()
+    record = place.with_name("run.json")
     return {
-        "evaluation": read_parquet(evaluation, columns) if evaluation.is_file() else None,
+        "evaluation": _of_run(place, evaluation),
         "record": unseal(record.read_bytes(), record) if record.is_file() else None,
     }
+
+
+def _of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
+    try:
+        run: dict[str, str | int] | None = run_of(model)
+    except ValueError:
+        run = None
+    if given is None and (run is None or not (model.parents[5] / "evaluation.parquet").is_file()):
+        return None
+    path = Path(given or model.parents[5] / "evaluation.parquet")
+    rows = read_parquet(path, [*RUN, "test_set", "metric", "value", "n"])
+    if run:
+        rows = rows[(rows[list(run)] == pd.Series(run)).all(axis=1)]
+    runs = len(rows[RUN].drop_duplicates())
+    if runs == 1 and rows["value"].notna().any():
+        return rows
+    if given is None:
+        return None
+    wanted = "/".join(map(str, run.values())) if run else "the only one"
+    raise ValueError(
+        f"{path} holds {runs} runs with results where one is needed ({wanted}); give the evaluation.parquet of the "
+        "results that the model is from, and the model where the workflow put it"
+    )
 
 
 def _loss(card: ModelCard) -> str:
@@ -108,8 +136,9 @@ def _results(evaluation: pd.DataFrame | None) -> str:
     heading = "## Results by group\n\n"
     if evaluation is None:
         return (
-            heading + "None are beside the model: its run was not evaluated, or the file was moved. "
-            "`--evaluation` names the run's evaluation.parquet."
+            heading
+            + "None were found: the run was not evaluated, or the model was moved. `--evaluation` names the "
+            "evaluation.parquet of its results."
         )
     values = evaluation.set_index(["test_set", "metric"])["value"]
     images = evaluation.groupby("test_set")["n"].first()

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from longtail.data.tensors import LabelledImages
 from longtail.inference import logits_of
-from longtail.parquet import read_parquet, write_parquet
+from longtail.parquet import write_parquet
 from longtail.saved_model import ModelCard
 
 
@@ -38,26 +37,20 @@ def predict(
     return logits_of(model, images.images, card, device, resident=resident, crops=crops, expand=expand)
 
 
-def write_predictions(
-    path: str | Path, images: LabelledImages, logits: torch.Tensor, split: str | Path
-) -> None:
-    """One row per image: image_id, label, group, longtailed (whether it is in the long-tailed test set), logits.
+def write_predictions(path: str | Path, images: LabelledImages, logits: torch.Tensor) -> None:
+    """One row per image: image_id int64, label int64, logits (C floats).
 
-    Where the split cuts a balanced part from natural counts, also balanced: whether the image is in that test set.
+    Which sets an image is in is for the split to say: a run is not predicted anew when they are cut differently.
 
     Raises:
-        ValueError: an image is not in the split.
+        ValueError: logits are not finite.
     """
-    rows = read_parquet(split, ["image_id", "group", "longtailed"]).set_index("image_id")
-    ids = images.image_ids.numpy()
-    missing = np.setdiff1d(ids, rows.index)
-    if len(missing):
+    broken = ~torch.isfinite(logits).all(dim=1)
+    if broken.any():
+        first = images.image_ids[broken.nonzero()[0, 0]]
         raise ValueError(
-            f"{split} lacks {len(missing)} of the {len(ids)} images, such as id {missing[0]}; make both anew"
+            f"{broken.sum()} of {len(logits)} images have logits that are not finite, such as image {first}: the "
+            "model diverged or its half precision overflowed; train it anew, at a lower learning rate or in fp32"
         )
-    rows = rows.loc[ids]
-    frame = pd.DataFrame({"image_id": ids, "label": images.labels.numpy()})
-    for column in ("group", "longtailed", "balanced"):
-        if column in rows:
-            frame[column] = rows[column].to_numpy()
+    frame = pd.DataFrame({"image_id": images.image_ids.numpy(), "label": images.labels.numpy()})
     write_parquet(frame.assign(logits=list(logits.numpy())), path)

@@ -35,12 +35,10 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Path:
     """A folder with small tensors of real digits and their split; the training set is long-tailed: 40 to 4 a class."""
-    import pandas as pd
     import torch
     from sklearn.datasets import load_digits
 
     from longtail.data.tensors import LabelledImages, save_tensors
-    from longtail.parquet import write_parquet
 
     folder = tmp_path_factory.mktemp("digits")
     bunch = load_digits()
@@ -56,9 +54,6 @@ def digits(tmp_path_factory) -> Path:
     for subset, ids in kept.items():
         data = LabelledImages(images[ids], labels[ids], ids, names)
         save_tensors(data, folder / f"{subset}.pth")
-    ids = kept["test"].numpy()
-    split = pd.DataFrame({"image_id": ids, "group": "head", "longtailed": True})
-    write_parquet(split, folder / "split.parquet")
     return folder
 
 

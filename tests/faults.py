@@ -113,7 +113,6 @@ class Step:
 def steps(url: str, sha256: str) -> list[Step]:
     """The whole pipeline on the digits, in an order in which each finds its inputs."""
     run = "runs/longtailed/resnet8/softmax/seed1"
-    of_run = ["--train-set", "longtailed", "--model", "resnet8", "--loss", "softmax", "--seed", "1"]
     subsets = ("train_balanced", "train_longtailed", "val", "test_balanced")
     groups = ["--groups", "thirds", "--group-limits", "100", "20"]
     of_folder = [
@@ -223,18 +222,9 @@ def steps(url: str, sha256: str) -> list[Step]:
             "predict",
             [
                 *("--model", f"{run}/model.safetensors", "--tensors", "test_balanced.pth"),
-                *("--split", "split.parquet", "--output", f"{run}/predictions.parquet"),
+                *("--output", f"{run}/predictions.parquet"),
             ],
             [f"{run}/predictions.parquet"],
-        ),
-        Step(
-            "evaluate",
-            [
-                *("--predictions", f"{run}/predictions.parquet", "--split", "split.parquet", *of_run),
-                *("--settings", '{"loss": "softmax", "loss_parameters": {}}'),
-                *("--output", f"{run}/evaluation.parquet", "--output-per-class", f"{run}/per_class.parquet"),
-            ],
-            [f"{run}/evaluation.parquet", f"{run}/per_class.parquet"],
         ),
         Step(
             "run_list",
@@ -246,7 +236,11 @@ def steps(url: str, sha256: str) -> list[Step]:
         ),
         Step(
             "evaluation",
-            [run, "--output", "evaluation.parquet", "--output-per-class", "per_class.parquet"],
+            [
+                *(run, "--split", "split.parquet"),
+                *("--losses", '{"softmax": {"loss": "softmax", "loss_parameters": {}}}'),
+                *("--output", "evaluation.parquet", "--output-per-class", "per_class.parquet"),
+            ],
             ["evaluation.parquet", "per_class.parquet"],
         ),
         Step(
@@ -260,7 +254,7 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step(
             "statistical_analysis",
             [
-                *("--evaluation", "evaluation.parquet", "--runs", "runs"),
+                *("--evaluation", "evaluation.parquet", "--runs", "runs", "--split", "split.parquet"),
                 *("--resamples", "100", "--output-folder", "statistics"),
             ],
             [f"statistics/{name}.{suffix}" for name in STATISTICS for suffix in ("csv", "md", "html")],

@@ -14,7 +14,7 @@ PER_GROUP = 40
 
 
 def images() -> pd.DataFrame:
-    """The test images: three classes, one of each group."""
+    """The split of the test images: three classes, one of each group."""
     frames = [
         pd.DataFrame({"group": group, "label": label, "longtailed": np.arange(PER_GROUP) < size})
         for label, (group, size) in enumerate(SIZES.items())
@@ -31,7 +31,7 @@ def write_results(
     train_sets: Collection[str] = ("balanced", "longtailed"),
     missing: Collection[tuple[str, str, str, int]] = (),
 ) -> Path:
-    """Predictions of every run, and the evaluation of all.
+    """Predictions of every run, the evaluation of all, and the split.
 
     Args:
         correct: from model, loss, train_set, seed and group to how many of the group's first images are right.
@@ -52,7 +52,8 @@ def write_results(
             predicted = np.where(right, table["label"], (table["label"] + 1) % 3)
             logits = list(np.eye(3, dtype=np.float32)[predicted])
             path = folder / "runs" / train_set / model / loss / f"seed{seed}" / "predictions.parquet"
-            write_parquet(table.assign(logits=logits), path)
+            write_parquet(table[["image_id", "label"]].assign(logits=logits), path)
     columns = ["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"]
     write_parquet(pd.DataFrame(rows, columns=columns), folder / "evaluation.parquet")
+    write_parquet(table, folder / "data/split.parquet")
     return folder

@@ -15,10 +15,13 @@ from safetensors.numpy import save_file
 
 import longtail
 from longtail.calibration import expected_calibration_error, reliability
+from longtail.data.membership import with_sets
+from longtail.data.tensors import LabelledImages
 from longtail.evaluation import class_table, evaluate, evaluate_classes
 from longtail.losses import build_loss
 from longtail.parquet import read_parquet, write_parquet
-from longtail.runs import gather, run_of
+from longtail.predictions import write_predictions
+from longtail.runs import combine, run_of
 from longtail.sealed_json import seal
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -227,23 +230,38 @@ def run_script(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -
     runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
 
 
+LOSSES = {
+    "softmax": {"loss": "softmax", "loss_parameters": {}},
+    "mine": {"loss": "focal", "loss_parameters": {}},
+}
+
+
+def evaluate_runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Evaluate two losses with seeds 1 and 2, whatever is there of them."""
+    (folder / "runs.txt").write_text("\n".join(map(str, grid(folder))))
+    run_script(
+        monkeypatch, "evaluation", f"@{folder / 'runs.txt'}", "--split", folder / "split.parquet", "--losses",
+        json.dumps(LOSSES), "--output", folder / "evaluation.parquet",
+        "--output-per-class", folder / "per_class.parquet",
+    )  # fmt: skip
+
+
 @pytest.fixture
 def evaluated(tmp_path, monkeypatch):
     """A results folder with the evaluations of two runs of four, seed 1 of both losses."""
-    write_parquet(SPLIT, tmp_path / "split.parquet")
-    for loss in ("softmax", "mine"):
+    whole = predictions()
+    test = whole[["image_id", "label", "group", "longtailed"]]
+    split = pd.concat(
+        [SPLIT, test.assign(class_name=test["label"].map(list("abc").__getitem__), subset="test")]
+    )
+    write_parquet(split.assign(image_id=range(100 - len(SPLIT), 112)), tmp_path / "split.parquet")
+    for loss in LOSSES:
         folder = tmp_path / "runs" / "longtailed" / "resnet8" / loss / "seed1"
-        write_parquet(predictions(), folder / "predictions.parquet")
+        write_parquet(whole[["image_id", "label", "logits"]], folder / "predictions.parquet")
         numbers = ("train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate")
         epoch = {"epoch": [1], **dict.fromkeys(numbers, 0.5)}
         write_parquet(pd.DataFrame(epoch), folder / "history.parquet")
-        settings = {"loss": "softmax" if loss == "softmax" else "focal", "loss_parameters": {}}
-        run_script(
-            monkeypatch, "evaluate", "--predictions", folder / "predictions.parquet", "--split",
-            tmp_path / "split.parquet", "--train-set", "longtailed", "--model", "resnet8", "--loss", loss, "--seed", 1,
-            "--settings", json.dumps(settings), "--output", folder / "evaluation.parquet", "--output-per-class",
-            folder / "per_class.parquet",
-        )  # fmt: skip
+    evaluate_runs(monkeypatch, tmp_path)
     return tmp_path
 
 
@@ -252,26 +270,22 @@ def grid(folder: Path) -> list[Path]:
     return [runs / loss / f"seed{seed}" for loss in ("softmax", "mine") for seed in (1, 2)]
 
 
-def test_run_is_evaluated_from_its_files(evaluated):
-    table = read_parquet(evaluated / "runs/longtailed/resnet8/mine/seed1/evaluation.parquet")
+def test_runs_are_evaluated_from_their_files_with_their_own_loss(evaluated):
+    table = read_parquet(evaluated / "evaluation.parquet")
     assert list(table.columns) == ["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"]
-    assert table.iloc[0][["model", "loss", "train_set", "seed"]].tolist() == [
-        "resnet8",
-        "mine",
-        "longtailed",
-        1,
-    ]
-    found = values(table)
-    assert found["tail", "acc1"] == 1
-    # Focal of probability 1/2 and 1/4, gamma 2: (1/4) ln 2 and (9/16) 2 ln 2.
-    assert found["balanced", "loss"] == pytest.approx((7 / 4 + 5 * 9 / 8) / 12 * LN2, abs=1e-7)
+    for loss, expected in (
+        ("softmax", 17 / 12 * LN2),
+        # Focal of probability 1/2 and 1/4, gamma 2: (1/4) ln 2 and (9/16) 2 ln 2.
+        ("mine", (7 / 4 + 5 * 9 / 8) / 12 * LN2),
+    ):
+        own = table[(table["loss"] == loss) & (table["seed"] == 1)]
+        assert set(own["model"]) == {"resnet8"} and set(own["train_set"]) == {"longtailed"}
+        found = values(own)
+        assert {key: found[key] for key in EXPECTED} == pytest.approx(EXPECTED)
+        assert found["balanced", "loss"] == pytest.approx(expected, abs=1e-7)
 
 
-def test_missing_runs_are_in_the_aggregate_without_numbers(evaluated, monkeypatch):
-    listed = evaluated / "runs.txt"
-    listed.write_text("\n".join(map(str, grid(evaluated))))
-    run_script(monkeypatch, "evaluation", f"@{listed}", "--output", evaluated / "evaluation.parquet",
-               "--output-per-class", evaluated / "per_class.parquet")  # fmt: skip
+def test_missing_runs_are_in_the_table_without_numbers(evaluated):
     results = longtail.load_results(evaluated)
     per_run = results.evaluation.groupby(["loss", "seed"], sort=False)["value"]
     assert per_run.size().tolist() == [33, 33, 33, 33]
@@ -306,22 +320,18 @@ def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):
     assert results.runs["loss"].tolist() == ["softmax", "mine", "failed+la"]
 
 
-def test_missing_run_on_another_training_set_does_not_borrow_its_class_counts(evaluated):
-    there = evaluated / "runs/longtailed/resnet8/softmax/seed1/per_class.parquet"
-    absent = evaluated / "runs/balanced/resnet8/softmax/seed1/per_class.parquet"
-    table = gather([absent, there], ["acc", "f1"], ["n_train"])
+def test_missing_run_on_another_training_set_does_not_borrow_its_class_counts():
+    there, absent = (Path("runs", name, "resnet8/softmax/seed1/x") for name in ("longtailed", "balanced"))
+    classes = evaluate_classes(predictions(), class_table(SPLIT, "longtailed"))
+    table = combine([absent, there], {there: classes}, ["acc", "f1"], ["n_train"])
     assert table["train_set"].tolist() == ["balanced"] * 3 + ["longtailed"] * 3
     assert table["n_train"].isna().tolist() == [True] * 3 + [False] * 3
+    assert table["acc"].isna().tolist() == [True] * 3 + [False] * 3
 
 
-def test_gathering_refuses_what_it_cannot_trust(evaluated):
-    there, absent, *_ = (folder / "evaluation.parquet" for folder in grid(evaluated))
+def test_no_run_at_all_and_no_run_folder_are_refused():
     with pytest.raises(FileNotFoundError, match="none of the 1 runs"):
-        gather([absent], ["value"])
-    absent.parent.mkdir()
-    absent.write_bytes(there.read_bytes())
-    with pytest.raises(ValueError, match=r"seed2/evaluation\.parquet holds results of seed 1, not 2"):
-        gather([there, absent], ["value"])
+        combine(["runs/balanced/resnet8/softmax/seed1/x"], {}, ["value"])
     with pytest.raises(ValueError, match="is not in a run's folder"):
         run_of("results/evaluation.parquet")
 
@@ -331,16 +341,61 @@ def test_folder_without_results_is_named(tmp_path):
         longtail.load_results(tmp_path)
 
 
-def test_failing_evaluation_ends_with_one_line(tmp_path, monkeypatch):
-    write_parquet(SPLIT, tmp_path / "split.parquet")
-    broken = predictions()
-    broken.at[0, "logits"][0] = np.nan
-    write_parquet(broken, tmp_path / "predictions.parquet")
-    with pytest.raises(SystemExit, match=r"error: .*not finite.*predictions\.parquet"):
-        run_script(
-            monkeypatch, "evaluate", "--predictions", tmp_path / "predictions.parquet", "--split",
-            tmp_path / "split.parquet", "--train-set", "longtailed", "--model", "m", "--loss", "softmax", "--seed", 1,
-            "--settings", '{"loss": "softmax", "loss_parameters": {}}', "--output", tmp_path / "evaluation.parquet",
-            "--output-per-class", tmp_path / "per_class.parquet",
-        )  # fmt: skip
-    assert not (tmp_path / "evaluation.parquet").exists()
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path, frame: path.write_bytes(path.read_bytes()[:-9]), "cannot be read as parquet"),
+        (
+            lambda path, frame: write_parquet(frame.assign(image_id=frame["image_id"] + 100), path),
+            r"the split lacks 12 of the 12 images, such as id 200",
+        ),
+        (
+            lambda path, frame: write_parquet(
+                frame.assign(logits=[np.float32([np.nan, 0, 0])] * len(frame)), path
+            ),
+            "12 of 12 images have logits that are not finite",
+        ),
+    ],
+    ids=["truncated", "other images", "not finite"],
+)
+def test_a_run_that_cannot_be_evaluated_is_named_and_the_results_stay(
+    evaluated, monkeypatch, damage, message
+):
+    before = (evaluated / "evaluation.parquet").read_bytes()
+    path = evaluated / "runs/longtailed/resnet8/mine/seed1/predictions.parquet"
+    damage(path, read_parquet(path))
+    with pytest.raises(SystemExit, match=rf"error: .*{message}.*mine/seed1/predictions\.parquet"):
+        evaluate_runs(monkeypatch, evaluated)
+    assert (evaluated / "evaluation.parquet").read_bytes() == before
+
+
+def test_a_loss_without_settings_is_refused(evaluated, monkeypatch):
+    monkeypatch.setitem(LOSSES, "other", LOSSES.pop("mine"))
+    with pytest.raises(
+        SystemExit, match=r"mine/seed1/predictions\.parquet is of the loss mine, and --losses has"
+    ):
+        evaluate_runs(monkeypatch, evaluated)
+
+
+def test_predictions_that_are_not_finite_are_not_written(tmp_path):
+    images = LabelledImages(
+        torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), torch.tensor([5, 8]), ["a", "b"]
+    )
+    with pytest.raises(ValueError, match="1 of 2 images have logits that are not finite, such as image 8"):
+        write_predictions(tmp_path / "p.parquet", images, torch.tensor([[0.0, 1.0], [0.0, torch.inf]]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_image_joins_the_sets_that_the_split_says():
+    split = pd.DataFrame({"image_id": [3, 1, 2], "group": list("tmh"), "longtailed": [True, False, True]})
+    old = pd.DataFrame(
+        {"image_id": [2, 3], "longtailed": [False, False], "group": ["x", "x"], "label": [0, 1]}
+    )
+    joined = with_sets(old, split)
+    assert joined.to_dict("list") == {
+        "image_id": [2, 3],
+        "label": [0, 1],
+        "group": ["h", "t"],
+        "longtailed": [True, True],
+    }
+    assert with_sets(old, split.assign(balanced=[True, True, False]))["balanced"].tolist() == [False, True]

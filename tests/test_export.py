@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def user(tmp_path_factory) -> Path:
         for name, size in sizes.items()
         for metric in ("acc1", "f1", "mean_class_acc", "ece")
     ]
-    write_parquet(pd.DataFrame(rows), run_folder / "evaluation.parquet")
+    table = pd.DataFrame(rows)
+    other = table.assign(seed=43, value=0.125)
+    write_parquet(pd.concat([other, table]), folder / "results/demo/evaluation.parquet")
     record = {
         "seconds": 3725.4,
         "device": "Abacus 7",
@@ -159,22 +162,50 @@ def test_a_page_without_the_run_says_what_is_missing(tmp_path, capsys):
     model = save(tmp_path / "model.safetensors", temperature=None)
     assert main([model, "--card", str(tmp_path / "page.md")]) == 0
     page = (tmp_path / "page.md").read_text()
-    assert "None are beside the model" in page
+    assert "None were found" in page
     assert "Probabilities are not calibrated" in page
     assert "without results" in capsys.readouterr().out
 
 
-def test_a_damaged_evaluation_or_record_is_named(run_folder, tmp_path, capsys):
+def test_a_damaged_evaluation_or_record_is_named(user, run_folder, tmp_path, capsys):
     model = save(tmp_path / "model.safetensors")
+    page = ["--card", str(tmp_path / "page.md")]
     (tmp_path / "run.json").write_text("{")
-    assert main([model, "--card", str(tmp_path / "page.md")]) == 1
+    assert main([model, *page]) == 1
     assert "run.json" in capsys.readouterr().err
     (tmp_path / "run.json").unlink()
-    content = (run_folder / "evaluation.parquet").read_bytes()
+    content = (user / "results/demo/evaluation.parquet").read_bytes()
     (tmp_path / "evaluation.parquet").write_bytes(content[:-20])
-    assert main([model, "--card", str(tmp_path / "page.md")]) == 1
+    assert main([model, *page, "--evaluation", str(tmp_path / "evaluation.parquet")]) == 1
     assert "evaluation.parquet" in capsys.readouterr().err
     assert not (tmp_path / "page.md").exists()
+
+
+def test_a_model_that_was_moved_has_the_results_of_the_only_run_of_a_file(user, run_folder, tmp_path, capsys):
+    model = save(tmp_path / "model.safetensors")
+    whole = user / "results/demo/evaluation.parquet"
+    words = [model, "--card", str(tmp_path / "page.md"), "--evaluation"]
+    assert main([*words, str(whole)]) == 1
+    assert f"{whole} holds 2 runs with results where one is needed" in capsys.readouterr().err
+    only = read_parquet(whole).query("seed == 42")
+    write_parquet(only, tmp_path / "one.parquet")
+    assert main([*words, str(tmp_path / "one.parquet")]) == 0
+    assert "81.2%" in (tmp_path / "page.md").read_text()
+    in_its_place = [str(run_folder / "model.safetensors"), *words[1:]]
+    write_parquet(read_parquet(whole).query("seed == 43"), tmp_path / "other.parquet")
+    assert main([*in_its_place, str(tmp_path / "other.parquet")]) == 1
+    assert (
+        "holds 0 runs with results where one is needed (resnet8/balanced_softmax" in capsys.readouterr().err
+    )
+
+
+def test_a_run_that_is_not_in_the_evaluation_has_a_page_without_results(user, run_folder, tmp_path, capsys):
+    moved = tmp_path / "results/runs/longtailed/resnet8/ldam/seed42/model.safetensors"
+    moved.parent.mkdir(parents=True)
+    shutil.copy(run_folder / "model.safetensors", moved)
+    shutil.copy(user / "results/demo/evaluation.parquet", tmp_path / "results/evaluation.parquet")
+    assert main([str(moved), "--card", str(tmp_path / "page.md")]) == 0
+    assert "without results" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

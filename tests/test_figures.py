@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
+from longtail.data.membership import with_sets
 from longtail.figures import (
     accuracy_bars,
     accuracy_lines,
@@ -118,7 +119,7 @@ def histories(losses=LOSSES, seeds=(0, 1, 2)) -> pd.DataFrame:
 
 def predictions(losses=LOSSES, seeds=(0, 1, 2)) -> pd.DataFrame:
     """Of four test images a class, one of each tail class is taken for class 0; all at 80 % confidence."""
-    images = split().query("subset == 'test'")[["image_id", "label", "group", "longtailed"]]
+    images = split().query("subset == 'test'")[["image_id", "label"]]
     first = ~images.duplicated("label") & (images["label"] >= 4)
     images = images.assign(predicted=images["label"].mask(first, 0), confidence=0.8)
     return pd.concat([images.assign(**run) for run in runs(losses, seeds)], ignore_index=True)
@@ -280,6 +281,8 @@ def test_figures_of_runs(module, case):
     if case == "nothing finished":
         frame = frame.drop_duplicates(RUN).assign(**{column: np.nan})
     arguments = {name: frame, "model": "vit_b16", "train_set": "longtailed"}
+    if module is reliability:
+        arguments["split"] = split()
     drawn, caption = texts(module.draw(**arguments)), module.caption(**arguments)
     assert ("one training seed (0)" if one else "5 training seeds (0, 1, 2, 3, 4)") in caption
     if case == "missing run":
@@ -544,18 +547,19 @@ def test_confused_pairs_say_when_there_is_nothing_to_show():
 
 def test_calibration_error_by_group():
     frame = predictions(("softmax",), (0,)).assign(correct=lambda own: own["predicted"] == own["label"])
+    frame = with_sets(frame, split())
     errors = reliability.calibration_errors(frame).set_index("group")["error"]
     assert errors.to_dict() == pytest.approx(
         {"head": 20, "middle": 20, "tail": 5}
     )  # 100 or 75 % right, sure at 80 %
-    assert "head 8, middle 8, tail 8" in reliability.caption(frame, "vit_b16", "longtailed")
+    assert "head 8, middle 8, tail 8" in reliability.caption(frame, split(), "vit_b16", "longtailed")
 
 
 def test_reliability_says_where_too_few_images_leave_a_panel_empty():
     few = predictions(("softmax",), (0,))  # 8 images of each group, all with one confidence
-    assert texts(reliability.draw(few, "vit_b16", "longtailed")).count("no bin has\n20 images") == 3
+    assert texts(reliability.draw(few, split(), "vit_b16", "longtailed")).count("no bin has\n20 images") == 3
     many = predictions(("softmax",), (0, 1, 2))
-    assert "no bin has\n20 images" not in texts(reliability.draw(many, "vit_b16", "longtailed"))
+    assert "no bin has\n20 images" not in texts(reliability.draw(many, split(), "vit_b16", "longtailed"))
 
 
 def test_class_distribution_counts_every_subset():
@@ -683,7 +687,7 @@ def test_confidence_is_that_of_the_scaled_logits(tmp_path):
 
     from longtail.saved_model import ModelCard, save_model
 
-    frame = pd.DataFrame({"image_id": [1], "label": [0], "group": ["head"], "longtailed": [True]})
+    frame = pd.DataFrame({"image_id": [1], "label": [0]})
     path = run_file(tmp_path, "predictions.parquet", "ldam")
     write_parquet(frame.assign(logits=[np.array([0.1, 0.0], dtype=np.float32)]), path)
     card = ModelCard(

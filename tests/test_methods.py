@@ -625,7 +625,7 @@ def test_logits_are_the_mean_over_torchvisions_crops(base, digits, crops, theirs
 def test_the_script_averages_over_crops_where_it_is_told_to(base, digits, tmp_path, monkeypatch):
     def predicted(*words):
         out = tmp_path / "predictions.parquet"
-        files = ["--model", base, "--tensors", digits / "test.pth", "--split", digits / "split.parquet"]
+        files = ["--model", base, "--tensors", digits / "test.pth"]
         monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, files), "--output", str(out), *words])
         runpy.run_path(str(ROOT / "workflow/scripts/predict.py"), run_name="__main__")
         return torch.tensor(np.stack(read_parquet(out)["logits"]))

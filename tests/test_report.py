@@ -31,7 +31,7 @@ for _word, _name in zip(_sys.argv, _sys.argv[1:]):
         _shutil.copy(_given, _name) if _given.is_file() else _Path(_name).touch()
 _sys.exit()
 """
-STAGES = ("images", "subsets", "split", "tensors", "train", "predict", "evaluate", "evaluation")
+STAGES = ("images", "subsets", "split", "tensors", "train", "predict", "evaluation")
 TARGETS = (
     "results/summary.md",
     "results/tables/model_summary.md",

@@ -26,8 +26,11 @@ def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = 
     be_script("train", arguments)
     model = Path(arguments[arguments.index("--output-model") + 1])
     digits = Path(arguments[arguments.index("--train-tensors") + 1]).parent
-    options = {"model": model, "tensors": digits / "test.pth", "split": digits / "split.parquet"}
-    options["output"] = model.with_name("predictions.parquet")
+    options = {
+        "model": model,
+        "tensors": digits / "test.pth",
+        "output": model.with_name("predictions.parquet"),
+    }
     be_script("predict", [word for name, value in options.items() for word in (f"--{name}", str(value))])
 
 

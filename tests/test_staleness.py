@@ -63,7 +63,7 @@ _sys.exit()
 MODELS, LOSSES, SETS = CONFIG["grid"]["models"], CONFIG["grid"]["losses"], CONFIG["grid"]["train_sets"]
 
 
-def runs(train_sets=SETS, models=MODELS, losses=LOSSES, seeds=(1,), rules=("train", "predict", "evaluate")):
+def runs(train_sets=SETS, models=MODELS, losses=LOSSES, seeds=(1,), rules=("train", "predict")):
     grid = itertools.product(train_sets, models, losses, seeds)
     return {f"{rule} {'/'.join(map(str, run))}" for run in grid for rule in rules}
 
@@ -236,7 +236,7 @@ TABLE = [
     (
         "metric code",
         append("longtail/evaluation.py", "CHANGED = True\n"),
-        runs(rules=["evaluate"]) | OF_EVALUATION,
+        OF_EVALUATION,
     ),
     (
         "gamma of focal",
@@ -285,7 +285,6 @@ TABLE = [
             "figure example_images",
         }
         | runs(train_sets=["longtailed"])
-        | runs(train_sets=["balanced"], rules=["predict", "evaluate"])  # their files state each image's group
         | OF_EVALUATION
         | {"figure run_cost"}
         | per_model("training_curves", train_sets=["longtailed"])
@@ -300,7 +299,7 @@ TABLE = [
     (
         "a variant added",
         configure(variants={"softmax+la": {}}),
-        runs(losses=["softmax+la"], rules=["adjust", "predict", "evaluate"])
+        runs(losses=["softmax+la"], rules=["adjust", "predict"])
         | OF_EVALUATION
         | per_model("reliability")
         | {"run_list folders"},
@@ -313,7 +312,7 @@ TABLE = [
     (
         "test-time ensembling",
         configure(predict={"crops": "five"}),
-        runs(rules=["predict", "evaluate"]) | OF_EVALUATION | per_model("reliability") | confusion(),
+        runs(rules=["predict"]) | OF_EVALUATION | per_model("reliability") | confusion(),
     ),
     (
         "how much ensembling that is off would enlarge",

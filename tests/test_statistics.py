@@ -498,7 +498,7 @@ def analysed(tmp_path_factory, repository) -> Path:
     run_script(
         repository / "workflow/scripts/statistical_analysis.py",
         *("--evaluation", folder / "evaluation.parquet", "--runs", folder / "runs", "--data-seed", 7),
-        *("--output-folder", folder / "statistics"),
+        *("--split", folder / "data/split.parquet", "--output-folder", folder / "statistics"),
     )
     return folder
 
@@ -578,9 +578,9 @@ def test_predictions_of_another_split_are_refused(analysed, tmp_path):
     with pytest.raises(
         ValueError, match=r"focal/seed1/predictions.parquet holds other test images than .*softmax"
     ):
-        read_correctness(other / "runs", grid_of_one)
+        read_correctness(other / "runs", other / "data/split.parquet", grid_of_one)
     with pytest.raises(FileNotFoundError, match="none of the 2 runs has predictions"):
-        read_correctness(tmp_path / "nothing", grid_of_one)
+        read_correctness(tmp_path / "nothing", other / "data/split.parquet", grid_of_one)
 
 
 def test_scores_refuse_a_run_that_is_there_twice():

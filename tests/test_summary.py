@@ -38,15 +38,8 @@ def summarise(repository):
         evaluation = ("--evaluation", folder / "evaluation.parquet", "--data-seed", 7)
         call(
             scripts / "statistical_analysis.py",
-            *(
-                *evaluation,
-                "--runs",
-                folder / "runs",
-                "--output-folder",
-                folder / "statistics",
-                "--resamples",
-                200,
-            ),
+            *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),
+            *("--output-folder", folder / "statistics", "--resamples", 200),
         )
         call(
             scripts / "summary.py",

@@ -34,6 +34,9 @@ class Diverging(torch.nn.Module):
 """
 
 
+EARLIER = "results/runs/balanced/resnet8/mine/seed42/predictions.parquet"
+
+
 def write_config(workspace: Workspace, config: dict) -> None:
     (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
 
@@ -47,11 +50,14 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def with_a_failure(workspace):
-    """Run a grid of which one loss diverges."""
+    """Run a grid of which one loss diverges, where an earlier model of it left predictions."""
     config = yaml.safe_load(yaml.safe_dump(CONFIG))
     config["grid"]["losses"].append("mine")
     config["losses"] = {"mine": {"loss": {"path": "bad_loss.py", "name": "Diverging"}}}
     write_config(workspace, config)
+    earlier = workspace.folder / EARLIER
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"of an earlier model")
     return workspace.snakemake(
         "--retries=0",
         "results/tables/balanced/resnet8/top1.md",
@@ -87,6 +93,7 @@ def test_what_the_other_runs_show_is_made_and_the_failed_one_is_shown_as_missing
     row = next(line for line in table.splitlines() if "mine" in line.lower())
     assert "missing" in row
     assert "0.00" not in row
+    assert not (workspace.folder / EARLIER).exists(), "predictions that the failed run did not make"
     assert "mine" in (workspace.folder / "results/figures/loss_comparison.txt").read_text().lower()
 
 
@@ -119,7 +126,7 @@ def test_the_results_hang_together(finished):
     predictions = read_parquet(
         finished.folder / "results/runs/longtailed/resnet8/softmax/seed42/predictions.parquet"
     )
-    assert list(predictions.columns) == ["image_id", "label", "group", "longtailed", "logits"]
+    assert list(predictions.columns) == ["image_id", "label", "logits"]
     hits = predictions["logits"].map(lambda logits: logits.argmax()) == predictions["label"]
     row = evaluation.query(
         "train_set == 'longtailed' and loss == 'softmax' and test_set == 'balanced' and metric == 'acc1'"

@@ -7,6 +7,8 @@ natural counts is long-tailed itself, and a balanced part is cut from it: its ta
 import pandas as pd
 
 GROUPS = ("head", "middle", "tail")
+OF_IMAGE = ["group", "longtailed", "balanced"]
+"""Columns that say which sets an image is in; the last only where not all images are in the balanced ones."""
 
 
 def in_set(table: pd.DataFrame, name: str) -> pd.Series:
@@ -29,3 +31,24 @@ def in_set(table: pd.DataFrame, name: str) -> pd.Series:
         return table["balanced"].astype(bool) if "balanced" in table else whole
     longtailed = table["longtailed"].astype(bool)
     return longtailed if name == "longtailed" else longtailed & (table["group"] == name)
+
+
+def with_sets(table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the columns group, longtailed and, where the split has it, balanced of each of its images.
+
+    Args:
+        table: column image_id int. Columns that say which sets an image is in are replaced.
+        split: columns image_id, group, longtailed, and balanced where not all images are.
+
+    Raises:
+        ValueError: an image is not in the split.
+    """
+    known = split.set_index("image_id")[[name for name in OF_IMAGE if name in split]]
+    missing = ~table["image_id"].isin(known.index)
+    if missing.any():
+        raise ValueError(
+            f"the split lacks {missing.sum()} of the {len(table)} images, such as id "
+            f"{table.loc[missing, 'image_id'].iloc[0]}; make both anew"
+        )
+    own = table.drop(columns=OF_IMAGE, errors="ignore")
+    return own.join(known, on="image_id")

@@ -50,13 +50,13 @@ def read_predictions(paths: Iterable[str | Path], models: Iterable[str | Path] |
             what its logits are multiplied with before a softmax makes probabilities of them.
 
     Returns:
-        Columns model, loss, train_set, seed, image_id, label, group, longtailed, predicted (the class of the
-        largest logit) and, given models, confidence (its probability).
+        Columns model, loss, train_set, seed, image_id, label, predicted (the class of the largest logit) and,
+        given models, confidence (its probability).
 
     Raises:
         As `read_histories`; ValueError also for a run whose model is not among the models.
     """
-    columns = ["image_id", "label", "group", "longtailed", "predicted"]
+    columns = ["image_id", "label", "predicted"]
     if models is None:
         return _read(paths, _predictions, columns)
     scales = {path.parent: model_facts(path)["logit_scale"] for path in map(Path, models) if path.is_file()}
@@ -83,7 +83,7 @@ def _read(
 
 
 def _predictions(path: Path, scales: dict[Path, float] | None = None) -> pd.DataFrame:
-    frame = read_parquet(path, ["image_id", "label", "group", "longtailed", "logits"])
+    frame = read_parquet(path, ["image_id", "label", "logits"])
     logits = np.stack(frame.pop("logits").to_numpy()).astype(np.float64)
     frame["predicted"] = logits.argmax(axis=1)
     if scales is None:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from longtail.calibration import expected_calibration_error, reliability
+from longtail.data.membership import with_sets
 from longtail.figures import captions, style
 from longtail.figures.grid import GROUPS, RUN, require, run_grid, select
 from longtail.labels import label
@@ -16,9 +17,9 @@ ROW = 0.2  # inches per loss in the lower panel
 
 
 @style.look()
-def draw(predictions: pd.DataFrame, model: str, train_set: str) -> Figure:
+def draw(predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str) -> Figure:
     """Above, accuracy against confidence, a panel per group and a line per loss; below, the calibration errors."""
-    runs, finished = _runs(predictions, model, train_set)
+    runs, finished = _runs(predictions, split, model, train_set)
     if finished.empty:
         return style.explanation(f"{label(model)}, trained on {label(train_set).lower()}: no run finished.")
     looks = style.styles(predictions["loss"].unique(), style.LOSSES)
@@ -41,9 +42,9 @@ def draw(predictions: pd.DataFrame, model: str, train_set: str) -> Figure:
     return figure
 
 
-def caption(predictions: pd.DataFrame, model: str, train_set: str) -> str:
+def caption(predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str) -> str:
     """What lines and marks are, and of how many images and runs."""
-    runs, finished = _runs(predictions, model, train_set)
+    runs, finished = _runs(predictions, split, model, train_set)
     images = finished.groupby("group")["image_id"].nunique().reindex(GROUPS).dropna()
     listed = ", ".join(f"{label(name).lower()} {count:,.0f}" for name, count in images.items())
     return captions.caption(
@@ -71,11 +72,15 @@ def calibration_errors(finished: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _runs(predictions: pd.DataFrame, model: str, train_set: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The chosen runs, and the images of those that finished with the column `correct`."""
-    require(predictions, ["image_id", "label", "group", "predicted", "confidence"], "predictions")
+def _runs(
+    predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The chosen runs, and the images of those that finished with the columns `correct` and `group`."""
+    require(predictions, ["image_id", "label", "predicted", "confidence"], "predictions")
+    require(split, ["image_id", "group", "longtailed"], "split")
     runs = select(predictions, model=model, train_set=train_set)
     finished = runs.dropna(subset="predicted")
+    finished = with_sets(finished, split)
     return runs, finished.assign(correct=finished["predicted"] == finished["label"])
 
 

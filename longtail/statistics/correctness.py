@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from longtail.data.membership import in_set
+from longtail.data.membership import in_set, with_sets
 from longtail.parquet import read_parquet
 from longtail.statistics.grid import Grid, Run, missing_runs
 
-IMAGE = ["image_id", "label", "group", "longtailed"]
+IMAGE = ["image_id", "label"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Correctness:
     """The test images in one order, and for each run which of them it got right."""
 
     images: pd.DataFrame
-    """Columns image_id, label, group, longtailed, and balanced where the predictions have it; N rows."""
+    """Columns image_id, label, group, longtailed, and balanced where the split has it; N rows."""
     correct: dict[Run, np.ndarray]
     """Bool, N entries each."""
 
@@ -41,15 +41,16 @@ class Correctness:
         return missing_runs(pd.DataFrame(list(self.correct), columns=Run._fields), grid)
 
 
-def read_correctness(runs: str | Path, grid: Grid) -> Correctness:
+def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correctness:
     """Read `{train_set}/{model}/{loss}/seed{seed}/predictions.parquet` of every run of the grid that is there.
 
     Args:
         runs: the folder of all runs.
+        split: split.parquet, which says which sets an image is in.
 
     Raises:
         FileNotFoundError: not one run of the grid has predictions.
-        ValueError: a file is damaged, or holds other images than the first.
+        ValueError: a file is damaged, or holds other images than the first, or the split lacks one.
     """
     paths = {run: Path(runs) / str(run) / "predictions.parquet" for run in grid.runs}
     present = {run: path for run, path in paths.items() if path.is_file()}
@@ -67,11 +68,10 @@ def read_correctness(runs: str | Path, grid: Grid) -> Correctness:
                 f"{path} holds other test images than {next(iter(present.values()))}; only runs on the same split "
                 "can be paired: make the older predictions anew"
             )
-    return Correctness(images, correct)
+    return Correctness(with_sets(images, read_parquet(split, ["image_id", "group", "longtailed"])), correct)
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     frame = read_parquet(path, [*IMAGE, "logits"]).sort_values("image_id", ignore_index=True)
     predicted = np.stack(frame["logits"].to_list()).argmax(axis=1)
-    columns = [*IMAGE, "balanced"] if "balanced" in frame else IMAGE
-    return frame[columns], predicted == frame["label"].to_numpy()
+    return frame[IMAGE], predicted == frame["label"].to_numpy()

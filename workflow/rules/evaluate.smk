@@ -1,26 +1,5 @@
-# From predictions to one long table of metrics.
-
-
-rule evaluate:
-    input:
-        predictions=rules.predict.output,
-        split="<results>/data/split.parquet",
-    output:
-        evaluation=f"{RUN}/evaluation.parquet",
-        per_class=f"{RUN}/per_class.parquet",
-    log:
-        f"<logs>/evaluate/{RUN_NAME}.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        key=lambda wildcards: EXPERIMENT.evaluate_key(run_of(wildcards)),
-        settings=lambda wildcards: EXPERIMENT.loss_json(wildcards.loss),
-    shell:
-        "python workflow/scripts/evaluate.py --predictions {input.predictions:q} --split {input.split:q}"
-        " --train-set {wildcards.train_set} --model {wildcards.model:q} --loss {wildcards.loss:q}"
-        " --seed {wildcards.seed} --settings {params.settings:q}"
-        " --output {output.evaluation:q} --output-per-class {output.per_class:q} > {log:q} 2>&1"
+# From the predictions of all runs to one long table of metrics. One job for all: a run takes a fraction of a second, less
+# than a program takes to start.
 
 
 rule run_list:
@@ -40,9 +19,9 @@ rule run_list:
 
 rule evaluation:
     input:
-        of_all_runs("evaluation.parquet"),
-        of_all_runs("per_class.parquet"),
+        of_all_runs("predictions.parquet"),
         runs="<results>/lists/folders.txt",
+        split="<results>/data/split.parquet",
     output:
         evaluation="<results>/evaluation.parquet",
         per_class="<results>/per_class.parquet",
@@ -53,6 +32,7 @@ rule evaluation:
         "../../envs/analysis.yaml"
     params:
         key=EXPERIMENT.evaluation_key(),
+        losses=EXPERIMENT.losses_json(),
     shell:
-        "python workflow/scripts/evaluation.py @{input.runs:q}"
+        "python workflow/scripts/evaluation.py @{input.runs:q} --split {input.split:q} --losses {params.losses:q}"
         " --output {output.evaluation:q} --output-per-class {output.per_class:q} > {log:q} 2>&1"

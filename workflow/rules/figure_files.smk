@@ -22,7 +22,7 @@ OF_MODEL = {
     "per_class_accuracy": ["per-class"],
     "training_curves": ["history"],
     "forest": ["statistics"],
-    "reliability": ["predictions", "weights"],
+    "reliability": ["predictions", "weights", "split"],
 }
 OF_LOSS = {
     "confusion": ["predictions", "split"],

@@ -76,7 +76,7 @@ def report_facts():
         "runs": len(EXPERIMENT.runs),
         "finished": sum(
             Path(file).is_file()
-            for file in files_of("evaluation.parquet", EXPERIMENT.runs)
+            for file in files_of("predictions.parquet", EXPERIMENT.runs)
         ),
         "seeds": ", ".join(map(str, CONFIG.seeds)),
         "data_seed": CONFIG.data.seed,

@@ -121,8 +121,18 @@ def group_of_run(wildcards):
     return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
 
 
-# What is submitted together. Elsewhere it would only make planning slower.
+def memory(wildcards, attempt):
+    return CONFIG.job.memory_mb * attempt
+
+
+def train_minutes(wildcards, attempt):
+    return EXPERIMENT.minutes(wildcards.model, attempt)
+
+
+# What is submitted together, and what a job is given there. Elsewhere it would only make planning slower.
 RUN_GROUP = group_of_run if ON_CLUSTER else None
+MEMORY = memory if ON_CLUSTER else CONFIG.job.memory_mb
+TRAIN_MINUTES = train_minutes if ON_CLUSTER else None
 
 
 def model_it_starts_from(wildcards):

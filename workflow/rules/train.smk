@@ -66,25 +66,24 @@ rule train:
     threads: TRAIN_THREADS
     resources:
         gpu=lambda wildcards: EXPERIMENT.gpus(wildcards.model, wildcards.loss),
-        mem_mb=lambda wildcards, attempt: CONFIG.job.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: EXPERIMENT.minutes(wildcards.model, attempt),
+        mem_mb=MEMORY,
+        runtime=TRAIN_MINUTES,
     params:
         key=lambda wildcards: EXPERIMENT.train_key(run_of(wildcards)),
         settings=lambda wildcards: EXPERIMENT.train_json(
             wildcards.model, wildcards.loss
         ),
-        weights=lambda wildcards, input: (
-            ["--weights", *input.weights] if input.weights else []
-        ),
-        start=lambda wildcards, input: ["--start", *input.start] if input.start else [],
+        begin=lambda wildcards, input: [
+            *(["--weights", *input.weights] if input.weights else []),
+            *(["--start", *input.start] if input.start else []),
+        ],
         work=lambda wildcards, output: EXPERIMENT.work_folder(run_of(wildcards)),
-        jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
-        images=unrecorded(CONFIG.job.images),
+        place=unrecorded(EXPERIMENT.place_options()),
     shell:
         "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
-        " {params.weights:q} {params.start:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
+        " {params.begin:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
-        " --threads {threads} --gpus {resources.gpu} --jobs-per-gpu {params.jobs_per_gpu} --images {params.images}"
+        " --threads {threads} --gpus {resources.gpu} {params.place}"
         " --parent $PPID > {log:q} 2>&1"
 
 
@@ -92,7 +91,6 @@ rule predict:
     input:
         model=f"{RUN}/model.safetensors",
         tensors=f"<results>/data/{EXPERIMENT.test_tensors}.pth",
-        split="<results>/data/split.parquet",
     output:
         f"{RUN}/predictions.parquet",
     log:
@@ -104,14 +102,13 @@ rule predict:
     threads: TRAIN_THREADS
     resources:
         gpu=1,
-        mem_mb=lambda wildcards, attempt: CONFIG.job.memory_mb * attempt,
+        mem_mb=MEMORY,
         runtime=PREDICT_MINUTES,
     params:
         key=lambda wildcards: EXPERIMENT.predict_key(run_of(wildcards)),
         options=EXPERIMENT.predict_options(),
-        jobs_per_gpu=unrecorded(CONFIG.job.jobs_per_gpu),
-        images=unrecorded(CONFIG.job.images),
+        place=unrecorded(EXPERIMENT.place_options()),
     shell:
-        "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q} --split {input.split:q}"
-        " {params.options:q} --output {output:q} --threads {threads} --jobs-per-gpu {params.jobs_per_gpu} --images {params.images}"
+        "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"
+        " {params.options:q} --output {output:q} --threads {threads} {params.place}"
         " --parent $PPID > {log:q} 2>&1"

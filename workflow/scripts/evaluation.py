@@ -1,6 +1,6 @@
-"""The evaluations of all runs in one file, and their per-class results in another.
+"""Metrics of all runs on the five test sets in one file, and per class in another, from their predictions.
 
-A run whose files are not there (it failed or was not run) is in both files with NaN in place of its numbers.
+A run whose predictions are not there (it failed or was not run) is in both files with NaN in place of its numbers.
 """
 
 import sys
@@ -9,9 +9,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
 
 import argparse
+import json
 
-from longtail.parquet import write_parquet
-from longtail.runs import gather
+import pandas as pd
+import torch
+
+from longtail.data.membership import with_sets
+from longtail.evaluation import class_table, evaluate, evaluate_classes
+from longtail.losses import build_loss
+from longtail.parquet import read_parquet, write_parquet
+from longtail.runs import combine, run_of
 
 
 def arguments() -> argparse.Namespace:
@@ -21,31 +28,70 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "runs",
         nargs="+",
+        type=Path,
         metavar="FOLDER",
         help="folder of every run there should be, …/{train_set}/{model}/{loss}/seed{seed}, "
         "or @FILE with one on each line",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="evaluations of all runs (.parquet)")
     parser.add_argument(
-        "--output-per-class", required=True, metavar="FILE", help="per-class results (.parquet)"
+        "--split",
+        required=True,
+        metavar="FILE",
+        help="split.parquet, for test sets, classes and their counts",
+    )
+    parser.add_argument(
+        "--losses",
+        required=True,
+        type=json.loads,
+        metavar="JSON",
+        help='what each loss computes, by its name: \'{"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}\'',
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="FILE", help="one row per run, test set and metric (.parquet)"
+    )
+    parser.add_argument(
+        "--output-per-class", required=True, metavar="FILE", help="one row per run and class (.parquet)"
     )
     return parser.parse_args()
 
 
+def evaluate_run(path: Path, split: pd.DataFrame, losses: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Metrics of a run on the test sets, and per class.
+
+    Raises:
+        OSError, ValueError: its predictions cannot be read, or do not fit the split or its loss; names the file.
+    """
+    run = run_of(path)
+    if run["loss"] not in losses:
+        raise ValueError(f"{path} is of the loss {run['loss']}, and --losses has {', '.join(losses)}")
+    try:
+        predictions = with_sets(read_parquet(path, ["image_id", "label", "logits"]), split)
+        classes = class_table(split, run["train_set"])
+        settings = losses[run["loss"]]
+        counts = torch.tensor(classes["n_train"].to_numpy())
+        loss = build_loss(settings["loss"], counts, **settings["loss_parameters"])
+        return evaluate(predictions, loss), evaluate_classes(predictions, classes)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{error} (evaluating {path})") from error
+
+
 def main() -> None:
     args = arguments()
-    folders = [Path(run) for run in args.runs]
+    torch.set_num_threads(1)  # the work is far too small for more
+    paths = [folder / "predictions.parquet" for folder in args.runs]
     try:
-        evaluation = gather([folder / "evaluation.parquet" for folder in folders], ["value"])
-        per_class = gather([folder / "per_class.parquet" for folder in folders], ["acc", "f1"], ["n_train"])
-        write_parquet(evaluation, args.output)
-        write_parquet(per_class, args.output_per_class)
+        split = read_parquet(args.split, ["image_id", "label", "class_name", "subset", "longtailed", "group"])
+        found = {path: evaluate_run(path, split, args.losses) for path in paths if path.is_file()}
+        metrics = {path: tables[0] for path, tables in found.items()}
+        per_class = {path: tables[1] for path, tables in found.items()}
+        write_parquet(combine(paths, metrics, ["value"]), args.output)
+        write_parquet(combine(paths, per_class, ["acc", "f1"], ["n_train"]), args.output_per_class)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    absent = [folder for folder in folders if not (folder / "evaluation.parquet").is_file()]
-    print(f"{args.output}: {len(folders) - len(absent)} of {len(folders)} runs", flush=True)
-    for folder in absent:
-        print(f"missing: {folder}", flush=True)
+    print(f"{args.output}: {len(found)} of {len(paths)} runs", flush=True)
+    for path in paths:
+        if path not in found:
+            print(f"missing: {path.parent}", flush=True)
 
 
 if __name__ == "__main__":

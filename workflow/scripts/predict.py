@@ -22,7 +22,6 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, metavar="FILE", help="trained model (.safetensors)")
     parser.add_argument("--tensors", required=True, metavar="FILE", help="balanced test images (.pth)")
-    parser.add_argument("--split", required=True, metavar="FILE", help="split.parquet, for the groups")
     parser.add_argument("--output", required=True, metavar="FILE", help="one row per image (.parquet)")
     parser.add_argument("--crops", choices=CROPS, help="average the logits over so many crops of each image")
     parser.add_argument(
@@ -50,7 +49,7 @@ def main() -> None:
             logits = predict(
                 model, images, card, device, resident=resident, crops=args.crops, expand=args.expand
             )
-        write_predictions(args.output, images, logits, args.split)
+        write_predictions(args.output, images, logits)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"{args.output}: logits of {len(images.labels)} images, {logits.shape[1]} classes", flush=True)

@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="holds {train_set}/{model}/{loss}/seed{seed}/predictions.parquet",
     )
+    parser.add_argument("--split", required=True, metavar="FILE", help="split.parquet, for the test sets")
     parser.add_argument(
         "--reference", default="softmax", help="loss that the others are compared with (softmax)"
     )
@@ -88,7 +89,7 @@ def main() -> None:
         evaluation = read_parquet(args.evaluation)
         grid = Grid.of(evaluation)
         tables = of_evaluation(evaluation, grid)
-        correctness = read_correctness(args.runs, grid)
+        correctness = read_correctness(args.runs, args.split, grid)
         tables |= of_predictions(correctness, grid, args.reference, args.resamples)
         about = basis(evaluation, grid, args.data_seed)
         for name, data in tables.items():

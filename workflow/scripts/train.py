@@ -207,6 +207,8 @@ def main() -> int:
     try:
         with states.locked(), claim_devices(args.gpus, args.jobs_per_gpu) as devices:
             device = devices[0]
+            # Should this run fail, what an earlier model predicted must not be shown as its result.
+            Path(args.output_model).with_name("predictions.parquet").unlink(missing_ok=True)
             if args.gpus == 1:
                 train_on(args, device, Ranks(), stop)
             else:
