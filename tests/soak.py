@@ -36,7 +36,7 @@ def configuration(runs: int) -> dict:
         "seeds": list(range(runs // (2 * len(losses)))),
         "models": {"resnet8": {"pretrained": False}},
         "data": {**DIGITS, "train_per_class": 20},
-        "train": {"epochs": 5, "image_size": 16, "batch_size": 32, "padding": 1, "learning_rate": 0.003},
+        "train": {"epochs": 4, "image_size": 16, "batch_size": 32, "padding": 1, "learning_rate": 0.003},
         "job": {"threads": 1},
     }
 
