@@ -533,3 +533,12 @@ def test_refuses_logits_and_labels_that_do_not_fit(shape, labels):
 def test_refuses_bad_class_weights(weight, message):
     with pytest.raises(ValueError, match=message):
         build_loss("softmax", LONG_TAIL).set_class_weight(weight)
+
+
+def test_a_loss_of_ones_own_without_its_formula_is_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from longtail.losses.base import Loss\n\n\nclass Mine(Loss):\n    pass\n")
+    with pytest.raises(
+        ValueError, match=r"mine\.py: Mine derives from Loss and has to define per_sample\(logits"
+    ):
+        build_loss({"path": str(path), "name": "Mine"}, torch.tensor([2, 1]))

@@ -131,7 +131,12 @@ def _own_class(spec: Mapping[str, str]) -> type[nn.Module]:
             f"{path} defines no loss {spec['name']!r}{_nearest(spec['name'], known)}; "
             f"its subclasses of torch.nn.Module: {', '.join(known) or 'none'}"
         )
-    return getattr(module, spec["name"])
+    cls: type[nn.Module] = getattr(module, spec["name"])
+    if inspect.isabstract(cls):
+        raise ValueError(
+            f"{path}: {spec['name']} derives from Loss and has to define per_sample(logits, labels)"
+        )
+    return cls
 
 
 def _check_params(loss: str, cls: type[nn.Module], params: Mapping[str, object]) -> None:

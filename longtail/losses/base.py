@@ -1,5 +1,6 @@
 """What every loss shares: checked class counts, class weights, and the reduction over the batch."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Real
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 REDUCTIONS = ("weighted_mean", "batch_mean")
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """A classification loss for long-tailed training sets; subclasses give one value per image.
 
     A class with no training images counts as one with a single image wherever a formula would divide by zero
@@ -52,9 +53,9 @@ class Loss(nn.Module):
         self.register_buffer("class_counts", class_counts)
         self.register_buffer("class_weight", torch.ones_like(class_counts, dtype=torch.float64))
 
+    @abstractmethod
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The unweighted loss of each image, shape (N,), in the dtype of the logits (float32 or float64)."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement per_sample(logits, labels)")
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch, a scalar in float64 for float64 logits, else in float32.
