@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from longtail.calibration import expected_calibration_error
 from longtail.data.membership import GROUPS, in_set
+from longtail.numerics import check_finite
 from longtail.randomness import derive_seed
 
 
@@ -123,13 +124,7 @@ def _logits(predictions: pd.DataFrame) -> np.ndarray:
         )
     # In float64 a sum over thousands of losses is the same on every machine to far more digits than are shown.
     logits = np.stack(predictions["logits"].to_list()).astype(np.float64)
-    broken = ~np.isfinite(logits).all(axis=1)
-    if broken.any():
-        first = predictions.loc[broken.argmax(), "image_id"]
-        raise ValueError(
-            f"{broken.sum()} of {len(predictions)} images have logits that are not finite, such as image {first}: "
-            "the model diverged or its half precision overflowed; train it anew, at a lower learning rate or in fp32"
-        )
+    check_finite(logits, predictions["image_id"].to_numpy())
     if not predictions["label"].between(0, logits.shape[1] - 1).all():
         raise ValueError(
             f"labels go from {predictions['label'].min()} to {predictions['label'].max()}, but there are "

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -21,3 +22,14 @@ def set_numerics(precision: str, *, deterministic: bool) -> None:
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """Autocast to the half precision, or nothing for `fp32` and `tf32`."""
     return torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()
+
+
+def check_finite(logits: np.ndarray, image_ids: np.ndarray) -> None:
+    """ValueError, naming an image and the remedy, unless all logits (N x C) are finite."""
+    broken = ~np.isfinite(logits).all(axis=1)
+    if broken.any():
+        raise ValueError(
+            f"{broken.sum()} of {len(logits)} images have logits that are not finite, such as image "
+            f"{image_ids[broken.argmax()]}: the model diverged or its half precision overflowed; train it anew, at a "
+            "lower learning rate or in fp32"
+        )

@@ -8,6 +8,7 @@ from torch import nn
 
 from longtail.data.tensors import LabelledImages
 from longtail.inference import logits_of
+from longtail.numerics import check_finite
 from longtail.parquet import write_parquet
 from longtail.saved_model import ModelCard
 
@@ -45,12 +46,6 @@ def write_predictions(path: str | Path, images: LabelledImages, logits: torch.Te
     Raises:
         ValueError: logits are not finite.
     """
-    broken = ~torch.isfinite(logits).all(dim=1)
-    if broken.any():
-        first = images.image_ids[broken.nonzero()[0, 0]]
-        raise ValueError(
-            f"{broken.sum()} of {len(logits)} images have logits that are not finite, such as image {first}: the "
-            "model diverged or its half precision overflowed; train it anew, at a lower learning rate or in fp32"
-        )
+    check_finite(logits.numpy(), images.image_ids.numpy())
     frame = pd.DataFrame({"image_id": images.image_ids.numpy(), "label": images.labels.numpy()})
     write_parquet(frame.assign(logits=list(logits.numpy())), path)
