@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library besi
 
 import argparse
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import torch
@@ -55,8 +57,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def evaluate_run(path: Path, split: pd.DataFrame, losses: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
+def evaluate_run(
+    path: Path, split: pd.DataFrame, classes: Mapping[str, pd.DataFrame], losses: Mapping[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Metrics of a run on the test sets, and per class.
+
+    Args:
+        classes: `class_table` of each training set.
 
     Raises:
         OSError, ValueError: its predictions cannot be read, or do not fit the split or its loss; names the file.
@@ -66,11 +73,10 @@ def evaluate_run(path: Path, split: pd.DataFrame, losses: dict) -> tuple[pd.Data
         raise ValueError(f"{path} is of the loss {run['loss']}, and --losses has {', '.join(losses)}")
     try:
         predictions = with_sets(read_parquet(path, ["image_id", "label", "logits"]), split)
-        classes = class_table(split, run["train_set"])
-        settings = losses[run["loss"]]
-        counts = torch.tensor(classes["n_train"].to_numpy())
+        own, settings = classes[run["train_set"]], losses[run["loss"]]
+        counts = torch.tensor(own["n_train"].to_numpy())
         loss = build_loss(settings["loss"], counts, **settings["loss_parameters"])
-        return evaluate(predictions, loss), evaluate_classes(predictions, classes)
+        return evaluate(predictions, loss), evaluate_classes(predictions, own)
     except (OSError, ValueError) as error:
         raise ValueError(f"{error} (evaluating {path})") from error
 
@@ -81,7 +87,9 @@ def main() -> None:
     paths = [folder / "predictions.parquet" for folder in args.runs]
     try:
         split = read_parquet(args.split, ["image_id", "label", "class_name", "subset", "longtailed", "group"])
-        found = {path: evaluate_run(path, split, args.losses) for path in paths if path.is_file()}
+        classes = {name: class_table(split, name) for name in {run_of(path)["train_set"] for path in paths}}
+        test = split[split["subset"] == "test"]
+        found = {path: evaluate_run(path, test, classes, args.losses) for path in paths if path.is_file()}
         metrics = {path: tables[0] for path, tables in found.items()}
         per_class = {path: tables[1] for path, tables in found.items()}
         write_parquet(combine(paths, metrics, ["value"]), args.output)
