@@ -68,12 +68,12 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[st
 
 def _of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
     try:
-        run: dict[str, str | int] | None = run_of(model)
-    except ValueError:
-        run = None
-    if given is None and (run is None or not (model.parents[5] / "evaluation.parquet").is_file()):
+        run = run_of(model)
+    except ValueError:  # it was moved
+        run = {}
+    path = Path(given or model.parent.joinpath(*[".."] * 5, "evaluation.parquet"))
+    if given is None and not (run and path.is_file()):
         return None
-    path = Path(given or model.parents[5] / "evaluation.parquet")
     rows = read_parquet(path, [*RUN, "test_set", "metric", "value", "n"])
     if run:
         rows = rows[(rows[list(run)] == pd.Series(run)).all(axis=1)]
