@@ -61,7 +61,7 @@ clean:  ## delete state that only unfinished runs need
 # `uv` comes from the registry into the environment it then fills. Compiled once, the packages are imported in a
 # third of the time by each of the hundred processes of an experiment. Every start of Snakemake imports the plugin for
 # SLURM where it is installed, and pandas with it, so it is installed where there is SLURM.
-SLURM := $(if $(shell command -v sbatch),-r requirements-slurm.txt)
+SLURM = $(if $(shell command -v sbatch 2>/dev/null),-r requirements-slurm.txt)
 $(READY): requirements.txt requirements-slurm.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
