@@ -1,5 +1,5 @@
-# From the predictions of all runs to one long table of metrics. One job for all: a run takes a fraction of a second, less
-# than a program takes to start.
+# From the predictions of all runs to one long table of metrics. One job for all: a run takes a fraction of a second,
+# less than a program takes to start.
 
 
 rule run_list:

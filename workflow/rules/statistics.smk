@@ -31,8 +31,8 @@ rule statistical_analysis:
         runs=unrecorded(f"{CONFIG.paths.results}/runs"),
         folder=subpath(output[0], parent=True),
     shell:
-        "python workflow/scripts/statistical_analysis.py --evaluation {input.evaluation:q} --runs {params.runs:q} --split {input.split:q}"
-        " --reference {params.reference:q} --resamples {params.resamples} --data-seed {params.data_seed}"
+        "python workflow/scripts/statistical_analysis.py --evaluation {input.evaluation:q} --runs {params.runs:q}"
+        " --split {input.split:q} --reference {params.reference:q} --resamples {params.resamples} --data-seed {params.data_seed}"
         " --output-folder {params.folder:q} > {log:q} 2>&1"
 
 
