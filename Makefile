@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo check-data report test test-long test-slurm faults lint plan watch published soak clean
+.PHONY: help setup demo check-data report test test-long test-slurm faults lint audit plan watch published soak clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -54,6 +54,9 @@ lint: $(READY)  ## check style, security rules and the workflow
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
+
+audit: $(READY)  ## look the pinned packages up in PyPI's list of known vulnerabilities (needs pypi.org)
+	$(VENV)/bin/uv tool run pip-audit@2.10.1 --strict --no-deps --disable-pip -r requirements.txt -r requirements-slurm.txt
 
 clean:  ## delete state that only unfinished runs need
 	rm -rf work
