@@ -15,7 +15,8 @@ from torch import nn
 from longtail.fingerprint import closure
 from longtail.models import build_model, known_models, model_module, pretrained_source
 from longtail.models.cifar_resnet import Block
-from longtail.models.heads import CosineLinear, build_head
+from longtail.models.classifier import ImageClassifier
+from longtail.models.heads import HEADS, CosineLinear, build_head
 from longtail.models.pretrained import describe, fetch
 from longtail.models.weights import read_facts, write_weights
 
@@ -79,6 +80,28 @@ def test_images_to_features_to_logits(name, head):
     features = model.backbone(images)
     assert features.shape == (2, model.head.in_features)
     assert model.head(features).shape == model(images).shape == (2, 7)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("head", HEADS)
+def test_the_head_computes_in_float32_under_autocast(head, half):
+    model = build_model("resnet8", num_classes=5, image_size=16, head=head).eval()
+    images = torch.randn(3, 3, 16, 16)
+    with torch.autocast("cpu", half):
+        features, logits = model.backbone(images), model(images)
+    assert (features.dtype, logits.dtype) == (half, torch.float32)
+    assert torch.equal(logits, model.head(features.float()))
+    assert torch.equal(model(images), model.head(model.backbone(images)))
+
+
+def test_a_class_wins_by_less_than_bfloat16_can_tell():
+    model = ImageClassifier(nn.Identity(), build_head("linear", 1, 2))
+    with torch.no_grad():
+        model.head.weight.copy_(torch.tensor([[10.0], [10.01]]))  # both are 10 in bfloat16
+        model.head.bias.zero_()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.head(torch.ones(1, 1)).tolist() == [[10.0, 10.0]]
+        assert model(torch.ones(1, 1)).argmax().item() == 1
 
 
 @pytest.mark.parametrize("size", [16, 17, 32])

@@ -142,11 +142,13 @@ def test_killed_at_every_step_of_every_save(digits, train_arguments, tmp_path, u
     assert contents(tmp_path) == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+@pytest.mark.parametrize(
+    ("number", "precision"), [(signal.SIGTERM, "fp32"), (signal.SIGUSR2, "bf16"), (signal.SIGTERM, "fp16")]
+)
 def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
-    digits, train_arguments, tmp_path, number
+    digits, train_arguments, tmp_path, number, precision
 ):
-    longer = {"epochs": 3, "image_size": 32}
+    longer = {"epochs": 3, "image_size": 32, "precision": precision}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for folder in (whole, stopped):
         folder.mkdir()

@@ -152,6 +152,20 @@ def test_the_record_says_how_it_was_made(run):
     assert (record["precision"], record["device_type"], record["seed"]) == ("fp32", "cpu", 1)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_nearly_the_same_model(run, digits, precision):
+    half = run(precision, recipe={"precision": precision})
+    assert json.loads((half / "run.json").read_text())["precision"] == precision
+    logits = []
+    for folder in (run("first"), half):
+        model, card = load_model(folder / "model.safetensors", torch.device("cpu"))
+        assert all(tensor.dtype != torch.bfloat16 for tensor in model.state_dict().values())
+        logits.append(predict(model, load_tensors(digits / "test.pth"), card, torch.device("cpu")))
+    assert all(each.dtype == torch.float32 for each in logits)
+    assert not torch.equal(*logits)
+    assert (logits[0] - logits[1]).abs().mean() < 0.2 * logits[0].std()
+
+
 def test_the_best_epoch_is_kept_the_first_of_equals(run):
     out = run("first")
     rows = pq.read_table(out / "history.parquet").to_pylist()
