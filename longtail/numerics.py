@@ -24,6 +24,11 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return torch.autocast(device.type, AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()
 
 
+def lacks_a_deterministic_kernel(error: BaseException) -> bool:
+    """Whether an error means that PyTorch computes some operation of a run in one way only, and not repeatably."""
+    return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in str(error)
+
+
 def check_finite(logits: np.ndarray, image_ids: np.ndarray) -> None:
     """ValueError, naming an image and the remedy, unless all logits (N x C) are finite."""
     broken = ~np.isfinite(logits).all(axis=1)

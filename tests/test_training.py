@@ -261,6 +261,32 @@ def test_a_damaged_model_file_is_refused_with_the_remedy(run, tmp_path):
         load_model(damaged)
 
 
+def test_an_operation_that_is_never_deterministic_is_named_with_the_setting(
+    digits, train_arguments, tmp_path
+):
+    (tmp_path / "mine.py").write_text(
+        """
+from longtail.losses.softmax import Softmax
+
+
+class Mine(Softmax):
+    def per_sample(self, logits, labels):
+        return super().per_sample(logits.clone().put_(labels[:1] * 0, logits[0, :1]), labels)
+"""
+    )
+    loss = {"loss": {"path": str(tmp_path / "mine.py"), "name": "Mine"}, "loss_parameters": {}}
+    for deterministic, code in ((True, 1), (False, 0)):
+        out = tmp_path / f"deterministic {deterministic}"
+        out.mkdir()
+        recipe = {"epochs": 1, "deterministic": deterministic}
+        done = train(train_arguments(digits, out, recipe=recipe, **loss))
+        assert done.returncode == code, done.stderr
+        told = "error: put_, an operation of the model or the loss, cannot be computed on cpu" in done.stderr
+        assert told is deterministic
+        assert "Traceback" not in done.stderr
+        assert ("train.deterministic: false" in done.stderr) is deterministic
+
+
 @pytest.mark.parametrize("name", ["train", "predict"])
 def test_scripts_explain_themselves(name):
     done = subprocess.run(

@@ -23,6 +23,7 @@ from longtail.data.residence import PLACES, load_sets
 from longtail.device import claim_devices
 from longtail.inference import logits_of
 from longtail.memory import ran_out_of_memory, what_to_change
+from longtail.numerics import lacks_a_deterministic_kernel
 from longtail.record import environment, peak_memory_mb, write_record
 from longtail.saved_model import ModelCard, save_model
 from longtail.supervision import RESUME, StopRequest, stop_with_workflow
@@ -226,6 +227,12 @@ def explained(error: Exception, args: argparse.Namespace, device: torch.device) 
     if ran_out_of_memory(error):
         recipe = run_settings(args.settings, args.seed).recipe
         told = what_to_change(error, device, batch_size=recipe.batch_size, micro_batch=recipe.micro_batch)
+    elif lacks_a_deterministic_kernel(error):
+        told = (
+            f"{str(error).split()[0]}, an operation of the model or the loss, cannot be computed on {device.type} so "
+            "that it gives the same numbers each time; set train.deterministic: false, or take a model or loss "
+            "without it"
+        )
     elif isinstance(error, Diverged | OSError | ValueError):
         told = str(error)
     else:
