@@ -2,7 +2,8 @@
 
 Resizing, cropping from a padded border, flipping and normalising are linear in the image, so a batch is two
 batched matrix products: the first stretches the columns, the second the rows, each image with the matrices of
-its own crop and flip. TrivialAugment and RandAugment are not; they get the cropped pixels before these are normalised.
+its own crop and flip. Images stored in the size that is wanted are not resized: their pixels are gathered.
+TrivialAugment and RandAugment are not linear; they get the cropped pixels before these are normalised.
 """
 
 from collections import deque
@@ -100,20 +101,23 @@ class Feed:
             scale, shift = torch.ones_like(scale), torch.zeros_like(shift)
         self._scale = scale.to(self.device, torch.float32)
 
-        # One matrix per crop offset; for the columns, those of mirrored crops follow. The rows' matrices end
-        # in a column of ones, which meets a last row of -mean / std: normalising needs no pass of its own.
-        rows = _crops(resize_matrix(height, resize), size, padding)
-        columns = _crops(resize_matrix(width, resize), size, padding)
-        self._rows = F.pad(rows, (0, 1), value=1.0).to(self.device)
-        self._columns = torch.cat([columns, columns.flip(1)]).mT.contiguous().to(self.device)
-        self._offsets = len(rows)
+        self._offsets = resize + 2 * padding - size + 1
         self._padding = padding
         self._centre = padding + round((resize - size) / 2)
+        self._shift = shift.to(self.device, torch.float32)
 
         layout = {"memory_format": torch.channels_last if channels_last else torch.contiguous_format}
-        self._stretched = torch.empty(batch_size, channels, height, size, device=self.device)
-        self._lines = torch.empty(batch_size, channels, height + 1, size, device=self.device, **layout)
-        self._lines[:, :, height] = shift.squeeze(-1)
+        self._resizes = (height, width) != (resize, resize)
+        if self._resizes:
+            # One matrix per crop offset; for the columns, those of mirrored crops follow. The rows' matrices end
+            # in a column of ones, which meets a last row of -mean / std: normalising needs no pass of its own.
+            rows = _crops(resize_matrix(height, resize), size, padding)
+            columns = _crops(resize_matrix(width, resize), size, padding)
+            self._rows = F.pad(rows, (0, 1), value=1.0).to(self.device)
+            self._columns = torch.cat([columns, columns.flip(1)]).mT.contiguous().to(self.device)
+            self._stretched = torch.empty(batch_size, channels, height, size, device=self.device)
+            self._lines = torch.empty(batch_size, channels, height + 1, size, device=self.device, **layout)
+            self._lines[:, :, height] = shift.squeeze(-1)
         self._batch = torch.empty(batch_size, channels, size, size, device=self.device, **layout)
         self._rounded = None if dtype == torch.float32 else torch.empty_like(self._batch, dtype=dtype)
 
@@ -188,8 +192,9 @@ class Feed:
         labels = self.labels.index_select(0, there[0])
         parts = [slice(step * self.batch_size, (step + 1) * self.batch_size) for step in steps]
         gathered = self._gathered_ahead if self._read_ahead else self._gathered
+        cut = self._cut_resized if self._resizes else self._cut
         for step, part, pixels in zip(steps, parts, gathered([order[part] for part in parts]), strict=True):
-            batch = self._cropped(pixels, there[1, part], there[2, part])
+            batch = cut(pixels, there[1, part], there[2, part])
             if plan:
                 plan.apply(step, batch.round_())
             if self._normalise:
@@ -218,8 +223,21 @@ class Feed:
         take(self.images, positions, pixels)
         return pixels
 
-    def _cropped(self, pixels: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """The first B images of the buffer, made from uint8 pixels with the chosen matrices."""
+    def _cut(self, pixels: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """The first B images of the buffer, made from uint8 pixels at the chosen offsets."""
+        batch = self._batch[: len(pixels)]
+        size = batch.shape[-1]
+        bordered = F.pad(pixels, 4 * (self._padding,)) if self._padding else pixels
+        along = torch.arange(size, device=self.device)
+        mirrored = (columns >= self._offsets).unsqueeze(1)
+        down = rows.unsqueeze(1) + along
+        across = (columns % self._offsets).unsqueeze(1) + torch.where(mirrored, along.flip(0), along)
+        places = (down.unsqueeze(2) * bordered.shape[3] + across.unsqueeze(1)).view(len(pixels), 1, -1)
+        taken = bordered.flatten(2).gather(2, places.expand(-1, pixels.shape[1], -1))
+        return torch.mul(taken.view(batch.shape), self._scale, out=batch).add_(self._shift)
+
+    def _cut_resized(self, pixels: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """The same, made with the chosen matrices."""
         count, _, height, _ = pixels.shape
         stretched, lines, batch = self._stretched[:count], self._lines[:count], self._batch[:count]
         with _full_precision():

@@ -58,6 +58,8 @@ def every_crop_by_torchvision(image, size, resize, padding):
         (64, 64, 48, 48, 4, True),  # antialiased
         (24, 36, 32, 32, 4, False),
         (24, 36, 32, 37, 1, True),
+        (37, 37, 32, 37, 1, False),
+        (37, 37, 32, 37, 1, True),
     ],
 )
 def test_training_batches_are_torchvision_crops_and_all_of_them(
@@ -104,6 +106,7 @@ def test_training_batches_are_torchvision_crops_and_all_of_them(
         (64, 64, 48, 48),
         (24, 36, 32, 37),
         (24, 36, 32, 35),
+        (37, 37, 32, 37),
     ],
 )
 def test_evaluation_is_resize_centre_crop_normalise(height, width, size, resize, channels_last):
