@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from filelock import FileLock
 from workspace import DIGITS, Workspace
 
 from longtail.watch import status
+
+ROOT = Path(__file__).parents[1]
 
 CONFIG = {
     "grid": {"train_sets": ["balanced"], "models": ["resnet8"], "losses": ["softmax"]},
@@ -113,3 +117,15 @@ def test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out(untrained):
     assert done.returncode == 1
     assert "Another Snakemake (which has not said its number) is working in this folder." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_soak_of_two_runs():
+    """The short form of `make soak`: one kill or more from start to end, and the same bytes."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/soak.py"), "--runs", "2", "--seed", "1"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " by SIG" in done.stdout
+    assert "\n8 files, 0 of them different" in done.stdout
