@@ -540,6 +540,12 @@ class Config(Section):
     def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         return _distinct(seeds)
 
+    @field_validator("models", "losses", "variants", mode="before")
+    @classmethod
+    def _none(cls, entries: Any) -> Any:
+        # `variants: null` leaves out those of an earlier file, which `{}` adds nothing to.
+        return {} if entries is None else entries
+
     @field_validator("losses", mode="after")
     @classmethod
     def _losses(cls, entries: dict[str, Any]) -> dict[str, Loss]:
@@ -815,6 +821,8 @@ def schema() -> str:
         "properties": entries,
         "additionalProperties": {"anyOf": [*entries.values(), {"$ref": "#/$defs/Custom"}]},
     }
+    for name in ("models", "losses", "variants"):
+        document["properties"][name]["type"] = ["object", "null"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snakemake.utils import update_config
 
 from longtail.config import LOSSES, Config, ConfigError, load_config
 from longtail.experiment import NOT_RESULTS, Experiment
@@ -120,6 +121,12 @@ def test_all_problems_are_reported_at_once_with_the_nearest_name():
 )
 def test_a_wrong_value_names_key_and_remedy(mapping, message):
     assert message in "\n".join(problems(mapping))
+
+
+def test_entries_of_an_earlier_file_are_left_out_by_null():
+    mapping = yaml.safe_load((ROOT / "config/cao2019.yaml").read_text())
+    update_config(mapping, yaml.safe_load("{grid: {losses: [focal]}, seeds: [1], variants: null, losses:}"))
+    assert [str(run) for run in Experiment(load_config(mapping)).runs] == ["longtailed/resnet32/focal/seed1"]
 
 
 def test_a_loss_overrides_the_model_which_overrides_the_recipe():
