@@ -543,8 +543,9 @@ class Config(Section):
     @field_validator("models", "losses", "variants", mode="before")
     @classmethod
     def _none(cls, entries: Any) -> Any:
-        # `variants: null` leaves out those of an earlier file, which `{}` adds nothing to.
-        return {} if entries is None else entries
+        # `variants: null` leaves out those of an earlier file, which `{}` adds nothing to. Snakemake hands on that of
+        # `--config variants=null` as text.
+        return {} if entries in (None, "null") else entries
 
     @field_validator("losses", mode="after")
     @classmethod

@@ -123,9 +123,10 @@ def test_a_wrong_value_names_key_and_remedy(mapping, message):
     assert message in "\n".join(problems(mapping))
 
 
-def test_entries_of_an_earlier_file_are_left_out_by_null():
+@pytest.mark.parametrize("null", ["null", "'null'"])  # in a file, and as Snakemake's --config hands it on
+def test_entries_of_an_earlier_file_are_left_out_by_null(null):
     mapping = yaml.safe_load((ROOT / "config/cao2019.yaml").read_text())
-    update_config(mapping, yaml.safe_load("{grid: {losses: [focal]}, seeds: [1], variants: null, losses:}"))
+    update_config(mapping, yaml.safe_load(f"{{grid: {{losses: [focal]}}, seeds: [1], variants: {null}}}"))
     assert [str(run) for run in Experiment(load_config(mapping)).runs] == ["longtailed/resnet32/focal/seed1"]
 
 
