@@ -55,7 +55,7 @@ lint: $(READY)  ## check style, security rules and the workflow
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
 
-audit: $(READY)  ## look the pinned packages up in PyPI's list of known vulnerabilities (needs pypi.org)
+audit: $(READY)  ## look the pinned packages up in PyPI's list of known vulnerabilities (needs a network)
 	$(VENV)/bin/uv tool run pip-audit@2.10.1 --strict --no-deps --disable-pip -r requirements.txt -r requirements-slurm.txt
 
 clean:  ## delete state that only unfinished runs need

@@ -24,6 +24,7 @@ class ImageClassifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features = self.backbone(images)
         kind = features.device.type
+        # Some devices, such as `meta`, have no autocast and raise when asked.
         if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
             return self.head(features)
         with torch.autocast(kind, enabled=False):
