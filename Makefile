@@ -39,7 +39,7 @@ test-long: $(READY)  ## the tests that take minutes each
 
 test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and ends (as root on Debian)
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python -r requirements-slurm.txt
-	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/test_slurm.py tests/test_cluster_guide.py
+	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/workflow/test_slurm.py tests/documents/test_cluster_guide.py
 
 faults: $(READY)  ## let the disk fail at every write of every program
 	$(VENV)/bin/python tests/faults.py

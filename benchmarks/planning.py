@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library beside this program
 
-from longtail.files import atomic_path
+from longtail.files.atomic import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 OF_A_SEED = 56

@@ -4,7 +4,7 @@ Everything is measured in turn, several times over, in one process, in alternati
 the medians of the ratios within each repeat, so that a machine that slows down for a while slows down both sides.
 
   thesis       TensorDataset, torchvision transforms per image, DataLoader; eager Adam, loss and hits fetched each step
-  engine       epochs of longtail.training.Run, as a training job runs them (validation is not counted)
+  engine       epochs of longtail.training.run.Run, as a training job runs them (validation is not counted)
   model alone  the engine's step, over and over on one batch that lies on the device
   loader, feed the input of the first two alone
 
@@ -35,16 +35,16 @@ import torchvision
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from torchvision.transforms import v2
 
-from longtail.augment import Feed
-from longtail.autoaugment import POLICIES, Policy
-from longtail.checkpoint import StateFolder
-from longtail.data.tensors import LabelledImages, load_tensors, save_tensors
-from longtail.files import atomic_path
-from longtail.mixup import Targets
+from longtail.batches.feed import Feed
+from longtail.batches.mixup import Targets
+from longtail.batches.policies import POLICIES, Policy
+from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
+from longtail.files.atomic import atomic_path
+from longtail.machine.numerics import autocast, set_numerics
+from longtail.machine.randomness import generator
 from longtail.models import build_model
-from longtail.numerics import autocast, set_numerics
-from longtail.randomness import generator
-from longtail.training import Recipe, Run, RunSettings
+from longtail.training.checkpoint import StateFolder
+from longtail.training.run import Recipe, Run, RunSettings
 
 CLASSES = 100
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """`load_results`, imported when it is asked for: pandas has no place in the start of every job."""
     if name == "load_results":
-        from longtail.results import load_results
+        from longtail.analysis.results import load_results
 
         return load_results
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

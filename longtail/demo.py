@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from longtail.labels import label
-from longtail.parquet import read_parquet
+from longtail.files.parquet import read_parquet
+from longtail.report.labels import label
 
 TEST_SETS = ("balanced", "longtailed", "head", "middle", "tail")
 

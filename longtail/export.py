@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from longtail.files import atomic_path
-from longtail.model_card import model_card, read_run
-from longtail.onnx_file import write_onnx
-from longtail.saved_model import load_model, read_card
+from longtail.files.atomic import atomic_path
+from longtail.inference.onnx import write_onnx
+from longtail.inference.page import model_card, read_run
+from longtail.models.file import load_model, read_card
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

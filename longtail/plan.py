@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.config import Config, load_config
-from longtail.data.imbalance import longtailed_counts
-from longtail.experiment import Experiment, RunId
-from longtail.machine import gpu_count, train_threads
-from longtail.sealed_json import unseal
+from longtail.config.load import Config, load_config
+from longtail.data.split.imbalance import longtailed_counts
+from longtail.experiment.jobs import Experiment, RunId
+from longtail.files.sealed_json import unseal
+from longtail.machine.cores import gpu_count, train_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = {"cifar100": 100, "digits": 10}
@@ -134,7 +134,7 @@ def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
     path = folder / config.paths.results / "data/split.parquet"
     if not path.is_file():
         return None
-    from longtail.parquet import read_parquet
+    from longtail.files.parquet import read_parquet
 
     split = read_parquet(path, ["subset", "longtailed"])
     train = split[split["subset"] == "train"]

@@ -21,11 +21,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from longtail.data.decoding import SUFFIXES, UnreadableImage, decode
-from longtail.files import atomic_path
-from longtail.inference import logits_of, probabilities
-from longtail.parquet import write_parquet
-from longtail.saved_model import ModelCard, load_model
+from longtail.data.collection.decoding import SUFFIXES, UnreadableImage, decode
+from longtail.files.atomic import atomic_path
+from longtail.files.parquet import write_parquet
+from longtail.inference.logits import logits_of, probabilities
+from longtail.models.file import ModelCard, load_model
 
 SOME_FAILED = 3
 
@@ -69,7 +69,7 @@ def classify(
     """The most probable classes of each picture.
 
     Args:
-        model, card: of `longtail.saved_model.load_model`, on `device`.
+        model, card: of `longtail.models.file.load_model`, on `device`.
         pictures: names and paths, as `find_pictures` gives them.
         top: classes per picture, at most all.
         threads: that decode pictures while the model computes.

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from longtail.sealed_json import unseal
+from longtail.files.sealed_json import unseal
 
 STATES = ("running", "failed", "stopped", "silent", "starting", "waiting", "finished")
 """In the order of the table: what a person looks for first."""
@@ -153,7 +153,7 @@ def from_log(run: str, text: str, silence: float) -> Status:
 @cache
 def _finished(run: str, path: Path, written: int) -> Status:
     """From the files of a finished run, which are read once for each time they were written."""
-    from longtail.parquet import read_parquet  # imports pandas, which unfinished runs do not need
+    from longtail.files.parquet import read_parquet  # imports pandas, which unfinished runs do not need
 
     record = unseal(path.read_bytes(), path)
     speeds = [epoch["train_images_per_second"] for epoch in record["epochs"]]

@@ -38,7 +38,7 @@ def digits(tmp_path_factory) -> Path:
     import torch
     from sklearn.datasets import load_digits
 
-    from longtail.data.tensors import LabelledImages, save_tensors
+    from longtail.data.tensors.files import LabelledImages, save_tensors
 
     folder = tmp_path_factory.mktemp("digits")
     bunch = load_digits()

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
-        "longtail.training",
-        "longtail.predictions",
-        "longtail.temperature",
+        "longtail.training.run",
+        "longtail.inference.predictions",
+        "longtail.inference.temperature",
         "longtail.models.cifar_resnet",
         "longtail.losses.equalization",
         "torch._dynamo",  # every optimiser imports it, which takes seconds

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from longtail.parquet import write_parquet
+from longtail.files.parquet import write_parquet
 
 SIZES = {"head": 40, "middle": 20, "tail": 10}  # of the long-tailed test set; the balanced one has 40 of each
 PER_GROUP = 40

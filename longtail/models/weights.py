@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from longtail.safetensors_file import read_content, read_safetensors, write_safetensors
+from longtail.files.safetensors import read_content, read_safetensors, write_safetensors
 
 KEY = "longtail pretrained weights"
 REMEDY = "make it with workflow/scripts/fetch_weights.py"

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import yaml
 
-from longtail.labels import label
+from longtail.report.labels import label
 
 TITLES = {
     "top1": "Top-1 accuracy",

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library besi
 
 import torch
 
-from longtail.saved_model import load_model, save_model
-from longtail.variants import adjust
+from longtail.models.file import load_model, save_model
+from longtail.models.variants import adjust
 
 
 def arguments() -> argparse.Namespace:

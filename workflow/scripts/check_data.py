@@ -9,10 +9,10 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.checks import check, page
-from longtail.data.natural import add_split_options, split_settings
-from longtail.files import atomic_path
-from longtail.parquet import read_parquet
+from longtail.data.collection.findings import check, page
+from longtail.data.split.natural import add_split_options, split_settings
+from longtail.files.atomic import atomic_path
+from longtail.files.parquet import read_parquet
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.download import DownloadError, download
+from longtail.data.sources.download import DownloadError, download
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from longtail.data.membership import with_sets
-from longtail.evaluation import class_table, evaluate, evaluate_classes
+from longtail.analysis.metrics import class_table, evaluate, evaluate_classes
+from longtail.data.split.sets import with_sets
+from longtail.experiment.runs import combine, run_of
+from longtail.files.parquet import read_parquet, write_parquet
 from longtail.losses import build_loss
-from longtail.parquet import read_parquet, write_parquet
-from longtail.runs import combine, run_of
 
 
 def arguments() -> argparse.Namespace:

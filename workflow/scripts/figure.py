@@ -16,10 +16,11 @@ import json
 from types import ModuleType
 from typing import Any
 
-from longtail.figures import inputs, style
-from longtail.files import atomic_path
+from longtail.analysis import frames as inputs
+from longtail.files.atomic import atomic_path
+from longtail.report.figures import style
 
-FIGURES = Path(__file__).resolve().parents[2] / "longtail" / "figures"
+FIGURES = Path(__file__).resolve().parents[2] / "longtail" / "report" / "figures"
 FILTERS = ("model", "train_set", "loss")
 # Parameter of the figure: how its option is called, and how its files are read.
 READERS = {
@@ -83,7 +84,7 @@ def figure_names() -> list[str]:
 def figure_module(name: str) -> ModuleType:
     if name not in figure_names():
         raise ValueError(f"there is no figure '{name}'; there are: {', '.join(figure_names())}")
-    return importlib.import_module(f"longtail.figures.{name}")
+    return importlib.import_module(f"longtail.report.figures.{name}")
 
 
 def figure_arguments(module: ModuleType, args: argparse.Namespace) -> dict[str, Any]:

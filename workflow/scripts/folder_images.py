@@ -9,11 +9,11 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.checks import findings_table
-from longtail.data.image_folder import read_collection
-from longtail.data.listing import GROUP_COLUMN, list_images
-from longtail.data.tensors import save_tensors
-from longtail.parquet import write_parquet
+from longtail.data.collection.findings import findings_table
+from longtail.data.collection.listing import GROUP_COLUMN, list_images
+from longtail.data.collection.reading import read_collection
+from longtail.data.tensors.files import save_tensors
+from longtail.files.parquet import write_parquet
 
 
 def main() -> None:

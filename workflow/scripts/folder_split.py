@@ -9,9 +9,9 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.checks import findings_of, findings_table, require_none
-from longtail.data.natural import add_split_options, natural_split, split_settings
-from longtail.parquet import read_parquet, write_parquet
+from longtail.data.collection.findings import findings_of, findings_table, require_none
+from longtail.data.split.natural import add_split_options, natural_split, split_settings
+from longtail.files.parquet import read_parquet, write_parquet
 
 
 def main() -> None:

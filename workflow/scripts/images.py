@@ -10,7 +10,7 @@ sys.path.insert(
 import argparse
 import importlib
 
-from longtail.data.tensors import save_tensors
+from longtail.data.tensors.files import save_tensors
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
         if arguments.archive is None or arguments.sha256 is None:
             parser.error("--source cifar100 needs --archive and --sha256")
         options = {"archive": arguments.archive, "sha256": arguments.sha256}
-    source = importlib.import_module(f"longtail.data.{arguments.source}")
+    source = importlib.import_module(f"longtail.data.sources.{arguments.source}")
     try:
         save_tensors(source.load_images(**options), arguments.output)
     except (OSError, ValueError) as error:

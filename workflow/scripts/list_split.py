@@ -9,8 +9,8 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.lists import split_of_lists
-from longtail.parquet import write_parquet
+from longtail.data.split.lists import split_of_lists
+from longtail.files.parquet import write_parquet
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
 
-from longtail.data.residence import PLACES, load_sets
-from longtail.device import claim_devices
-from longtail.inference import CROPS
-from longtail.predictions import predict, write_predictions
-from longtail.saved_model import load_model
-from longtail.supervision import stop_with_workflow
+from longtail.data.tensors.loading import PLACES, load_sets
+from longtail.inference.logits import CROPS
+from longtail.inference.predictions import predict, write_predictions
+from longtail.machine.devices import claim_devices
+from longtail.machine.stopping import stop_with_workflow
+from longtail.models.file import load_model
 
 
 def arguments() -> argparse.Namespace:

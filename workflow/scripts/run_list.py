@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
 
-from longtail.files import atomic_path
+from longtail.files.atomic import atomic_path
 
 
 def main() -> None:

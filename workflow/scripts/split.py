@@ -9,8 +9,8 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.split import add_longtail
-from longtail.parquet import read_parquet, write_parquet
+from longtail.data.split.longtailed import add_longtail
+from longtail.files.parquet import read_parquet, write_parquet
 
 
 def main() -> None:

@@ -14,16 +14,16 @@ import argparse
 
 import pandas as pd
 
-from longtail.parquet import read_parquet
-from longtail.statistics import anova, mcnemar, paired, posthoc
-from longtail.statistics.correctness import Correctness, read_correctness
-from longtail.statistics.descriptive import describe
-from longtail.statistics.friedman import friedman_tables
-from longtail.statistics.grid import Grid, by_set, scores
-from longtail.statistics.mcnemar import mcnemar_table
-from longtail.statistics.pages import basis, write_page
-from longtail.statistics.paired import paired_differences
-from longtail.statistics.refusal import Refusal
+from longtail.analysis.grid import Grid, by_set, scores
+from longtail.analysis.statistics import anova, mcnemar, paired, posthoc
+from longtail.analysis.statistics.correctness import Correctness, read_correctness
+from longtail.analysis.statistics.descriptive import describe
+from longtail.analysis.statistics.friedman import friedman_tables
+from longtail.analysis.statistics.mcnemar import mcnemar_table
+from longtail.analysis.statistics.paired import paired_differences
+from longtail.analysis.statistics.refusal import Refusal
+from longtail.files.parquet import read_parquet
+from longtail.report.pages import basis, write_page
 
 
 def arguments() -> argparse.Namespace:

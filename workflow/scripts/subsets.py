@@ -9,9 +9,9 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.subsets import assign_subsets
-from longtail.data.tensors import load_tensors
-from longtail.parquet import write_parquet
+from longtail.data.split.balanced import assign_subsets
+from longtail.data.tensors.files import load_tensors
+from longtail.files.parquet import write_parquet
 
 
 def main() -> None:

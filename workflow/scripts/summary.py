@@ -9,11 +9,11 @@ import argparse
 
 import pandas as pd
 
-from longtail.files import atomic_path
-from longtail.parquet import read_parquet
-from longtail.summary.document import summarise
-from longtail.summary.evidence import Data, Evidence
-from longtail.webpage import webpage
+from longtail.files.atomic import atomic_path
+from longtail.files.parquet import read_parquet
+from longtail.report.summary.document import summarise
+from longtail.report.summary.evidence import Data, Evidence
+from longtail.report.webpage import webpage
 
 STATISTICS = ("anova", "friedman", "paired_differences", "pooled_differences")
 

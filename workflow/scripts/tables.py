@@ -9,9 +9,9 @@ import argparse
 
 import pandas as pd
 
-from longtail import tables
-from longtail.parquet import read_parquet
-from longtail.typeset import write_table
+from longtail.files.parquet import read_parquet
+from longtail.report import tables
+from longtail.report.typeset import write_table
 
 
 def arguments() -> argparse.Namespace:

@@ -9,9 +9,9 @@ sys.path.insert(
 
 import argparse
 
-from longtail.data.selection import SETS, select_set
-from longtail.data.tensors import load_tensors, save_tensors
-from longtail.parquet import read_parquet
+from longtail.data.tensors.files import load_tensors, save_tensors
+from longtail.data.tensors.selection import SETS, select_set
+from longtail.files.parquet import read_parquet
 
 
 def main() -> None:

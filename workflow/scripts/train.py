@@ -18,18 +18,18 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
 
-from longtail.checkpoint import StateFolder
-from longtail.data.residence import PLACES, load_sets
-from longtail.device import claim_devices
-from longtail.inference import logits_of
-from longtail.memory import ran_out_of_memory, what_to_change
-from longtail.numerics import lacks_a_deterministic_kernel
-from longtail.record import environment, peak_memory_mb, write_record
-from longtail.saved_model import ModelCard, save_model
-from longtail.supervision import RESUME, StopRequest, stop_with_workflow
-from longtail.temperature import fit_temperature
-from longtail.tracking import EpochLog, write_history
-from longtail.training import Diverged, Progress, Ranks, Recipe, Run, RunSettings, Stopped
+from longtail.data.tensors.loading import PLACES, load_sets
+from longtail.inference.logits import logits_of
+from longtail.inference.temperature import fit_temperature
+from longtail.machine.devices import claim_devices
+from longtail.machine.environment import environment, peak_memory_mb, write_record
+from longtail.machine.memory import ran_out_of_memory, what_to_change
+from longtail.machine.numerics import lacks_a_deterministic_kernel
+from longtail.machine.stopping import RESUME, StopRequest, stop_with_workflow
+from longtail.models.file import ModelCard, save_model
+from longtail.training.checkpoint import StateFolder
+from longtail.training.progress import EpochLog, write_history
+from longtail.training.run import Diverged, Progress, Ranks, Recipe, Run, RunSettings, Stopped
 
 
 def arguments() -> argparse.Namespace:

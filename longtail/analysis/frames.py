@@ -1,0 +1,128 @@
+"""The files of many runs as one frame each, as the figures take them.
+
+A run's file tells by its folder whose it is: `.../{train_set}/{model}/{loss}/seed{seed}/{file}`. A file that is
+not there stands for a run that failed or has not been run: it gives one row without values.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from longtail.experiment.runs import RUN, run_of
+from longtail.files.parquet import read_parquet
+from longtail.files.sealed_json import unseal
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A frame from parquet, or from csv.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or not what this project wrote; names the file.
+    """
+    return pd.read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
+
+
+def read_tensors(path: str | Path):
+    """A tensor file, as `longtail.data.tensors.files.load_tensors` returns it; images stay in the file until shown."""
+    from longtail.data.tensors.files import load_tensors  # imports torch, which few figures need
+
+    return load_tensors(path, mmap=True)
+
+
+def read_histories(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Columns model, loss, train_set, seed, and those of `history.parquet`, one row per epoch.
+
+    Raises:
+        ValueError: a file is not in a run's folder, or damaged.
+    """
+    columns = ["epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate"]
+    return _read(paths, lambda path: read_parquet(path, columns), columns)
+
+
+def read_predictions(paths: Iterable[str | Path], models: Iterable[str | Path] | None = None) -> pd.DataFrame:
+    """One row per run and test image: what was predicted, and how surely.
+
+    Args:
+        models: `model.safetensors` of the same runs. Without them there is no confidence: only the model knows
+            what its logits are multiplied with before a softmax makes probabilities of them.
+
+    Returns:
+        Columns model, loss, train_set, seed, image_id, label, predicted (the class of the largest logit) and,
+        given models, confidence (its probability).
+
+    Raises:
+        As `read_histories`; ValueError also for a run whose model is not among the models.
+    """
+    columns = ["image_id", "label", "predicted"]
+    if models is None:
+        return _read(paths, _predictions, columns)
+    scales = {path.parent: model_facts(path)["logit_scale"] for path in map(Path, models) if path.is_file()}
+    return _read(paths, lambda path: _predictions(path, scales), [*columns, "confidence"])
+
+
+def read_records(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Columns model, loss, train_set, seed, seconds, images_per_second (of training), peak_memory_mb, device.
+
+    Raises:
+        As `read_histories`.
+    """
+    return _read(paths, _record, ["seconds", "images_per_second", "peak_memory_mb", "device"])
+
+
+def _read(
+    paths: Iterable[str | Path], read: Callable[[Path], pd.DataFrame], columns: list[str]
+) -> pd.DataFrame:
+    frames = []
+    for path in map(Path, paths):
+        frame = read(path)[columns] if path.is_file() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
+        frames.append(frame.assign(**run_of(path))[[*RUN, *columns]])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _predictions(path: Path, scales: dict[Path, float] | None = None) -> pd.DataFrame:
+    frame = read_parquet(path, ["image_id", "label", "logits"])
+    logits = np.stack(frame.pop("logits").to_numpy()).astype(np.float64)
+    frame["predicted"] = logits.argmax(axis=1)
+    if scales is None:
+        return frame
+    if path.parent not in scales:
+        raise ValueError(
+            f"{path} has no model beside it ({path.parent / 'model.safetensors'}); give it, or train anew"
+        )
+    below = scales[path.parent] * (logits - logits.max(axis=1, keepdims=True))
+    frame["confidence"] = 1 / np.exp(below).sum(axis=1)
+    return frame
+
+
+def model_facts(path: Path) -> dict[str, Any]:
+    """What a model file says of its model, as in `longtail.models.file.ModelCard`.
+
+    Raises:
+        ValueError: it is damaged, or no model of this project.
+    """
+    # Not by longtail.models.file: importing it takes seconds and makes every figure depend on every model's code.
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = unseal(file.metadata()["longtail"], path)
+        return facts | {"logit_scale": float(facts["logit_scale"])}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no model of this project ({error!r}); delete it and train again"
+        ) from error
+
+
+def _record(path: Path) -> pd.DataFrame:
+    try:
+        record = unseal(path.read_bytes(), path)
+        speeds = [epoch["train_images_per_second"] for epoch in record["epochs"]]
+        row = {name: record[name] for name in ("seconds", "peak_memory_mb", "device")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no record of a run ({error}); delete it and run the same command again"
+        ) from error
+    return pd.DataFrame([row | {"images_per_second": float(np.median(speeds))}])

@@ -1,0 +1,86 @@
+"""The results of an experiment as tidy frames."""
+
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from longtail.experiment.runs import RUN
+from longtail.files.parquet import read_parquet
+
+
+def load_results(folder: str | Path = "results") -> "Results":
+    """The frames of a results folder, each read when it is first asked for.
+
+    Raises:
+        FileNotFoundError: the folder holds no evaluation.
+    """
+    results = Results(folder)
+    if not (results.folder / "evaluation.parquet").is_file():
+        raise FileNotFoundError(
+            f"{results.folder / 'evaluation.parquet'} does not exist. Give the folder that the workflow wrote its "
+            "results to, or make the file: snakemake results/evaluation.parquet"
+        )
+    return results
+
+
+class Results:
+    """What `load_results` returns.
+
+    Runs that failed or were not run are in every frame, with NaN in place of their numbers, so that a mean can
+    tell what it lacks; pandas leaves NaN out of a mean without a word. `missing` lists them. Variants, which are
+    not trained, are left out of `history` and `runs`; of one that failed nobody can tell, and it is there.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    @cached_property
+    def evaluation(self) -> pd.DataFrame:
+        """Columns model, loss, train_set, seed, test_set, metric, value (fraction), n (images of the test set)."""
+        return read_parquet(self.folder / "evaluation.parquet", [*RUN, "test_set", "metric", "value", "n"])
+
+    @cached_property
+    def per_class(self) -> pd.DataFrame:
+        """One row per run and class: label, class_name, group, n_train, n_test, acc, f1 on the balanced test set."""
+        return read_parquet(self.folder / "per_class.parquet", [*RUN, "label", "acc", "f1"])
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row per run and epoch: train_loss, train_acc1, val_loss, val_acc1, …"""
+        from longtail.analysis.frames import read_histories
+
+        return read_histories(self._trained_files("history.parquet"))
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row per run: seconds, images_per_second, peak_memory_mb, device; all the rest is in its run.json."""
+        from longtail.analysis.frames import read_records
+
+        return read_records(self._trained_files("run.json"))
+
+    @cached_property
+    def missing(self) -> pd.DataFrame:
+        """Model, loss, train_set and seed of the runs without any number."""
+        measured = self.evaluation.groupby(RUN, sort=False)["value"].count()
+        return measured[measured == 0].index.to_frame(index=False)
+
+    def _trained_files(self, name: str) -> list[Path]:
+        from longtail.analysis.frames import model_facts
+
+        def is_variant(file: Path) -> bool:
+            model = file.with_name("model.safetensors")
+            return not file.is_file() and model.is_file() and bool(model_facts(model).get("variant"))
+
+        return [file for file in self._files(name) if not is_variant(file)]
+
+    def _files(self, name: str) -> list[Path]:
+        runs = self.evaluation[RUN].drop_duplicates()
+        return [
+            self.folder / "runs" / run.train_set / run.model / run.loss / f"seed{run.seed}" / name
+            for run in runs.itertuples()
+        ]
+
+    def __repr__(self) -> str:
+        runs = len(self.evaluation[RUN].drop_duplicates())
+        return f"<{runs} runs in {self.folder}, {len(self.missing)} of them missing>"

@@ -1,0 +1,77 @@
+"""Which test images each run got right: what every paired comparison starts from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from longtail.analysis.grid import Grid, Run, missing_runs
+from longtail.data.split.sets import in_set, with_sets
+from longtail.files.parquet import read_parquet
+
+IMAGE = ["image_id", "label"]
+
+
+@dataclass(frozen=True)
+class Correctness:
+    """The test images in one order, and for each run which of them it got right."""
+
+    images: pd.DataFrame
+    """Columns image_id, label, group, longtailed, and balanced where the split has it; N rows."""
+    correct: dict[Run, np.ndarray]
+    """Bool, N entries each."""
+
+    def members(self, test_set: str) -> np.ndarray:
+        """Which images belong to a test set; bool, N entries."""
+        return in_set(self.images, test_set).to_numpy()
+
+    def differences(self, model: str, train_set: str, loss: str, reference: str, grid: Grid) -> np.ndarray:
+        """Correct under `loss` minus correct under `reference`: int8, one row per seed that has both, N columns."""
+        rows = [
+            self.correct[own].astype(np.int8) - self.correct[other].astype(np.int8)
+            for seed in grid.seeds
+            if (own := Run(model, loss, train_set, seed)) in self.correct
+            and (other := Run(model, reference, train_set, seed)) in self.correct
+        ]
+        return np.array(rows, dtype=np.int8).reshape(len(rows), len(self.images))
+
+    def missing(self, grid: Grid) -> list[Run]:
+        """The runs of the grid without predictions."""
+        return missing_runs(pd.DataFrame(list(self.correct), columns=Run._fields), grid)
+
+
+def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correctness:
+    """Read `{train_set}/{model}/{loss}/seed{seed}/predictions.parquet` of every run of the grid that is there.
+
+    Args:
+        runs: the folder of all runs.
+        split: split.parquet, which says which sets an image is in.
+
+    Raises:
+        FileNotFoundError: not one run of the grid has predictions.
+        ValueError: a file is damaged, or holds other images than the first, or the split lacks one.
+    """
+    paths = {run: Path(runs) / str(run) / "predictions.parquet" for run in grid.runs}
+    present = {run: path for run, path in paths.items() if path.is_file()}
+    if not present:
+        raise FileNotFoundError(
+            f"none of the {len(paths)} runs has predictions, such as {next(iter(paths.values()))}; train some first"
+        )
+    images, correct = None, {}
+    for run, path in present.items():
+        own, correct[run] = _read(path)
+        if images is None:
+            images = own
+        elif not own.equals(images):
+            raise ValueError(
+                f"{path} holds other test images than {next(iter(present.values()))}; only runs on the same split "
+                "can be paired: make the older predictions anew"
+            )
+    return Correctness(with_sets(images, read_parquet(split, ["image_id", "group", "longtailed"])), correct)
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    frame = read_parquet(path, [*IMAGE, "logits"]).sort_values("image_id", ignore_index=True)
+    predicted = np.stack(frame["logits"].to_list()).argmax(axis=1)
+    return frame[IMAGE], predicted == frame["label"].to_numpy()

@@ -1,0 +1,54 @@
+"""Paired permutation tests: under the hypothesis of no difference each pair might as well be the other way round."""
+
+import numpy as np
+from scipy.stats import permutation_test
+
+from longtail.analysis.statistics.refusal import Refusal
+
+COUNTED_PATTERNS = 9_999
+DRAWN_PATTERNS = 99_999
+
+
+def sign_flip(differences: np.ndarray) -> float:
+    """Two-sided p of the hypothesis that paired differences are symmetric about 0, by flipping their signs.
+
+    All sign patterns are counted where there are at most 9,999, else that many are drawn, always the same.
+    With s differences p cannot be below 2 / 2**s.
+
+    Raises:
+        Refusal: fewer than two differences.
+    """
+    if len(differences) < 2:
+        raise Refusal(
+            "one seed: a sign-flip test over seeds needs at least two, and six to be able to reach p = 0.05"
+        )
+    changing = np.asarray(differences, dtype=float)[np.asarray(differences) != 0]
+    if not len(changing):
+        return 1.0
+    if len(changing) == 1:
+        return 1.0  # half of the two patterns are at least as far from 0 on either side
+    result = permutation_test(
+        (changing,),
+        lambda values, axis: values.sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=COUNTED_PATTERNS,
+        batch=500,
+        rng=np.random.default_rng(0),
+    )
+    return float(result.pvalue)
+
+
+def sign_flip_images(differences: np.ndarray) -> float:
+    """`sign_flip` over images, whose differences are whole numbers of which few are distinct; 99,999 patterns.
+
+    Equal differences are exchangeable, so the number of flips among them is a binomial draw, whatever their number.
+
+    Args:
+        differences: int, one per image: over how many models the loss is right and the reference not, minus the
+            reverse.
+    """
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    flips = np.random.default_rng(0).binomial(counts, 0.5, size=(DRAWN_PATTERNS, len(counts)))
+    sums = (2 * flips - counts) @ sizes
+    return float((1 + np.sum(np.abs(sums) >= abs(differences.sum()))) / (1 + DRAWN_PATTERNS))

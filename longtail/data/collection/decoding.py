@@ -1,0 +1,89 @@
+"""One picture file as the pixels that models see: the same for training and for prediction."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from longtail.data.collection.listing import SUFFIXES as SUFFIXES
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded, by content and not by name. Pillow's others are vector graphics, which start programs, or rare."""
+MAX_PIXELS = 89_478_485
+"""Width times height that is decoded unless told otherwise: Pillow's own threshold, 256 MiB of RGB."""
+
+
+class UnreadableImage(ValueError):
+    """A file that gives no picture: which, and why."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(
+            str(path), reason
+        )  # both, or it would not survive the way back from a worker process
+        self.path, self.reason = str(path), reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def decode(path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+    """The picture in a file, upright, in RGB, stretched to a square: uint8, 3 x size x size.
+
+    The first frame of an animation; turned as its EXIF orientation says. Transparent parts become white. 16-bit
+    grey keeps its 8 leading bits, so 12-bit values of a microscope come out dark. CMYK is converted without its
+    colour profile, and so is everything else. The resize is Pillow's antialiased bilinear one, which equals
+    PyTorch's to rounding.
+
+    Args:
+        path: a file in one of `FORMATS`, whatever its name ends in.
+        size: height and width, in pixels; None: as the picture is, 3 x H x W.
+        max_pixels: the most of width times height that is decoded; Pillow itself refuses above 178,956,970.
+
+    Raises:
+        UnreadableImage: missing, empty, truncated, damaged, no picture, or too large.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UnreadableImage(path, "is a folder" if path.is_dir() else "does not exist")
+    try:
+        if not path.stat().st_size:
+            raise UnreadableImage(path, "is empty")
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                found = f"{image.width} x {image.height} pixels"
+                raise UnreadableImage(path, f"has {found}, more than the limit of {max_pixels:,}")
+            upright = to_rgb(ImageOps.exif_transpose(image))
+    except (UnreadableImage, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableImage(path, f"is no picture in a known format ({', '.join(FORMATS)})") from None
+    except Exception as error:  # Pillow's exceptions on damaged bytes are of many unrelated types.
+        raise UnreadableImage(path, f"cannot be decoded: {error or type(error).__name__}") from error
+    if size is not None:
+        upright = upright.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(upright)).permute(2, 0, 1).contiguous()
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any of Pillow's modes in RGB with 8 bits, transparent parts on white.
+
+    Raises:
+        ValueError: values whose range is not known (32-bit integers above 16 bits, floating point).
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scaled(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey. Pillow's own conversion cuts everything above 255 off to white."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        kind = "floating-point" if image.mode == "F" else "32-bit"
+        raise ValueError(f"{kind} pixel values have no known range; save the picture with 8 or 16 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8))

@@ -1,0 +1,150 @@
+"""One image file of a collection: its pixels, and everything about the file that its owner should know."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from longtail.data.collection.decoding import FORMATS, UnreadableImage, decode
+from longtail.data.collection.duplicates import difference_hash
+from longtail.data.collection.listing import Finding
+
+_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
+_UPRIGHT = (0, 1)
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ENDS = {_PNG: b"IEND", b"\xff\xd8": b"\xff\xd9", b"GIF8": b";"}
+"""How files of PNG, JPEG and GIF begin and end."""
+_TRANSPOSED = (5, 6, 7, 8)
+THUMBNAIL = 16
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """An image file.
+
+    Attributes:
+        pixels: uint8, 3 x size x size, RGB; None where the file cannot be used.
+        findings: what is wrong with it, or was done to it.
+        sha256: of the file's bytes, hexadecimal.
+        hash: 64 bits of `difference_hash`.
+        thumbnail: uint8, 16 x 16 x 3.
+        width, height: of the upright image, in pixels.
+    """
+
+    pixels: np.ndarray | None
+    findings: list[Finding]
+    sha256: str = ""
+    hash: int = 0
+    thumbnail: np.ndarray | None = None
+    width: int = 0
+    height: int = 0
+
+
+class Unusable(Exception):
+    """Why a file cannot be used: a kind and a clause."""
+
+
+def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -> Inspected:
+    """Read and decode one file, as `longtail.data.collection.decoding.decode` does.
+
+    Args:
+        root, name: the collection's folder, and the file's path in it.
+        size: of both sides of the pixels.
+        max_side, min_side: a file with a longer or shorter side is not used, nor decoded.
+    """
+    path = root / name
+    try:
+        content = path.read_bytes()
+        notes, (width, height) = _header(content, path, max_side, min_side)
+        pixels = decode(path, size).numpy()
+    except Unusable as error:
+        kind, found = error.args
+        return Inspected(None, [Finding(name, kind, found, "left out")])
+    except UnreadableImage as error:
+        return Inspected(None, [Finding(name, _kind(content, error.reason), error.reason, "left out")])
+    except OSError as error:
+        return Inspected(None, [Finding(name, "unreadable", f"cannot be read: {error.strerror}", "left out")])
+    image = Image.fromarray(pixels.transpose(1, 2, 0))
+    grey = image.convert("L")
+    return Inspected(
+        pixels,
+        [Finding(name, *note) for note in notes],
+        hashlib.sha256(content).hexdigest(),
+        difference_hash(np.asarray(grey.resize((9, 8), Image.Resampling.BOX)).astype(np.int16)),
+        np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
+        width,
+        height,
+    )
+
+
+def _header(
+    content: bytes, path: Path, max_side: int, min_side: int
+) -> tuple[list[tuple[str, str, str, bool]], tuple[int, int]]:
+    """What the header says: kind, found, action and refused of each finding; width and height."""
+    if not content:
+        raise Unusable("empty", "is empty")
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        if _is_text(content[:4096]):
+            raise Unusable("text", "holds text, not an image") from None
+        raise Unusable("unreadable", "is no image in a known format") from None
+    except Image.DecompressionBombError as error:
+        raise Unusable("too large", str(error)) from None
+    except Exception as error:  # Pillow's exceptions on damaged bytes are of many unrelated types.
+        raise Unusable(_kind(content, str(error)), f"cannot be opened: {error}") from None
+    with image:
+        sides = f"is {image.width:,} x {image.height:,} pixels"
+        if max(image.size) > max_side:
+            raise Unusable("too large", f"{sides}; allowed are {max_side:,} a side")
+        if min(image.size) < min_side:
+            raise Unusable("too small", f"{sides}; needed are {min_side} a side")
+        try:
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            notes = _notes(image, content, orientation)
+        except Exception:  # as above; decoding then fails as well, and says why
+            return [], image.size
+        return notes, image.size[::-1] if orientation in _TRANSPOSED else image.size
+
+
+def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[str, str, str, bool]]:
+    notes = []
+    if orientation not in _UPRIGHT:
+        notes.append(("EXIF-rotated", f"has the EXIF orientation {orientation}", "turned upright", False))
+    if image.mode == "CMYK":
+        notes.append(("CMYK", "has colours for print", "converted to RGB without its colour profile", False))
+    if _is_16_bit(image, content):
+        notes.append(("16-bit", "has 16 bits per channel", "the upper 8 are kept", False))
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its preview
+        notes.append(("animated", f"has {image.n_frames} frames or pages", "the first one is used", True))
+    if image.has_transparency_data:
+        notes.append(("transparent", "has transparent pixels", "laid on white", False))
+    return notes
+
+
+def _is_16_bit(image: Image.Image, content: bytes) -> bool:
+    if content.startswith(_PNG):
+        return content[24] == 16  # Pillow hides it: colours of 16 bits open as plain RGB
+    bits = image.tag_v2.get(_BITS_PER_SAMPLE, ()) if image.format == "TIFF" else ()
+    return image.mode.startswith("I") or 16 in (bits if isinstance(bits, tuple) else (bits,))
+
+
+def _kind(content: bytes, reason: str) -> str:
+    """Whether a file that cannot be decoded was cut off or is damaged."""
+    lacks_its_end = any(
+        content.startswith(start) and end not in content[-64:] for start, end in _ENDS.items()
+    )
+    return "truncated" if lacks_its_end or "truncated" in reason.lower() else "unreadable"
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        # A character may be cut at the end of the part that is looked at.
+        if error.start < len(content) - 4:
+            return False
+        text = content[: error.start].decode()
+    return not any(ord(sign) < 32 and sign not in "\t\n\r\f" for sign in text)

@@ -1,0 +1,96 @@
+"""Which images train, which test and which validate: the balanced division of a source."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from longtail.data.tensors.files import LabelledImages
+from longtail.machine.randomness import derive_seed
+
+
+def assign_subsets(
+    data: LabelledImages, *, train_per_class: int, test_per_class: int | None, seed: int
+) -> pd.DataFrame:
+    """Draw the same number of training and of test images from every class; others validate.
+
+    Test images are cut from what is not the source's own test set, as the thesis did. What validates depends on
+    the source: with an official test set it is exactly that, and what neither draw took is left out; without
+    one it is whatever the two draws leave.
+
+    With `test_per_class` None nothing is cut: the source's own test set tests, and no image is left to validate.
+
+    The choice depends on the seed, the class and the image ids alone: not on the order of the images, and for
+    the training images not on `test_per_class` either.
+
+    Returns:
+        One row per image, by ascending id: `image_id` int64, `label` int64, `class_name` str, `subset` str
+        ("train", "test" or "val").
+
+    Raises:
+        ValueError: a count is below 1, a class has too few images, or none to validate; names the class with
+            the fewest.
+    """
+    for name, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, found {count}")
+    table = pd.DataFrame({"image_id": data.image_ids.numpy(), "label": data.labels.numpy()})
+    table["class_name"] = [data.class_names[label] for label in table["label"]]
+    official_test = np.array(
+        [subset == "test" for subset in data.official_subset or [""] * len(table)], dtype=bool
+    )
+    if test_per_class is None and not official_test.any():
+        raise ValueError("the source has no test set of its own; set test_per_class to a number")
+    kept = "test" if test_per_class is None else "val"
+    table["subset"] = np.where(official_test, kept, "" if official_test.any() else "val")
+
+    free = table[~official_test]
+    left_for_val = 0 if official_test.any() else 1
+    test_per_class = test_per_class or 0
+    _check_counts(free, data.class_names, train_per_class, test_per_class, left_for_val)
+    if official_test.any():
+        _check_validation(table[official_test], data.class_names)
+    drawn = {}
+    for _, image_ids in free.groupby("label")["image_id"]:
+        order = seeded_order(image_ids, seed, "subset")
+        drawn |= dict.fromkeys(order[:train_per_class], "train")
+        drawn |= dict.fromkeys(order[train_per_class:][:test_per_class], "test")
+    table["subset"] = table["image_id"].map(drawn).fillna(table["subset"])
+    return table[table["subset"] != ""].sort_values("image_id", ignore_index=True)
+
+
+def seeded_order(image_ids: Iterable[int], seed: int, purpose: str) -> list[int]:
+    """The ids in an order that is random, but the same on every machine and with every library version.
+
+    Each id draws its own place, so adding or removing an image does not reshuffle the rest, as it would in a
+    permutation drawn from a generator.
+    """
+    return sorted(
+        map(int, image_ids), key=lambda image_id: (derive_seed(seed, f"{purpose}/{image_id}"), image_id)
+    )
+
+
+def _check_counts(
+    free: pd.DataFrame, class_names: list[str], train_per_class: int, test_per_class: int, left_for_val: int
+) -> None:
+    name, available = _smallest_class(free, class_names)
+    needed = train_per_class + test_per_class + left_for_val
+    if available < needed:
+        raise ValueError(
+            f"class {name!r} has {available} images to draw from, but train_per_class = {train_per_class} and "
+            f"test_per_class = {test_per_class} need {needed}"
+            f"{', one of them for validation' if left_for_val else ''}. Lower them."
+        )
+
+
+def _check_validation(validating: pd.DataFrame, class_names: list[str]) -> None:
+    name, available = _smallest_class(validating, class_names)
+    if not available:
+        raise ValueError(
+            f"class {name!r} has no image in the source's own test set, which validates. Add some."
+        )
+
+
+def _smallest_class(table: pd.DataFrame, class_names: list[str]) -> tuple[str, int]:
+    counts = np.bincount(table["label"], minlength=len(class_names))
+    return class_names[counts.argmin()], int(counts.min())

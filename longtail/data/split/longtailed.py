@@ -1,0 +1,55 @@
+"""The long-tailed part of the balanced subsets, and the groups head, middle and tail."""
+
+import pandas as pd
+
+from longtail.data.split.balanced import seeded_order
+from longtail.data.split.imbalance import longtailed_counts
+from longtail.data.split.sets import GROUPS
+
+
+def add_longtail(
+    subsets: pd.DataFrame, *, imbalance_factor: float, test_imbalance_factor: float | None = None, seed: int
+) -> pd.DataFrame:
+    """Mark which training and test images also belong to the long-tailed sets, and the group of every image.
+
+    Images are dropped, never added, so long-tailed is contained in balanced; and a smaller factor keeps a part of
+    what a larger one keeps.
+
+    Args:
+        subsets: table of `assign_subsets`; training and test images as many in every class.
+        imbalance_factor: images of the last class over those of the first, in (0, 1].
+        test_imbalance_factor: the same for the test images; None: as for training.
+        seed: chooses the images, not their number.
+
+    Returns:
+        `subsets` with two more columns: `longtailed` bool (never true in "val"), and `group` str ("head",
+        "middle" or "tail") of every image.
+
+    Raises:
+        ValueError: a factor is out of range, or the classes of a subset differ in size.
+    """
+    labels = sorted(subsets["label"].unique())
+    kept: set[int] = set()
+    test_factor = imbalance_factor if test_imbalance_factor is None else test_imbalance_factor
+    for subset, factor in (("train", imbalance_factor), ("test", test_factor)):
+        rows = subsets[subsets["subset"] == subset]
+        images = {label: rows.loc[rows["label"] == label, "image_id"] for label in labels}
+        sizes = {len(ids) for ids in images.values()}
+        if len(sizes) != 1:
+            raise ValueError(
+                f"the classes of {subset!r} must be equal in size, found {min(sizes)} to {max(sizes)}"
+            )
+        for label, count in zip(labels, longtailed_counts(sizes.pop(), len(labels), factor), strict=True):
+            kept.update(seeded_order(images[label], seed, "longtailed")[:count])
+    groups = dict(zip(labels, class_groups(len(labels)), strict=True))
+    return subsets.assign(longtailed=subsets["image_id"].isin(kept), group=subsets["label"].map(groups))
+
+
+def class_groups(num_classes: int) -> list[str]:
+    """Group of every class: thirds in label order, the remainder to the tail.
+
+    Of 100 classes 0-32 are head, 33-65 middle, 66-99 tail; of 10 classes 0-2, 3-5 and 6-9. With fewer than 3
+    classes all are tail.
+    """
+    third = num_classes // 3
+    return [GROUPS[0]] * third + [GROUPS[1]] * third + [GROUPS[2]] * (num_classes - 2 * third)

@@ -1,0 +1,304 @@
+"""Labelled images in memory and as `.pth` files of tensors only, of which a large set has several."""
+
+import hashlib
+import json
+import math
+import sys
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from longtail.data.tensors.shards import ShardedImages
+from longtail.files.atomic import atomic_path
+
+SHARD_BYTES = 2**31
+"""Bytes of images in one file. A file has no limit of its own; but some file systems (4 GiB), quotas, archives and
+uploads have, and of a set in parts only the damaged part has to be copied again."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their labels and the ids by which the split names them.
+
+    Attributes:
+        images: uint8, N x 3 x H x W, RGB, 0 to 255; of a set in several files that stay mapped, no tensor but
+            something that is indexed like one.
+        labels: int64, N, indices into `class_names`.
+        image_ids: int64, N, each at most once.
+        class_names: one per class, in label order; a class may have no images here.
+        official_subset: for a source that publishes a division of its own, N times "train" or "test".
+
+    Raises:
+        ValueError: a tensor has another dtype or shape, or a label or id is not as above; names the field.
+    """
+
+    images: torch.Tensor | ShardedImages
+    labels: torch.Tensor
+    image_ids: torch.Tensor
+    class_names: list[str]
+    official_subset: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.images, ShardedImages):
+            _check_tensor("images", self.images, torch.uint8, dimensions=4)
+        count, channels = self.images.shape[:2]
+        if channels != 3:
+            raise ValueError(f"images must have 3 channels (N x 3 x H x W), found {tuple(self.images.shape)}")
+        for field in ("labels", "image_ids"):
+            _check_tensor(field, getattr(self, field), torch.int64, dimensions=1)
+            if len(getattr(self, field)) != count:
+                raise ValueError(
+                    f"{field} must have {count} entries, as images, found {len(getattr(self, field))}"
+                )
+        _check_names(self.class_names)
+        if count and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
+            found = f"{int(self.labels.min())} to {int(self.labels.max())}"
+            raise ValueError(f"labels must lie in 0 to {len(self.class_names) - 1}, found {found}")
+        if len(self.image_ids.unique()) != count:
+            raise ValueError("image_ids must be unique, found an id more than once")
+        if self.official_subset is not None:
+            _check_official_subset(self.official_subset, count)
+
+
+def save_tensors(data: LabelledImages, path: str | Path, shard_bytes: int = SHARD_BYTES) -> None:
+    """Write `data` as a dict of tensors and strings that `torch.load(path, weights_only=True)` reads.
+
+    The same data gives the same bytes under any name, with any object identities. Images that stay in a file are
+    written from there.
+
+    Args:
+        shard_bytes: a set with more bytes of images than this is divided: `path` then lists the checksums of files
+            such as this function writes, `0000.pth` and so on, in a folder beside it that ends in `.shards`. What
+            an earlier set left there is removed.
+
+    Raises:
+        OSError: the file could not be written; nothing is left under `path`.
+    """
+    path = Path(path)
+    shards: list[str] = []
+    if data.images.nbytes > shard_bytes:
+        shards = _save_shards(data, path, shard_bytes)
+        _save({"shards": shards, "sha256": _sha256_of(shards)}, path)
+    else:
+        images = data.images[:] if isinstance(data.images, ShardedImages) else data.images
+        _save(_content(replace(data, images=images)), path)
+    _remove_shards(path, len(shards))
+
+
+def _save_shards(data: LabelledImages, path: Path, shard_bytes: int) -> list[str]:
+    """Write the parts of a set; their checksums."""
+    each = max(1, shard_bytes // math.prod(data.images.shape[1:]))
+    checksums = []
+    for number, start in enumerate(range(0, len(data.labels), each)):
+        part = slice(start, start + each)
+        official = data.official_subset[part] if data.official_subset is not None else None
+        own = replace(
+            data,
+            images=data.images[part],
+            labels=data.labels[part],
+            image_ids=data.image_ids[part],
+            official_subset=official,
+        )
+        content = _content(own)
+        _save(content, _shard(path, number))
+        checksums.append(content["sha256"])
+    return checksums
+
+
+def _shard(path: Path, number: int) -> Path:
+    return path.with_suffix(".shards") / f"{number:04}.pth"
+
+
+def _remove_shards(path: Path, first: int) -> None:
+    """Remove the parts from this number on, and their folder where none is left."""
+    folder = path.with_suffix(".shards")
+    for shard in folder.glob("[0-9]*.pth"):
+        if int(shard.stem) >= first:
+            shard.unlink()
+    if not first and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _content(data: LabelledImages) -> dict[str, torch.Tensor | list[str] | str]:
+    content: dict[str, torch.Tensor | list[str] | str] = {
+        "images": _compact(data.images),
+        "labels": _compact(data.labels),
+        "image_ids": _compact(data.image_ids),
+        "class_names": _interned(data.class_names),
+    }
+    if data.official_subset is not None:
+        content["official_subset"] = _interned(data.official_subset)
+    content["sha256"] = _sha256(data)
+    return content
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            # Given a path instead of a file, torch.save writes the (temporary) name into the archive.
+            torch.save(content, file)
+        except RuntimeError as error:
+            # torch.save hides the disk's own error, "No space left on device", say.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def load_tensors(path: str | Path, *, mmap: bool = False) -> LabelledImages:
+    """Read what `save_tensors` wrote, in one file or in several; nothing in them is executed.
+
+    All values are compared with the checksum among them. torch.load alone returns the wrong pixels of a damaged
+    file, and the checksums of its zip container leave the container's own entries uncovered.
+
+    Args:
+        mmap: leave the tensors in the file until they are used, which saves memory where few are. For the checksum
+            each value is read once all the same.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file is truncated, damaged or not one of ours, or a part is missing; names it and the remedy.
+    """
+    path = Path(path)
+    content = _read(path, path, mmap)
+    if isinstance(content, dict) and "shards" in content:
+        return _joined(content, path, mmap)
+    return _verified(content, path, path)[0]
+
+
+def _read(path: Path, set_path: Path, mmap: bool) -> object:
+    with path.open("rb") as file:
+        _check_container(file, path, set_path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except MemoryError:
+        raise
+    except Exception as error:  # torch.load's exceptions on foreign files are of many unrelated types.
+        raise _unreadable(path, error, set_path) from error
+
+
+def _verified(content: object, path: Path, set_path: Path) -> tuple[LabelledImages, str]:
+    """The set in a file, and its checksum."""
+    try:
+        _check_content(content)
+        expected = content.pop("sha256")
+        data = LabelledImages(**content)
+        found = _sha256(data)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file holds anything
+        raise _unreadable(path, error, set_path) from error
+    if found != expected:
+        raise _unreadable(path, "its content does not match its checksum", set_path)
+    return data, found
+
+
+def _joined(index: dict[str, Any], path: Path, mmap: bool) -> LabelledImages:
+    """The set of the parts that an index lists."""
+    try:
+        known = set(index) == {"shards", "sha256"} and index["sha256"] == _sha256_of(index["shards"])
+    except TypeError:  # not of strings
+        known = False
+    if not known or not index["shards"]:
+        raise _unreadable(path, "its content does not match its checksum", path)
+    parts = []
+    for number, expected in enumerate(index["shards"]):
+        shard = _shard(path, number)
+        if not shard.is_file():
+            raise _unreadable(shard, f"it is missing, part {number + 1} of {len(index['shards'])}", path)
+        data, found = _verified(_read(shard, path, mmap=True), shard, path)
+        if found != expected:
+            raise _unreadable(shard, "it is a part of another set", path)
+        parts.append(data)
+    official = [subset for part in parts for subset in part.official_subset or ()]
+    images = ShardedImages([part.images for part in parts])
+    return LabelledImages(
+        images=images if mmap else images.to("cpu"),
+        labels=torch.cat([part.labels for part in parts]),
+        image_ids=torch.cat([part.image_ids for part in parts]),
+        class_names=parts[0].class_names,
+        official_subset=official or None,
+    )
+
+
+def _check_container(file: BinaryIO, path: Path, set_path: Path) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            compressed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
+    except Exception as error:  # zipfile's exceptions on damaged bytes are of many unrelated types.
+        raise _unreadable(path, error, set_path) from error
+    if compressed:  # Never by torch.save; it could unpack to any size.
+        raise _unreadable(path, f"its part {compressed[0]} is compressed", set_path)
+
+
+def _check_content(content: object) -> None:
+    fields = {"images", "labels", "image_ids", "class_names", "sha256"}
+    if not isinstance(content, dict) or set(content) - {"official_subset"} != fields:
+        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"it must hold {sorted(fields)}, found {found}")
+    for name, value in content.items():
+        # Strides of 0 would let a file of a few bytes unpack to any size.
+        if isinstance(value, torch.Tensor) and not value.is_contiguous():
+            raise ValueError(f"{name} is not contiguous")
+
+
+def _sha256(data: LabelledImages) -> str:
+    digest = hashlib.sha256()
+    for tensor in (data.images, data.labels, data.image_ids):
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().reshape(-1))
+    digest.update(json.dumps([data.class_names, data.official_subset]).encode())
+    return digest.hexdigest()
+
+
+def _sha256_of(shards: list[str]) -> str:
+    return hashlib.sha256("".join(shards).encode()).hexdigest()
+
+
+def _unreadable(path: Path, reason: object, set_path: Path) -> ValueError:
+    """What to say of a file that belongs to the set at `set_path`, which the workflow knows."""
+    return ValueError(
+        f"{path} is damaged or no tensor file of this project: {reason}. "
+        f"Delete {'it' if path == set_path else set_path} and run the same command again: the workflow makes it anew."
+    )
+
+
+def _check_tensor(field: str, tensor: torch.Tensor, dtype: torch.dtype, dimensions: int) -> None:
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        raise ValueError(f"{field} must be a dense tensor, found {type(tensor).__name__}")
+    if tensor.dtype != dtype or tensor.ndim != dimensions:
+        raise ValueError(
+            f"{field} must be {dtype} with {dimensions} dimensions, "
+            f"found {tensor.dtype} of shape {tuple(tensor.shape)}"
+        )
+
+
+def _check_names(names: list[str]) -> None:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("class_names must be a list of one or more names")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"class_names must differ, found more than once: {repeated}")
+
+
+def _check_official_subset(subsets: list[str], count: int) -> None:
+    if len(subsets) != count or not set(subsets) <= {"train", "test"}:
+        raise ValueError(
+            f'official_subset must be {count} times "train" or "test", as images, '
+            f"found {len(subsets)} entries of {sorted(set(subsets))}"
+        )
+
+
+def _compact(tensor: torch.Tensor) -> torch.Tensor:
+    # A view would bring its whole storage into the file. Seen by NumPy it has one of its own, without a copy.
+    if not tensor.is_contiguous() or tensor.device.type != "cpu":
+        return tensor.clone(memory_format=torch.contiguous_format)
+    whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+    return tensor if whole else torch.from_numpy(tensor.numpy())
+
+
+def _interned(strings: list[str]) -> list[str]:
+    # Pickle writes equal strings as one or several, depending on whether they are the same object.
+    return [sys.intern(string) for string in strings]

@@ -1,0 +1,125 @@
+"""The images of one named set, as training and prediction read them."""
+
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from longtail.data.split.sets import in_set
+from longtail.data.tensors.files import LabelledImages
+from longtail.data.tensors.shards import ShardedImages
+from longtail.files.atomic import writing
+
+SETS = (
+    "train_balanced",
+    "train_longtailed",
+    "val",
+    "test_balanced",
+    "test_longtailed",
+    "test_head",
+    "test_middle",
+    "test_tail",
+)
+
+LARGE = 2**30
+"""Bytes of images beyond which a file takes the place of memory."""
+LEAST_BALANCED = 2
+"""Training images of every class that a balanced set cut from natural counts needs."""
+
+
+def select_set(
+    data: LabelledImages, split: pd.DataFrame, name: str, scratch: Path | None = None
+) -> LabelledImages:
+    """The images of the set `name`, by ascending id. All class names stay, also of classes without images.
+
+    Of a split that leaves nothing to validate, `val` is the balanced test set: it shows how training goes, and
+    `select: last` keeps it from choosing anything.
+
+    Args:
+        data: all images of the source.
+        split: table of `assign_subsets`, which suffices for the balanced sets and val, of `add_longtail`, or of
+            `natural_split`, whose merged classes take the place of those they were made of.
+        name: one of SETS. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
+        scratch: folder for a temporary file that takes the place of memory for more than 1 GiB of images.
+
+    Raises:
+        ValueError: unknown name, a set that needs the other table, or a table made from other images.
+    """
+    rows = split[_members(split, name)].sort_values("image_id")
+    position_of = pd.Series(np.arange(len(data.image_ids)), index=data.image_ids.numpy())
+    positions = position_of.reindex(rows["image_id"])
+    if positions.isna().any():
+        lacking = positions[positions.isna()].index[0]
+        raise ValueError(f"the split names image {lacking}, which is not among the images. {_REMEDY}")
+    chosen = torch.tensor(positions.to_numpy(np.int64))
+    labels, class_names = data.labels[chosen], data.class_names
+    if "balanced" in split:
+        labels, class_names = _merged(labels, class_names, rows, split)
+    if not np.array_equal(labels.numpy(), rows["label"]):
+        raise ValueError(f"the labels of the split are not those of the images. {_REMEDY}")
+    return LabelledImages(
+        _gathered(data.images, chosen, scratch), labels, data.image_ids[chosen], class_names
+    )
+
+
+def _merged(
+    labels: torch.Tensor, class_names: list[str], rows: pd.DataFrame, split: pd.DataFrame
+) -> tuple[torch.Tensor, list[str]]:
+    """The labels and class names of images of which some classes became one, under a name of its own."""
+    names = split.drop_duplicates("label").sort_values("label")["class_name"].tolist()
+    label_of = {name: label for label, name in enumerate(names)}
+    new = [
+        label_of.get(class_names[label], label_of[name])
+        for label, name in zip(labels.tolist(), rows["class_name"], strict=True)
+    ]
+    return torch.tensor(new, dtype=torch.int64), names
+
+
+def _gathered(
+    images: torch.Tensor | ShardedImages, chosen: torch.Tensor, scratch: Path | None
+) -> torch.Tensor:
+    """The chosen images; in a file that disappears with the tensor where they may be too many for the memory."""
+    if scratch is None or len(chosen) * math.prod(images.shape[1:]) < LARGE:
+        return images[chosen]
+    with writing(scratch / "(temporary file)"), tempfile.TemporaryFile(dir=scratch) as file:
+        for part in chosen.split(4096):
+            file.write(images[part].numpy().tobytes())
+        file.flush()
+        return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(len(chosen), *images.shape[1:])))
+
+
+_REMEDY = "They come from different sources: make the split anew from these images."
+
+
+def _members(split: pd.DataFrame, name: str) -> pd.Series:
+    if name not in SETS:
+        raise ValueError(f"there is no set {name!r}; the sets are {', '.join(SETS)}")
+    subset, _, part = name.partition("_")
+    members = split["subset"] == subset
+    if name == "val" and "balanced" not in split and not members.any():
+        return split["subset"] == "test"
+    if not part:
+        return members
+    if "longtailed" not in split:
+        if part == "balanced":
+            return members
+        raise ValueError(
+            f"the set {name!r} needs the split with its column `longtailed`, not the balanced subsets"
+        )
+    members = members & in_set(split, part)
+    if name == "train_balanced" and "balanced" in split:
+        _check_balanced(split[split["subset"] == subset])
+    return members
+
+
+def _check_balanced(training: pd.DataFrame) -> None:
+    counts = training["class_name"].value_counts()
+    if counts.min() < LEAST_BALANCED:
+        raise ValueError(
+            f"there is no balanced training set: every class would be cut to the {counts.min()} training images of "
+            f"{counts.idxmin()!r}; at least {LEAST_BALANCED} are needed. Set grid.train_sets: [longtailed], or "
+            "data.image_folder.small_classes: merge"
+        )

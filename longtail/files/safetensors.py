@@ -1,0 +1,87 @@
+"""Tensors with what is said about them in one safetensors file, which shows whether it is still what was written.
+
+The format itself has no checksum: one flipped bit of a weight would be another weight.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from longtail.files.atomic import atomic_path
+from longtail.files.sealed_json import REMEDY, seal, unseal
+
+TENSORS_KEY = "tensors_sha256"
+
+
+def write_safetensors(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], key: str, content: Mapping[str, Any]
+) -> None:
+    """Write tensors, and JSON `content` as the one entry `key` of the metadata; equal content gives equal bytes.
+
+    Raises:
+        OSError: the file could not be written; nothing is left under `path`.
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    # One entry: safetensors writes several in an order that changes from process to process.
+    sealed = seal({**content, TENSORS_KEY: _sha256(tensors)})
+    with atomic_path(path) as temporary:
+        # Not by save_file, which writes through a memory map: there a full disk kills the process.
+        temporary.write_bytes(save(tensors, {key: sealed}))
+
+
+def read_content(path: str | Path, key: str) -> dict[str, Any]:
+    """What was said about the tensors, without reading them; empty where the file has no such entry.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or no safetensors file; names it and the remedy.
+    """
+    with _opened(path) as file:
+        content = _content(file, key, path)
+    content.pop(TENSORS_KEY, None)
+    return content
+
+
+def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors on the CPU, after they were compared with their checksum, and what was said about them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_content`.
+    """
+    with _opened(path) as file:
+        content = _content(file, key, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    if content.pop(TENSORS_KEY, None) not in (None, _sha256(tensors)):
+        raise ValueError(f"{path} is damaged: its tensors do not match their checksum. {REMEDY}")
+    return tensors, content
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist; run the workflow, which makes it")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file ({error}). {REMEDY}") from None
+
+
+def _content(file: Any, key: str, path: str | Path) -> dict[str, Any]:
+    text = (file.metadata() or {}).get(key)
+    return {} if text is None else unseal(text, path)
+
+
+def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""A trained model as an ONNX file that takes pixels and gives probabilities, checked against PyTorch."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from longtail.batches.feed import resize_matrix
+from longtail.files.atomic import atomic_path
+from longtail.inference.logits import logits_of, probabilities
+from longtail.models.file import ModelCard
+
+TOLERANCE = 1e-4
+
+
+class PixelsToProbabilities(nn.Module):
+    """A model with its preprocessing before it and its softmax behind it.
+
+    uint8 images (N, 3, picture_size, picture_size) to logits and probabilities, each float32 (N, classes).
+    """
+
+    def __init__(self, model: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.model = model
+        self.sharpness = card.logit_scale / (card.temperature or 1.0)
+        self.resizes = card.image_size != card.picture_size
+        self.register_buffer("rows", resize_matrix(card.picture_size, card.image_size))
+        mean, std = (
+            torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (card.mean, card.std)
+        )
+        self.register_buffer("scale", (1 / (255 * std)).float())
+        self.register_buffer("shift", (-mean / std).float())
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels = images.float()
+        if self.resizes:
+            pixels = self.rows @ (pixels @ self.rows.T)
+        logits = self.model(pixels * self.scale + self.shift)
+        return logits, (logits * self.sharpness).softmax(dim=1)
+
+
+def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
+    """Write the model, with its preprocessing, for batches of any size; the card goes into the file's metadata.
+
+    Input `images`: uint8, batch x 3 x picture_size x picture_size, RGB. Outputs `logits` and `probabilities`: float32,
+    batch x classes. What onnxruntime computes is compared with PyTorch before the file gets its name, on batches of
+    1 and of 3 random images.
+
+    Args:
+        model, card: of `longtail.models.file.load_model`, on the CPU.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        ValueError: a probability differs by more than 1e-4, or a logit by more than 1e-4 of the largest one.
+        OSError: the file could not be written.
+    """
+    images = _random_images(2, card)
+    whole = PixelsToProbabilities(model, card).eval()
+    with _quiet(), _one_precision_of_cudnn(), torch.no_grad():
+        program = torch.onnx.export(
+            whole,
+            (images,),
+            input_names=["images"],
+            output_names=["logits", "probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    program.model.metadata_props.update(_metadata(card))
+    with atomic_path(path) as temporary:
+        program.save(temporary, external_data=False)
+        return largest_difference(temporary, model, card)
+
+
+def _metadata(card: ModelCard) -> dict[str, str]:
+    return {
+        "longtail": json.dumps(asdict(card), sort_keys=True, ensure_ascii=False),
+        "class_names": json.dumps(card.class_names, ensure_ascii=False),
+        "input": (
+            f"images: uint8, batch x 3 x {card.picture_size} x {card.picture_size}, RGB, 0 to 255; turned upright by "
+            "EXIF, stretched to that size with antialiased bilinear interpolation. The rest of the preprocessing "
+            "is in the graph."
+        ),
+        "output": "logits and probabilities, batch x classes, in the order of class_names",
+        "temperature": str(card.temperature),
+    }
+
+
+def largest_difference(path: Path, model: nn.Module, card: ModelCard) -> float:
+    """Of a probability, between the file in onnxruntime and the model in PyTorch; raises as `write_onnx`."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    reference = replace(card, recipe={**card.recipe, "precision": "fp32"})
+    largest = 0.0
+    for count in (1, 3):
+        images = _random_images(count, card)
+        expected = logits_of(model, images, reference, torch.device("cpu"))
+        logits, shares = map(torch.from_numpy, session.run(None, {"images": images.numpy()}))
+        of_logits = float((logits - expected).abs().max() / expected.abs().max().clamp(min=1))
+        of_shares = float((shares - probabilities(expected, card)).abs().max())
+        # Written so that NaN, which compares with nothing, is refused too.
+        if not (of_logits <= TOLERANCE and of_shares <= TOLERANCE):
+            raise ValueError(
+                f"onnxruntime and PyTorch differ by {of_shares:.1e} in a probability and by {of_logits:.1e} of the "
+                f"largest logit, more than {TOLERANCE:g}: the file is not that model"
+            )
+        largest = max(largest, of_shares)
+    return largest
+
+
+def _random_images(count: int, card: ModelCard) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(count)
+    size = (count, 3, card.picture_size, card.picture_size)
+    return torch.randint(256, size, generator=draw, dtype=torch.uint8)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of its own internals, which no user can act on; what matters is checked afterwards."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _one_precision_of_cudnn() -> Iterator[None]:
+    """torch.export refuses where `set_numerics` gave convolutions another precision than recurrent layers have.
+
+    It concerns GPUs alone; the export runs on the CPU.
+    """
+    convolutions, recurrent = torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = recurrent.fp32_precision
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before

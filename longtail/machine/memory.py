@@ -1,0 +1,45 @@
+"""When memory runs out: how it shows, and what is said then."""
+
+import errno
+
+import torch
+
+from longtail.machine.environment import peak_memory_mb
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the device or the host had no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # PyTorch's allocator on the CPU has no exception of its own.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def what_to_change(
+    error: BaseException, device: torch.device, *, batch_size: int, micro_batch: int | None
+) -> str:
+    """What ran out, the measured peak, and the settings that need less.
+
+    Args:
+        device: that the run was on.
+        batch_size, micro_batch: of its recipe.
+    """
+    gpu = device.type == "cuda"
+    peak = f"{peak_memory_mb(device):.0f} MiB {'of the GPU' if gpu else 'of the process'} at the peak"
+    part = (micro_batch or batch_size) // 2
+    smaller = (
+        f"set train.micro_batch: {part} (its gradients add up to those of train.batch_size, {batch_size})"
+        if part and batch_size % part == 0
+        else "lower train.batch_size"
+    )
+    more = "train.precision: bf16" if gpu else "more memory for the job (job.memory_mb)"
+    return (
+        f"out of memory, {peak}. Either {smaller}, or a lower train.eval_batch_size or train.image_size, or {more}. "
+        f"The batch size was not changed. The same command continues after the last finished epoch. ({_short(error)})"
+    )
+
+
+def _short(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

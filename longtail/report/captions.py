@@ -1,0 +1,43 @@
+"""What every caption must say: how many images and seeds, and which runs are missing."""
+
+import pandas as pd
+
+from longtail.report.figures.grid import missing_runs
+from longtail.report.labels import label
+
+
+def caption(*sentences: str) -> str:
+    """One paragraph of the sentences that are not empty."""
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def seeds(frame: pd.DataFrame) -> str:
+    """How many training seeds the frame holds, and which, as a phrase."""
+    found = sorted(frame["seed"].unique())
+    listed = ", ".join(map(str, found))
+    plural = "one training seed" if len(found) == 1 else f"{len(found)} training seeds"
+    return f"{plural} ({listed}), one data split"
+
+
+def test_images(table: pd.DataFrame) -> str:
+    """How many images each test set holds, as a sentence."""
+    counts = table.groupby("test_set", sort=False)["n"].max()
+    return f"Test images: {', '.join(f'{label(name).lower()} {n:,.0f}' for name, n in counts.items())}."
+
+
+def missing(frame: pd.DataFrame, value: str) -> str:
+    """Which runs of the grid have no number in `value`, as a sentence; empty if none is missing."""
+    runs = missing_runs(frame, value)
+    every_seed = frame["seed"].nunique()
+    names = []
+    for (model, loss, train_set), group in runs.groupby(["model", "loss", "train_set"], sort=False):
+        listed = f"seed {', '.join(map(str, group['seed']))}"
+        which = "all seeds" if len(group) == every_seed > 1 else listed
+        names.append(f"{label(model)} with {label(loss)}, {label(train_set).lower()} training set, {which}")
+    return f"Missing (failed or not run), and in no mean: {'; '.join(names)}." if names else ""
+
+
+def span(counts: pd.Series) -> str:
+    """`50`, or `1 to 50`, with thousands separated."""
+    low, high = counts.min(), counts.max()
+    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"

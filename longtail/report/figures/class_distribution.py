@@ -1,0 +1,113 @@
+"""How many images each class has in every subset."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from longtail.data.split.sets import in_set
+from longtail.report.captions import caption as paragraph
+from longtail.report.figures import style
+from longtail.report.figures.grid import GROUPS, require
+from longtail.report.labels import label
+
+SUBSETS = {"train": "Training", "test": "Test", "val": "Validation"}
+NAMED = 20  # most classes whose names fit below a panel
+
+
+@style.look()
+def draw(split: pd.DataFrame) -> Figure:
+    """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed."""
+    panels = _panels(split)
+    classes = _classes(split)
+    subsets = [name for name in SUBSETS if any(subset == name for subset, _ in panels)]
+    rows = [name for name in ("balanced", "longtailed") if any(kind == name for _, kind in panels)]
+    figure = style.new_figure(1.75 * len(rows) + (0.9 if len(classes) <= NAMED else 0.5))
+    grid = figure.subplots(len(rows), len(subsets), sharex=True, sharey="col", squeeze=False)
+    for axes, (kind, subset) in zip(grid.flat, [(k, s) for k in rows for s in subsets], strict=True):
+        if (subset, kind) in panels:
+            _panel(axes, panels[subset, kind], classes, _title(subset, kind, panels))
+        else:
+            style.explain(axes, f"{SUBSETS[subset]}:\nno {label(kind).lower()} set")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Images")
+    for column in grid.T:
+        _name_classes([axes for axes in column if axes.axison][-1], classes)
+    return figure
+
+
+def caption(split: pd.DataFrame) -> str:
+    """How many images and classes each panel shows."""
+    classes, panels = _classes(split), _panels(split)
+    sizes = []
+    for (subset, kind), counts in panels.items():
+        groups = counts.groupby(classes["group"]).sum()
+        listed = ", ".join(f"{label(name).lower()} {groups[name]:,}" for name in GROUPS if name in groups)
+        sizes.append(f"{_title(subset, kind, panels).lower()}: {counts.sum():,} ({listed})")
+    return paragraph(
+        f"Images per class, {len(classes)} classes in order of their long-tailed training images.",
+        f"Images: {'; '.join(sizes)}.",
+        "One data split; every training seed uses the same.",
+    )
+
+
+def _panels(split: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
+    """Images per label of every (subset, balanced or longtailed) that there is, in class order."""
+    require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
+    classes = _classes(split)
+    panels = {}
+    for subset in SUBSETS:
+        everything = split[split["subset"] == subset]
+        balanced = everything[in_set(everything, "balanced")]
+        longtailed = everything[everything["longtailed"]]
+        if subset == "val" and "balanced" in split:
+            balanced = everything
+        for kind, images in (("balanced", balanced), ("longtailed", longtailed)):
+            # A collection with its own long tail may have no balanced set beside it.
+            if len(images) and not (kind == "balanced" and len(longtailed) == len(balanced)):
+                panels[subset, kind] = images["label"].value_counts().reindex(classes.index, fill_value=0)
+    return panels
+
+
+def _classes(split: pd.DataFrame) -> pd.DataFrame:
+    """class_name and group by label, the most frequent in the long-tailed training set first."""
+    classes = split.drop_duplicates("label").set_index("label")[["class_name", "group"]].sort_index()
+    train = split[(split["subset"] == "train") & split["longtailed"]]
+    counts = train["label"].value_counts().reindex(classes.index, fill_value=0)
+    return classes.loc[counts.sort_values(ascending=False, kind="stable").index]
+
+
+def _title(subset: str, kind: str, panels: dict[tuple[str, str], pd.Series]) -> str:
+    both = (subset, "balanced") in panels and (subset, "longtailed") in panels
+    return f"{SUBSETS[subset]}, {label(kind).lower()}" if both else SUBSETS[subset]
+
+
+def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str) -> None:
+    colors = [style.GROUPS[group].color for group in classes["group"]]
+    axes.grid(axis="y")
+    axes.bar(np.arange(len(counts)), counts, width=0.85, color=colors)
+    axes.set_xlim(-0.8, len(counts) - 0.2)
+    smallest, largest = counts.min(), counts.max()
+    each = f"{largest:,} per class" if largest == smallest else f"{smallest:,} to {largest:,} per class"
+    axes.set_title(f"{title}\n{counts.sum():,} images, {each}", loc="left")
+    axes.set_ylim(0, 1.25 * largest)  # room for the names of the groups
+    for group in (name for name in GROUPS if name in set(classes["group"])):
+        own = (classes["group"] == group).to_numpy()
+        axes.annotate(
+            f"{label(group)}\n{counts[own].sum():,}",
+            (np.flatnonzero(own).mean(), 0.99),
+            xycoords=axes.get_xaxis_transform(),
+            ha="center",
+            va="top",
+            fontsize=6.5,
+            bbox=style.PLATE,
+        )
+
+
+def _name_classes(axes: Axes, classes: pd.DataFrame) -> None:
+    axes.tick_params(axis="x", labelbottom=True)
+    if len(classes) <= NAMED:
+        upright = classes["class_name"].str.len().max() <= 2
+        axes.set_xticks(range(len(classes)), classes["class_name"], rotation=0 if upright else 90)
+    else:
+        axes.set_xlabel("Class, by frequency")

@@ -1,0 +1,148 @@
+"""The most confused pairs of classes as pictures: what was mistaken, beside what it was mistaken for."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from longtail.data.split.sets import in_set
+from longtail.data.tensors.files import LabelledImages
+from longtail.report import captions
+from longtail.report.figures import style
+from longtail.report.figures.grid import require, select
+from longtail.report.figures.pictures import CELL, strip
+from longtail.report.labels import label, shortened
+
+LONGEST = 18  # characters of a class name above a row of pictures
+
+
+class Pair(NamedTuple):
+    """Two classes, how often one was taken for the other, and which images show it."""
+
+    true: int
+    predicted: int
+    count: int  # predictions, over all seeds
+    total: int  # predictions for images of the true class
+    mistaken: list[int]  # ids of its test images that were taken for the other class, by most seeds first
+
+
+@style.look()
+def draw(
+    predictions: pd.DataFrame,
+    test_tensors: LabelledImages,
+    tensors: LabelledImages,
+    split: pd.DataFrame,
+    model: str,
+    train_set: str,
+    loss: str,
+    pairs: int = 6,
+    images: int = 7,
+) -> Figure:
+    """A row for each pair: test images of one class that were taken for another; training images of that other.
+
+    Args:
+        predictions: columns model, loss, train_set, seed, image_id, label, predicted.
+        test_tensors: the images that were predicted.
+        tensors: images that hold the training set.
+        split: columns image_id, label, class_name, subset, longtailed; says which images were trained on.
+        pairs: how many at most, those with most mistakes first.
+        images: how many of each class at most.
+
+    Raises:
+        ValueError: there is no such run, or a mistaken image is not among the test images.
+    """
+    runs = select(predictions, model=model, train_set=train_set, loss=loss)
+    title = f"{label(model)} with {label(loss)}, trained on {label(train_set).lower()}"
+    if runs["predicted"].isna().all():
+        return style.explanation(f"{title}: missing, no run finished.")
+    shown = _pairs(runs, pairs)
+    if not shown:
+        return style.explanation(f"{title}: no test image was taken for another class.")
+    trained = _trained_on(split, train_set)
+    names = test_tensors.class_names
+    figure = style.new_figure(len(shown) * (CELL + 0.22) + 0.3)
+    grid = figure.subplots(len(shown), 2, squeeze=False)
+    for (left, right), pair in zip(grid, shown, strict=True):
+        true, predicted = (shortened(names[place], LONGEST) for place in (pair.true, pair.predicted))
+        mistaken = _positions(test_tensors, pair.mistaken)
+        _panel(left, strip(test_tensors.images, mistaken, images))
+        left.set_title(f"{true} as {predicted}: {pair.count:,} of {pair.total:,}", loc="left")
+        examples = _positions(tensors, trained[trained["label"] == pair.predicted]["image_id"].sort_values())
+        _panel(right, strip(tensors.images, examples, images))
+        right.set_title(f"Training images of {predicted} ({len(examples):,})", loc="left")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def caption(
+    predictions: pd.DataFrame,
+    test_tensors: LabelledImages,
+    tensors: LabelledImages,
+    split: pd.DataFrame,
+    model: str,
+    train_set: str,
+    loss: str,
+    pairs: int = 6,
+    images: int = 7,
+) -> str:
+    """What is shown, of how many mistakes, images and runs."""
+    runs = select(predictions, model=model, train_set=train_set, loss=loss)
+    done = runs.dropna(subset="predicted")
+    mistakes = done[done["predicted"] != done["label"]]
+    shown = _pairs(runs, pairs)
+    found = mistakes.drop_duplicates(["label", "predicted"])
+    return captions.caption(
+        f"The {len(shown)} most confused of {len(found):,} confused pairs of classes: {label(model)} with {label(loss)}"
+        f" on the {label(train_set).lower()} training set, {captions.seeds(runs)}.",
+        f"Left: up to {images} test images of a class that were taken for another one, those first that most seeds"
+        " mistook, then by image id; above them how many predictions for images of that class were this mistake, all"
+        f" seeds together. Right: up to {images} images of that other class that were trained on, the first by image"
+        " id; in brackets how many there are.",
+        f"Test images: {done['image_id'].nunique():,}; {len(mistakes):,} of {len(done):,} predictions are wrong,"
+        f" {sum(pair.count for pair in shown):,} of them in these pairs."
+        if len(done)
+        else "",
+        captions.missing(runs, "predicted"),
+    )
+
+
+def _pairs(runs: pd.DataFrame, most: int) -> list[Pair]:
+    """The pairs with most mistakes; of equals, the one that is the larger share of its class, then by label."""
+    done = runs.dropna(subset="predicted").astype({"label": int, "predicted": int, "image_id": "int64"})
+    totals = done["label"].value_counts()
+    mistakes = done[done["predicted"] != done["label"]]
+    counts = mistakes.groupby(["label", "predicted"]).size().rename("count").reset_index()
+    counts["share"] = counts["count"] / counts["label"].map(totals)
+    counts = counts.sort_values(["count", "share"], ascending=False, kind="stable").head(most)
+    pairs = []
+    for row in counts.itertuples(index=False):
+        own = mistakes[(mistakes["label"] == row.label) & (mistakes["predicted"] == row.predicted)]
+        by_seeds = own.groupby("image_id").size().sort_values(ascending=False, kind="stable")
+        pairs.append(Pair(row.label, row.predicted, row.count, totals[row.label], by_seeds.index.tolist()))
+    return pairs
+
+
+def _trained_on(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
+    require(split, ["image_id", "label", "class_name", "subset", "longtailed"], "split")
+    return split[(split["subset"] == "train") & in_set(split, train_set)]
+
+
+def _positions(tensors: LabelledImages, image_ids: list[int] | pd.Series) -> torch.Tensor:
+    """Where the images of these ids are, in their order."""
+    place_of = pd.Series(np.arange(len(tensors.image_ids)), index=tensors.image_ids.numpy())
+    places = place_of.reindex(image_ids)
+    if places.isna().any():
+        raise ValueError(
+            f"the tensors lack image {places[places.isna()].index[0]}; make them, the split and the predictions "
+            "from the same data"
+        )
+    return torch.tensor(places.to_numpy(np.int64))
+
+
+def _panel(axes: Axes, sheet: np.ndarray) -> None:
+    axes.imshow(sheet, interpolation="nearest")
+    axes.set_anchor("W")
+    axes.set_axis_off()

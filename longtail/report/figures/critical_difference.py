@@ -1,0 +1,109 @@
+"""Average ranks of the losses, with bars over those that do not differ significantly."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scikit_posthocs import critical_difference_diagram
+
+from longtail.analysis.grid import Grid, scores
+from longtail.analysis.statistics.friedman import blocks, friedman, pairs
+from longtail.analysis.statistics.refusal import Refusal
+from longtail.report import captions
+from longtail.report.figures import style
+from longtail.report.figures.grid import accuracies, select
+from longtail.report.labels import label
+
+TEST_SETS = ("balanced", "head", "tail")
+
+
+@style.look()
+def draw(
+    evaluation: pd.DataFrame, train_set: str | None = None, test_sets: Sequence[str] = TEST_SETS
+) -> Figure:
+    """A diagram (Demšar, 2006) per test set, over the blocks of model and training set; rank 1 is best."""
+    tables = _blocks(evaluation, train_set, test_sets)
+    looks = style.styles(evaluation["loss"].unique(), style.LOSSES)
+    refused = {name: _refusal(table) for name, table in tables.items()}
+    if len(set(refused.values())) == 1 and all(refused.values()):
+        return style.explanation(next(iter(refused.values())))
+    figure = style.new_figure((0.8 + 0.1 * len(looks)) * len(tables))
+    panels = figure.subplots(len(tables), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, (test_set, table) in zip(panels, tables.items(), strict=True):
+        if refused[test_set]:
+            axes.set_title(label(test_set), loc="left")
+            style.explain(axes, refused[test_set])
+        else:
+            _panel(axes, table, label(test_set), looks)
+    return figure
+
+
+def caption(
+    evaluation: pd.DataFrame, train_set: str | None = None, test_sets: Sequence[str] = TEST_SETS
+) -> str:
+    """What is ranked over how many blocks, runs and images, and what had to be left out."""
+    table = select(accuracies(evaluation), train_set=train_set)
+    tables = _blocks(evaluation, train_set, test_sets)
+    expected = list(table[["model", "train_set"]].drop_duplicates().itertuples(index=False, name=None))
+    lost = [block for block in expected if any(block not in found.index for found in tables.values())]
+    listed = ", ".join(f"{label(model)} trained on {label(name).lower()}" for model, name in lost)
+    return captions.caption(
+        f"Average ranks of the losses by top-1 accuracy over the {len(expected)} blocks of model and training set,"
+        f" each the mean over the seeds that all its losses have; {captions.seeds(table)}. Rank 1 is best.",
+        "Bars join losses that do not differ by Nemenyi's test at the 5 % level; CD is its critical difference;"
+        " p is that of Friedman's test in Iman and Davenport's form, which comes first: where it is not below 0.05,"
+        " the ranks show no difference.",
+        captions.test_images(table[table["test_set"].isin(test_sets)]),
+        f"Blocks left out, since a loss is missing there: {listed}." if lost else "",
+        captions.missing(table, "accuracy"),
+    )
+
+
+def _blocks(
+    evaluation: pd.DataFrame, train_set: str | None, test_sets: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """Accuracies by complete block (rows) and loss (columns), for each test set."""
+    chosen = select(evaluation, train_set=train_set)
+    grid = Grid.of(chosen)
+    found = scores(chosen, grid)
+    return {name: blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
+
+
+def _refusal(table: pd.DataFrame) -> str:
+    """Why there is no diagram, as a sentence; empty if there is one."""
+    try:
+        friedman(table)
+    except Refusal as refusal:
+        return f"{str(refusal)[0].upper()}{str(refusal)[1:]}."
+    return ""
+
+
+def _panel(axes: Axes, table: pd.DataFrame, title: str, looks: dict[str, style.Style]) -> None:
+    result, compared = friedman(table), pairs(table)
+    # Numbers in place of names: the diagram walks over sets, whose order depends on the hash seed for strings.
+    names = list(table.columns)
+    p_values = pd.DataFrame(1.0, index=range(len(names)), columns=range(len(names)))
+    for pair in compared.itertuples():
+        first, second = names.index(pair.a), names.index(pair.b)
+        p_values.loc[first, second] = p_values.loc[second, first] = pair.p_nemenyi
+    drawn = critical_difference_diagram(
+        result.ranks.set_axis(range(len(names))),
+        p_values,
+        ax=axes,
+        color_palette={place: looks[name].color for place, name in enumerate(names)},
+        label_fmt_left="{label}",
+        label_fmt_right="{label}",
+        label_props={"fontsize": 7},
+        marker_props={"s": 12},
+        elbow_props={"linewidth": 0.9},
+        crossbar_props={"linewidth": 2.2},
+        text_h_margin=0.15,
+    )
+    for text in drawn["labels"]:
+        name = names[int(text.get_text())]
+        text.set(text=f" {label(name)} ({result.ranks[name]:.2f}) ", color="black")
+    axes.spines["top"].set(visible=True, bounds=(1, len(names)))
+    axes.set_xticks(range(1, len(names) + 1))
+    p = f"p = {result.p_f:.2g}" if result.p_f >= 0.001 else "p < 0.001"
+    axes.set_title(f"{title}: {p}, CD = {result.critical_difference:.2f}, {len(table)} blocks", loc="left")

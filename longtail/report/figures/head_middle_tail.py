@@ -1,0 +1,79 @@
+"""Accuracy on head, middle and tail of every loss, with each seed as a dot."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from longtail.report import captions
+from longtail.report.figures import style
+from longtail.report.figures.grid import GROUPS, accuracies, over_seeds, select
+from longtail.report.figures.panels import label_axes, panel_grid
+from longtail.report.labels import label
+
+ROW = 0.21  # inches per loss
+MARK = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.4}
+
+
+@style.look()
+def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> Figure:
+    """A row per loss with a mark for each group, a panel per model and training set."""
+    table = _groups(evaluation, model, train_set)
+    if table.empty:
+        return style.explanation("No test images are in the groups head, middle or tail: nothing to compare.")
+    summary = over_seeds(table)
+    losses = list(table["loss"].unique())
+    figure, grid, panels = panel_grid(table, max(ROW * len(losses), 0.5), 0.6, share=True)
+    for cell, axes in panels.items():
+        own = [frame.set_index(["train_set", "model"]).loc[[cell]] for frame in (table, summary)]
+        _panel(axes, *own, losses)
+    grid[0, 0].set_yticks(range(len(losses)), [label(loss) for loss in losses])
+    grid[0, 0].set_ylim(len(losses) - 0.4, -0.6)
+    grid[0, 0].set_xlim(0, 100)
+    label_axes(grid, "Top-1 accuracy (%)", "")
+    style.legend(figure, {label(name): style.GROUPS[name] for name in table["test_set"].unique()})
+    return figure
+
+
+def caption(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> str:
+    """What marks and dots are, and of how many runs and images."""
+    table = _groups(evaluation, model, train_set)
+    several = table["seed"].nunique() > 1
+    return captions.caption(
+        f"Top-1 accuracy on the head, middle and tail classes by loss, {captions.seeds(table)}.",
+        "Large marks: mean over the seeds; small dots: the seeds; grey lines: from the worst to the best group."
+        if several
+        else "Marks: the one run; grey lines: from the worst to the best group.",
+        captions.test_images(table),
+        captions.missing(table, "accuracy"),
+    )
+
+
+def _groups(evaluation: pd.DataFrame, model: str | None, train_set: str | None) -> pd.DataFrame:
+    table = select(accuracies(evaluation), model=model, train_set=train_set)
+    return table[table["test_set"].isin(GROUPS)]
+
+
+def _panel(axes: Axes, table: pd.DataFrame, summary: pd.DataFrame, losses: list[str]) -> None:
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    by_loss = summary.groupby("loss", sort=False)
+    spread = by_loss["mean"].agg(["min", "max"]).loc[losses]
+    axes.hlines(range(len(losses)), spread["min"], spread["max"], color="0.75", linewidth=1.5, zorder=1)
+    seeds = list(table["seed"].unique())
+    shifts = dict(zip(seeds, np.linspace(-0.3, 0.3, len(seeds)), strict=True))
+    for group, means in summary.groupby("test_set", sort=False):
+        look = style.GROUPS[group].point | {"linestyle": "", "clip_on": False}
+        if len(seeds) > 1:
+            dots = table[table["test_set"] == group]
+            heights = [
+                losses.index(loss) + shifts[seed]
+                for loss, seed in zip(dots["loss"], dots["seed"], strict=True)
+            ]
+            axes.plot(dots["accuracy"], heights, **look | {"marker": ".", "markersize": 2.2})
+        axes.plot(means["mean"], [losses.index(loss) for loss in means["loss"]], **look | MARK)
+    counts = by_loss.agg(runs=("runs", "min"), expected=("expected", "max"))
+    for loss, runs, expected in counts[counts["runs"] < counts["expected"]].itertuples():
+        if runs == 0:
+            axes.barh(losses.index(loss), 100, 0.6, **style.MISSING)
+        axes.text(98, losses.index(loss), style.runs_note(runs, expected).strip(), **style.NOTE)

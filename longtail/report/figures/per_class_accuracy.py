@@ -1,0 +1,129 @@
+"""Accuracy of every class against its number of training images, for every loss of one model."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from longtail.report import captions
+from longtail.report.figures import style
+from longtail.report.figures.grid import missing_runs, require, run_grid, select
+from longtail.report.figures.panels import label_axes
+from longtail.report.labels import label
+
+COLUMNS = 4
+REFERENCE = "softmax"
+BANDWIDTH = 1 / 8  # of the range of frequencies, of the smoothing kernel
+RESAMPLES = 1000
+
+
+@style.look()
+def draw(per_class: pd.DataFrame, model: str, train_set: str) -> Figure:
+    """A panel per loss: a dot per class, its mean over the seeds, and a smooth curve with a bootstrap band."""
+    runs = _runs(per_class, model, train_set)
+    if runs["acc"].isna().all():
+        return style.explanation(f"{label(model)}, trained on {label(train_set).lower()}: no run finished.")
+    looks = style.styles(per_class["loss"].unique(), style.LOSSES)
+    losses = list(runs["loss"].unique())
+    columns = min(COLUMNS, len(losses))
+    rows = -(-len(losses) // columns)
+    figure = style.new_figure(rows * (1.75 if columns > 2 else 2.4) + 0.4)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    ranked = runs["n_train"].nunique() == 1
+    reference = _curve(runs[runs["loss"] == REFERENCE], ranked)
+    for axes, loss in zip(grid.flat, losses, strict=False):
+        axes.set_title(_title(loss, runs), loc="left")
+        _panel(axes, runs[runs["loss"] == loss], looks[loss], ranked)
+        if reference is not None and loss != REFERENCE and axes.lines:
+            axes.plot(*reference[:2], color="0.6", linewidth=0.9, linestyle=style.DASHED)
+    _scales(grid, len(losses), runs, ranked)
+    figure.suptitle(f"{label(model)}, trained on {label(train_set).lower()}", x=0.01, ha="left")
+    return figure
+
+
+def caption(per_class: pd.DataFrame, model: str, train_set: str) -> str:
+    """What dots, curve and band are, and of how many classes, runs and images."""
+    runs = _runs(per_class, model, train_set)
+    classes = runs.drop_duplicates("label")
+    each = "on average over the seeds" if runs["seed"].nunique() > 1 else "in the one run"
+    reference = REFERENCE in set(runs["loss"]) and runs["loss"].nunique() > 1
+    return captions.caption(
+        f"Accuracy of each of {len(classes)} classes for {label(model)} on the {label(train_set).lower()} training"
+        f" set, {captions.seeds(runs)}.",
+        f"Dots: classes, {each}; line: their mean smoothed over neighbouring classes; band: its 95 %"
+        " bootstrap interval over the classes."
+        + (f" Grey dashed line: {label(REFERENCE)}." if reference else ""),
+        f"Test images: {classes['n_test'].sum():,.0f}, {captions.span(classes['n_test'])} per class.",
+        f"Every class has {classes['n_train'].iloc[0]:,.0f} training images, so the classes stand in label order."
+        if runs["n_train"].nunique() == 1
+        else "",
+        captions.missing(runs, "acc"),
+    )
+
+
+def _runs(per_class: pd.DataFrame, model: str, train_set: str) -> pd.DataFrame:
+    require(per_class, ["label", "n_train", "n_test", "acc"], "per_class")
+    return select(per_class, model=model, train_set=train_set)
+
+
+def _title(loss: str, runs: pd.DataFrame) -> str:
+    expected = run_grid(runs).get_level_values("loss").tolist().count(loss)
+    lost = (missing_runs(runs, "acc")["loss"] == loss).sum()
+    return f"{label(loss)}{style.runs_note(expected - lost, expected)}"
+
+
+def _points(runs: pd.DataFrame, ranked: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Training images (or rank) and accuracy in percent of the classes that were tested, mean over seeds."""
+    classes = runs.groupby("label", as_index=False)[["n_train", "acc"]].mean().dropna()
+    across = classes["label"].rank() if ranked else classes["n_train"].clip(lower=1)
+    return across.to_numpy(float), 100 * classes["acc"].to_numpy(float)
+
+
+def _curve(runs: pd.DataFrame, ranked: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Smooth mean and the 95 % interval of it over resampled classes: places, mean, low, high."""
+    across, accuracy = _points(runs, ranked)
+    if len(across) < 3:
+        return None
+    position = across if ranked else np.log(across)
+    places = np.linspace(position.min(), position.max(), 80)
+    width = BANDWIDTH * np.ptp(position)
+    weights = np.exp(-0.5 * ((places[:, None] - position) / width) ** 2)
+    # A resample draws each class some number of times, so it only reweights the classes.
+    draws = np.random.default_rng(0).multinomial(
+        len(across), np.full(len(across), 1 / len(across)), RESAMPLES
+    )
+    totals = weights @ draws.T
+    smooth = np.divide(
+        (weights * accuracy) @ draws.T, totals, out=np.full(totals.shape, np.nan), where=totals > 0
+    )
+    low, high = np.nanpercentile(smooth, [2.5, 97.5], axis=1)
+    mean = (weights @ accuracy) / weights.sum(axis=1)
+    return (places if ranked else np.exp(places)), mean, low, high
+
+
+def _panel(axes: Axes, runs: pd.DataFrame, look: style.Style, ranked: bool) -> None:
+    axes.grid(axis="y")
+    across, accuracy = _points(runs, ranked)
+    if not len(across):
+        axes.text(0.5, 0.5, "no run finished", transform=axes.transAxes, ha="center", color=style.GREY)
+        return
+    axes.plot(
+        across, accuracy, ".", color=look.color, alpha=0.55, markersize=3.5, markeredgewidth=0, clip_on=False
+    )
+    if (curve := _curve(runs, ranked)) is not None:
+        places, mean, low, high = curve
+        axes.plot(places, mean, color=look.color)
+        axes.fill_between(places, low, high, color=look.color, alpha=0.25, linewidth=0)
+
+
+def _scales(grid: np.ndarray, used: int, runs: pd.DataFrame, ranked: bool) -> None:
+    for axes in grid.flat[used:]:
+        axes.set_axis_off()
+    grid[0, 0].set_ylim(0, 100)
+    if not ranked:
+        grid[0, 0].set_xscale("log")
+        grid[0, 0].xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        grid[0, 0].xaxis.set_major_formatter("{x:g}")
+        grid[0, 0].xaxis.set_minor_locator(NullLocator())
+    label_axes(grid, "Class, in label order" if ranked else "Training images", "Accuracy (%)")

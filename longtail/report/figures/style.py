@@ -1,0 +1,179 @@
+"""The one look of all figures: sizes for print, colour-blind-safe styles with a marker each, files without dates."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from longtail.files.atomic import atomic_path
+
+TEXT_WIDTH = 6.9  # inches: the text of an A4 page with margins of 17 mm
+DPI = 200
+LOOK = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "figure.titlesize": 8.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.5,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a class name may hold a dollar sign
+    "pdf.fonttype": 42,  # embedded TrueType: publishers refuse type 3
+    "savefig.facecolor": "white",
+}
+# Without dates and version numbers, the same data give the same bytes.
+METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+
+GREY = "0.45"
+MISSING = {"color": "none", "edgecolor": "0.75", "hatch": "/////", "linewidth": 0}  # in place of a bar
+PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+NOTE = {"ha": "right", "va": "center_baseline", "fontsize": 6, "color": "0.35", "bbox": PLATE}
+# Okabe and Ito's palette without its yellow, which is lost on white paper.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one loss, model or group looks wherever it is drawn; each differs in more than colour."""
+
+    color: str
+    marker: str
+    dash: str | tuple = "-"
+    filled: bool = True
+
+    @property
+    def line(self) -> dict:
+        """Arguments of `Axes.plot`."""
+        return {"color": self.color, "linestyle": self.dash, **self.point}
+
+    @property
+    def point(self) -> dict:
+        """Arguments of `Axes.plot` for markers alone."""
+        face = self.color if self.filled else "white"
+        return {
+            "marker": self.marker,
+            "markerfacecolor": face,
+            "markeredgecolor": self.color,
+            "color": self.color,
+        }
+
+
+DASHED, DOTTED, DASH_DOTTED = (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))
+LOSSES = {
+    "softmax": Style(BLACK, "o"),
+    "weighted_softmax": Style(ORANGE, "s", DASHED),
+    "focal": Style(SKY, "^", DASH_DOTTED),
+    "class_balanced": Style(PURPLE, "D", DOTTED),
+    "balanced_softmax": Style(BLUE, "v"),
+    "equalization": Style(GREEN, "P", DASHED),
+    "ldam": Style(VERMILION, "X", DASH_DOTTED),
+    "ldam_drw": Style(VERMILION, "*", "-", filled=False),
+    "logit_adjusted": Style(BLUE, "<", DASHED, filled=False),
+}
+MODELS = {
+    "mobilenetv2": Style(BLACK, "o"),
+    "resnet50": Style(ORANGE, "s"),
+    "vit_b16": Style(BLUE, "^"),
+    "convnext_base": Style(VERMILION, "D"),
+}
+GROUPS = {
+    "head": Style(BLUE, "o"),
+    "middle": Style(ORANGE, "s"),
+    "tail": Style(VERMILION, "^"),
+}
+_COLORS = (GREEN, PURPLE, ORANGE, SKY, BLACK, BLUE, VERMILION)
+_MARKERS = ((">", "-"), ("p", DASHED), ("h", DOTTED), ("d", DASH_DOTTED))
+# Seven colours against four markers: neighbours differ in both, and 28 styles pass before a pair returns.
+_SPARE = [Style(_COLORS[i % 7], *_MARKERS[i % 4], filled=i >= 28) for i in range(56)]
+
+
+def styles(names: Iterable[str], known: dict[str, Style]) -> dict[str, Style]:
+    """A style for each name: the known ones always their own, the others one of the rest, in order.
+
+    Give the names of the whole experiment, so that leaving one out of a figure changes no other's style.
+    """
+    spare = cycle(_SPARE)
+    return {name: known[name] if name in known else next(spare) for name in names}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """The look, inside a `with` or as a decorator of what draws."""
+    with matplotlib.rc_context(LOOK):
+        yield
+
+
+def new_figure(height: float, width: float = TEXT_WIDTH) -> Figure:
+    """An empty figure of this size in inches, without pyplot's global state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def explain(axes: Axes, text: str) -> None:
+    """Say in an otherwise empty panel why it is empty."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+
+
+def explanation(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = new_figure(1.2)
+    explain(figure.add_subplot(), text)
+    return figure
+
+
+def runs_note(runs: float, expected: float) -> str:
+    """What to add to a name whose runs are not all there; empty if they are."""
+    if runs == expected:
+        return ""
+    return f" ({runs:.0f}/{expected:.0f} runs)" if runs else " (missing)"
+
+
+def legend(
+    figure: Figure, entries: dict[str, Style], columns: int = 5, lines: bool = False, markers: bool = True
+) -> None:
+    """A legend below all panels: printed label to style."""
+    hidden = ({} if lines else {"linestyle": ""}) | ({} if markers else {"marker": ""})
+    handles = [Line2D([], [], label=label, **(style.line | hidden)) for label, style in entries.items()]
+    ncols, length = min(columns, len(handles)), 3 if lines else 1
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=length)
+
+
+def save(figure: Figure, *paths: str | Path) -> None:
+    """Write the figure to each path, whole or not at all; the same figure gives the same bytes.
+
+    Raises:
+        ValueError: a path that ends neither in .pdf nor in .png.
+    """
+    for path in map(Path, paths):
+        kind = path.suffix.lstrip(".")
+        if kind not in METADATA:
+            raise ValueError(f"{path}: a figure is written as .pdf or .png, not as '{path.suffix}'")
+        # In memory first: Matplotlib's writer of PDFs answers an error of the disk by another error, of its own.
+        drawn = BytesIO()
+        with look():
+            figure.savefig(drawn, format=kind, dpi=DPI, metadata=METADATA[kind])
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(drawn.getvalue())

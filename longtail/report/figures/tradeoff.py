@@ -1,0 +1,113 @@
+"""What each loss gains on the tail against what it costs on the head, with the Pareto front."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from longtail.report import captions
+from longtail.report.figures import style
+from longtail.report.figures.grid import accuracies, over_seeds, select
+from longtail.report.figures.panels import label_axes, panel_grid
+from longtail.report.labels import label
+
+LEAST_RANGE = 10  # percentage points an axis spans, so that noise does not fill a panel
+
+
+@style.look()
+def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> Figure:
+    """Head accuracy across, tail accuracy up; a mark per loss, a panel per model and training set."""
+    table = _ends(evaluation, model, train_set)
+    if table["test_set"].nunique() < 2:
+        return style.explanation(
+            "The trade-off needs test images of both head and tail; one of them has none."
+        )
+    looks = style.styles(table["loss"].unique(), style.LOSSES)
+    points = over_seeds(table).pivot(index=["train_set", "model", "loss"], columns="test_set")
+    height = 1.55 if table["model"].nunique() > 2 else 2.2
+    figure, grid, panels = panel_grid(table, height, 0.55 + 0.15 * (len(looks) // 5), share=False)
+    for cell, axes in panels.items():
+        _panel(axes, points.loc[cell].loc[list(looks)], looks)
+    label_axes(grid, "Head: top-1 accuracy (%)", "Tail: top-1 accuracy (%)")
+    style.legend(figure, {label(name): look for name, look in looks.items()})
+    return figure
+
+
+def caption(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> str:
+    """What marks, bars and the line are, and of how many runs and images."""
+    table = _ends(evaluation, model, train_set)
+    several = table["seed"].nunique() > 1
+    return captions.caption(
+        f"Top-1 accuracy on the tail against the head by loss, {captions.seeds(table)}.",
+        "Marks: mean over the seeds; error bars: standard deviation over the seeds."
+        if several
+        else "Marks: the one run.",
+        "Grey line: the Pareto front of the marks; the losses on it, drawn larger, are beaten by none on both head"
+        " and tail. Each panel has its own scale.",
+        captions.test_images(table),
+        captions.missing(table, "accuracy"),
+    )
+
+
+def pareto_front(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
+    """Which points no other one equals or exceeds in both and exceeds in one; bool, never a NaN point."""
+    at_least = (head[None] >= head[:, None]) & (tail[None] >= tail[:, None])
+    better = (head[None] > head[:, None]) | (tail[None] > tail[:, None])
+    return ~(at_least & better).any(axis=1) & ~np.isnan(head + tail)
+
+
+def _ends(evaluation: pd.DataFrame, model: str | None, train_set: str | None) -> pd.DataFrame:
+    table = select(accuracies(evaluation), model=model, train_set=train_set)
+    return table[table["test_set"].isin(["head", "tail"])]
+
+
+def _panel(axes: Axes, points: pd.DataFrame, looks: dict[str, style.Style]) -> None:
+    axes.grid()
+    head, tail = points["mean", "head"].to_numpy(), points["mean", "tail"].to_numpy()
+    front = pareto_front(head, tail)
+    for (loss, point), best in zip(points.iterrows(), front, strict=True):
+        axes.errorbar(
+            *point["mean"],
+            xerr=point["sd", "head"],
+            yerr=point["sd", "tail"],
+            elinewidth=0.7,
+            markersize=6 if best else 4,
+            zorder=3,
+            **looks[loss].point,
+        )
+    _widen(axes)
+    if front.any():
+        # From the left edge down to the lower one: all below and left of the line is beaten by a loss on it.
+        order = head[front].argsort()
+        across = [axes.get_xlim()[0], *head[front][order], head[front].max()]
+        up = [*tail[front][order][:1], *tail[front][order], axes.get_ylim()[0]]
+        axes.plot(
+            across,
+            up,
+            drawstyle="steps-pre",
+            color="0.7",
+            linewidth=1.5,
+            zorder=1,
+            scalex=False,
+            scaley=False,
+        )
+    counts = pd.DataFrame({"runs": points["runs"].min(axis=1), "expected": points["expected"].max(axis=1)})
+    notes = [
+        f"{label(loss)}{style.runs_note(*count)}"
+        for loss, *count in counts.itertuples()
+        if count[0] < count[1]
+    ]
+    if notes:
+        axes.text(0.98, 0.98, "\n".join(notes), transform=axes.transAxes, **style.NOTE | {"va": "top"})
+
+
+def _widen(axes: Axes) -> None:
+    axes.margins(0.12)
+    for axis, limits, set_limits in (
+        (axes.xaxis, axes.get_xlim(), axes.set_xlim),
+        (axes.yaxis, axes.get_ylim(), axes.set_ylim),
+    ):
+        middle, half = sum(limits) / 2, max(limits[1] - limits[0], LEAST_RANGE) / 2
+        set_limits(max(middle - half, -2), min(middle + half, 102))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

@@ -1,0 +1,217 @@
+"""The thesis's questions, answered from the runs."""
+
+import pandas as pd
+
+from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
+from longtail.analysis.statistics.refusal import Refusal
+from longtail.report.labels import label
+from longtail.report.summary.evidence import Evidence
+from longtail.report.summary.phrases import column, interval, markdown, p_is, percent
+
+ALPHA = 0.05
+SEEDS_TO_TEST = (
+    6  # with fewer, the sign-flip test of one model cannot reach ALPHA: its least p is 2 / 2 ** seeds
+)
+
+
+def tail_and_head(evidence: Evidence) -> str:
+    """The loss with the best tail after long-tailed training, what it gains there and costs on the head."""
+    cells = evidence.competing("longtailed")
+    means = cells.pivot_table(index="loss", columns="test_set", values="mean", sort=False)
+    if not {"head", "tail"} <= set(means.columns) or len(means) < 2:
+        raise Refusal(
+            "they have no two losses with all runs on the long-tailed training set and images in head and tail"
+        )
+    best = means["tail"].idxmax()
+    over = "" if len(evidence.grid.models) == 1 else f", mean over {len(evidence.grid.models)} models"
+    lead = f"**{label(best)}** has the best tail after long-tailed training: {percent(means.loc[best, 'tail'])}{over}"
+    if best == evidence.reference:
+        answer = f"{lead}. No other loss improves on it."
+    else:
+        answer = (
+            f"{lead}, {_against(evidence, best, 'tail')}. On the head it has {percent(means.loc[best, 'head'])}, "
+            f"{_against(evidence, best, 'head')}."
+        )
+    return answer + evidence.left_out + "\n\n" + _price_table(evidence, means)
+
+
+def model_or_loss(evidence: Evidence) -> str:
+    """The shares of variance that go with loss and model, and whether the best loss changes with the model."""
+    if len(evidence.grid.models) < 2:
+        raise Refusal(f"they have one model, {label(evidence.grid.models[0])}; at least two are needed")
+    lines = []
+    for train_set in evidence.grid.train_sets:
+        table = evidence.statistics["anova"]
+        own = table[(table["train_set"] == train_set) & (table["test_set"] == "balanced")].set_index("term")
+        lead = f"Trained on the {label(train_set).lower()} set, tested on the balanced one:"
+        if not {"loss", "model"} <= set(own.index):
+            lines.append(f"{lead} not answered by these runs: {'; '.join(own['note'].dropna().unique())}.")
+            continue
+        shares = [
+            f"{100 * own.loc[term, 'omega_squared']:.0f} % with the {term} ({_term(own, term)})"
+            for term in ("loss", "model")
+        ]
+        mixed = "how far the best loss depends on the model cannot be tested with one run of each"
+        if "loss x model" in own.index:
+            share = 100 * own.loc["loss x model", "omega_squared"]
+            mixed = f"{share:.0f} % with their combination ({_term(own, 'loss x model')})"
+        lines.append(f"{lead} of the variance of top-1 accuracy (ω²), {', '.join(shares)}; {mixed}.")
+    if "longtailed" in evidence.grid.train_sets:
+        best = [
+            f"{label(model)}: {label(own.loc[own['mean'].idxmax(), 'loss'])}"
+            for model, own in evidence.competing("longtailed", ("balanced",)).groupby("model", sort=False)
+        ]
+        lines.append(
+            f"The best loss of each model after long-tailed training, balanced test set: {'; '.join(best)}."
+        )
+    return " ".join(lines) + evidence.left_out
+
+
+def safest(evidence: Evidence) -> str:
+    """The loss that never loses much to the best one, with its average rank and worst group."""
+    cells = pd.concat([evidence.competing(train_set) for train_set in evidence.grid.train_sets])
+    wide = cells.pivot_table(
+        index=["train_set", "model", "test_set"], columns="loss", values="mean", sort=False
+    )
+    if wide.shape[1] < 2 or wide.empty:
+        raise Refusal("fewer than two losses have all their runs")
+    regret = wide.rsub(wide.max(axis="columns"), axis="index")
+    order = regret.max().sort_values()
+    best = order.index[0]
+    where = regret[best].idxmax()
+    answer = (
+        f"**{label(best)}**: whatever the model, training set and class group, it is never more than "
+        f"{100 * order.iloc[0]:.1f} points below the best loss (its worst place: {label(where[1])} trained on "
+        f"{label(where[0]).lower()}, tested on {label(where[2]).lower()}). Next: {label(order.index[1])}, "
+        f"{100 * order.iloc[1]:.1f} points."
+    )
+    table = pd.DataFrame(
+        {"Loss function": map(label, order.index), "Largest regret": column(order, 100, ".1f")}
+    )
+    table["Mean regret"] = column(regret.mean()[order.index], 100, ".1f")
+    table["Average rank"] = column(_ranks(evidence).reindex(order.index), 1, ".2f")
+    worst = _worst_group(evidence)
+    table["Worst group"] = column(worst.reindex(order.index), 100, ".1f")
+    caption = (
+        "Regret: points of top-1 accuracy below the best loss at the same place. Average rank: on the balanced test "
+        "set, over models and training sets, 1 is best. Worst group: mean accuracy (%) of the worst of head, middle "
+        "and tail after long-tailed training."
+    )
+    return f"{answer}{evidence.left_out} {caption}\n\n{markdown(table)}"
+
+
+def real(evidence: Evidence) -> str:
+    """How many differences to the reference survive correction, and what the number of seeds allows at all."""
+    table = evidence.statistics["paired_differences"]
+    made = table[table["p_holm"].notna()]
+    if made.empty:
+        raise Refusal(
+            "; ".join(table["note"].dropna().unique()) or "no run has a counterpart under the reference"
+        )
+    sure = made[made["p_holm"] < ALPHA]
+    beyond = made[(made["low"] > 0) | (made["high"] < 0)]
+    reference = label(evidence.reference)
+    better, worse = (sure["difference"] > 0).sum(), (sure["difference"] < 0).sum()
+    answer = (
+        f"Of {len(made)} differences to {reference} (each loss, model, training and test set), {len(sure)} are "
+        f"significant after Holm's correction: {better} better, {worse} worse; {len(beyond)} of the uncorrected 95 % "
+        "intervals leave out 0. "
+    )
+    seeds = len(evidence.grid.seeds)
+    if seeds == 1:
+        answer += (
+            "One seed: this speaks of these trained networks on further images; whether training anew would give the "
+            "same is not answered by these runs. "
+        )
+    elif seeds < SEEDS_TO_TEST:
+        answer += (
+            f"Not answered by these runs for a single model: with {seeds} seeds a paired sign-flip test cannot go "
+            f"below p = {2 / 2**seeds:.4g}; six seeds could reach 0.05 for one comparison. "
+        )
+    return answer + _pooled(evidence) + _friedman(evidence)
+
+
+def _against(evidence: Evidence, loss: str, test_set: str) -> str:
+    """The difference to the reference as a phrase, with its interval and whether it is shown."""
+    table = evidence.differences()
+    key = ("longtailed", loss, test_set)
+    if key not in table.index or pd.isna(table.loc[key, "difference"]):
+        return f"not compared with {label(evidence.reference)}"
+    row = table.loc[key]
+    if pd.isna(row["p_holm"]):
+        shown = "no test"
+    elif row["p_holm"] < ALPHA:
+        shown = f"significant, Holm p {p_is(row['p_holm'])}"
+    elif len(evidence.planned.models) == 1 and 1 < len(evidence.grid.seeds) < SEEDS_TO_TEST:
+        shown = f"{len(evidence.grid.seeds)} seeds are too few to test it"
+    else:
+        shown = f"not significant, Holm p {p_is(row['p_holm'])}"
+    return f"{interval(row)} points against {label(evidence.reference)} ({shown})"
+
+
+def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
+    """Every loss with its tail, head and balanced accuracy and their differences to the reference."""
+    differences = evidence.differences()
+    rows = []
+    for loss, mean in means.sort_values("tail", ascending=False).iterrows():
+        row = {"Loss function": label(str(loss))}
+        for test_set in ("tail", "head", "balanced"):
+            key = ("longtailed", loss, test_set)
+            row[label(test_set)] = percent(mean[test_set])
+            row[f"{label(test_set)}, less {label(evidence.reference).lower()}"] = (
+                interval(differences.loc[key]) if key in differences.index else ""
+            )
+        rows.append(row)
+    return markdown(pd.DataFrame(rows))
+
+
+def _pooled(evidence: Evidence) -> str:
+    if len(evidence.planned.models) == 1:
+        return ""
+    table = evidence.statistics["pooled_differences"]
+    sure = table[table["p_holm"] < ALPHA]
+    listed = [
+        f"{label(row.loss)} {100 * row.difference:+.1f} on {label(row.test_set).lower()} (trained on "
+        f"{label(row.train_set).lower()})"
+        for row in sure.itertuples()
+    ]
+    made = table["p_holm"].notna().sum()
+    return f"Averaged over the models, {len(sure)} of {made} are significant" + (
+        f": {'; '.join(listed)}. " if listed else ". "
+    )
+
+
+def _friedman(evidence: Evidence) -> str:
+    table = evidence.statistics["friedman"]
+    own = table[(table["train_set"] == _scope(evidence)) & (table["test_set"] == "balanced")].iloc[0]
+    if pd.isna(own["p_f"]):
+        return f"Friedman's test: not answered by these runs: {own['note']}."
+    return (
+        f"Friedman's test over {own['blocks']:.0f} blocks of model and training set, balanced test set: "
+        f"p {p_is(own['p_f'])} (critical difference of average ranks {own['critical_difference']:.2f})."
+    )
+
+
+def _ranks(evidence: Evidence) -> pd.Series:
+    table = evidence.statistics["friedman"]
+    own = table[
+        (table["train_set"] == _scope(evidence)) & (table["test_set"] == "balanced") & table["loss"].notna()
+    ]
+    return own.set_index("loss")["average_rank"].astype(float)
+
+
+def _scope(evidence: Evidence) -> str:
+    """The rows of friedman.csv over all training sets."""
+    train_sets = evidence.planned.train_sets
+    return ALL_TRAIN_SETS if len(train_sets) > 1 else train_sets[0]
+
+
+def _worst_group(evidence: Evidence) -> pd.Series:
+    cells = evidence.competing("longtailed", ("head", "middle", "tail"))
+    wide = cells.pivot_table(index=["loss", "model"], columns="test_set", values="mean", sort=False)
+    complete = wide.reindex(columns=["head", "middle", "tail"]).min(axis="columns", skipna=False)
+    return complete.groupby("loss").mean()
+
+
+def _term(own: pd.DataFrame, term: str) -> str:
+    return f"F = {own.loc[term, 'statistic']:.2f}, p {p_is(own.loc[term, 'p'])}"

@@ -1,0 +1,159 @@
+"""The models beside each other, and the runs beside the thesis and published results."""
+
+import pandas as pd
+
+from longtail.analysis.statistics.refusal import Refusal
+from longtail.report.labels import label
+from longtail.report.summary.evidence import Evidence
+from longtail.report.summary.phrases import markdown, percent, spread
+
+COLLAPSED = "class_balanced"
+THESIS_SOURCE = "cifar100"
+# Names of the losses in resources/published_results.csv; where one has several variants, the plain one.
+PUBLISHED = {
+    "softmax": ("CE", "Softmax", "ERM baseline"),
+    "weighted_softmax": ("CE inverse-frequency weights N_min/N_c (CS_CE)",),
+    "focal": ("Focal (sigmoid, gamma 2)",),
+    "class_balanced": ("Class-balanced CE (beta .9)",),
+    "balanced_softmax": ("Balanced softmax",),
+    "equalization": ("SEQL equalization (gamma .9 lambda .005)",),
+    "ldam": ("LDAM (no DRW)",),
+    "ldam_drw": ("LDAM-DRW",),
+    "logit_adjusted": ("Logit-adjustment loss tau=1", "Logit adjustment"),
+}
+BACKBONES = {
+    "mobilenetv2": "MobileNetV2",
+    "resnet50": "ResNet-50",
+    "vit_b16": "ViT-B/16",
+    "convnext_base": "ConvNeXt (closest published)",
+    "resnet32": "ResNet-32",
+}
+
+
+def model_comparison(evidence: Evidence) -> str:
+    """Mean and standard deviation of every model over the losses, with and without the class-balanced one."""
+    columns, sentences = {}, []
+    for train_set in evidence.grid.train_sets:
+        cells = evidence.competing(train_set, ("balanced",))
+        selections = {
+            "all losses": cells,
+            f"without {label(COLLAPSED).lower()}": cells[cells["loss"] != COLLAPSED],
+        }
+        if COLLAPSED not in set(cells["loss"]):
+            selections.popitem()
+        for name, chosen in selections.items():
+            groups = chosen.groupby("model", sort=False)["mean"].agg(["mean", "std"])
+            texts = [
+                percent(mean) + ("" if pd.isna(sd) else f" ± {100 * sd:.1f}")
+                for mean, sd in groups.to_numpy()
+            ]
+            columns[f"{label(train_set)}, {name}"] = pd.Series(texts, index=map(label, groups.index))
+            if len(groups) > 1:
+                sentences.append(
+                    f"{label(train_set)} training set, {name}: highest mean {label(groups['mean'].idxmax())}"
+                    + (
+                        "."
+                        if groups["std"].isna().all()
+                        else f", least spread {label(groups['std'].idxmin())}."
+                    )
+                )
+    table = pd.DataFrame(columns)
+    if table.empty:
+        raise Refusal("no loss has all its runs")
+    caption = "Top-1 accuracy on the balanced test set, mean ± standard deviation (n − 1) over the losses."
+    return (
+        " ".join([*sentences, caption])
+        + evidence.left_out
+        + "\n\n"
+        + markdown(table.rename_axis("Model").reset_index())
+    )
+
+
+def beside_thesis(evidence: Evidence) -> str:
+    """How far the accuracies lie from the thesis's, by test set, and how many of its values their intervals hold."""
+    _require_cifar100(evidence, "the thesis's runs")
+    keys = ["model", "train_set", "loss", "test_set"]
+    thesis = evidence.thesis[evidence.thesis["metric"] == "acc1"][[*keys, "value"]]
+    both = evidence.cells.dropna(subset="mean").merge(thesis, on=keys)
+    if both.empty:
+        raise Refusal("none of their models and losses is in the thesis")
+    both["difference"] = both["mean"] - both["value"]
+    both["inside"] = (both["low"] <= both["value"]) & (both["value"] <= both["high"])
+    groups = both.groupby(["train_set", "test_set"], sort=False)
+    rows = [
+        {
+            "Trained on": label(train_set),
+            "Tested on": label(test_set),
+            "Cells": str(len(own)),
+            "Mean difference": f"{100 * own['difference'].mean():+.1f}",
+            "Mean absolute difference": f"{100 * own['difference'].abs().mean():.1f}",
+            "Thesis inside our interval": f"{own['inside'].sum()} of {own['low'].notna().sum()}",
+        }
+        for (train_set, test_set), own in groups
+    ]
+    answer = (
+        f"{len(both)} accuracies have a counterpart in the thesis: {100 * both['difference'].mean():+.1f} points on "
+        f"average (ours less the thesis's), {100 * both['difference'].abs().mean():.1f} regardless of sign. The thesis "
+        "has one run each, and another recipe where the configuration says so. Every cell is in "
+        "`tables/thesis_comparison.csv`."
+    )
+    return f"{answer}\n\n{markdown(pd.DataFrame(rows))}"
+
+
+def beside_published(evidence: Evidence) -> str:
+    """The accuracies on the balanced test set beside published ones for the same data and loss, or network."""
+    _require_cifar100(evidence, "published CIFAR-100 results")
+    parts = [_published_losses(evidence), _published_networks(evidence)]
+    found = [part for part in parts if part]
+    if not found:
+        raise Refusal(
+            "no published result has their data and losses; there are some for the long-tailed training set with "
+            "imbalance factor 0.01 and for the balanced one"
+        )
+    caution = (
+        "These are no repetitions, unless the runs follow config/cao2019.yaml: the published test set is CIFAR-100's "
+        "official one, elsewhere it is cut from the training images, and networks, pretraining and recipes differ."
+    )
+    return "\n\n".join([caution, *found])
+
+
+def _published_losses(evidence: Evidence) -> str:
+    if "longtailed" not in evidence.grid.train_sets or evidence.data.imbalance_factor != 0.01:
+        return ""
+    published = evidence.published[evidence.published["dataset"] == "CIFAR100-LT IR100"]
+    cells = evidence.competing("longtailed", ("balanced",))
+    wide = cells.pivot_table(index="loss", columns="model", values="mean", sort=False)
+    rows = []
+    for loss, ours in wide.iterrows():
+        theirs = published[published["method"].isin(PUBLISHED.get(str(loss), ()))]["top1"]
+        text = "" if theirs.empty else spread(theirs)
+        rows.append({"Loss function": label(str(loss))} | {label(m): percent(v) for m, v in ours.items()})
+        rows[-1]["Published, ResNet-32 from scratch"] = text
+    return (
+        "Trained on the long-tailed set (imbalance 100), top-1:\n\n" + markdown(pd.DataFrame(rows))
+        if rows
+        else ""
+    )
+
+
+def _published_networks(evidence: Evidence) -> str:
+    published = evidence.published[evidence.published["dataset"] == "CIFAR-100 (balanced)"]
+    if "balanced" not in evidence.grid.train_sets:
+        return ""
+    cells = evidence.competing("balanced", ("balanced",))
+    cells = cells[cells["loss"] == evidence.reference]
+    rows = [
+        {
+            "Model": label(row.model),
+            f"{label(evidence.reference)}": percent(row.mean),
+            "Published": spread(theirs),
+        }
+        for row in cells.itertuples()
+        if len(theirs := published[published["backbone"] == BACKBONES.get(row.model)]["top1"])
+    ]
+    return "Trained on the balanced set, top-1:\n\n" + markdown(pd.DataFrame(rows)) if rows else ""
+
+
+def _require_cifar100(evidence: Evidence, what: str) -> None:
+    if evidence.data.source != THESIS_SOURCE:
+        raise Refusal(f"they are on '{evidence.data.source}', {what} on '{THESIS_SOURCE}'")

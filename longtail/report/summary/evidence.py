@@ -1,0 +1,82 @@
+"""What the answers rest on: the evaluation, its statistics, and the numbers to compare with."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import pandas as pd
+
+from longtail.analysis.grid import Grid, missing_runs, scores
+from longtail.analysis.statistics.descriptive import describe
+from longtail.report.summary.phrases import listed
+
+PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
+
+
+class Data(NamedTuple):
+    """What the runs were trained on, which decides what they may be compared with."""
+
+    source: str
+    imbalance_factor: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the answers rest on."""
+
+    evaluation: pd.DataFrame
+    statistics: dict[str, pd.DataFrame]
+    """Tables of `results/statistics` by name: anova, friedman, paired_differences, pooled_differences."""
+    thesis: pd.DataFrame
+    """Columns model, train_set, loss, test_set, metric, value."""
+    published: pd.DataFrame
+    """Columns method, backbone, pretraining, dataset, top1 (percent), source."""
+    data: Data
+    reference: str = "softmax"
+
+    @cached_property
+    def planned(self) -> Grid:
+        """The runs there should be."""
+        return Grid.of(self.evaluation)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The models, losses, training sets and seeds that have any run at all."""
+        found = scores(self.evaluation, self.planned)
+        if found.empty:
+            raise ValueError("the evaluation holds no top-1 accuracy: not one run has been evaluated")
+        return Grid.of(found)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Mean top-1 accuracy over the seeds, by training set, model, loss and test set; with the interval."""
+        accuracies = self.evaluation[self.evaluation["metric"] == "acc1"]
+        return describe(accuracies, self.grid)
+
+    @cached_property
+    def incomplete(self) -> list[str]:
+        """Losses that lack a run; they do not compete, as a mean without its worst model would flatter them."""
+        absent = {run.loss for run in missing_runs(scores(self.evaluation, self.grid), self.grid)}
+        return [loss for loss in self.grid.losses if loss in absent]
+
+    def competing(self, train_set: str, test_sets: tuple[str, ...] = PLACES) -> pd.DataFrame:
+        """Cells of the losses without missing runs, on some test sets."""
+        chosen = self.cells["test_set"].isin(test_sets) & ~self.cells["loss"].isin(self.incomplete)
+        return self.cells[chosen & (self.cells["train_set"] == train_set)]
+
+    def differences(self) -> pd.DataFrame:
+        """Differences to the reference over all models, or of the one model there is."""
+        name = "pooled_differences" if len(self.planned.models) > 1 else "paired_differences"
+        return self.statistics[name].set_index(["train_set", "loss", "test_set"])
+
+    @property
+    def left_out(self) -> str:
+        """Names what the answers leave out because runs are missing; empty if nothing is."""
+        gone = [str(name) for name in (*self.planned.models, *self.planned.losses) if not self._started(name)]
+        gone += [f"seed {seed}" for seed in self.planned.seeds if seed not in self.grid.seeds]
+        names = dict.fromkeys([*gone, *self.incomplete])
+        return f" Left out because runs are missing: {listed(list(names))}." if names else ""
+
+    def _started(self, name: str) -> bool:
+        return name in self.grid.models or name in self.grid.losses

@@ -1,0 +1,129 @@
+"""One table as csv for programs, and as Markdown, LaTeX and a web page for people."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from longtail.files.atomic import atomic_path
+from longtail.report.webpage import webpage
+
+LONG = 60  # rows beyond which LaTeX has to break the table over pages
+WIDE = 8  # columns beyond which LaTeX has to turn the page
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\ensuremath{<}",
+        ">": r"\ensuremath{>}",
+        "±": r"\ensuremath{\pm}",
+        "−": r"\ensuremath{-}",
+        "≥": r"\ensuremath{\geq}",
+        "≤": r"\ensuremath{\leq}",
+        "†": r"\textsuperscript{\dag}",
+        "–": "--",
+        "…": r"\ldots{}",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's numbers and how they are printed.
+
+    Attributes:
+        data: the numbers in full precision, tidy: what the csv holds.
+        text: the cells as they are printed, strings; the first `keys` columns name the row.
+        caption: plain text, printed above the table.
+        keys: number of columns that name the row.
+        bold: bool, of the shape of `text`; None for no bold cell.
+        notes: plain sentences, printed below the table.
+    """
+
+    data: pd.DataFrame
+    text: pd.DataFrame
+    caption: str
+    keys: int = 1
+    bold: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+
+
+def write_table(table: Table, folder: str | Path, name: str, label: str) -> None:
+    """Write `name`.csv, .md, .tex and .html into the folder, each whole or not at all.
+
+    Args:
+        label: what LaTeX refers to the table by, after "tab:"; unique among the tables of one document.
+    """
+    contents = {
+        "csv": csv(table),
+        "md": markdown(table),
+        "tex": latex(table, label),
+        "html": webpage(markdown(table), name),
+    }
+    for suffix, content in contents.items():
+        with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
+            temporary.write_text(content, encoding="utf-8")
+
+
+def csv(table: Table) -> str:
+    """The numbers with all their digits; a missing number is an empty field."""
+    return table.data.to_csv(index=False, lineterminator="\n")
+
+
+def markdown(table: Table) -> str:
+    """A pipe table below its caption and above its notes."""
+    text = _emphasised(table, table.text.map(lambda cell: cell.replace("|", r"\|")), "**{}**")
+    align = ["left"] * table.keys + ["right"] * (text.shape[1] - table.keys)
+    # With numparse, tabulate would print 80.10 as 80.1.
+    body = text.to_markdown(index=False, disable_numparse=True, colalign=align)
+    return "\n\n".join([table.caption, body, *table.notes]) + "\n"
+
+
+def latex(table: Table, label: str) -> str:
+    """A table with the lines of booktabs: floating, over several pages if it is long, landscape if it is wide.
+
+    All text is escaped. The notes follow the caption. A word that would repeat in a column above it is left out,
+    but for the last that names the row.
+    """
+    long = len(table.text) > LONG
+    text = table.text if long else _without_repeats(table)
+    text = _emphasised(table, text.map(_escaped), r"\textbf{{{}}}")
+    body = text.rename(columns=_escaped).to_latex(
+        index=False,
+        escape=False,
+        caption=_escaped(" ".join([table.caption, *table.notes])),
+        label=f"tab:{label}",
+        column_format="l" * table.keys + "r" * (text.shape[1] - table.keys),
+        longtable=long,
+        position=None if long else "htbp",
+    )
+    wide = text.shape[1] > WIDE
+    if wide:
+        body = f"\\begin{{landscape}}\n\\scriptsize\n{body}\\end{{landscape}}\n"
+    packages = ["booktabs", *["longtable"] * long, *["pdflscape"] * wide]
+    return f"% needs \\usepackage{{{','.join(packages)}}}\n{body}"
+
+
+def _escaped(text: str) -> str:
+    return text.translate(LATEX)
+
+
+def _emphasised(table: Table, text: pd.DataFrame, form: str) -> pd.DataFrame:
+    return text if table.bold is None else text.mask(table.bold, text.map(form.format))
+
+
+def _without_repeats(table: Table) -> pd.DataFrame:
+    text = table.text.copy()
+    repeats = pd.Series(True, index=text.index)
+    for name in text.columns[: table.keys - 1]:
+        repeats &= table.text[name] == table.text[name].shift()
+        text[name] = text[name].mask(repeats, "")
+    return text

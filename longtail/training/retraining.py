@@ -1,0 +1,42 @@
+"""Decoupled training: a classifier trained on the frozen backbone of a finished run (cRT and LWS)."""
+
+from torch import nn
+
+from longtail.models import build_model
+from longtail.models.classifier import ImageClassifier
+from longtail.models.file import load_model
+
+
+def decoupled_model(
+    start: str, classifier: str, *, architecture: str, head: str, num_classes: int
+) -> ImageClassifier:
+    """The model of a finished run, of which only the classifier will be trained.
+
+    Source: Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4:
+    `new` is classifier re-training (cRT), `scale` learnable weight scaling (LWS). As in their code, the second stage
+    may sample the classes equally often; that is the sampler's matter.
+
+    Args:
+        start: model file of the run.
+        classifier: `new`: with random weights; `scale`: the run's own, frozen, with one factor for each class.
+        architecture, head, num_classes: of the model to train.
+
+    Raises:
+        FileNotFoundError, ValueError: no such model, or one that does not fit.
+    """
+    trained, card = load_model(start)
+    if (card.architecture, len(card.class_names)) != (architecture, num_classes):
+        raise ValueError(
+            f"{start} is a {card.architecture} for {len(card.class_names)} classes; a {architecture} for {num_classes} "
+            "cannot start from it"
+        )
+    kind = "scaled" if classifier == "scale" else head
+    model = build_model(architecture, num_classes=num_classes, head=kind, image_size=card.image_size)
+    model.backbone.load_state_dict(trained.backbone.state_dict())
+    model.backbone.requires_grad_(False)
+    if classifier == "scale":
+        if not isinstance(trained.head, nn.Linear):
+            raise ValueError(f"{start} has a {card.head} head; only a linear one can be rescaled")
+        model.head.linear.load_state_dict(trained.head.state_dict())
+        model.head.linear.requires_grad_(False)
+    return model

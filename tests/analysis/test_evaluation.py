@@ -1,0 +1,401 @@
+"""Metrics against cases worked out by hand, and the files that carry them."""
+
+import json
+import math
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+import longtail
+from longtail.analysis.calibration import expected_calibration_error, reliability
+from longtail.analysis.metrics import class_table, evaluate, evaluate_classes
+from longtail.data.split.sets import with_sets
+from longtail.data.tensors.files import LabelledImages
+from longtail.experiment.runs import combine, run_of
+from longtail.files.parquet import read_parquet, write_parquet
+from longtail.files.sealed_json import seal
+from longtail.inference.predictions import write_predictions
+from longtail.losses import build_loss
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+LN2 = math.log(2)
+COUNTS = torch.tensor([4, 2, 1])
+# label, group, longtailed, predicted. Right: 3 of 4, 2 of 4 and 2 of 4; in the long-tailed part 3 of 4, 1 of 2, 1 of 1.
+IMAGES = [
+    (0, "head", True, 0),
+    (0, "head", True, 0),
+    (0, "head", True, 1),
+    (0, "head", True, 0),
+    (1, "middle", True, 1),
+    (1, "middle", True, 2),
+    (1, "middle", False, 1),
+    (1, "middle", False, 0),
+    (2, "tail", True, 2),
+    (2, "tail", False, 0),
+    (2, "tail", False, 0),
+    (2, "tail", False, 2),
+]
+
+
+def predictions(scale: float = 1.0) -> pd.DataFrame:
+    """Every image gives its predicted class the probability 1/2 and the two others 1/4, for logits times 1/scale."""
+    logits = [(np.eye(3, dtype=np.float32)[predicted] * LN2 / scale) for *_, predicted in IMAGES]
+    frame = pd.DataFrame([image[:3] for image in IMAGES], columns=["label", "group", "longtailed"])
+    return frame.assign(image_id=range(100, 112), logits=logits)
+
+
+def values(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
+    return frame.set_index(["test_set", "metric"])["value"].to_dict()
+
+
+EXPECTED = {
+    ("balanced", "acc1"): 7 / 12,
+    ("balanced", "f1"): (6 / 10 + 4 / 7 + 4 / 7) / 3,
+    ("balanced", "mean_class_acc"): 7 / 12,
+    ("balanced", "cross_entropy"): (7 + 5 * 2) / 12 * LN2,
+    ("balanced", "ece"): 7 / 12 - 1 / 2,
+    ("longtailed", "acc1"): 5 / 7,
+    ("longtailed", "f1"): (4 * 6 / 7 + 2 * 2 / 4 + 1 * 2 / 3) / 7,
+    ("longtailed", "mean_class_acc"): 3 / 4,
+    ("longtailed", "cross_entropy"): (5 + 2 * 2) / 7 * LN2,
+    ("longtailed", "harmonic_mean"): 9 / 13,
+    ("longtailed", "geometric_mean"): (3 / 8) ** (1 / 3),
+    ("longtailed", "min_group"): 1 / 2,
+    ("head", "acc1"): 3 / 4,
+    ("head", "f1"): 6 / 7,
+    ("middle", "acc1"): 1 / 2,
+    ("middle", "f1"): 2 / 3,
+    ("tail", "acc1"): 1.0,
+    ("tail", "f1"): 1.0,
+    ("tail", "mean_class_acc"): 1.0,
+}
+
+
+def test_metrics_are_those_worked_out_by_hand():
+    table = evaluate(predictions(), build_loss("softmax", COUNTS))
+    found = values(table)
+    for key, value in EXPECTED.items():
+        assert found[key] == pytest.approx(value, abs=1e-7), key
+    for test_set in ("balanced", "longtailed", "head", "middle", "tail"):
+        assert found[test_set, "loss"] == pytest.approx(found[test_set, "cross_entropy"])
+    sizes = table.groupby("test_set")["n"].unique().map(list).to_dict()
+    assert sizes == {"balanced": [12], "longtailed": [7], "head": [4], "middle": [2], "tail": [1]}
+
+
+def test_loss_is_the_runs_own_over_the_whole_set():
+    # Weights 1/4, 1/2 and 1: five, three and one times ln 2 on the seven long-tailed images.
+    found = values(evaluate(predictions(), build_loss("weighted_softmax", COUNTS)))
+    assert found["longtailed", "loss"] == pytest.approx(
+        (5 / 4 + 3 / 2 + 1) / (4 / 4 + 2 / 2 + 1) * LN2, abs=1e-7
+    )
+    assert found["longtailed", "cross_entropy"] == pytest.approx(
+        EXPECTED["longtailed", "cross_entropy"], abs=1e-7
+    )
+
+
+def test_probabilities_take_the_scale_of_the_loss_into_account():
+    found = values(evaluate(predictions(scale=30), build_loss("ldam", COUNTS, s=30.0)))
+    for metric in ("cross_entropy", "ece"):
+        assert found["balanced", metric] == pytest.approx(EXPECTED["balanced", metric], abs=1e-6)
+
+
+def test_random_loss_has_one_value_whatever_the_order_of_the_images_and_the_state_of_torch():
+    generator = np.random.default_rng(0)
+    frame = predictions().assign(logits=list(generator.normal(size=(12, 3))))
+    loss = build_loss("equalization", torch.tensor([1000, 2, 1]))
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = evaluate(frame, loss)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    pd.testing.assert_frame_equal(evaluate(frame.sample(frac=1, random_state=0), loss), first)
+    assert (
+        values(first)["balanced", "loss"] < values(first)["balanced", "cross_entropy"]
+    )  # classes were left out
+
+
+def test_group_without_images_is_missing_not_zero():
+    frame = predictions()
+    frame.loc[frame["group"] == "tail", "longtailed"] = False
+    table = evaluate(frame, build_loss("softmax", COUNTS))
+    tail = table[table["test_set"] == "tail"]
+    assert set(tail["metric"]) == {"loss", "cross_entropy", "acc1", "f1", "mean_class_acc", "ece"}
+    assert tail["value"].isna().all() and (tail["n"] == 0).all()
+    found = values(table)
+    assert all(
+        math.isnan(found["longtailed", name]) for name in ("harmonic_mean", "geometric_mean", "min_group")
+    )
+    assert found["longtailed", "acc1"] == pytest.approx(4 / 6)
+
+
+def test_macro_f1_is_over_the_classes_that_have_images():
+    frame = predictions()
+    found = values(evaluate(frame[frame["label"] != 2], build_loss("softmax", COUNTS)))
+    assert found["balanced", "f1"] == pytest.approx((6 / 8 + 4 / 7) / 2)  # one image was taken for class 2
+
+
+def test_group_without_a_hit_is_zero():
+    frame = predictions()
+    frame.at[8, "logits"] = np.array([1.0, 0.0, 0.0])
+    found = values(evaluate(frame, build_loss("softmax", COUNTS)))
+    assert [found["longtailed", name] for name in ("harmonic_mean", "geometric_mean", "min_group")] == [
+        0,
+        0,
+        0,
+    ]
+    assert found["tail", "f1"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda frame: frame.at[3, "logits"].__setitem__(1, np.nan),
+            "1 of 12 images.*image 103.*lower learning rate",
+        ),
+        (lambda frame: frame.at[0, "logits"].__setitem__(0, np.inf), "image 100"),
+        (lambda frame: frame.__setitem__("label", 3), r"labels go from 3 to 3.*0 … 2"),
+        (lambda frame: frame.at.__setitem__((2, "logits"), np.zeros(2)), "between 2 and 3 logits"),
+    ],
+)
+def test_broken_predictions_are_refused(change, message):
+    frame = predictions()
+    change(frame)
+    with pytest.raises(ValueError, match=message):
+        evaluate(frame, build_loss("softmax", COUNTS))
+
+
+def test_predictions_without_images_are_refused():
+    with pytest.raises(ValueError, match="hold no image"):
+        evaluate(predictions().iloc[:0], build_loss("softmax", COUNTS))
+
+
+SPLIT = pd.DataFrame(
+    [(label, "abc"[label], subset, longtailed, group)
+     for label, group, kept in ((0, "head", 4), (1, "middle", 2), (2, "tail", 0))
+     for subset, longtailed, count in (("train", True, kept), ("train", False, 4 - kept), ("val", False, 3))
+     for _ in range(count)],
+    columns=["label", "class_name", "subset", "longtailed", "group"],
+)  # fmt: skip
+
+
+def test_class_counts_are_of_the_training_set_of_the_run():
+    longtailed = class_table(SPLIT, "longtailed")
+    assert longtailed.to_dict("list") == {
+        "label": [0, 1, 2],
+        "class_name": ["a", "b", "c"],
+        "group": ["head", "middle", "tail"],
+        "n_train": [4, 2, 0],
+    }
+    assert class_table(SPLIT, "balanced")["n_train"].tolist() == [4, 4, 4]
+    with pytest.raises(ValueError, match="'both' is unknown; choose 'balanced' or 'longtailed'"):
+        class_table(SPLIT, "both")
+
+
+def test_classes_are_scored_on_the_balanced_test_set():
+    table = evaluate_classes(predictions(), class_table(SPLIT, "longtailed"))
+    assert table["n_test"].tolist() == [4, 4, 4]
+    assert table["acc"].tolist() == pytest.approx([3 / 4, 2 / 4, 2 / 4])
+    assert table["f1"].tolist() == pytest.approx([6 / 10, 4 / 7, 4 / 7])
+
+
+def test_class_without_test_images_is_missing_even_if_predicted():
+    frame = predictions()
+    table = evaluate_classes(frame[frame["label"] != 2], class_table(SPLIT, "balanced"))
+    assert table["n_test"].tolist() == [4, 4, 0]
+    assert table.loc[2, ["acc", "f1"]].isna().all()
+    with pytest.raises(ValueError, match="3 logits per image but the split has 2 classes"):
+        evaluate_classes(frame, class_table(SPLIT[SPLIT["label"] != 2], "balanced"))
+
+
+def test_calibration_error_is_the_mean_gap_over_images():
+    confidence, correct = np.array([0.95, 0.95, 0.55, 0.60, 0.32]), np.array([True, False, True, True, False])
+    table = reliability(confidence, correct, bins=10)
+    assert table["n"].tolist() == [1, 2, 2]  # 0.60 lies in the bin that ends there
+    assert table["accuracy"].tolist() == [0, 1, 0.5]
+    assert table["confidence"].tolist() == pytest.approx([0.32, 0.575, 0.95])
+    expected = (1 * 0.32 + 2 * 0.425 + 2 * 0.45) / 5
+    assert expected_calibration_error(confidence, correct, bins=10) == pytest.approx(expected)
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+
+
+LOSSES = {
+    "softmax": {"loss": "softmax", "loss_parameters": {}},
+    "mine": {"loss": "focal", "loss_parameters": {}},
+}
+
+
+def evaluate_runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Evaluate two losses with seeds 1 and 2, whatever is there of them."""
+    (folder / "runs.txt").write_text("\n".join(map(str, grid(folder))))
+    run_script(
+        monkeypatch, "evaluation", f"@{folder / 'runs.txt'}", "--split", folder / "split.parquet", "--losses",
+        json.dumps(LOSSES), "--output", folder / "evaluation.parquet",
+        "--output-per-class", folder / "per_class.parquet",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def evaluated(tmp_path, monkeypatch):
+    """A results folder with the evaluations of two runs of four, seed 1 of both losses."""
+    whole = predictions()
+    test = whole[["image_id", "label", "group", "longtailed"]]
+    split = pd.concat(
+        [SPLIT, test.assign(class_name=test["label"].map(list("abc").__getitem__), subset="test")]
+    )
+    write_parquet(split.assign(image_id=range(100 - len(SPLIT), 112)), tmp_path / "split.parquet")
+    for loss in LOSSES:
+        folder = tmp_path / "runs" / "longtailed" / "resnet8" / loss / "seed1"
+        write_parquet(whole[["image_id", "label", "logits"]], folder / "predictions.parquet")
+        numbers = ("train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate")
+        epoch = {"epoch": [1], **dict.fromkeys(numbers, 0.5)}
+        write_parquet(pd.DataFrame(epoch), folder / "history.parquet")
+    evaluate_runs(monkeypatch, tmp_path)
+    return tmp_path
+
+
+def grid(folder: Path) -> list[Path]:
+    runs = folder / "runs" / "longtailed" / "resnet8"
+    return [runs / loss / f"seed{seed}" for loss in ("softmax", "mine") for seed in (1, 2)]
+
+
+def test_runs_are_evaluated_from_their_files_with_their_own_loss(evaluated):
+    table = read_parquet(evaluated / "evaluation.parquet")
+    assert list(table.columns) == ["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"]
+    for loss, expected in (
+        ("softmax", 17 / 12 * LN2),
+        # Focal of probability 1/2 and 1/4, gamma 2: (1/4) ln 2 and (9/16) 2 ln 2.
+        ("mine", (7 / 4 + 5 * 9 / 8) / 12 * LN2),
+    ):
+        own = table[(table["loss"] == loss) & (table["seed"] == 1)]
+        assert set(own["model"]) == {"resnet8"} and set(own["train_set"]) == {"longtailed"}
+        found = values(own)
+        assert {key: found[key] for key in EXPECTED} == pytest.approx(EXPECTED)
+        assert found["balanced", "loss"] == pytest.approx(expected, abs=1e-7)
+
+
+def test_missing_runs_are_in_the_table_without_numbers(evaluated):
+    results = longtail.load_results(evaluated)
+    per_run = results.evaluation.groupby(["loss", "seed"], sort=False)["value"]
+    assert per_run.size().tolist() == [33, 33, 33, 33]
+    assert per_run.count().tolist() == [33, 0, 33, 0]
+    assert results.evaluation.groupby("test_set")["n"].nunique().eq(1).all()
+    assert results.missing[["loss", "seed"]].to_numpy().tolist() == [["softmax", 2], ["mine", 2]]
+    assert results.per_class.groupby("seed")["acc"].count().to_dict() == {1: 6, 2: 0}
+    assert results.per_class["n_train"].tolist() == [4, 2, 0] * 4
+    assert results.history.groupby("seed")["val_acc1"].count().to_dict() == {1: 2, 2: 0}
+    assert repr(results).startswith("<4 runs") and "2 of them missing" in repr(results)
+
+
+def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):
+    folder = evaluated / "runs/longtailed/resnet8"
+    facts = {"logit_scale": 1.0, "variant": {"adjust": "la", "tau": 1.0}}
+    for loss in ("softmax+la", "failed+la"):
+        shutil.copytree(folder / "softmax/seed1", folder / loss / "seed1")
+        (folder / loss / "seed1/history.parquet").unlink()
+    save_file({"x": np.zeros(1)}, folder / "softmax+la/seed1/model.safetensors", {"longtail": seal(facts)})
+    losses = ["softmax", "mine", "softmax+la", "failed+la"]
+    rows = {
+        "model": "resnet8",
+        "train_set": "longtailed",
+        "seed": 1,
+        "test_set": "balanced",
+        "metric": "acc1",
+    }
+    frame = pd.DataFrame({"loss": losses, "value": 0.5, "n": 4}).assign(**rows)
+    write_parquet(frame, evaluated / "evaluation.parquet")
+    results = longtail.load_results(evaluated)
+    assert results.history["loss"].tolist() == ["softmax", "mine", "failed+la"]
+    assert results.runs["loss"].tolist() == ["softmax", "mine", "failed+la"]
+
+
+def test_missing_run_on_another_training_set_does_not_borrow_its_class_counts():
+    there, absent = (Path("runs", name, "resnet8/softmax/seed1/x") for name in ("longtailed", "balanced"))
+    classes = evaluate_classes(predictions(), class_table(SPLIT, "longtailed"))
+    table = combine([absent, there], {there: classes}, ["acc", "f1"], ["n_train"])
+    assert table["train_set"].tolist() == ["balanced"] * 3 + ["longtailed"] * 3
+    assert table["n_train"].isna().tolist() == [True] * 3 + [False] * 3
+    assert table["acc"].isna().tolist() == [True] * 3 + [False] * 3
+
+
+def test_no_run_at_all_and_no_run_folder_are_refused():
+    with pytest.raises(FileNotFoundError, match="none of the 1 runs"):
+        combine(["runs/balanced/resnet8/softmax/seed1/x"], {}, ["value"])
+    with pytest.raises(ValueError, match="is not in a run's folder"):
+        run_of("results/evaluation.parquet")
+
+
+def test_folder_without_results_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"evaluation\.parquet does not exist.*snakemake"):
+        longtail.load_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path, frame: path.write_bytes(path.read_bytes()[:-9]), "cannot be read as parquet"),
+        (
+            lambda path, frame: write_parquet(frame.assign(image_id=frame["image_id"] + 100), path),
+            r"the split lacks 12 of the 12 images, such as id 200",
+        ),
+        (
+            lambda path, frame: write_parquet(
+                frame.assign(logits=[np.float32([np.nan, 0, 0])] * len(frame)), path
+            ),
+            "12 of 12 images have logits that are not finite",
+        ),
+    ],
+    ids=["truncated", "other images", "not finite"],
+)
+def test_a_run_that_cannot_be_evaluated_is_named_and_the_results_stay(
+    evaluated, monkeypatch, damage, message
+):
+    before = (evaluated / "evaluation.parquet").read_bytes()
+    path = evaluated / "runs/longtailed/resnet8/mine/seed1/predictions.parquet"
+    damage(path, read_parquet(path))
+    with pytest.raises(SystemExit, match=rf"error: .*{message}.*mine/seed1/predictions\.parquet"):
+        evaluate_runs(monkeypatch, evaluated)
+    assert (evaluated / "evaluation.parquet").read_bytes() == before
+
+
+def test_a_loss_without_settings_is_refused(evaluated, monkeypatch):
+    monkeypatch.setitem(LOSSES, "other", LOSSES.pop("mine"))
+    with pytest.raises(
+        SystemExit, match=r"mine/seed1/predictions\.parquet is of the loss mine, and --losses has"
+    ):
+        evaluate_runs(monkeypatch, evaluated)
+
+
+def test_predictions_that_are_not_finite_are_not_written(tmp_path):
+    images = LabelledImages(
+        torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), torch.tensor([5, 8]), ["a", "b"]
+    )
+    with pytest.raises(ValueError, match="1 of 2 images have logits that are not finite, such as image 8"):
+        write_predictions(tmp_path / "p.parquet", images, torch.tensor([[0.0, 1.0], [0.0, torch.inf]]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_image_joins_the_sets_that_the_split_says():
+    split = pd.DataFrame({"image_id": [3, 1, 2], "group": list("tmh"), "longtailed": [True, False, True]})
+    old = pd.DataFrame(
+        {"image_id": [2, 3], "longtailed": [False, False], "group": ["x", "x"], "label": [0, 1]}
+    )
+    joined = with_sets(old, split)
+    assert joined.to_dict("list") == {
+        "image_id": [2, 3],
+        "label": [0, 1],
+        "group": ["h", "t"],
+        "longtailed": [True, True],
+    }
+    assert with_sets(old, split.assign(balanced=[True, True, False]))["balanced"].tolist() == [False, True]

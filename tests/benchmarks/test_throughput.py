@@ -1,0 +1,45 @@
+"""The speed benchmark runs, and its ratios are those of its measurements."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "throughput.py"
+
+
+def test_ratios_are_those_of_the_measurements(tmp_path):
+    options = "--model resnet8 --size 16 --batch-size 8 --device cpu --threads 1 --workers 0 1 --steps 2 --repeats 1"
+    output = tmp_path / "throughput.json"
+    subprocess.run([sys.executable, PROGRAM, *options.split(), "--output", output], check=True)
+    result = json.loads(output.read_text())
+    rates = result["images_per_second"]
+    assert all(len(values) == 1 and min(values) > 0 for values in rates.values())
+    assert set(result["ratios"]) == {
+        "engine / thesis, 0 workers",
+        "engine / thesis, 1 workers",
+        "engine / model alone",
+        "feed / loader, 0 workers",
+        "feed / loader, 1 workers",
+    }
+    for name, values in result["ratios"].items():
+        ours, theirs = name.split(" / ")
+        assert values == pytest.approx([a / b for a, b in zip(rates[ours], rates[theirs], strict=True)])
+
+
+def test_a_file_is_compared_with_memory(tmp_path):
+    options = (
+        "--model resnet8 --size 16 --batch-size 8 --device cpu --threads 1 --steps 2 --repeats 1 --gib 0.001"
+    )
+    output = tmp_path / "reading.json"
+    subprocess.run(
+        [sys.executable, PROGRAM, *options.split(), "--in-file", tmp_path, "--output", output], check=True
+    )
+    result = json.loads(output.read_text())
+    assert set(result["images_per_second"]) == {
+        f"{what}, {place}" for what in ("feed", "engine") for place in ("memory", "file")
+    }
+    assert set(result["ratios"]) == {"feed, file / feed, memory", "engine, file / engine, memory"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["reading.json"]

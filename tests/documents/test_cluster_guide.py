@@ -1,0 +1,58 @@
+"""docs/cluster.md says what can be done: its commands plan their jobs, its targets and files are there."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "cluster.md").read_text()
+COMMANDS = [
+    line.removeprefix("nohup ").partition(" > ")[0]
+    for block in re.findall(r"^```bash\n(.+?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+]
+
+
+@pytest.mark.skipif(
+    not find_spec("snakemake_executor_plugin_slurm"), reason="needs the plugin of `make test-slurm`"
+)
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("snakemake ")])
+def test_snakemake_commands_plan_their_jobs(command, tmp_path):
+    for name in ("Snakefile", "workflow", "longtail", "config", "profiles", "resources"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / name)
+    # All that planning asks Apptainer is its version.
+    apptainer = tmp_path / "bin" / "apptainer"
+    apptainer.parent.mkdir()
+    apptainer.write_text("#!/bin/sh\necho apptainer version 1.3.0\n")
+    apptainer.chmod(0o755)
+    words = [sys.executable, "-m", *shlex.split(command)]
+    done = subprocess.run(
+        words if "--dry-run" in words else [*words, "--dry-run"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{apptainer.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = 14 if "demo.yaml" in command else 56
+    assert re.search(rf"^train +{runs}$", done.stdout + done.stderr, re.MULTILINE)
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)", "\n".join([*COMMANDS, *re.findall(r"`(.+?)`", GUIDE)])))
+    assert {"setup", "test-slurm"} <= named <= targets
+
+
+def test_files_exist():
+    named = set(re.findall(r"(?:config|envs|profiles|tests)/[\w./-]+", GUIDE))
+    assert {"envs/longtail.def", "profiles/slurm"} <= named
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -1,0 +1,87 @@
+"""Every command that the README and the documents show, and every shipped configuration, does what is said."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from workspace import Workspace
+
+from tools.glyphs import write_letters
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
+
+
+def commands(path: Path, program: str) -> list[list[str]]:
+    """The commands of a program in a document's indented or fenced blocks, without their comments."""
+    lines = re.findall(rf"^(?:    |\$ )?({program} .*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+SNAKEMAKE = [
+    words for path in DOCUMENTS for words in commands(path, "snakemake") if "slurm" not in " ".join(words)
+]
+MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    workspace = Workspace.create(tmp_path_factory.mktemp("documents") / "workspace")
+    write_letters(workspace.folder / "data/letters")  # the collection of docs/own-images.md
+    return workspace
+
+
+@pytest.mark.parametrize("words", SNAKEMAKE, ids=" ".join)
+def test_snakemake_commands_plan(workspace, words):
+    # A report needs finished runs (tests/report/test_report.py); here it is what it reports that has to be planned.
+    drop = ("-n", "--report", *words[words.index("--report") + 1 :][:1]) if "--report" in words else ("-n",)
+    workspace.snakemake("-n", *[word for word in words[1:] if word not in drop])
+
+
+@pytest.mark.parametrize("words", MAKE, ids=" ".join)
+def test_make_commands_name_a_target(words):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {word for word in words[1:] if "=" not in word} <= set(targets)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_config_plans(workspace, path):
+    done = workspace.snakemake("-n", "--configfile", f"config/{path.name}")
+    assert "train" in done.stdout + done.stderr
+
+
+def test_the_full_experiment_is_56_training_jobs_with_a_gpu_each(workspace):
+    done = workspace.snakemake("-n")
+    blocks = re.findall(r"rule train:\n(?: +.*\n)*", done.stdout + done.stderr)
+    assert len(blocks) == 56
+    assert all(re.search(r"resources: .*\bgpu=1\b", block) for block in blocks)
+
+
+def test_the_one_figure_of_the_readme_needs_no_cores_option(workspace):
+    planned = workspace.planned("results/figures/model_comparison.pdf")
+    assert "figure model_comparison" in planned
+    assert not any(job.startswith("table") for job in planned)
+
+
+def test_the_readmes_python_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        names: dict = {}
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102 (our own README)
+        assert names["value"].ndim == 0
+
+
+def test_links_between_the_documents_lead_somewhere():
+    for path in DOCUMENTS:
+        for link in re.findall(r"\]\((?!http)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_the_planning_code_imports_neither_torch_nor_pandas():
+    text = "".join(
+        path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
+    )
+    assert not re.search(r"import (torch|pandas|numpy)", text)

@@ -1,0 +1,228 @@
+"""`python -m longtail.export`: an ONNX file that says what the model says, and a page that says what it is."""
+
+import contextlib
+import json
+import re
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from markdown_it import MarkdownIt
+from PIL import Image
+from test_predict import CARD, save
+
+from longtail import export
+from longtail.export import main
+from longtail.files.parquet import read_parquet, write_parquet
+from longtail.inference.onnx import largest_difference
+from longtail.inference.page import model_card
+from longtail.models.file import load_model
+from longtail.predict import main as predict
+
+GUIDE = Path(__file__).parents[2] / "docs/use-a-model.md"
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory) -> Path:
+    """Where a user is who has a run, as the workflow leaves it, and did what docs/use-a-model.md says.
+
+    The numbers of the evaluation are made up.
+    """
+    folder = tmp_path_factory.mktemp("user")
+    run_folder = folder / "results/demo/runs/longtailed/resnet8/balanced_softmax/seed42"
+    run_folder.mkdir(parents=True)
+    save(run_folder / "model.safetensors")
+    run = {"model": "resnet8", "loss": "balanced_softmax", "train_set": "longtailed", "seed": 42}
+    sizes = {"balanced": 300, "longtailed": 120, "head": 100, "middle": 20, "tail": 0}
+    values = {"balanced": 0.5, "longtailed": 0.8125, "head": 0.9, "middle": 0.25, "tail": float("nan")}
+    rows = [
+        {**run, "test_set": name, "metric": metric, "value": values[name], "n": size}
+        for name, size in sizes.items()
+        for metric in ("acc1", "f1", "mean_class_acc", "ece")
+    ]
+    table = pd.DataFrame(rows)
+    other = table.assign(seed=43, value=0.125)
+    write_parquet(pd.concat([other, table]), folder / "results/demo/evaluation.parquet")
+    record = {
+        "seconds": 3725.4,
+        "device": "Abacus 7",
+        "finished_at": "2026-01-02",
+        "packages": {"torch": "9.9"},
+    }
+    (run_folder / "run.json").write_text(json.dumps(record))
+    (folder / "photos").mkdir()
+    Image.effect_noise((300, 200), 50).save(folder / "photos/one.jpg")
+    (folder / "list.csv").write_text("path\nphotos/one.jpg\n")
+
+    programs = {"longtail.predict": predict, "longtail.export": main}
+    commands = re.findall(r"^    python -m (.*)$", GUIDE.read_text(), re.MULTILINE)
+    assert len(commands) == 3
+    with contextlib.chdir(folder):
+        for words in map(shlex.split, commands):
+            assert programs[words[0]](words[1:]) == 0, words
+    return folder
+
+
+@pytest.fixture
+def run_folder(user) -> Path:
+    return user / "results/demo/runs/longtailed/resnet8/balanced_softmax/seed42"
+
+
+def test_the_python_of_the_guide_runs_and_agrees_with_its_commands(user, capsys):
+    with contextlib.chdir(user):
+        for block in re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL):
+            exec(compile(block, GUIDE.name, "exec"), {})  # noqa: S102 (our own page)
+        first = pd.read_csv("predictions.csv").iloc[0]
+        second = read_parquet("predictions.parquet")
+    printed = capsys.readouterr().out
+    name, share = printed.splitlines()[0].rsplit(" ", 1)
+    assert (name, float(share)) == (first["class_1"], pytest.approx(first["probability_1"], abs=1e-4))
+    assert f"{name} " in printed.splitlines()[2]
+    assert len(second) == 2
+    np.testing.assert_allclose(second["probability_1"], first["probability_1"], atol=1e-6)
+
+
+def test_the_onnx_file_gives_the_probabilities_of_predict_for_any_batch(user, run_folder, tmp_path):
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (5, CARD.stored_size, CARD.stored_size, 3), dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+    model = str(run_folder / "model.safetensors")
+    assert predict([model, str(tmp_path), "--output", str(tmp_path / "o.parquet"), "--threads", "1"]) == 0
+    expected = read_parquet(tmp_path / "o.parquet")
+    session = onnxruntime.InferenceSession(user / "digits.onnx")
+    for images, rows in ((pixels, expected), (pixels[:1], expected[:1])):
+        logits, shares = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
+        assert logits.shape == shares.shape == (len(images), 3)
+        ranked = -np.sort(-shares, axis=1)
+        np.testing.assert_allclose(ranked, rows.filter(like="probability").to_numpy(), atol=1e-4)
+        names = np.array(CARD.class_names)[shares.argmax(axis=1)]
+        assert names.tolist() == rows["class_1"].tolist()
+
+
+def test_the_onnx_file_is_one_file_that_says_how_to_use_it(user):
+    assert [path.name for path in user.glob("*.onnx*")] == ["digits.onnx"]
+    told = onnxruntime.InferenceSession(user / "digits.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(told["class_names"]) == CARD.class_names
+    assert json.loads(told["longtail"])["temperature"] == float(told["temperature"]) == 1.5
+    assert told["input"].startswith("images: uint8, batch x 3 x 12 x 12, RGB")
+
+
+def test_a_file_that_does_not_agree_is_told(user, run_folder):
+    model, card = load_model(run_folder / "model.safetensors")
+    assert largest_difference(user / "digits.onnx", model, card) < 1e-6
+    with pytest.raises(ValueError, match=r"differ by .* in a probability .* the file is not that model"):
+        largest_difference(user / "digits.onnx", model, replace(card, temperature=1.6))
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.1)
+    with pytest.raises(ValueError, match="the file is not that model"):
+        largest_difference(user / "digits.onnx", model, card)
+
+
+def test_the_page_states_data_results_recipe_and_limits(user):
+    page = (user / "digits.md").read_text(encoding="utf-8")
+    rows = {
+        cells[0]: cells[1:]
+        for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines())
+        if len(cells) > 1
+    }
+    assert rows["training images"] == ["52"]
+    assert rows["imbalance"] == ["20 to 1"]
+    assert rows["of the rarest class"] == ["2 (`ćma/тест`)"]
+    assert rows["Balanced"] == ["300", *["50.0%"] * 4]
+    assert rows["Long-tailed"] == ["120", *["81.2%"] * 4]
+    assert rows["Tail"] == ["0", *["–"] * 4]
+    assert rows["`trained on`"] == ["Abacus 7"]
+    assert rows["`time`"] == ["1:02:05"]
+    assert rows["1"] == ["`Biene`", "10"]
+    assert "divided by the temperature 1.500" in page
+    assert "2 of 3 classes had fewer than 20 training images: `Biene`, `ćma/тест`" in page
+    assert "few test images (middle 20, tail 0)" in page
+    run_folder = "results/demo/runs/longtailed/resnet8/balanced_softmax/seed42"
+    assert f"python -m longtail.predict {run_folder}/model.safetensors photos/" in page
+
+
+def test_names_with_markdown_in_them_stay_names():
+    names = ["a|b", "`c`", "<script>alert(1)</script>\n# d"]
+    page = model_card(replace(CARD, class_names=names), file="model.safetensors")
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(page)
+    assert "<script>" not in html
+    assert "<h1>d" not in html
+    assert html.count("<code>a|b</code>") == 2  # as the most frequent class, and among all
+    assert "<code>`c`</code>" in html
+
+
+def test_a_page_without_the_run_says_what_is_missing(tmp_path, capsys):
+    model = save(tmp_path / "model.safetensors", temperature=None)
+    assert main([model, "--card", str(tmp_path / "page.md")]) == 0
+    page = (tmp_path / "page.md").read_text()
+    assert "None were found" in page
+    assert "Probabilities are not calibrated" in page
+    assert "without results" in capsys.readouterr().out
+
+
+def test_a_damaged_evaluation_or_record_is_named(user, run_folder, tmp_path, capsys):
+    model = save(tmp_path / "model.safetensors")
+    page = ["--card", str(tmp_path / "page.md")]
+    (tmp_path / "run.json").write_text("{")
+    assert main([model, *page]) == 1
+    assert "run.json" in capsys.readouterr().err
+    (tmp_path / "run.json").unlink()
+    content = (user / "results/demo/evaluation.parquet").read_bytes()
+    (tmp_path / "evaluation.parquet").write_bytes(content[:-20])
+    assert main([model, *page, "--evaluation", str(tmp_path / "evaluation.parquet")]) == 1
+    assert "evaluation.parquet" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_a_model_that_was_moved_has_the_results_of_the_only_run_of_a_file(user, run_folder, tmp_path, capsys):
+    model = save(tmp_path / "model.safetensors")
+    whole = user / "results/demo/evaluation.parquet"
+    words = [model, "--card", str(tmp_path / "page.md"), "--evaluation"]
+    assert main([*words, str(whole)]) == 1
+    assert f"{whole} holds 2 runs with results where one is needed" in capsys.readouterr().err
+    only = read_parquet(whole).query("seed == 42")
+    write_parquet(only, tmp_path / "one.parquet")
+    assert main([*words, str(tmp_path / "one.parquet")]) == 0
+    assert "81.2%" in (tmp_path / "page.md").read_text()
+    in_its_place = [str(run_folder / "model.safetensors"), *words[1:]]
+    write_parquet(read_parquet(whole).query("seed == 43"), tmp_path / "other.parquet")
+    assert main([*in_its_place, str(tmp_path / "other.parquet")]) == 1
+    assert (
+        "holds 0 runs with results where one is needed (resnet8/balanced_softmax" in capsys.readouterr().err
+    )
+
+
+def test_a_run_that_is_not_in_the_evaluation_has_a_page_without_results(user, run_folder, tmp_path, capsys):
+    moved = tmp_path / "results/runs/longtailed/resnet8/ldam/seed42/model.safetensors"
+    moved.parent.mkdir(parents=True)
+    shutil.copy(run_folder / "model.safetensors", moved)
+    shutil.copy(user / "results/demo/evaluation.parquet", tmp_path / "results/evaluation.parquet")
+    assert main([str(moved), "--card", str(tmp_path / "page.md")]) == 0
+    assert "without results" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([], "give --onnx FILE, or --card FILE"), (["--onnx", "model.pt"], "must end in .onnx")],
+)
+def test_options_that_do_not_fit_are_refused(capsys, words, message):
+    with pytest.raises(SystemExit) as caught:
+        main(["model.safetensors", *words])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_model_and_missing_packages_are_named(tmp_path, monkeypatch, capsys):
+    model = str(tmp_path / "none.safetensors")
+    assert main([model, "--card", str(tmp_path / "page.md")]) == 1
+    assert f"error: {model} does not exist" in capsys.readouterr().err
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else name)
+    assert main([model, "--onnx", str(tmp_path / "a.onnx")]) == 1
+    assert capsys.readouterr().err == "error: ONNX needs onnxscript: pip install onnxscript\n"

@@ -1,0 +1,293 @@
+"""`python -m longtail.predict`: what a user gets from a model file and pictures, good and bad ones."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torchvision.transforms import v2
+
+from longtail.files.parquet import read_parquet
+from longtail.models import build_model
+from longtail.models.file import ModelCard, load_model, save_model
+from longtail.predict import SOME_FAILED, find_pictures, main
+
+CARD = ModelCard(
+    architecture="resnet8",
+    head="linear",
+    class_names=["ape, small", "Biene", "ćma/тест"],
+    class_counts=[40, 10, 2],
+    stored_size=12,
+    image_size=20,
+    mean=[0.4, 0.5, 0.6],
+    std=[0.2, 0.3, 0.4],
+    logit_scale=3.0,
+    temperature=1.5,
+    loss="softmax",
+    loss_parameters={},
+    recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4},
+    seed=1,
+    best_epoch=1,
+)
+
+
+def save(path: Path, **changes) -> str:
+    torch.manual_seed(0)
+    network = build_model("resnet8", num_classes=3, image_size=20)
+    save_model(path, network.state_dict(), replace(CARD, **changes))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return save(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Nine pictures of 12 x 12, which is what the model's images were stored as, and things that are none."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b b.png", "ü.PNG", "sub/c.png", *(f"more/{i}.bmp" for i in range(5))):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "sub/loop").symlink_to(folder)
+    return folder
+
+
+def predict(*words: object, out: Path) -> tuple[int, pd.DataFrame]:
+    code = main([*map(str, words), "--output", str(out), "--threads", "1"])
+    return code, pd.read_csv(out) if out.suffix == ".csv" else read_parquet(out)
+
+
+@pytest.mark.parametrize("temperature", [1.5, None])
+def test_probabilities_are_those_of_torchvisions_chain_and_the_softmax_of_the_calibrated_logits(
+    photos, tmp_path, temperature
+):
+    path = save(tmp_path / "model.safetensors", temperature=temperature)
+    code, frame = predict(path, photos, "--top", 3, out=tmp_path / "out.parquet")
+    assert code == 0
+    assert frame["path"].tolist() == sorted(frame["path"])
+    assert len(frame) == 9
+    chain = v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Resize((20, 20), antialias=True),
+            v2.Normalize(CARD.mean, CARD.std),
+        ]
+    )
+    network, _ = load_model(path)
+    for row in frame.itertuples():
+        with torch.no_grad():
+            logits = network(chain(Image.open(row.path))[None])[0].double().numpy()
+        exponentials = np.exp(3.0 * logits / (temperature or 1))
+        expected = exponentials / exponentials.sum()
+        order = np.argsort(-expected)
+        found = [row.probability_1, row.probability_2, row.probability_3]
+        np.testing.assert_allclose(found, expected[order], atol=1e-5)
+        assert [row.class_1, row.class_2, row.class_3] == [CARD.class_names[i] for i in order]
+
+
+def test_a_photograph_takes_the_way_of_the_training_images(model, tmp_path):
+    # First to what the training images were stored as, by Pillow; then to the model's size.
+    pixels = np.random.default_rng(1).integers(0, 256, (90, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    Image.fromarray(pixels).resize((12, 12), Image.Resampling.BILINEAR).save(tmp_path / "stored.png")
+    _, frame = predict(model, tmp_path / "large.png", tmp_path / "stored.png", out=tmp_path / "o.parquet")
+    large, stored = frame.filter(like="probability").to_numpy()
+    np.testing.assert_array_equal(large, stored)
+
+
+def test_batches_and_threads_change_nothing(model, photos, tmp_path):
+    _, one = predict(model, photos, "--batch-size", 1, out=tmp_path / "one.parquet")
+    main([model, str(photos), "--output", str(tmp_path / "all.parquet"), "--threads", "3"])
+    pd.testing.assert_frame_equal(one, read_parquet(tmp_path / "all.parquet"), atol=1e-6)
+
+
+def test_one_bad_picture_ends_nothing_and_is_listed(model, photos, tmp_path, capsys):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no picture")
+    words = (model, photos / "a.png", broken, tmp_path / "none.png", photos / "b b.png", "--top", 1)
+    code, frame = predict(*words, "--batch-size", 2, out=tmp_path / "out.csv")
+    assert code == SOME_FAILED
+    assert frame.columns.tolist() == ["path", "class_1", "probability_1", "error"]
+    assert frame["class_1"].notna().tolist() == [True, False, False, True]
+    assert frame["probability_1"].notna().tolist() == [True, False, False, True]
+    assert frame["error"].notna().tolist() == [False, True, True, False]
+    told = capsys.readouterr().err
+    assert f"not read: {broken}: is no picture in a known format" in told
+    assert f"not read: {tmp_path / 'none.png'}: does not exist" in told
+    assert "2 of 4 pictures classified" in told
+
+
+def test_when_no_picture_can_be_read_the_exit_code_is_that_of_an_error(model, tmp_path):
+    code, frame = predict(model, tmp_path / "none.png", out=tmp_path / "out.parquet")
+    assert code == 1
+    assert frame["error"].tolist() == ["does not exist"]
+
+
+def test_a_csv_lists_pictures_relative_to_itself_and_its_names_come_back(model, photos, tmp_path):
+    (photos / "list.csv").write_text("label,file\nx,b b.png\ny,sub/c.png\nz,ü.PNG\n", encoding="utf-8-sig")
+    code, frame = predict(model, photos / "list.csv", "--column", "file", out=tmp_path / "out.csv")
+    assert code == 0
+    assert frame["path"].tolist() == ["b b.png", "sub/c.png", "ü.PNG"]
+
+
+def test_the_standard_output_is_a_csv_and_nothing_else(model, photos, capsys):
+    assert main([model, str(photos / "a.png"), "--top", "9", "--threads", "1"]) == 0
+    printed = capsys.readouterr()
+    header, row = printed.out.splitlines()
+    assert header == "path,class_1,probability_1,class_2,probability_2,class_3,probability_3,error"
+    assert row.startswith(str(photos / "a.png"))
+    assert "resnet8, 3 classes, pictures of 12 px, resized to 20 px" in printed.err
+    assert "calibrated probabilities (temperature 1.500)" in printed.err
+
+
+def test_it_says_that_a_model_is_not_calibrated(photos, tmp_path, capsys):
+    main([save(tmp_path / "model.safetensors", temperature=None), str(photos / "a.png"), "--threads", "1"])
+    assert "probabilities not calibrated" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty", None, "holds no picture: no file that ends in .avif"),
+        (
+            "a.csv",
+            "file,label\na.png,x\n",
+            "has no column 'path', only file, label; name the one with the paths",
+        ),
+        ("b.csv", "", "has no column 'path', only nothing"),
+        ("c.csv", "path\n", "lists no picture"),
+        ("d.csv", "path,x\na.png,1\n,2\n", "row 3: the column 'path' is empty"),
+        ("e.csv", b"path\n\xff\xfe\n", "is no csv in UTF-8"),
+        ("f.csv", FileNotFoundError, "No such file"),
+    ],
+)
+def test_folders_and_lists_that_name_no_picture_are_refused(model, tmp_path, capsys, name, content, message):
+    path = tmp_path / name
+    if content is None:
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, str):
+        path.write_text(content)
+    assert main([model, str(path)]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert str(path) in told
+
+
+def test_links_that_lead_back_are_followed_once(photos):
+    assert len(find_pictures([photos])) == 9
+
+
+def no_file(path: Path) -> None:
+    pass
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def picture(path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(path, format="PNG")
+
+
+def truncated(path: Path) -> None:
+    save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def foreign(path: Path) -> None:
+    save_file({"fc.weight": torch.zeros(2, 2)}, path, {"format": "pt"})
+
+
+def without_classes(path: Path) -> None:
+    content = {"format": "longtail model 1", **vars(CARD)}
+    del content["class_names"]
+    save_file({"weight": torch.zeros(1)}, path, {"longtail": json.dumps(content)})
+
+
+def wrong_shapes(path: Path) -> None:
+    save(path)
+    weights = load_file(path)
+    save_model(path, {name: tensor[:1] for name, tensor in weights.items() if tensor.dim()}, CARD)
+
+
+def other_architecture(path: Path) -> None:
+    save(path, architecture="resnet20")
+
+
+def unknown_architecture(path: Path) -> None:
+    save(path, architecture="resnet7000")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (no_file, "does not exist"),
+        (folder, "does not exist"),
+        (picture, "is damaged or no safetensors file"),
+        (truncated, "is damaged or no safetensors file"),
+        (foreign, "is no model of this project: its format is None"),
+        (without_classes, "does not say what is needed to use it"),
+        (wrong_shapes, "does not hold weights of resnet8: size mismatch"),
+        (other_architecture, "does not hold weights of resnet20"),
+        (unknown_architecture, "unknown model 'resnet7000'"),
+    ],
+)
+def test_a_file_that_is_no_model_is_refused_in_one_message(photos, tmp_path, capsys, make, message):
+    path = tmp_path / "model.safetensors"
+    make(path)
+    assert main([str(path), str(photos / "a.png")]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert message in told
+    assert str(path) in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "out.xlsx"], "must end in .csv or .parquet"),
+        (["--top", "0"], "found 0, needed: at least 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(model, capsys, words, message):
+    with pytest.raises(SystemExit) as caught:
+        main([model, "a.png", *words])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_that_does_not_come_first_is_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        main(["photo.jpg", "model.safetensors"])
+    assert "MODEL comes first, and its name ends in .safetensors; found photo.jpg" in capsys.readouterr().err
+
+
+def test_a_model_of_an_earlier_version_sees_pictures_in_its_own_size(photos, tmp_path, capsys):
+    weights = load_file(save(tmp_path / "new.safetensors"))
+    content = {
+        name: value for name, value in vars(CARD).items() if name not in ("stored_size", "temperature")
+    }
+    path = tmp_path / "model.safetensors"
+    save_file(weights, path, {"longtail": json.dumps({"format": "longtail model 1", **content})})
+    assert main([str(path), str(photos / "a.png"), "--threads", "1"]) == 0
+    assert "pictures of 20 px, probabilities not calibrated" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["cuda:77", "abacus"])
+def test_a_device_that_is_not_there_is_named(model, photos, capsys, name):
+    assert main([model, str(photos / "a.png"), "--device", name]) == 1
+    assert f"there is no device '{name}' here" in capsys.readouterr().err

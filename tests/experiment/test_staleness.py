@@ -1,0 +1,377 @@
+"""After any change, exactly the jobs that depend on it run again.
+
+The workflow is the real one, with all rules, keys and code; only the programs end before they compute: each writes
+its output files and stops, so that a whole experiment is finished in seconds.
+"""
+
+import itertools
+import os
+import time
+
+import pytest
+import yaml
+from workspace import Workspace, report_parts
+
+CONFIG = {
+    "grid": {
+        "train_sets": ["balanced", "longtailed"],
+        "models": ["resnet8", "mobilenetv2"],
+        "losses": ["softmax", "focal"],
+    },
+    "seeds": [1],
+    "models": {"resnet8": {"pretrained": False}, "mobilenetv2": {"pretrained": False}},
+    "losses": {"focal": {"gamma": 2.0}},
+    "data": {
+        "source": "digits",
+        "seed": 42,
+        "train_per_class": 100,
+        "test_per_class": 40,
+        "imbalance_factor": 0.1,
+    },
+    "train": {"epochs": 2, "image_size": 32, "batch_size": 32, "learning_rate": 0.001},
+    "job": {"threads": 1},
+}
+# What a program that stops early writes instead: every file that an option names, and those of folders.
+STUB = """
+import sys as _sys
+from pathlib import Path as _Path
+_words = _sys.argv[1:]
+_folders = {
+    "run": ["top1", "full"], "summaries": ["model_summary", "loss_summary"], "counts": ["counts"],
+    "thesis": ["thesis_comparison"],
+    "--resamples": ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs", "paired_differences",
+                    "pooled_differences", "mcnemar"],
+}
+for _i, _word in enumerate(_words):
+    _files = []
+    if _word == "--output-folder":
+        _names = next(_folders[w] for w in _words if w in _folders)
+        _files = [_Path(_words[_i + 1], f"{n}.{e}") for n in _names for e in ("csv", "md", "tex", "html")]
+    elif _word.startswith("--output") or _word == "--caption":
+        for _file in _words[_i + 1 :]:
+            if _file.startswith("--"):
+                break
+            _files.append(_Path(_file))
+    for _file in _files:
+        _file.parent.mkdir(parents=True, exist_ok=True)
+        _file.write_text(repr(_words))
+        if _file.suffix == ".pth":  # larger than Snakemake's default limit for comparing contents
+            _file.write_bytes(bytes(1_500_000) + repr(_words).encode())
+_sys.exit()
+"""
+
+MODELS, LOSSES, SETS = CONFIG["grid"]["models"], CONFIG["grid"]["losses"], CONFIG["grid"]["train_sets"]
+
+
+def runs(train_sets=SETS, models=MODELS, losses=LOSSES, seeds=(1,), rules=("train", "predict")):
+    grid = itertools.product(train_sets, models, losses, seeds)
+    return {f"{rule} {'/'.join(map(str, run))}" for run in grid for rule in rules}
+
+
+def per_model(*names, train_sets=SETS, models=MODELS):
+    return {f"figure_of_model {t}/{m}/{n}" for t in train_sets for m in models for n in names}
+
+
+def confusion(train_sets=SETS, models=MODELS, loss="softmax"):
+    names = ("confusion", "confused_pairs")
+    return {f"figure_of_loss {t}/{m}/{loss}/{name}" for t in train_sets for m in models for name in names}
+
+
+COMPARISONS = {
+    f"figure {name}"
+    for name in (
+        "model_comparison",
+        "model_comparison_without_class_balanced",
+        "loss_comparison",
+        "head_middle_tail",
+        "tradeoff",
+        "critical_difference",
+    )
+}
+OF_EVALUATION = (
+    {"evaluation", "table_of_means", "statistical_analysis", "summary", *COMPARISONS}
+    | {f"table_of_runs {t}/{m}" for t in SETS for m in MODELS}
+    | per_model("accuracy_bars", "accuracy_lines", "per_class_accuracy", "forest")
+)
+OF_RUNS = {"figure run_cost"} | per_model("training_curves", "reliability")
+EVERYTHING_TRAINED = runs() | OF_EVALUATION | OF_RUNS | confusion()
+TENSORS = {f"tensors {s}" for s in ("train_balanced", "train_longtailed", "val", "test_balanced")}
+DATA = {
+    "images",
+    "subsets",
+    "split",
+    "table_of_counts",
+    "figure class_distribution",
+    "figure example_images",
+} | TENSORS
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workspace in which everything has run."""
+    workspace = Workspace.create(tmp_path_factory.mktemp("finished") / "workspace")
+    scripts = {path.stem for path in (workspace.folder / "workflow/scripts").glob("*.py")}
+    workspace.stub(STUB, *scripts - {"run_list"})
+    (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
+    workspace.snakemake()
+    return workspace
+
+
+def test_the_report_holds_every_figure_and_table_under_a_title_of_its_own(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    workspace.snakemake("--report", "results/report.html")
+    results, categories = report_parts(workspace.folder / "results/report.html")
+    made = {
+        str(path.relative_to(workspace.folder))
+        for suffix in ("png", "html")
+        for path in (workspace.folder / "results").rglob(f"*.{suffix}")
+        if path.name != "report.html"
+    }
+    assert len(made) > 40 and set(results) == made
+    assert set(categories) == {"Answers", "Figures", "Statistical tests", "Tables"}
+    for subcategories in categories.values():
+        for files in subcategories.values():
+            titles = [results[file]["labels"]["Shown"] for file in files]
+            assert len(set(titles)) == len(titles), titles
+
+
+def configure(**changes):
+    """An edit of the configuration: dotted keys, with their new values."""
+
+    def edit(workspace):
+        config = yaml.safe_load((workspace.folder / "config/config.yaml").read_text())
+        for key, value in changes.items():
+            section = config
+            *above, last = key.split("__")
+            for name in above:
+                section = section.setdefault(name, {})
+            section[last] = value
+        (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+
+    return edit
+
+
+def code(name, old, new):
+    return lambda workspace: workspace.edit(name, old, new)
+
+
+def append(name, text):
+    def edit(workspace):
+        with (workspace.folder / name).open("a") as file:
+            file.write(text)
+
+    return edit
+
+
+def nothing(workspace):
+    pass
+
+
+def touch(pattern):
+    def edit(workspace):
+        later = time.time() + 60
+        paths = [path for path in workspace.folder.glob(pattern) if path.is_file()]
+        assert paths, pattern
+        for path in paths:
+            os.utime(path, (later, later))
+
+    return edit
+
+
+def reformat_config(workspace):
+    path = workspace.folder / "config/config.yaml"
+    path.write_text(
+        "# a comment\n" + yaml.safe_dump(yaml.safe_load(path.read_text()), default_flow_style=True)
+    )
+
+
+def together(*edits):
+    def edit(workspace):
+        for each in edits:
+            each(workspace)
+
+    return edit
+
+
+TABLE = [
+    ("nothing", nothing, set()),
+    (
+        "touch sources, rules, config and every result, large tensors too",
+        together(*map(touch, ("longtail/**/*.py", "workflow/**/*", "config/*", "results/**/*"))),
+        set(),
+    ),
+    (
+        "comments, docstrings, formatting, in code and config",
+        together(
+            code("longtail/training/run.py", "import time\n", "# a comment\nimport time\n"),
+            code("longtail/losses/focal.py", '"""', '"""More: '),
+            code("longtail/analysis/metrics.py", "import ", "\n\nimport "),
+            reformat_config,
+        ),
+        set(),
+    ),
+    (
+        "threads, memory, time, GPUs, where images are kept, folders, mirrors, log paths",
+        together(
+            configure(
+                job={"threads": 2, "memory_mb": 9, "minutes": 9, "jobs_per_gpu": 2, "images": "file"},
+                train__gpus_per_job=2,
+                paths={"work": "elsewhere"},
+                data__cifar100={"url": "https://mirror.example/cifar.tar.gz"},
+            ),
+            code("workflow/rules/train.smk", "<logs>/train/", "<logs>/training/"),
+        ),
+        set(),
+    ),
+    (
+        "colour of a figure",
+        append("longtail/report/figures/tradeoff.py", "CHANGED = True\n"),
+        {"figure tradeoff"},
+    ),
+    (
+        "label of a figure of each model",
+        append("longtail/report/figures/training_curves.py", "CHANGED = True\n"),
+        per_model("training_curves"),
+    ),
+    (
+        "metric code",
+        append("longtail/analysis/metrics.py", "CHANGED = True\n"),
+        OF_EVALUATION,
+    ),
+    (
+        "gamma of focal",
+        configure(losses__focal__gamma=1.0),
+        runs(losses=["focal"]) | OF_EVALUATION | OF_RUNS,
+    ),
+    (
+        "the file of focal",
+        append("longtail/losses/focal.py", "CHANGED = True\n"),
+        runs(losses=["focal"]) | OF_EVALUATION | OF_RUNS,
+    ),
+    ("batch size", configure(train__batch_size=16), EVERYTHING_TRAINED),
+    ("learning rate", configure(train__learning_rate=0.01), EVERYTHING_TRAINED),
+    ("epochs", configure(train__epochs=3), EVERYTHING_TRAINED),
+    (
+        "training loop",
+        append("longtail/training/run.py", "CHANGED = True\n"),
+        EVERYTHING_TRAINED,
+    ),
+    (
+        "one model's learning rate",
+        configure(models__resnet8__train={"learning_rate": 0.1}),
+        runs(models=["resnet8"])
+        | (OF_EVALUATION)
+        | {"figure run_cost"}
+        | per_model("training_curves", "reliability", models=["resnet8"])
+        | confusion(models=["resnet8"]),
+    ),
+    (
+        "one model's constructor",
+        append("longtail/models/cifar_resnet.py", "CHANGED = True\n"),
+        runs(models=["resnet8"])
+        | (OF_EVALUATION)
+        | {"figure run_cost"}
+        | per_model("training_curves", "reliability", models=["resnet8"])
+        | confusion(models=["resnet8"]),
+    ),
+    (
+        "imbalance factor",
+        configure(data__imbalance_factor=0.2),
+        {
+            "split",
+            "tensors train_longtailed",
+            "table_of_counts",
+            "figure class_distribution",
+            "figure example_images",
+        }
+        | runs(train_sets=["longtailed"])
+        | OF_EVALUATION
+        | {"figure run_cost"}
+        | per_model("training_curves", train_sets=["longtailed"])
+        | per_model("reliability")
+        | confusion(),
+    ),
+    (
+        "a loss added",
+        configure(grid__losses=["softmax", "focal", "ldam"]),
+        runs(losses=["ldam"]) | OF_EVALUATION | OF_RUNS | {"run_list folders"},
+    ),
+    (
+        "a variant added",
+        configure(variants={"softmax+la": {}}),
+        runs(losses=["softmax+la"], rules=["adjust", "predict"])
+        | OF_EVALUATION
+        | per_model("reliability")
+        | {"run_list folders"},
+    ),
+    (
+        "decoupled training added",
+        configure(grid__losses=["softmax", "focal", "crt"]),
+        runs(losses=["crt"]) | OF_EVALUATION | OF_RUNS | {"run_list folders"},
+    ),
+    (
+        "test-time ensembling",
+        configure(predict={"crops": "five"}),
+        runs(rules=["predict"]) | OF_EVALUATION | per_model("reliability") | confusion(),
+    ),
+    (
+        "how much ensembling that is off would enlarge",
+        configure(predict={"expand": 8}),
+        set(),
+    ),
+    (
+        "a seed added",
+        configure(seeds=[1, 2]),
+        runs(seeds=[2]) | OF_EVALUATION | OF_RUNS | confusion() | {"run_list folders"},
+    ),
+    (
+        "a model added",
+        configure(
+            grid__models=["resnet8", "mobilenetv2", "resnet20"], models__resnet20={"pretrained": False}
+        ),
+        runs(models=["resnet20"])
+        | OF_EVALUATION
+        | {"figure run_cost", "run_list folders"}
+        | {f"table_of_runs {t}/resnet20" for t in SETS}
+        | per_model(
+            *(
+                "accuracy_bars",
+                "accuracy_lines",
+                "per_class_accuracy",
+                "forest",
+                "training_curves",
+                "reliability",
+            ),
+            models=["resnet20"],
+        )
+        | confusion(models=["resnet20"]),
+    ),
+    ("data seed", configure(data__seed=7), (DATA - {"images"}) | EVERYTHING_TRAINED),
+]
+
+
+@pytest.mark.parametrize(("edit", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_exactly_the_stale_jobs_run(finished, tmp_path, edit, expected):
+    workspace = finished.copy(tmp_path / "workspace")
+    edit(workspace)
+    planned = workspace.planned()
+    assert planned - expected == set(), "not stale, but would run"
+    assert expected - planned == set(), "stale, but would not run"
+
+
+def test_a_copy_made_without_times_is_not_stale(finished, tmp_path):
+    import shutil
+
+    copy = Workspace(tmp_path / "moved" / "elsewhere")
+    shutil.copytree(finished.folder, copy.folder, copy_function=shutil.copyfile)
+    assert copy.planned() == set()
+
+
+def test_an_interrupted_change_is_finished_later(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    configure(data__seed=7)(workspace)
+    workspace.snakemake("results/data/train_balanced.pth")
+    os.utime(
+        workspace.folder / "results/data/train_balanced.pth", (0, 0)
+    )  # and the clock was wrong meanwhile
+    assert runs(train_sets=["balanced"]) <= workspace.planned()

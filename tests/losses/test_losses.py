@@ -1,0 +1,544 @@
+"""Losses against reference implementations and against the laws they obey."""
+
+import inspect
+import json
+import math
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail import losses
+from longtail.experiment.fingerprint import closure
+from longtail.losses import build_loss, known_losses
+from longtail.losses.weights import effective_number, inverse_frequency
+
+LOSSES = (
+    "balanced_softmax",
+    "class_balanced",
+    "equalization",
+    "focal",
+    "label_aware_smoothing",
+    "ldam",
+    "logit_adjusted",
+    "softmax",
+    "weighted_softmax",
+)
+LONG_TAIL = torch.tensor([450, 96, 20, 4, 1])
+EXACT = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def batch(classes: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Logits and labels of two images per class."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(2 * classes, classes, generator=generator, dtype=torch.float64)
+    return logits.to(dtype), torch.arange(2 * classes) % classes
+
+
+def value_and_gradient(loss: torch.nn.Module, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    logits = logits.detach().clone().requires_grad_()
+    value = loss(logits, labels)
+    return value.detach(), torch.autograd.grad(value, logits)[0]
+
+
+# Golden values of public reference implementations -------------------------------------------------------------
+
+
+@cache
+def golden_cases() -> list[dict]:
+    return json.loads((Path(__file__).parents[1] / "golden" / "losses.json").read_text())["cases"]
+
+
+GOLDEN = [
+    pytest.param(case, entry, id=f"{case['id']}-{entry['reference']}")
+    for case in golden_cases()
+    for entry in case["losses"]
+]
+
+
+def golden_batch(case: dict) -> tuple[Tensor, Tensor, Tensor]:
+    counts, labels = torch.tensor(case["class_counts"]), torch.tensor(case["labels"])
+    zeros = torch.zeros(len(labels), len(counts), dtype=torch.float64)
+    return counts, torch.tensor(case["logits"], dtype=torch.float64) if "logits" in case else zeros, labels
+
+
+def assert_golden(loss: torch.nn.Module, case: dict, entry: dict) -> None:
+    _, logits, labels = golden_batch(case)
+    if "uniform" in case and entry["loss"] == "equalization":
+        loss.draw_uniform = lambda logits: torch.tensor(case["uniform"], dtype=torch.float64)
+    value, gradient = value_and_gradient(loss, logits, labels)
+    torch.testing.assert_close(value.item(), entry["value"], **EXACT)
+    if "grad" in entry:
+        torch.testing.assert_close(gradient, torch.tensor(entry["grad"], dtype=torch.float64), **EXACT)
+
+
+@pytest.mark.parametrize(("case", "entry"), GOLDEN)
+def test_agrees_with_the_reference_implementation(case, entry):
+    counts, _, _ = golden_batch(case)
+    loss = build_loss(entry["loss"], counts, **entry["params"])
+    if "deferred_beta" in entry:
+        loss.set_class_weight(effective_number(counts, beta=entry["deferred_beta"]))
+    assert_golden(loss, case, entry)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("weighted_softmax", "weighted_softmax/inverse_freq_sumC/weighted_mean"),
+        ("focal", "focal/softmax/gamma=2"),
+        ("class_balanced", "class_balanced/softmax_ce/beta=0.9999/weighted_mean"),
+        ("logit_adjusted", "logit_adjusted/tau=1"),
+        ("ldam", "ldam/s=30/max_m=0.5"),
+        ("equalization", "equalization_softmax/lambda=0.005/gamma=0.9"),
+    ],
+)
+def test_defaults_are_the_published_ones(name, reference):
+    case = golden_cases()[0]
+    entry = next(entry for entry in case["losses"] if entry["reference"] == reference)
+    assert_golden(build_loss(name, torch.tensor(case["class_counts"])), case, entry)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in golden_cases() if "class_weights" in case], ids=lambda case: case["id"]
+)
+def test_class_weights_and_margins_agree_with_the_reference(case):
+    counts, expected = torch.tensor(case["class_counts"]), case["class_weights"]
+    found = {
+        "inverse_freq_sumC": inverse_frequency(counts),
+        "cb_beta_0.9": effective_number(counts, beta=0.9),
+        "cb_beta_0.9999": effective_number(counts, beta=0.9999),
+        "ldam_margins": build_loss("ldam", counts).margin,
+    }
+    for name, weights in found.items():
+        torch.testing.assert_close(weights, torch.tensor(expected[name], dtype=torch.float64), **EXACT)
+
+
+def test_label_smoothing_is_cross_entropy_with_a_share_for_all_classes():
+    logits, labels = batch(5)
+    soft = 0.9 * F.one_hot(labels, 5).double() + 0.1 / 5
+    value = build_loss("softmax", LONG_TAIL, smoothing=0.1)(logits, labels)
+    torch.testing.assert_close(value, F.cross_entropy(logits, soft), **EXACT)
+
+
+def test_label_aware_smoothing_by_hand():
+    loss = build_loss("label_aware_smoothing", torch.tensor([101, 51, 1]), smooth_head=0.4, smooth_tail=0.1)
+    probabilities = torch.tensor([[0.5, 0.3, 0.2]] * 3, dtype=torch.float64)
+    # Half-way between rarest and most frequent: sin(45°) of the way from 0.1 to 0.4.
+    middle = 0.1 + 0.3 * math.sqrt(0.5)
+    spread = -(math.log(0.5) + math.log(0.3) + math.log(0.2)) / 3
+    expected = [
+        0.6 * -math.log(0.5) + 0.4 * spread,
+        (1 - middle) * -math.log(0.3) + middle * spread,
+        0.9 * -math.log(0.2) + 0.1 * spread,
+    ]
+    assert loss(probabilities.log(), torch.tensor([0, 1, 2])).item() == pytest.approx(
+        sum(expected) / 3, rel=1e-12
+    )
+
+
+# Laws ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("weighted_softmax", {"power": 1.0}),
+        ("weighted_softmax", {"power": 0.5, "reduction": "batch_mean"}),
+        ("class_balanced", {"beta": 0.9999}),
+        ("class_balanced", {"beta": 0.9, "reduction": "batch_mean"}),
+        ("balanced_softmax", {}),
+        ("logit_adjusted", {"tau": 1.0}),
+        ("logit_adjusted", {"tau": 2.0}),
+        ("equalization", {"gamma": 1.0}),
+    ],
+)
+@given(classes=st.integers(2, 20), images=st.integers(1, 5000), seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_equals_softmax_on_balanced_counts(name, params, classes, images, seed):
+    logits, labels = batch(classes, seed=seed)
+    loss = build_loss(name, torch.full((classes,), images), **params)
+    torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels), **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("softmax", {}),
+        ("focal", {"gamma": 0.0}),
+        ("weighted_softmax", {"power": 0.0}),
+        ("class_balanced", {"beta": 0.0}),
+        ("class_balanced", {"beta": 0.0, "reduction": "batch_mean"}),
+        ("logit_adjusted", {"tau": 0.0}),
+        ("equalization", {"gamma": 0.0}),
+        ("equalization", {"lam": 0.0}),
+        ("label_aware_smoothing", {"smooth_head": 0.0, "smooth_tail": 0.0}),
+    ],
+)
+def test_equals_softmax_when_its_parameter_turns_it_off(name, params):
+    logits, labels = batch(len(LONG_TAIL))
+    loss = build_loss(name, LONG_TAIL, **params)
+    torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels), **EXACT)
+
+
+def test_logit_adjusted_with_tau_1_is_balanced_softmax():
+    logits, labels = batch(len(LONG_TAIL))
+    adjusted, balanced = build_loss("logit_adjusted", LONG_TAIL), build_loss("balanced_softmax", LONG_TAIL)
+    torch.testing.assert_close(adjusted(logits, labels), balanced(logits, labels), **EXACT)
+
+
+def test_class_balanced_weights_tend_to_inverse_frequency():
+    weights = effective_number(LONG_TAIL, beta=1 - 1e-12)
+    torch.testing.assert_close(weights, inverse_frequency(LONG_TAIL), rtol=1e-8, atol=0)
+
+
+def test_label_aware_smoothing_with_one_strength_is_label_smoothing():
+    logits, labels = batch(len(LONG_TAIL))
+    loss = build_loss("label_aware_smoothing", LONG_TAIL, smooth_head=0.2, smooth_tail=0.2)
+    expected = F.cross_entropy(logits, labels, label_smoothing=0.2)
+    torch.testing.assert_close(loss(logits, labels), expected, **EXACT)
+
+
+def test_logit_scale_turns_ldam_logits_into_its_probabilities():
+    logits, labels = batch(len(LONG_TAIL))
+    loss = build_loss("ldam", LONG_TAIL, max_m=0.0, s=20.0)
+    expected = F.cross_entropy(loss.logit_scale * logits, labels)
+    torch.testing.assert_close(loss(logits, labels), expected, **EXACT)
+    assert build_loss("softmax", LONG_TAIL).logit_scale == 1.0
+
+
+def test_one_image_has_the_plain_loss_under_weighted_mean_only():
+    logits, labels = batch(len(LONG_TAIL))
+    logits, labels = logits[3:4], labels[3:4]
+    plain = F.cross_entropy(logits, labels)
+    torch.testing.assert_close(build_loss("class_balanced", LONG_TAIL)(logits, labels), plain, **EXACT)
+    batch_mean = build_loss("class_balanced", LONG_TAIL, reduction="batch_mean")
+    weight = effective_number(LONG_TAIL)[labels].sum()
+    torch.testing.assert_close(batch_mean(logits, labels), weight * plain, **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("softmax", {}), ("class_balanced", {"reduction": "batch_mean"}), ("ldam", {})]
+)
+def test_parts_of_a_batch_add_up_to_its_loss(name, params):
+    logits, labels = batch(len(LONG_TAIL))
+    loss = build_loss(name, LONG_TAIL, **params)
+    loss.set_class_weight(inverse_frequency(LONG_TAIL))
+    total = loss.total(logits[:3], labels[:3]) + loss.total(logits[3:], labels[3:])
+    torch.testing.assert_close(total / loss.normalizer(labels), loss(logits, labels), **EXACT)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(
+    counts=st.lists(st.integers(0, 1000), min_size=2, max_size=12).filter(any),
+    order=st.randoms(use_true_random=False),
+    seed=st.integers(0, 99),
+    shift=st.floats(-100, 100),
+)
+@settings(max_examples=15, deadline=None)
+def test_renaming_classes_and_shifting_logits_change_nothing(name, counts, order, seed, shift):
+    counts = torch.tensor(counts)
+    logits, labels = batch(len(counts), seed=seed)
+    permutation = torch.tensor(order.sample(range(len(counts)), len(counts)))
+    loss, renamed = build_loss(name, counts), build_loss(name, counts[permutation])
+    uniform = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed))
+    if name == "equalization":
+        loss.draw_uniform = lambda logits: uniform
+        renamed.draw_uniform = lambda logits: uniform[:, permutation]
+    value, gradient = value_and_gradient(loss, logits, labels)
+    other, other_gradient = value_and_gradient(
+        renamed, logits[:, permutation] + shift, permutation.argsort()[labels]
+    )
+    torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(other_gradient, gradient[:, permutation], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        gradient.sum(1), torch.zeros(len(labels), dtype=torch.float64), rtol=0, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "equalization"])
+def test_a_class_without_images_counts_as_one_with_a_single_image(name):
+    absent, single = torch.tensor([300, 0, 40, 0]), torch.tensor([300, 1, 40, 1])
+    logits, labels = batch(4)
+    torch.testing.assert_close(
+        value_and_gradient(build_loss(name, absent), logits, labels),
+        value_and_gradient(build_loss(name, single), logits, labels),
+        **EXACT,
+    )
+
+
+# Equalization draws random numbers ------------------------------------------------------------------------------
+
+
+def test_equalization_repeats_with_the_seed_of_its_generator_and_not_between_batches():
+    logits, labels = batch(len(LONG_TAIL))
+    loss = build_loss("equalization", LONG_TAIL, gamma=0.5, lam=0.1)
+
+    def values(seed: int) -> list[float]:
+        loss.generator = torch.Generator().manual_seed(seed)
+        return [loss(logits, labels).item() for _ in range(5)]
+
+    assert values(seed=1) == values(seed=1)
+    assert values(seed=1) != values(seed=2)
+    assert len(set(values(seed=1))) > 1
+
+
+def test_equalization_leaves_out_what_its_draw_says():
+    loss = build_loss("equalization", torch.tensor([990, 6, 4]), lam=0.005, gamma=0.9)
+    loss.draw_uniform = lambda logits: torch.tensor([[0.0, 0.0, 0.89], [0.0, 0.0, 0.91], [0.0, 0.0, 0.0]])
+    logits = torch.tensor([[2.0, 1.0, 3.0]] * 3, dtype=torch.float64)
+    total = math.exp(1) + math.exp(2)
+    # Class 2 is rare: left out below 0.9, kept above, and always kept where it is the label.
+    expected = [math.log(total) - 2, math.log(total + math.exp(3)) - 2, math.log(total + math.exp(3)) - 3]
+    value = loss(logits, torch.tensor([0, 0, 2])).item()
+    assert value == pytest.approx(sum(expected) / 3, rel=1e-12)
+
+
+# Numbers and devices --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_are_raised_to_float32(name, dtype):
+    logits, labels = batch(len(LONG_TAIL), dtype)
+    loss = build_loss(name, LONG_TAIL)
+    loss.draw_uniform = lambda logits: torch.zeros(logits.shape)
+    value, gradient = value_and_gradient(loss, logits, labels)
+    assert (value.dtype, gradient.dtype) == (torch.float32, dtype)
+    assert value == loss(logits.float(), labels)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_autocast_leaves_the_loss_in_float32(name):
+    logits, labels = batch(len(LONG_TAIL), torch.float32)
+    loss = build_loss(name, LONG_TAIL)
+    loss.draw_uniform = lambda logits: torch.zeros(logits.shape)
+    expected = loss(logits, labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = loss(logits, labels)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_runs_where_nothing_can_be_read_back(name):
+    # The meta device has shapes and no data: a table left behind, a value read or a shape from data would raise.
+    logits, labels = batch(len(LONG_TAIL), torch.float32)
+    loss = build_loss(name, LONG_TAIL).to("meta")
+    value, gradient = value_and_gradient(loss, logits.to("meta"), labels.to("meta"))
+    assert value.is_meta
+    assert gradient.is_meta
+
+
+def test_all_compile_to_one_graph():
+    logits, labels = batch(len(LONG_TAIL), torch.float32)
+    modules = [build_loss(name, LONG_TAIL) for name in LOSSES]
+
+    def values() -> Tensor:
+        return torch.stack([loss(logits, labels) for loss in modules])
+
+    torch.manual_seed(0)
+    expected = values()
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    assert torch.equal(torch.compile(values, backend="eager", fullgraph=True)(), expected)
+
+
+def test_new_class_weights_reach_a_compiled_loss():
+    logits, labels = batch(len(LONG_TAIL))
+    loss = build_loss("softmax", LONG_TAIL)
+    torch.compiler.reset()
+    compiled = torch.compile(loss, backend="eager", fullgraph=True)
+    compiled(logits, labels)
+    storage = loss.class_weight.data_ptr()
+    loss.set_class_weight(effective_number(LONG_TAIL))
+    expected = F.cross_entropy(logits, labels, weight=effective_number(LONG_TAIL))
+    torch.testing.assert_close(compiled(logits, labels), expected, **EXACT)
+    assert loss.class_weight.data_ptr() == storage, "a captured CUDA graph would keep the old weights"
+
+
+def test_does_not_follow_later_changes_of_the_counts():
+    counts = LONG_TAIL.clone()
+    loss = build_loss("weighted_softmax", counts)
+    counts.zero_()
+    assert torch.equal(loss.class_counts, LONG_TAIL)
+
+
+# Choosing by name, errors ---------------------------------------------------------------------------------------
+
+
+def test_every_loss_is_known_and_documents_its_parameters():
+    assert known_losses() == list(LOSSES)
+    for name in LOSSES:
+        cls = type(build_loss(name, LONG_TAIL))
+        parameters = list(inspect.signature(cls).parameters)
+        assert all(f"\n        {parameter}: " in cls.__doc__ for parameter in parameters), name
+        assert "Source:" in cls.__doc__ or name == "softmax"
+
+
+def test_a_loss_depends_on_no_other_loss():
+    files = {path.name for path in closure("longtail/losses/__init__.py", "longtail.losses.focal")}
+    assert "focal.py" in files
+    assert not files & {f"{name}.py" for name in LOSSES if name != "focal"}
+
+
+def test_a_new_file_is_a_new_loss(tmp_path, monkeypatch):
+    (tmp_path / "doubled.py").write_text(
+        "from longtail.losses.base import Loss\n"
+        "from longtail.losses.softmax import Softmax\n"
+        "class Doubled(Loss):\n"
+        "    def per_sample(self, logits, labels):\n"
+        "        return 2 * Softmax(self.class_counts).per_sample(logits, labels)\n"
+    )
+    monkeypatch.setattr(losses, "__path__", [*losses.__path__, str(tmp_path)])
+    logits, labels = batch(len(LONG_TAIL))
+    value = build_loss("doubled", LONG_TAIL)(logits, labels)
+    torch.testing.assert_close(value, 2 * F.cross_entropy(logits, labels), **EXACT)
+
+
+OWN_LOSS = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class MyLoss(nn.Module):
+    def __init__(self, class_counts, *, strength, offset=0.0):
+        super().__init__()
+        self.strength, self.offset = strength, offset
+
+    def forward(self, logits, labels):
+        return self.strength * F.cross_entropy(logits, labels) + self.offset
+"""
+
+
+def own_loss(tmp_path: Path, name: str = "MyLoss") -> dict[str, str]:
+    (tmp_path / "my_loss.py").write_text(OWN_LOSS)
+    return {"path": str(tmp_path / "my_loss.py"), "name": name}
+
+
+def test_builds_a_loss_of_ones_own(tmp_path):
+    logits, labels = batch(len(LONG_TAIL))
+    loss = build_loss(own_loss(tmp_path), LONG_TAIL, strength=3.0)
+    torch.testing.assert_close(loss(logits, labels), 3 * F.cross_entropy(logits, labels), **EXACT)
+
+
+def test_a_loss_of_ones_own_has_what_training_uses(tmp_path):
+    logits, labels = batch(len(LONG_TAIL), torch.bfloat16)
+    loss = build_loss(own_loss(tmp_path), LONG_TAIL, strength=3.0)
+    total = loss.total(logits[:3], labels[:3]) + loss.total(logits[3:], labels[3:])
+    expected = 3 * F.cross_entropy(logits.float(), labels)
+    torch.testing.assert_close(total / loss.normalizer(labels).float(), expected)
+    assert loss.logit_scale == 1.0
+    with pytest.raises(
+        ValueError, match=r"MyLoss cannot be given class weights.*derive it from longtail\.losses"
+    ):
+        loss.set_class_weight(inverse_frequency(LONG_TAIL))
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("MyLos", {"strength": 1.0}, r"defines no loss 'MyLos' \(did you mean 'MyLoss'\?\)"),
+        ("MyLoss", {"strenght": 1.0}, r"no parameter 'strenght' \(did you mean 'strength'\?\)"),
+        ("MyLoss", {}, "needs the parameter 'strength'; its parameters: strength, offset=0.0"),
+    ],
+)
+def test_refuses_a_loss_of_ones_own_that_does_not_fit(tmp_path, name, params, message):
+    with pytest.raises(ValueError, match=message):
+        build_loss(own_loss(tmp_path, name), LONG_TAIL, **params)
+
+
+def test_names_the_missing_file_of_a_loss_of_ones_own(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.py does not exist"):
+        build_loss({"path": str(tmp_path / "absent.py"), "name": "MyLoss"}, LONG_TAIL)
+    with pytest.raises(ValueError, match="given as path and name; found path, class"):
+        build_loss({"path": "my_loss.py", "class": "MyLoss"}, LONG_TAIL)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("focl", {}, r"unknown loss 'focl' \(did you mean 'focal'\?\); choose one of balanced_softmax, "),
+        ("base", {}, "unknown loss 'base'"),
+        ("os.path", {}, "unknown loss 'os.path'"),
+        (
+            "focal",
+            {"gama": 1},
+            r"no parameter 'gama' \(did you mean 'gamma'\?\); its parameters: gamma: float = 2.0",
+        ),
+        ("balanced_softmax", {"gamma": 1}, "no parameter 'gamma'; its parameters: s: float = 1.0"),
+        ("focal", {"gamma": -1}, "gamma is -1; it must be a number of at least 0"),
+        ("focal", {"gamma": "2"}, "gamma is '2'; it must be a number"),
+        ("focal", {"gamma": math.nan}, "gamma is nan"),
+        ("focal", {"gamma": math.inf}, "gamma is inf"),
+        ("weighted_softmax", {"power": -0.5}, "power is -0.5"),
+        (
+            "weighted_softmax",
+            {"reduction": "mean"},
+            "reduction is 'mean'; choose one of 'weighted_mean', 'batch_mean'",
+        ),
+        ("class_balanced", {"beta": 1.0}, "beta is 1.0; it must be a number from 0 to below 1"),
+        ("equalization", {"lam": 1.5}, "lam is 1.5"),
+        ("equalization", {"gamma": 1.1}, "gamma is 1.1; it must be a number from 0 to 1"),
+        ("ldam", {"max_m": -0.1}, "max_m is -0.1"),
+        ("ldam", {"s": 0}, "s is 0; it must be a number above 0"),
+        ("logit_adjusted", {"tau": -1.0}, "tau is -1.0"),
+        ("label_aware_smoothing", {"smooth_head": 1.0}, "smooth_head is 1.0"),
+    ],
+)
+def test_refuses_unknown_names_and_values(name, params, message):
+    with pytest.raises(ValueError, match=message):
+        build_loss(name, LONG_TAIL, **params)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([450, 4], "class_counts is a list; it must be an integer tensor"),
+        (torch.tensor([450.0, 4.0]), "dtype torch.float32"),
+        (torch.tensor([[450, 4]]), r"shape \(1, 2\)"),
+        (torch.tensor([450, -4]), r"found \[450, -4\]"),
+        (torch.tensor([0, 0]), "above 0 for at least one class"),
+        (torch.tensor([], dtype=torch.int64), "above 0 for at least one class"),
+    ],
+)
+def test_refuses_what_are_no_counts(counts, message):
+    with pytest.raises(ValueError, match=message):
+        build_loss("softmax", counts)
+    with pytest.raises(ValueError, match=message):
+        effective_number(counts)
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels"), [((4, 7), (4,)), ((4, 5), (3,)), ((4, 5), (4, 5)), ((5,), (5,))]
+)
+def test_refuses_logits_and_labels_that_do_not_fit(shape, labels):
+    with pytest.raises(ValueError, match=r"needs \(N, 5\) and \(N,\)"):
+        build_loss("softmax", LONG_TAIL)(torch.zeros(shape), torch.zeros(labels, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (torch.ones(4), r"shape \(4,\); this loss needs one for each of its 5 classes"),
+        (torch.tensor([1.0, 1, 1, 1, 0]), "positive and finite"),
+        (torch.tensor([1.0, 1, 1, 1, math.nan]), "positive and finite"),
+        (torch.tensor([1.0, 1, 1, 1, math.inf]), "positive and finite"),
+    ],
+)
+def test_refuses_bad_class_weights(weight, message):
+    with pytest.raises(ValueError, match=message):
+        build_loss("softmax", LONG_TAIL).set_class_weight(weight)
+
+
+def test_a_loss_of_ones_own_without_its_formula_is_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from longtail.losses.base import Loss\n\n\nclass Mine(Loss):\n    pass\n")
+    with pytest.raises(
+        ValueError, match=r"mine\.py: Mine derives from Loss and has to define per_sample\(logits"
+    ):
+        build_loss({"path": str(path), "name": "Mine"}, torch.tensor([2, 1]))

@@ -1,0 +1,376 @@
+"""The tables, checked on the thesis's own figures."""
+
+import io
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from longtail.files.parquet import write_parquet
+from longtail.report import tables
+from longtail.report.labels import label
+from longtail.report.typeset import Table, csv, latex, markdown, write_table
+
+ROOT = Path(__file__).parents[2]
+THESIS_FILE = ROOT / "resources" / "thesis_results.csv"
+THESIS = pd.read_csv(THESIS_FILE)
+SIZES = {"balanced": 5000, "longtailed": 1051, "head": 844, "middle": 169, "tail": 38}
+SETS = ["Balanced", "Long-tailed", "Head", "Middle", "Tail"]
+
+
+def thesis_evaluation(**rows: str) -> pd.DataFrame:
+    """The thesis's runs as if they were ours."""
+    frame = THESIS.assign(seed=42, n=THESIS["test_set"].map(SIZES)).drop(columns="source")
+    for column, value in rows.items():
+        frame = frame[frame[column] == value]
+    return frame.reset_index(drop=True)
+
+
+def bold_cells(table: Table) -> dict[str, set[str]]:
+    """Names of the rows that are bold, per column."""
+    names = table.text.iloc[:, table.keys - 1]
+    return {column: set(names[table.bold[column]]) for column in table.text.columns[table.keys :]}
+
+
+def test_thesis_accuracies_are_hits_over_images_and_the_groups_add_up():
+    accuracies = THESIS[THESIS["metric"] == "acc1"].set_index(["model", "train_set", "loss", "test_set"])[
+        "value"
+    ]
+    assert len(accuracies) == 280
+    sizes = accuracies.index.get_level_values("test_set").map(SIZES)
+    hits = (accuracies * sizes).round()
+    assert np.abs(hits / sizes - accuracies).max() < 5.1e-5  # the thesis prints four decimals
+    runs = hits.unstack("test_set")
+    assert len(runs) == 56
+    assert (runs[["head", "middle", "tail"]].sum(axis=1) == runs["longtailed"]).all()
+
+
+def test_top1_table_prints_the_thesis_and_marks_its_best():
+    table = tables.top1_table(thesis_evaluation(), "longtailed", "resnet50")
+    printed = table.text.set_index("Loss function")
+    assert list(printed.columns) == SETS
+    # Table A.8 of the thesis.
+    assert printed.loc["Softmax"].tolist() == ["55.22", "79.54", "85.31", "63.91", "21.05"]
+    assert printed.loc["Balanced softmax"].tolist() == ["59.08", "79.16", "82.70", "65.68", "60.53"]
+    assert bold_cells(table) == {
+        "Balanced": {"Balanced softmax"},
+        "Long-tailed": {"Softmax"},
+        "Head": {"Softmax"},
+        "Middle": {"Balanced softmax"},
+        "Tail": {"Balanced softmax"},
+    }
+    assert "ResNet-50, trained on the long-tailed training set" in table.caption
+    assert "one training seed (42), one data split" in table.caption
+    assert not table.notes
+
+
+def test_equal_values_are_all_bold():
+    # Table A.2: softmax, weighted softmax and class-balanced are one and the same on balanced counts.
+    bold = bold_cells(tables.top1_table(thesis_evaluation(), "balanced", "mobilenetv2"))
+    assert bold["Long-tailed"] == {"Softmax", "Weighted softmax", "Class-balanced"}
+    assert bold["Tail"] == {"Balanced softmax", "Equalization", "LDAM"}
+    tied = thesis_evaluation(model="mobilenetv2", train_set="longtailed").assign(value=0.5)
+    table = tables.top1_table(tied, "longtailed", "mobilenetv2")
+    assert all(len(names) == 7 for names in bold_cells(table).values())
+
+
+def test_single_value_is_not_called_the_best():
+    table = tables.top1_table(thesis_evaluation(loss="focal"), "longtailed", "resnet50")
+    assert all(not names for names in bold_cells(table).values())
+
+
+def test_values_that_print_alike_are_both_bold():
+    frame = thesis_evaluation(model="resnet50", train_set="longtailed")
+    best = (frame["loss"] == "softmax") & (frame["metric"] == "acc1")
+    frame.loc[best, "value"] = 0.99999
+    frame.loc[(frame["loss"] == "ldam") & (frame["metric"] == "acc1"), "value"] = 0.999991
+    assert bold_cells(tables.top1_table(frame, "longtailed", "resnet50"))["Tail"] == {"Softmax", "LDAM"}
+
+
+def test_full_table_holds_every_value_of_the_thesis_and_its_smallest_loss():
+    for (train_set, model), source in THESIS.groupby(["train_set", "model"]):
+        table = tables.full_table(thesis_evaluation(), train_set, model)
+        kept = table.data.set_index(["loss", "test_set", "metric"])["mean"]
+        pd.testing.assert_series_equal(
+            kept.sort_index(),
+            source.set_index(["loss", "test_set", "metric"])["value"].sort_index(),
+            check_names=False,
+        )
+    table = tables.full_table(thesis_evaluation(), "longtailed", "resnet50")
+    printed = table.text.set_index(["Test set", "Loss function"])
+    assert printed.loc["Tail", "LDAM"].tolist() == [
+        f"{value:.4f}" if metric == "loss" else f"{100 * value:.2f}"
+        for metric, value in THESIS.query(
+            "model == 'resnet50' and train_set == 'longtailed' and loss == 'ldam' and test_set == 'tail'"
+        )[["metric", "value"]].itertuples(index=False)
+    ]
+    assert list(printed.columns) == ["Loss", "Top-1 (%)", "F1 (%)"]
+    assert list(dict.fromkeys(table.text["Test set"])) == SETS
+    head = table.text["Test set"] == "Head"
+    assert table.text.loc[head & table.bold["Loss"], "Loss function"].tolist() == ["Focal"]
+    assert table.text.loc[head & table.bold["Top-1 (%)"], "Loss function"].tolist() == ["Softmax"]
+
+
+def test_summaries_average_over_the_other_factor():
+    accuracies = THESIS[(THESIS["metric"] == "acc1") & (THESIS["train_set"] == "longtailed")]
+    per_model = tables.model_summary(thesis_evaluation())
+    values = accuracies.query("model == 'resnet50' and test_set == 'tail'")["value"]
+    assert len(values) == 7
+    row = per_model.text.query("Model == 'ResNet-50' and Metric == 'Top-1 accuracy'").set_index(
+        "Training set"
+    )
+    assert row.loc["Long-tailed", "Tail"] == f"{100 * values.mean():.2f} ± {100 * values.std():.2f}"
+    assert "over 7 losses" in per_model.caption
+    per_loss = tables.loss_summary(thesis_evaluation())
+    values = accuracies.query("loss == 'balanced_softmax' and test_set == 'tail'")["value"]
+    assert len(values) == 4
+    row = per_loss.text.query("`Loss function` == 'Balanced softmax' and Metric == 'Top-1 accuracy'")
+    assert (
+        row.set_index("Training set").loc["Long-tailed", "Tail"]
+        == f"{100 * values.mean():.2f} ± {100 * values.std():.2f}"
+    )
+    assert "over 4 models" in per_loss.caption
+
+
+def test_one_model_has_a_mean_without_a_spread():
+    table = tables.loss_summary(thesis_evaluation(model="resnet50", train_set="longtailed"))
+    printed = table.text.query("Metric == 'Top-1 accuracy'").set_index("Loss function")
+    assert printed.loc["Softmax", SETS].tolist() == ["55.22", "79.54", "85.31", "63.91", "21.05"]
+    assert "over 1 model " in table.caption
+
+
+def test_seeds_are_averaged_with_their_spread():
+    first = thesis_evaluation(model="resnet50", train_set="longtailed")
+    second = first.assign(seed=43, value=first["value"] + 0.02)
+    table = tables.top1_table(pd.concat([first, second]), "longtailed", "resnet50")
+    cell = table.text.set_index("Loss function").loc["Softmax", "Balanced"]
+    assert cell == "56.22 ± 1.41"  # 55.22 and 57.22: the standard deviation is 2 / sqrt(2)
+    assert "2 training seeds (42, 43)" in table.caption and "standard deviation" in table.caption
+    summary = tables.model_summary(pd.concat([first, second]))
+    alone = tables.model_summary(first.assign(value=first["value"] + 0.01))
+    pd.testing.assert_frame_equal(
+        summary.data.drop(columns=["runs", "expected"]), alone.data.drop(columns=["runs", "expected"])
+    )
+
+
+def with_missing(losses: dict[str, list[int]]) -> pd.DataFrame:
+    """Two seeds of ResNet-50 and MobileNetV2; those listed per loss are missing for ResNet-50."""
+    frame = thesis_evaluation(train_set="longtailed")
+    frame = frame[frame["model"].isin(["resnet50", "mobilenetv2"])]
+    frame = pd.concat([frame, frame.assign(seed=43)], ignore_index=True)
+    for name, seeds in losses.items():
+        gone = (frame["model"] == "resnet50") & (frame["loss"] == name) & frame["seed"].isin(seeds)
+        frame.loc[gone, "value"] = np.nan
+    return frame
+
+
+@pytest.mark.parametrize("rows", ["with NaN", "absent"])
+def test_missing_run_is_shown_and_named(rows):
+    frame = with_missing({"balanced_softmax": [42, 43], "softmax": [43]})
+    if rows == "absent":
+        frame = frame.dropna(subset="value")
+        gone = frame[(frame["model"] == "resnet50") & (frame["loss"] == "balanced_softmax")]
+        assert gone.empty
+    table = tables.model_summary(frame)
+    assert table.text.query("Model == 'ResNet-50'")["Tail"].str.endswith("†").all()
+    assert not table.text.query("Model == 'MobileNetV2'")["Tail"].str.contains("†").any()
+    notes = " ".join(table.notes)
+    assert "ResNet-50 with Balanced softmax, long-tailed training set, all seeds" in notes
+    assert "ResNet-50 with Softmax, long-tailed training set, seed 43" in notes
+    assert table.data.query("model == 'resnet50'")["averaged"].eq(6).all()
+    if rows == "with NaN":
+        table = tables.top1_table(frame, "longtailed", "resnet50")
+        printed = table.text.set_index("Loss function")
+        assert printed.loc["Balanced softmax"].eq("missing").all()
+        assert printed.loc["Softmax"].tolist() == ["55.22†", "79.54†", "85.31†", "63.91†", "21.05†"]
+        assert bold_cells(table)["Head"] == {"Focal"}  # softmax, which lacks a run, does not compete
+        assert "nan" not in markdown(table) and "nan" not in latex(table, "x")
+        assert "missing" in markdown(table) and r"\textsuperscript{\dag}" in latex(table, "x")
+        row = pd.read_csv(io.StringIO(csv(table))).query("loss == 'balanced_softmax'")
+        assert row["mean"].isna().all() and row["runs"].eq(0).all() and row["expected"].eq(2).all()
+
+
+def test_group_without_images_is_a_dash_not_a_missing_run():
+    frame = thesis_evaluation(model="resnet50", train_set="longtailed")
+    frame.loc[frame["test_set"] == "tail", ["value", "n"]] = [np.nan, 0]
+    table = tables.top1_table(frame, "longtailed", "resnet50")
+    assert table.text["Tail"].eq("–").all() and not table.bold["Tail"].any()
+    assert table.notes == ("– No test images.",)
+
+
+def test_comparison_of_the_thesis_with_itself_is_zero():
+    table = tables.thesis_comparison(thesis_evaluation(), THESIS)
+    assert len(table.data) == 840 and table.data["difference"].eq(0).all()
+    differences = table.text.filter(regex="diff")
+    assert differences.shape == (280, 3)
+    assert set(differences.to_numpy().ravel()) == {"+0.0000", "+0.00"}
+
+
+def test_comparison_shows_ours_minus_theirs_for_what_was_run():
+    frame = with_missing({"ldam": [42, 43]})
+    frame.loc[frame["metric"] == "acc1", "value"] -= 0.0123
+    table = tables.thesis_comparison(frame, THESIS)
+    assert set(table.data["model"]) == {"resnet50", "mobilenetv2"} and set(table.data["train_set"]) == {
+        "longtailed"
+    }
+    row = table.text.set_index(["Model", "Loss function", "Test set"]).loc["ResNet-50", "Softmax", "Balanced"]
+    assert row[["Top-1 (%)", "Top-1 (%), thesis", "Top-1 (%), diff."]].tolist() == [
+        "53.99 ± 0.00",
+        "55.22",
+        "−1.23",
+    ]
+    assert row["Loss, diff."] == "+0.0000"
+    row = table.text.set_index(["Model", "Loss function", "Test set"]).loc["ResNet-50", "LDAM", "Balanced"]
+    assert row[["Top-1 (%)", "Top-1 (%), thesis", "Top-1 (%), diff."]].tolist() == ["missing", "37.42", "–"]
+    assert r"\ensuremath{-}1.23" in latex(table, "x")
+
+
+def test_comparison_without_a_common_run_says_so(tmp_path):
+    table = tables.thesis_comparison(thesis_evaluation(model="resnet50").assign(model="resnet8"), THESIS)
+    assert table.caption == "None of these runs has a counterpart in the thesis."
+    write_table(table, tmp_path, "thesis_comparison", "thesis")
+    assert len((tmp_path / "thesis_comparison.csv").read_text().splitlines()) == 1
+
+
+def test_counts_table_counts_each_subset_by_group():
+    groups = {0: "head", 1: "middle", 2: "tail"}
+    rows = [
+        (label_, groups[label_], subset, index < kept)
+        for subset, size, counts in (("train", 9, (9, 3, 1)), ("test", 4, (4, 2, 0)), ("val", 5, (0, 0, 0)))
+        for label_, kept in enumerate(counts)
+        for index in range(size)
+    ]
+    split = pd.DataFrame(rows, columns=["label", "group", "subset", "longtailed"])
+    table = tables.counts_table(split)
+    assert table.text.to_numpy().tolist() == [
+        ["Training, balanced", "27", "9", "9", "9", "9", "9"],
+        ["Training, long-tailed", "13", "9", "3", "1", "9", "1"],
+        ["Validation", "15", "5", "5", "5", "5", "5"],
+        ["Test, balanced", "12", "4", "4", "4", "4", "4"],
+        ["Test, long-tailed", "6", "4", "2", "0", "4", "0"],
+    ]
+    assert "3 classes (1 head, 1 middle, 1 tail)" in table.caption
+    assert "One data split" in table.caption
+
+
+def test_counts_table_leaves_out_subsets_without_images():
+    rows = [(0, "head", "train"), (0, "head", "train"), (1, "tail", "train"), (0, "head", "test")]
+    split = pd.DataFrame(rows, columns=["label", "group", "subset"]).assign(longtailed=True, balanced=False)
+    assert tables.counts_table(split).text["Set"].tolist() == ["Training, long-tailed", "Test, long-tailed"]
+
+
+def test_run_that_is_there_twice_is_refused():
+    frame = thesis_evaluation(model="resnet50")
+    with pytest.raises(ValueError, match=r"two values of .*resnet50.*added twice"):
+        tables.model_summary(pd.concat([frame, frame]))
+    with pytest.raises(ValueError, match="model 'resnet8' is not among the results; there are: resnet50"):
+        tables.top1_table(frame, "balanced", "resnet8")
+
+
+ALL = [
+    tables.top1_table(thesis_evaluation(), "longtailed", "vit_b16"),
+    tables.full_table(with_missing({"ldam": [42, 43], "focal": [42]}), "longtailed", "resnet50"),
+    tables.model_summary(thesis_evaluation()),
+    tables.loss_summary(thesis_evaluation()),
+    tables.thesis_comparison(thesis_evaluation(), THESIS),
+]
+
+
+@pytest.mark.parametrize("table", ALL)
+def test_latex_is_well_formed(table):
+    text = latex(table, "some-label")
+    for name in ("table", "longtable", "tabular", "landscape"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}")
+    unescaped = re.sub(r"\\[\\&%$#_{}]", "", text)
+    assert unescaped.count("{") == unescaped.count("}")
+    assert text.isascii(), "LaTeX without inputenc knows ASCII only"
+    rows = [line for line in text.splitlines() if " & " in line and line.endswith(r"\\")]
+    headings = 2 if "longtable" in text else 1  # the first page's and the others'
+    assert len(rows) == len(table.text) + headings
+    assert {row.count("&") - row.count(r"\&") for row in rows} == {table.text.shape[1] - 1}
+    assert r"\label{tab:some-label}" in text
+    packages = re.match(r"% needs \\usepackage\{(.*)\}", text).group(1).split(",")
+    assert ("longtable" in packages) == (r"\begin{longtable}" in text) and "booktabs" in packages
+    assert ("pdflscape" in packages) == (r"\begin{landscape}" in text)
+
+
+@pytest.mark.parametrize("table", ALL)
+def test_markdown_holds_the_same_cells(table):
+    lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
+    cells = [[cell.strip().strip("*") for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == list(table.text.columns)
+    assert cells[2:] == table.text.to_numpy().tolist()
+    bold = sum(line.count("**") for line in lines) / 2
+    assert bold == (0 if table.bold is None else table.bold.to_numpy().sum())
+
+
+def test_special_characters_survive_in_every_form(tmp_path):
+    text = pd.DataFrame({"Name": ["a_b & 50 % of {x}|y^2~$#\\"], "Value": ["1.00"]})
+    table = Table(pd.DataFrame({"name": ["a,b"], "value": [1 / 3]}), text, "A_caption", bold=text == "1.00")
+    source = latex(table, "x")
+    assert r"a\_b \& 50 \% of \{x\}|y\textasciicircum{}2\textasciitilde{}\$\#\textbackslash{}" in source
+    assert r"\caption{A\_caption}" in source and r"\textbf{1.00}" in source
+    assert r"{x}\|y^2" in markdown(table)
+    write_table(table, tmp_path / "new", "t", "x")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"t.csv", "t.md", "t.tex", "t.html"}
+    assert pd.read_csv(tmp_path / "new" / "t.csv")["value"].item() == 1 / 3
+
+
+def test_published_results_beside_ours():
+    published = pd.read_csv(ROOT / "resources" / "published_results.csv", dtype=str)
+    runs = [("softmax", 0.39), ("ldam_drw", 0.42), ("softmax+la", np.nan), ("my_own", 0.5)]
+    evaluation = pd.DataFrame(
+        [("resnet32", loss, "longtailed", 1, "balanced", "acc1", value, 10000) for loss, value in runs],
+        columns=["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"],
+    )
+    table = tables.published_comparison(evaluation, published)
+    assert table.text.values.tolist() == [
+        ["Softmax", "38.32", "200", "39.00", "+0.68"],
+        ["LDAM-DRW", "42.47", "200", "42.00", "−0.47"],
+        ["Softmax + LA", "44.07", "1419", "missing", "–"],
+    ]
+
+
+def test_every_entry_of_the_published_protocol_has_one_published_number():
+    config = yaml.safe_load((ROOT / "config/cao2019.yaml").read_text())
+    published = pd.read_csv(ROOT / "resources" / "published_results.csv")
+    published = published[
+        (published["dataset"] == "CIFAR100-LT IR100") & (published["backbone"] == "ResNet-32")
+    ]
+    for loss in [*config["grid"]["losses"], *config["variants"]]:
+        assert (published["method"] == tables.PUBLISHED[loss]).sum() == 1, loss
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["tables", *map(str, arguments)])
+    runpy.run_path(str(ROOT / "workflow" / "scripts" / "tables.py"), run_name="__main__")
+
+
+def test_script_writes_each_kind(tmp_path, monkeypatch):
+    write_parquet(thesis_evaluation(), tmp_path / "evaluation.parquet")
+    evaluation = ["--evaluation", tmp_path / "evaluation.parquet", "--output-folder", tmp_path]
+    run_script(monkeypatch, "run", "--train-set", "balanced", "--model", "resnet50", *evaluation)
+    run_script(monkeypatch, "summaries", *evaluation)
+    run_script(monkeypatch, "thesis", "--thesis", THESIS_FILE, *evaluation)
+    published = ROOT / "resources" / "published_results.csv"
+    run_script(monkeypatch, "published", "--published", published, *evaluation)
+    names = ("top1", "full", "model_summary", "loss_summary", "thesis_comparison", "published_comparison")
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"} == {
+        f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex", "html")
+    }
+    assert r"\label{tab:top1-balanced-resnet50}" in (tmp_path / "top1.tex").read_text()
+    with pytest.raises(SystemExit, match="error: model 'x' is not among the results"):
+        run_script(monkeypatch, "run", "--train-set", "balanced", "--model", "x", *evaluation)
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [("resnet50", "ResNet-50"), ("balanced_softmax", "Balanced softmax"), ("focal_gamma1", "focal gamma1")],
+)
+def test_names_are_printed_for_people(name, printed):
+    assert label(name) == printed

@@ -1,0 +1,105 @@
+"""Schedules against PyTorch's own, and the published protocol's."""
+
+import math
+
+import pytest
+import torch
+
+from longtail.training.optimization import build_optimizer, learning_rate_factor
+
+SETTINGS = {
+    "schedule": "step",
+    "epochs": 90,
+    "step_size": 30,
+    "milestones": (160, 180),
+    "gamma": 0.1,
+    "warmup_epochs": 0,
+}
+
+
+def factors(**changes) -> list[float]:
+    settings = SETTINGS | changes
+    return [learning_rate_factor(epoch, **settings) for epoch in range(settings["epochs"])]
+
+
+def pytorch(make, epochs: int) -> list[float]:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (factors(), lambda o: torch.optim.lr_scheduler.StepLR(o, 30, 0.1)),
+        (
+            factors(schedule="multistep", epochs=200, gamma=0.01),
+            lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [160, 180], 0.01),
+        ),
+        (factors(schedule="cosine"), lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 90)),
+    ],
+)
+def test_schedules_are_pytorchs(ours, theirs):
+    assert ours == pytest.approx(pytorch(theirs, len(ours)), rel=1e-9, abs=1e-12)
+
+
+def test_warm_up_rises_linearly_and_the_cosine_follows_it():
+    rates = factors(schedule="cosine", epochs=15, warmup_epochs=5)
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5] == 1.0
+    assert rates[10] == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
+
+
+def test_the_published_protocol_of_cao_2019():
+    # SGD 0.1; 5 warm-up epochs; x 0.01 after 160 and x 0.0001 after 180 of 200.
+    settings = {"schedule": "multistep", "epochs": 200, "gamma": 0.01, "warmup_epochs": 5}
+    rates = [0.1 * factor for factor in factors(**settings)]
+    assert rates[0] == pytest.approx(0.02)
+    assert rates[159] == pytest.approx(0.1)
+    assert rates[160] == pytest.approx(1e-3)
+    assert rates[180] == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_fused_optimisers_step_like_the_plain_ones(name):
+    plain = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[name]
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+    theirs.load_state_dict(ours.state_dict())
+    extra = {"momentum": 0.9} if name == "sgd" else {}
+    optimizers = (
+        build_optimizer(ours, name, learning_rate=0.1, weight_decay=0.01, momentum=0.9),
+        plain(theirs.parameters(), lr=0.1, weight_decay=0.01, fused=False, **extra),
+    )
+    for _ in range(5):
+        batch = torch.randn(8, 4)
+        for model, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+def test_parameters_that_are_not_trained_are_left_out():
+    model = torch.nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    optimizer = build_optimizer(model, "sgd", learning_rate=0.1, weight_decay=0, momentum=0)
+    assert [p is model.weight for p in optimizer.param_groups[0]["params"]] == [True]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: build_optimizer(torch.nn.Linear(1, 1), "adm", learning_rate=1, weight_decay=0, momentum=0),
+        lambda: factors(schedule="stp"),
+    ],
+)
+def test_unknown_names_are_refused_with_what_is_allowed(build):
+    with pytest.raises(ValueError, match="is not known; allowed: "):
+        build()

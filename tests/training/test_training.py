@@ -1,0 +1,381 @@
+"""What a run computes: the same bytes again, and the same thing however it is divided."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from forked import CONTEXT, be_script, redirect
+from safetensors.torch import load_file
+from scipy.optimize import minimize_scalar
+
+from longtail.analysis.calibration import expected_calibration_error
+from longtail.config.load import LOSSES
+from longtail.data.tensors.files import load_tensors, save_tensors
+from longtail.data.tensors.loading import load_sets
+from longtail.inference.predictions import predict
+from longtail.models.file import load_model, read_card
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "workflow/scripts/train.py"
+
+
+def train(arguments: list[str], **environment: str) -> subprocess.CompletedProcess:
+    import os
+
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
+    )
+
+
+def train_in_child(arguments: list[str], log: Path) -> None:
+    redirect(log, 1, 2)
+    be_script("train", arguments)
+
+
+@pytest.fixture(scope="module")
+def run(digits, train_arguments, tmp_path_factory):
+    """Train once with these changes, in a folder of its own, and give the folder back."""
+    made = {}
+
+    def trained(name: str, environment: dict[str, str] | None = None, **changes) -> Path:
+        if name not in made:
+            out = tmp_path_factory.mktemp(name)
+            arguments = train_arguments(digits, out, **changes)
+            if environment or "gpus" in changes:  # what only a process of its own shows
+                done = train(arguments, **(environment or {}))
+                assert done.returncode == 0, done.stdout + done.stderr
+                (out / "stdout").write_text(done.stdout)
+            else:
+                process = CONTEXT.Process(target=train_in_child, args=(arguments, out / "stdout"))
+                process.start()
+                process.join()
+                assert process.exitcode == 0, (out / "stdout").read_text()
+            made[name] = out
+        return made[name]
+
+    return trained
+
+
+def test_the_same_config_gives_the_same_bytes_whatever_the_process(run):
+    first = run("first")
+    again = run("again", environment={"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"})
+    for name in ("model.safetensors", "history.parquet"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_images_left_in_their_files_give_the_same_bytes(run, digits):
+    resident, in_file = run("resident", images="device"), run("in_file", images="file")
+    for name in ("model.safetensors", "history.parquet"):
+        assert (
+            (in_file / name).read_bytes()
+            == (resident / name).read_bytes()
+            == (run("first") / name).read_bytes()
+        )
+    assert "left in their files" in (in_file / "stdout").read_text()
+    assert "MiB, in memory" in (resident / "stdout").read_text()
+    model, card = load_model(resident / "model.safetensors", torch.device("cpu"))
+    logits = []
+    for place in ("device", "file"):
+        (images,), stays = load_sets([digits / "test.pth"], torch.device("cpu"), place)
+        assert stays == (place == "device")
+        logits.append(predict(model, images, card, torch.device("cpu"), resident=stays))
+    assert torch.equal(*logits)
+
+
+def test_a_set_in_several_files_gives_the_same_bytes(run, digits, train_arguments, tmp_path):
+    for subset in ("train", "val"):
+        save_tensors(load_tensors(digits / f"{subset}.pth"), tmp_path / f"{subset}.pth", shard_bytes=9_000)
+    assert len(list((tmp_path / "train.shards").iterdir())) > 4
+    for place in ("device", "file"):
+        out = tmp_path / place
+        process = CONTEXT.Process(
+            target=train_in_child,
+            args=(train_arguments(tmp_path, out, images=place), tmp_path / f"{place}.log"),
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == 0, (tmp_path / f"{place}.log").read_text()
+        assert (out / "model.safetensors").read_bytes() == (run("first") / "model.safetensors").read_bytes()
+
+
+def test_another_seed_gives_another_model(run):
+    assert (run("first") / "model.safetensors").read_bytes() != (
+        run("seed", seed=2) / "model.safetensors"
+    ).read_bytes()
+
+
+def test_the_model_file_says_all_that_is_needed_to_use_it(run):
+    path = run("first") / "model.safetensors"
+    card = read_card(path)
+    assert card.class_names == [str(digit) for digit in range(10)]
+    assert card.class_counts == [40 - 4 * label for label in range(10)]
+    assert (card.architecture, card.head, card.image_size, card.seed) == ("resnet8", "linear", 8, 1)
+    assert card.recipe["learning_rate"] == 0.003
+    model, _ = load_model(path)
+    assert not model.training
+
+
+def test_the_temperature_of_the_model_file_is_the_best_on_the_validation_set(run, digits):
+    path = run("first") / "model.safetensors"
+    model, card = load_model(path)
+    data = load_tensors(digits / "val.pth")
+    logits = predict(model, data, card, torch.device("cpu")).double()
+
+    def nll(temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(logits / temperature, data.labels))
+
+    def ece(temperature: float) -> float:
+        best = (logits / temperature).softmax(1).max(1)
+        return expected_calibration_error(best.values.numpy(), (best.indices == data.labels).numpy())
+
+    other = minimize_scalar(nll, bounds=(0.02, 50), method="bounded", options={"xatol": 1e-8})
+    assert card.temperature == pytest.approx(other.x, rel=1e-3)
+    assert nll(card.temperature) <= nll(1)
+    assert ece(card.temperature) <= ece(1)
+    assert f"calibrated: temperature {card.temperature:.3f}" in (run("first") / "stdout").read_text()
+    assert read_card(run("last", recipe=LAST) / "model.safetensors").temperature is None
+
+
+def test_the_record_says_how_it_was_made(run):
+    record = json.loads((run("first") / "run.json").read_text())
+    assert record["packages"]["torch"]
+    assert record["settings"]["recipe"]["epochs"] == len(record["epochs"]) == 4
+    assert record["seconds"] > 0
+    assert record["peak_memory_mb"] > 50
+    assert (record["precision"], record["device_type"], record["seed"]) == ("fp32", "cpu", 1)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_nearly_the_same_model(run, digits, precision):
+    half = run(precision, recipe={"precision": precision})
+    assert json.loads((half / "run.json").read_text())["precision"] == precision
+    logits = []
+    for folder in (run("first"), half):
+        model, card = load_model(folder / "model.safetensors", torch.device("cpu"))
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+        logits.append(predict(model, load_tensors(digits / "test.pth"), card, torch.device("cpu")))
+    assert all(each.dtype == torch.float32 for each in logits)
+    assert not torch.equal(*logits)
+    assert (logits[0] - logits[1]).abs().mean() < 0.2 * logits[0].std()
+
+
+def test_the_best_epoch_is_kept_the_first_of_equals(run):
+    out = run("first")
+    rows = pq.read_table(out / "history.parquet").to_pylist()
+    best = max(rows, key=lambda row: row["val_acc1"])["epoch"]
+    assert read_card(out / "model.safetensors").best_epoch == best
+    assert f"kept epoch {best}:" in (out / "stdout").read_text()
+
+
+def test_the_last_epoch_is_kept_on_request(run):
+    assert read_card(run("last", recipe=LAST) / "model.safetensors").best_epoch == 4
+
+
+LAST = {"select": "last", "calibrate": False}
+
+
+# A transformer: it has no batch norm, whose statistics do depend on how a batch is divided.
+BATCH_FREE = {"architecture": "timm/test_vit", "loss": "class_balanced", "loss_parameters": {"beta": 0.99}}
+ONE_EPOCH = {
+    "epochs": 2,
+    "image_size": 32,
+    "batch_size": 32,
+    "warmup_epochs": 0,
+    "optimizer": "sgd",
+    "learning_rate": 0.05,
+}
+
+
+def difference(first: Path, second: Path) -> float:
+    a, b = load_file(first / "model.safetensors"), load_file(second / "model.safetensors")
+    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(run):
+    whole = run("whole", recipe=ONE_EPOCH, **BATCH_FREE)
+    parts = run("parts", recipe=ONE_EPOCH | {"micro_batch": 8}, **BATCH_FREE)
+    assert difference(whole, parts) < 1e-5
+    assert difference(whole, run("whole seed", seed=5, recipe=ONE_EPOCH, **BATCH_FREE)) > 1e-3
+
+
+def test_two_ranks_train_the_same_model_as_one(run):
+    whole = run("whole", recipe=ONE_EPOCH, **BATCH_FREE)
+    ranks = run("ranks", gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
+    assert difference(whole, ranks) < 1e-5
+    histories = [pq.read_table(out / "history.parquet").to_pylist() for out in (whole, ranks)]
+    for one, two in zip(*histories, strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+
+
+def test_two_ranks_tune_the_same_few_weights_from_the_same_class_means(run):
+    lift = BATCH_FREE | {"loss": "logit_adjusted", "loss_parameters": {"s": 25.0}}
+    lift |= {"head": "cosine", "head_init": "class_means"}
+    recipe = ONE_EPOCH | {"tune": "lora", "augment": "rand", "ema": 0.5}
+    whole = run("lift", recipe=recipe, **lift)
+    assert difference(whole, run("lift ranks", gpus=2, recipe=recipe, **lift)) < 1e-5
+    assert difference(whole, run("random head", recipe=recipe, **lift | {"head_init": "random"})) > 1e-3
+
+
+def test_deferred_reweighting_changes_nothing_before_its_epoch(run):
+    plain = run("plain", loss="softmax", loss_parameters={})
+    deferred = run(
+        "deferred", loss="softmax", loss_parameters={}, recipe={"drw": {"start": 0.5, "beta": 0.9}}
+    )
+    rows = [pq.read_table(out / "history.parquet").to_pylist() for out in (plain, deferred)]
+    assert rows[0][:2] == rows[1][:2]
+    assert rows[0][2:] != rows[1][2:]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_step_and_rate(digits, train_arguments, tmp_path):
+    recipe = {"optimizer": "sgd", "learning_rate": 1e30, "schedule": "constant", "warmup_epochs": 0}
+    done = train(train_arguments(digits, tmp_path, recipe=recipe))
+    assert done.returncode == 1
+    assert "in epoch 1, step 2 of 7, at learning rate 1e+30; lower train.learning_rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_settings_that_are_missing_or_unknown_are_named(digits, train_arguments, tmp_path):
+    arguments = train_arguments(digits, tmp_path)
+    position = arguments.index("--settings") + 1
+    settings = json.loads(arguments[position])
+    settings["recipe"].pop("epochs")
+    arguments[position] = json.dumps(settings)
+    done = train(arguments)
+    assert done.returncode == 1
+    assert "the recipe lacks epochs" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_model_file_is_refused_with_the_remedy(run, tmp_path):
+    damaged = tmp_path / "model.safetensors"
+    damaged.write_bytes((run("first") / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(ValueError, match="damaged or no safetensors file"):
+        load_model(damaged)
+
+
+def test_an_operation_that_is_never_deterministic_is_named_with_the_setting(
+    digits, train_arguments, tmp_path
+):
+    (tmp_path / "mine.py").write_text(
+        """
+from longtail.losses.softmax import Softmax
+
+
+class Mine(Softmax):
+    def per_sample(self, logits, labels):
+        return super().per_sample(logits.clone().put_(labels[:1] * 0, logits[0, :1]), labels)
+"""
+    )
+    loss = {"loss": {"path": str(tmp_path / "mine.py"), "name": "Mine"}, "loss_parameters": {}}
+    for deterministic, code in ((True, 1), (False, 0)):
+        out = tmp_path / f"deterministic {deterministic}"
+        out.mkdir()
+        recipe = {"epochs": 1, "deterministic": deterministic}
+        done = train(train_arguments(digits, out, recipe=recipe, **loss))
+        assert done.returncode == code, done.stderr
+        told = "error: put_, an operation of the model or the loss, cannot be computed on cpu" in done.stderr
+        assert told is deterministic
+        assert "Traceback" not in done.stderr
+        assert ("train.deterministic: false" in done.stderr) is deterministic
+
+
+@pytest.mark.parametrize("name", ["train", "predict"])
+def test_scripts_explain_themselves(name):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT.with_name(f"{name}.py")), "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "--output" in done.stdout
+
+
+# -- odd data and exploding losses, in this process
+
+
+def train_here(folder: Path, labels: list[int], classes: int, *, val: list[int] | None = None, **recipe):
+    """The progress of a run on random images with these labels."""
+    import torch
+    from conftest import SMALL_RECIPE
+
+    from longtail.data.tensors.files import LabelledImages
+    from longtail.training.checkpoint import StateFolder
+    from longtail.training.run import Recipe, Run, RunSettings
+
+    def images(labels: list[int]) -> LabelledImages:
+        pixels = torch.randint(0, 256, (len(labels), 3, 8, 8), dtype=torch.uint8)
+        names = [f"class {c}" for c in range(classes)]
+        return LabelledImages(pixels, torch.tensor(labels), torch.arange(len(labels)), names)
+
+    loss = recipe.pop("loss", "softmax")
+    recipe = Recipe.from_settings(SMALL_RECIPE | {"epochs": 2} | recipe)
+    settings = RunSettings(
+        architecture="resnet8",
+        head="cosine" if loss == "ldam" else "linear",
+        loss=loss,
+        loss_parameters={},
+        recipe=recipe,
+        seed=1,
+    )
+    train_set, val_set = images(labels), images(val or list(range(classes)) * 2)
+    states = StateFolder(folder / "work")
+    states.folder.mkdir()
+    return Run(settings, train_set, val_set, device=torch.device("cpu"), states=states).train()
+
+
+ODD_SETS = {
+    "a class without images": ([0] * 20 + [1] * 12, 3, sorted(LOSSES)),
+    "one class": ([0] * 32, 1, ["softmax", "balanced_softmax", "ldam"]),
+    "a batch of one at the end": ([0] * 17 + [1] * 16, 2, ["softmax"]),
+    "one image": ([0], 2, ["softmax"]),
+}
+ODD = [(name, loss) for name, (*_, losses) in ODD_SETS.items() for loss in losses]
+
+
+@pytest.mark.parametrize(("name", "loss"), ODD)
+def test_odd_training_sets_train_to_the_end(tmp_path, name, loss):
+    import math
+
+    labels, classes, _ = ODD_SETS[name]
+    progress = train_here(tmp_path, labels, classes, loss=loss)
+    assert progress.finished
+    assert len(progress.history) == 2
+    assert all(
+        math.isfinite(row["train_loss"]) and not math.isnan(row["val_loss"]) for row in progress.history
+    )
+
+
+def test_a_step_that_explodes_at_the_very_end_is_found_by_the_validation(tmp_path):
+    from longtail.training.run import Diverged
+
+    explode = {
+        "optimizer": "sgd",
+        "learning_rate": 1e30,
+        "schedule": "constant",
+        "warmup_epochs": 0,
+        "epochs": 1,
+    }
+    with pytest.raises(
+        Diverged, match=r"the validation loss is nan after epoch 1, at learning rate 1e\+30; lower"
+    ):
+        train_here(tmp_path, [0, 1] * 8, 2, **explode)
+
+
+def test_tensors_without_images_are_named(digits, train_arguments, tmp_path):
+    from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
+
+    whole = load_tensors(digits / "val.pth")
+    empty = LabelledImages(whole.images[:0], whole.labels[:0], whole.image_ids[:0], whole.class_names)
+    save_tensors(empty, tmp_path / "empty.pth")
+    arguments = train_arguments(digits, tmp_path)
+    arguments[arguments.index("--val-tensors") + 1] = str(tmp_path / "empty.pth")
+    done = train(arguments)
+    assert done.returncode == 1
+    assert "empty.pth holds no images; raise" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,306 @@
+"""The thesis's own 56 runs, put through the statistics of this project: the numbers of docs/thesis.md."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library beside this program
+
+import pandas as pd
+
+from longtail.analysis.grid import TEST_SETS, Grid, by_set, scores
+from longtail.analysis.statistics import anova, posthoc
+from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS, friedman_tables
+from longtail.analysis.statistics.mcnemar import bounds_table
+from longtail.files.atomic import atomic_path
+from longtail.report.labels import label
+from longtail.report.pages import basis, p_value, write_page
+
+SEED = 42
+IMAGES = {"balanced": 5000, "longtailed": 1051, "head": 844, "middle": 169, "tail": 38}
+COLLAPSED = "class_balanced"
+REFERENCE = "softmax"
+COLUMNS = ["model", "train_set", "loss", "test_set", "metric", "value"]
+
+
+def read_thesis(path: str | Path) -> pd.DataFrame:
+    """The thesis's results in the form of evaluation.parquet.
+
+    The thesis prints four digits. Its accuracies are whole numbers of correct images over n, so they are restored
+    exactly; loss and F1 stay as printed.
+
+    Args:
+        path: csv with the columns model, train_set, loss, test_set, metric, value.
+
+    Returns:
+        Columns model, loss, train_set, seed, test_set, metric, value, n.
+
+    Raises:
+        ValueError: a column is missing, or an accuracy is no share of its test set's images.
+    """
+    table = pd.read_csv(path)
+    if absent := [name for name in COLUMNS if name not in table.columns]:
+        raise ValueError(f"{path} lacks the columns {', '.join(absent)}; it has {', '.join(table.columns)}")
+    table = table[COLUMNS].assign(seed=SEED, n=table["test_set"].map(IMAGES))
+    accuracy = table["metric"] == "acc1"
+    exact = (table["value"] * table["n"]).round() / table["n"]
+    wrong = accuracy & ~((exact - table["value"]).abs() <= 0.5001e-4)
+    if wrong.any():
+        first = table[wrong].iloc[0]
+        raise ValueError(
+            f"{path}: the accuracy {first['value']} of {first['model']} with {first['loss']} on '{first['test_set']}' "
+            f"is no whole number of {first['n']} images; the csv and the sizes of the thesis's test sets do not match"
+        )
+    return table.assign(value=table["value"].mask(accuracy, exact))
+
+
+def analyses(evaluation: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The statistics that accuracies of one seed allow, by name."""
+    grid = Grid.of(evaluation)
+    found = scores(evaluation, grid)
+    by_loss, by_pair = friedman_tables(found, grid)
+    return {
+        "anova": by_set(found, grid, anova.two_way_anova, anova.COLUMNS),
+        "posthoc": by_set(found, grid, posthoc.posthoc, posthoc.COLUMNS),
+        "friedman": by_loss,
+        "friedman_pairs": by_pair,
+        "mcnemar_bounds": bounds_table(found, grid, REFERENCE),
+    }
+
+
+def without_collapsed(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """The results without the class-balanced loss, as in the thesis's figure 5.8."""
+    return evaluation[evaluation["loss"] != COLLAPSED]
+
+
+def document_tables(
+    evaluation: pd.DataFrame, every: dict[str, pd.DataFrame], fewer: dict[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """The tables of docs/thesis.md by name, their cells as printed.
+
+    Args:
+        evaluation: as `read_thesis` returns it.
+        every, fewer: `analyses` of all of it, and `without_collapsed`.
+    """
+    found = scores(evaluation, Grid.of(evaluation))
+    return {
+        "losses": _losses(found),
+        "models": _models(found),
+        "repeat": _repeat(found),
+        "anova": _anova(every["anova"], fewer["anova"]),
+        "tukey": _pairs_with_reference(every["posthoc"]),
+        "tukey-without-class-balanced": _pairs_with_reference(fewer["posthoc"]),
+        "model-pairs": _model_pairs(every["posthoc"], fewer["posthoc"]),
+        "friedman": _friedman(every["friedman"]),
+        "friedman-without-class-balanced": _friedman(fewer["friedman"]),
+        "bounds": _bounds(every["mcnemar_bounds"]),
+        "bounds-balanced-softmax": _bounds_of("balanced_softmax", every["mcnemar_bounds"]),
+    }
+
+
+def fill(document: str, tables: dict[str, pd.DataFrame]) -> str:
+    """The document with each table put between `<!-- table: NAME -->` and `<!-- end -->`.
+
+    Raises:
+        ValueError: the document asks for a table that there is not, or lacks one.
+    """
+    names = re.findall(r"<!-- table: (\S+) -->", document)
+    if sorted(names) != sorted(tables):
+        raise ValueError(f"the document has places for {sorted(names)}, but the tables are {sorted(tables)}")
+
+    def place(match: re.Match) -> str:
+        body = tables[match[1]].to_markdown(index=False, disable_numparse=True)
+        return f"<!-- table: {match[1]} -->\n\n{body}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\S+) -->.*?<!-- end -->", place, document, flags=re.DOTALL)
+
+
+def _losses(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the models, trained on the long-tailed set."""
+    rows = found[found["train_set"] == "longtailed"]
+    means = 100 * rows.pivot_table(index="loss", columns="test_set", values="value")[list(TEST_SETS)]
+    means = means.sort_values("tail", ascending=False)
+    return _printed(means.round(9).map("{:.1f}".format), "Loss function")
+
+
+def _models(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over the losses on the balanced test set."""
+    rows = found[found["test_set"] == "balanced"]
+    columns = {}
+    for train_set in ("balanced", "longtailed"):
+        own = rows[rows["train_set"] == train_set]
+        for name, chosen in {"all losses": own, "without class-balanced": without_collapsed(own)}.items():
+            groups = 100 * chosen.groupby("model")["value"].agg(["mean", "std"])
+            cells = [f"{mean:.2f} ± {sd:.2f}" for mean, sd in groups.round(9).to_numpy()]
+            columns[f"{label(train_set)}, {name}"] = pd.Series(cells, index=groups.index)
+    return _printed(pd.DataFrame(columns), "Model")
+
+
+def _repeat(found: pd.DataFrame) -> pd.DataFrame:
+    """Balanced softmax less softmax, both trained on the balanced set, in percentage points."""
+    rows = found[found["train_set"] == "balanced"]
+    wide = rows.pivot(index=["model", "test_set"], columns="loss", values="value")
+    difference = 100 * (wide["balanced_softmax"] - wide[REFERENCE]).unstack()[list(TEST_SETS)]
+    spread = difference.std()
+    difference.loc["standard deviation"] = spread
+    text = difference.round(9).map("{:+.2f}".format)
+    text.loc["standard deviation"] = spread.map("{:.2f}".format)
+    return _printed(text, "Model")
+
+
+def _anova(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for losses, table in {"7": every, "6": fewer}.items():
+        for (train_set, test_set), cell in table.groupby(["train_set", "test_set"], sort=False):
+            terms = cell.set_index("term")
+            checks = terms[terms.index.str.startswith(("Shapiro", "Levene"))]
+            rows.append(
+                {
+                    "Losses": losses,
+                    "Trained on": label(train_set),
+                    "Tested on": label(test_set),
+                    **_effect("Loss", terms.loc["loss"]),
+                    **_effect("Model", terms.loc["model"]),
+                    "Assumptions that fail (p < 0.05)": ", ".join(
+                        name.replace("residuals by ", "").replace(" (residuals)", "")
+                        for name in checks.index[checks["p"] < 0.05]
+                    ),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _effect(name: str, term: pd.Series) -> dict[str, str]:
+    return {
+        f"{name}: F": f"{term['statistic']:.2f}",
+        f"{name}: p": p_value(term["p"]),
+        f"{name}: ω²": f"{term['omega_squared']:.2f}",
+    }
+
+
+def _pairs_with_reference(table: pd.DataFrame) -> pd.DataFrame:
+    """Each loss less softmax, trained on the long-tailed set, by the method that applies."""
+    applies = table["applies"].eq(True) & (table["train_set"] == "longtailed") & (table["factor"] == "loss")
+    own = table[applies & ((table["a"] == REFERENCE) | (table["b"] == REFERENCE))].copy()
+    own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
+    sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
+    own["text"] = [
+        f"{_points(sign * row.difference)} (p {_p(row.p)})"
+        for sign, row in zip(sign, own.itertuples(), strict=True)
+    ]
+    methods = own.drop_duplicates("test_set").set_index("test_set")["method"]
+    wide = own.pivot(index="other", columns="test_set", values="text")[list(TEST_SETS)]
+    return _printed(wide, "Less softmax").rename(
+        columns={label(name): f"{label(name)} ({methods[name]})" for name in TEST_SETS}
+    )
+
+
+def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
+    """All pairs of models on the balanced test set."""
+    columns = {}
+    for losses, table in {"7 losses": every, "6 losses": fewer}.items():
+        chosen = table[
+            table["applies"].eq(True) & (table["factor"] == "model") & (table["test_set"] == "balanced")
+        ]
+        for train_set, own in chosen.groupby("train_set", sort=False):
+            pairs = [f"{label(row.a)} − {label(row.b)}" for row in own.itertuples()]
+            cells = [f"{_points(row.difference)} (p {_p(row.p)})" for row in own.itertuples()]
+            columns[f"{label(train_set)}, {losses}"] = pd.Series(cells, index=pairs)
+    return pd.DataFrame(columns).rename_axis("Pair").reset_index()
+
+
+def _friedman(table: pd.DataFrame) -> pd.DataFrame:
+    own = table[table["train_set"].isin([ALL_TRAIN_SETS, "longtailed"])]
+    rows = []
+    for (scope, test_set), cell in own.groupby(["train_set", "test_set"], sort=False):
+        ranks = cell.set_index("loss")["average_rank"]
+        first = cell.iloc[0]
+        rows.append(
+            {
+                "Trained on": "Both" if scope == ALL_TRAIN_SETS else label(scope),
+                "Tested on": label(test_set),
+                "Blocks": f"{first['blocks']:.0f}",
+                "p (F)": p_value(first["p_f"]),
+                "CD": f"{first['critical_difference']:.2f}",
+                **{label(name): f"{rank:.2f}" for name, rank in ranks.sort_index().items()},
+            }
+        )
+    return pd.DataFrame(rows).sort_values("Trained on", kind="stable", ignore_index=True)
+
+
+def _bounds(table: pd.DataFrame) -> pd.DataFrame:
+    """How many of the four models differ from softmax for sure, may, or cannot be shown to."""
+    counts = table.groupby(["train_set", "loss", "test_set"], sort=False)["verdict"].value_counts()
+    wide = counts.unstack(fill_value=0)[["differs", "open", "not shown"]]
+    text = wide.astype(str).agg(" / ".join, axis=1).unstack()[list(TEST_SETS)]
+    return _printed(text.reset_index("train_set"), "Loss function")[
+        ["Trained on", "Loss function", *map(label, TEST_SETS)]
+    ]
+
+
+def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The bounds of one loss, trained on the long-tailed set."""
+    own = table[(table["loss"] == loss) & (table["train_set"] == "longtailed")]
+    own = own.assign(
+        text=[
+            f"{_points(row.difference)} (p {_p(row.p_holm_low)} … {_p(row.p_holm_high)})"
+            for row in own.itertuples()
+        ]
+    )
+    return _printed(own.pivot(index="model", columns="test_set", values="text")[list(TEST_SETS)], "Model")
+
+
+def _points(difference: float) -> str:
+    """In percentage points. Means of whole images over 5,000 often lie halfway between two printed numbers; without
+    the inner rounding, noise in their last bits, which depends on the processor, would choose between the two."""
+    return f"{round(100 * difference, 9):+.1f}"
+
+
+def _p(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _printed(text: pd.DataFrame, heading: str) -> pd.DataFrame:
+    """The table with its index as first column, names as they are printed."""
+    named = text.rename(index=label).rename_axis(heading).reset_index().rename_axis(None, axis=1)
+    if "train_set" in named:
+        named["train_set"] = named["train_set"].map(label)
+    return named.rename(columns=lambda name: "Trained on" if name == "train_set" else label(name))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
+    parser.add_argument(
+        "--output-folder", required=True, metavar="FOLDER", help="where to write the tables in full"
+    )
+    parser.add_argument(
+        "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    try:
+        evaluation = read_thesis(args.thesis)
+        selections = {"all_losses": evaluation, "without_class_balanced": without_collapsed(evaluation)}
+        results = {name: analyses(chosen) for name, chosen in selections.items()}
+        for folder, tables in results.items():
+            about = basis(selections[folder], Grid.of(selections[folder]), data_seed=None)
+            for name, table in tables.items():
+                write_page(name, table, about, Path(args.output_folder) / folder)
+        if args.document:
+            tables = document_tables(evaluation, *results.values())
+            document = fill(Path(args.document).read_text(encoding="utf-8"), tables)
+            with atomic_path(args.document) as temporary:
+                temporary.write_text(document, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{args.output_folder}: the thesis's {len(Grid.of(evaluation).runs)} runs", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The frame that every program in this folder stands in: where the library is, how settings arrive, how it ends.
+
+A program imports this first, which puts the library beside it on the path, an installed copy or not. It then hands
+its parser and its work to `run`:
+
+    if __name__ == "__main__":
+        run(main, arguments())
+
+Importing this imports neither the library nor any package, so that a program's own imports alone decide how long it
+takes to start.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+
+def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> NoReturn:
+    """Read the command line, do the work, and end the process.
+
+    An `OSError` or a `ValueError` is something that the user of the program can mend: it becomes one sentence on
+    standard error, and exit code 1. Any other exception is a fault of the program and keeps its traceback.
+
+    Args:
+        work: does everything; what it returns is the exit code, None being 0.
+    """
+    args = parser.parse_args()
+    try:
+        code = work(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    sys.exit(code or 0)
+
+
+def program(description: str | None) -> argparse.ArgumentParser:
+    """A parser that prints the description as it is written, and reads `@FILE` as one argument a line."""
+    return argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
+    )
+
+
+def settings(text: str) -> dict[str, Any]:
+    """The type of the option `--settings`: JSON of an object, as the rules of the workflow hand settings on.
+
+    Raises:
+        ValueError: the text is no such JSON.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"settings are a JSON object, found {text}")
+    return found
