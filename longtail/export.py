@@ -14,7 +14,8 @@ from pathlib import Path
 from longtail.files.atomic import atomic_path
 from longtail.inference.onnx import write_onnx
 from longtail.inference.page import model_card, read_run
-from longtail.models.file import load_model, read_card
+from longtail.models.card import read_card
+from longtail.models.file import load_model
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

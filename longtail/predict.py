@@ -25,7 +25,8 @@ from longtail.data.collection.decoding import SUFFIXES, UnreadableImage, decode
 from longtail.files.atomic import atomic_path
 from longtail.files.parquet import write_parquet
 from longtail.inference.logits import logits_of, probabilities
-from longtail.models.file import ModelCard, load_model
+from longtail.models.card import ModelCard
+from longtail.models.file import load_model
 
 SOME_FAILED = 3
 

@@ -14,7 +14,7 @@ from torch import nn
 from longtail.batches.feed import resize_matrix
 from longtail.files.atomic import atomic_path
 from longtail.inference.logits import logits_of, probabilities
-from longtail.models.file import ModelCard
+from longtail.models.card import ModelCard
 
 TOLERANCE = 1e-4
 

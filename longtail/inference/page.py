@@ -11,7 +11,7 @@ from tabulate import tabulate
 from longtail.experiment.runs import RUN, run_of
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
-from longtail.models.file import ModelCard
+from longtail.models.card import ModelCard
 from longtail.report.labels import label
 
 RARE = 20
