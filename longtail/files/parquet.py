@@ -52,7 +52,7 @@ def read_parquet(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
             table = pq.read_table(file)
             expected = (table.schema.metadata or {}).get(CHECKSUM_KEY)
             found = _content_sha256(table)
-        except Exception as error:  # Arrow's exceptions on damaged bytes are of many unrelated types.
+        except Exception as error:  # Arrow raises many unrelated types on damaged bytes
             raise ValueError(f"{path} cannot be read as parquet ({error}). {REMEDY}") from error
     if expected is None:
         raise ValueError(f"{path} has no checksum, so this project did not write it. {REMEDY}")
