@@ -6,12 +6,15 @@ else of this project, so a plan that only reads settings is quick.
 
 import ast
 import difflib
+import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, TypeAdapter, ValidationError
 from pydantic_core import core_schema
 
 Count = Annotated[int, Field(ge=1)]
@@ -27,6 +30,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length
 Reduction = Literal["weighted_mean", "batch_mean"]
 
 PACKAGE = Path(__file__).parent
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 
 class Section(BaseModel):
@@ -66,9 +71,71 @@ def constant(file: str, name: str) -> Any:
     return ast.literal_eval(found[1])
 
 
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with arguments refused that are outside the range or the choice their annotation states.
+
+    Looked at are annotations of the types above and `Literal`. Whole numbers become floats where the type is a float.
+
+    Raises:
+        ValueError: names the argument, what was found and what is allowed; when the function is called.
+    """
+    signature = inspect.signature(function)
+    stated = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if get_origin(parameter.annotation) in (Annotated, Literal)
+    }
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        for name, annotation in stated.items():
+            if name in given.arguments:
+                given.arguments[name] = _checked(name, given.arguments[name], annotation)
+        return function(*given.args, **given.kwargs)
+
+    return call
+
+
+def _checked(name: str, value: Any, annotation: Any) -> Any:
+    choice = get_origin(annotation) is Literal
+    try:
+        # By itself pydantic takes text and truth values for numbers.
+        if choice or (isinstance(value, Real) and not isinstance(value, bool)):
+            return TypeAdapter(annotation).validate_python(value)
+    except ValidationError:
+        pass
+    allowed = f"choose one of {', '.join(map(repr, get_args(annotation)))}" if choice else _range(annotation)
+    raise ValueError(f"{name} is {value!r}; {allowed}")
+
+
+def _range(annotation: Any) -> str:
+    bounds = [bound for field in annotation.__metadata__ for bound in field.metadata]
+    limits = {
+        key: getattr(bound, key)
+        for bound in bounds
+        for key in ("ge", "gt", "le", "lt")
+        if hasattr(bound, key)
+    }
+    words = {
+        ("ge",): "of at least {ge}",
+        ("gt",): "above {gt}",
+        ("ge", "le"): "from {ge} to {le}",
+        ("ge", "lt"): "from {ge} to below {lt}",
+        ("gt", "le"): "above {gt} and of at most {le}",
+    }
+    return f"it must be a number {words[tuple(limits)].format(**limits)}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`; None: none is like it."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The nearest known name as a question in brackets, to follow an unknown one; empty where none is like it."""
+    near = nearest(name, known)
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,8 @@ from longtail.batches.mixup import Mixer, Targets
 from longtail.batches.policies import Policy
 from longtail.batches.sampling import sample
 from longtail.data.tensors.files import LabelledImages
-from longtail.losses import ModuleLoss, build_loss
+from longtail.losses import build_loss
+from longtail.losses.base import ModuleLoss
 from longtail.losses.weights import effective_number
 from longtail.machine.devices import precision_on
 from longtail.machine.numerics import autocast, set_numerics

@@ -278,7 +278,7 @@ class Mine(Softmax):
     for deterministic, code in ((True, 1), (False, 0)):
         out = tmp_path / f"deterministic {deterministic}"
         out.mkdir()
-        recipe = {"epochs": 1, "deterministic": deterministic}
+        recipe = {"epochs": 1, "warmup_epochs": 0, "deterministic": deterministic}
         done = train(train_arguments(digits, out, recipe=recipe, **loss))
         assert done.returncode == code, done.stderr
         told = "error: put_, an operation of the model or the loss, cannot be computed on cpu" in done.stderr
