@@ -344,7 +344,7 @@ def save(progress, run, digits, path, head="linear"):
         logit_scale=1.0,
         loss="softmax",
         loss_parameters={},
-        recipe=vars(recipe),
+        recipe=recipe.settings(),
         seed=1,
         best_epoch=progress.best_epoch,
     )
@@ -825,7 +825,7 @@ def test_the_published_protocol_is_that_of_the_papers():
     rates = {1: 0.02, 5: 0.1, 6: 0.1, 160: 0.1, 161: 0.001, 180: 0.001, 181: 0.00001, 200: 0.00001}
     for epoch, rate in rates.items():
         assert recipe.learning_rate_in(epoch - 1) == pytest.approx(rate)
-    assert int(recipe.drw["start"] * recipe.epochs) == 160
+    assert int(recipe.drw.start * recipe.epochs) == 160
     assert (recipe.batch_size, recipe.momentum, recipe.weight_decay) == (128, 0.9, 2e-4)
 
 
