@@ -4,7 +4,7 @@ Accuracies and F1 are fractions in `Table.data` and percent in `Table.text`. A c
 images, as "missing" without any of its runs, and with a dagger where it lacks some of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -185,6 +185,18 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
         "number each, after as many epochs as given. Difference: ours − published, in percentage points."
     )
     return Table(data, text, caption, notes=_notes(data, evaluation))
+
+
+TABLES: dict[str, Callable[..., Table]] = {
+    "top1": top1_table,
+    "full": full_table,
+    "counts": counts_table,
+    "model_summary": model_summary,
+    "loss_summary": loss_summary,
+    "thesis_comparison": thesis_comparison,
+    "published_comparison": published_comparison,
+}
+"""What makes each table of `longtail.report.catalogue`; its parameters say what it is made from."""
 
 
 def cells(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

@@ -5,7 +5,8 @@ import pandas as pd
 from longtail.analysis.statistics.refusal import Refusal
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
-from longtail.report.summary.phrases import markdown, percent, spread
+from longtail.report.summary.phrases import percent, spread
+from longtail.report.typeset import pipe_table
 
 COLLAPSED = "class_balanced"
 THESIS_SOURCE = "cifar100"
@@ -65,7 +66,7 @@ def model_comparison(evidence: Evidence) -> str:
         " ".join([*sentences, caption])
         + evidence.left_out
         + "\n\n"
-        + markdown(table.rename_axis("Model").reset_index())
+        + pipe_table(table.rename_axis("Model").reset_index())
     )
 
 
@@ -97,7 +98,7 @@ def beside_thesis(evidence: Evidence) -> str:
         "has one run each, and another recipe where the configuration says so. Every cell is in "
         "`tables/thesis_comparison.csv`."
     )
-    return f"{answer}\n\n{markdown(pd.DataFrame(rows))}"
+    return f"{answer}\n\n{pipe_table(pd.DataFrame(rows))}"
 
 
 def beside_published(evidence: Evidence) -> str:
@@ -130,7 +131,7 @@ def _published_losses(evidence: Evidence) -> str:
         rows.append({"Loss function": label(str(loss))} | {label(m): percent(v) for m, v in ours.items()})
         rows[-1]["Published, ResNet-32 from scratch"] = text
     return (
-        "Trained on the long-tailed set (imbalance 100), top-1:\n\n" + markdown(pd.DataFrame(rows))
+        "Trained on the long-tailed set (imbalance 100), top-1:\n\n" + pipe_table(pd.DataFrame(rows))
         if rows
         else ""
     )
@@ -151,7 +152,7 @@ def _published_networks(evidence: Evidence) -> str:
         for row in cells.itertuples()
         if len(theirs := published[published["backbone"] == BACKBONES.get(row.model)]["top1"])
     ]
-    return "Trained on the balanced set, top-1:\n\n" + markdown(pd.DataFrame(rows)) if rows else ""
+    return "Trained on the balanced set, top-1:\n\n" + pipe_table(pd.DataFrame(rows)) if rows else ""
 
 
 def _require_cifar100(evidence: Evidence, what: str) -> None:
