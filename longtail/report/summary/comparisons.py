@@ -10,25 +10,6 @@ from longtail.report.typeset import pipe_table
 
 COLLAPSED = "class_balanced"
 THESIS_SOURCE = "cifar100"
-# Names of the losses in resources/published_results.csv; where one has several variants, the plain one.
-PUBLISHED = {
-    "softmax": ("CE", "Softmax", "ERM baseline"),
-    "weighted_softmax": ("CE inverse-frequency weights N_min/N_c (CS_CE)",),
-    "focal": ("Focal (sigmoid, gamma 2)",),
-    "class_balanced": ("Class-balanced CE (beta .9)",),
-    "balanced_softmax": ("Balanced softmax",),
-    "equalization": ("SEQL equalization (gamma .9 lambda .005)",),
-    "ldam": ("LDAM (no DRW)",),
-    "ldam_drw": ("LDAM-DRW",),
-    "logit_adjusted": ("Logit-adjustment loss tau=1", "Logit adjustment"),
-}
-BACKBONES = {
-    "mobilenetv2": "MobileNetV2",
-    "resnet50": "ResNet-50",
-    "vit_b16": "ViT-B/16",
-    "convnext_base": "ConvNeXt (closest published)",
-    "resnet32": "ResNet-32",
-}
 
 
 def model_comparison(evidence: Evidence) -> str:
@@ -126,7 +107,7 @@ def _published_losses(evidence: Evidence) -> str:
     wide = cells.pivot_table(index="loss", columns="model", values="mean", sort=False)
     rows = []
     for loss, ours in wide.iterrows():
-        theirs = published[published["method"].isin(PUBLISHED.get(str(loss), ()))]["top1"]
+        theirs = published[published["loss"] == loss]["top1"]
         text = "" if theirs.empty else spread(theirs)
         rows.append({"Loss function": label(str(loss))} | {label(m): percent(v) for m, v in ours.items()})
         rows[-1]["Published, ResNet-32 from scratch"] = text
@@ -150,7 +131,7 @@ def _published_networks(evidence: Evidence) -> str:
             "Published": spread(theirs),
         }
         for row in cells.itertuples()
-        if len(theirs := published[published["backbone"] == BACKBONES.get(row.model)]["top1"])
+        if len(theirs := published[published["model"] == row.model]["top1"])
     ]
     return "Trained on the balanced set, top-1:\n\n" + pipe_table(pd.DataFrame(rows)) if rows else ""
 

@@ -32,7 +32,7 @@ class Evidence:
     thesis: pd.DataFrame
     """Columns model, train_set, loss, test_set, metric, value."""
     published: pd.DataFrame
-    """Columns method, backbone, pretraining, dataset, top1 (percent), source."""
+    """Columns model and loss (our names, where we have what the row is of), dataset, top1 (percent)."""
     data: Data
     reference: str
     """The loss that the others are compared with."""
