@@ -26,6 +26,15 @@ def table_files(job):
     return [f"{folder}/{name}.{format}" for name in names for format in TABLE_FORMATS]
 
 
+def table_options(wildcards, input):
+    """The inputs and wildcards of a job as options of the program."""
+    return [
+        word
+        for name, value in [*input.items(), *wildcards.items()]
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
+
+
 rule tables:
     input:
         expand(
@@ -60,18 +69,8 @@ for job, (names, sources) in TABLE_JOBS.items():
             "../../envs/analysis.yaml"
         params:
             key=EXPERIMENT.table_key(sources),
+            names=names,
+            options=table_options,
             folder=subpath(output[0], parent=True),
         shell:
-            " ".join(
-                [
-                    "python workflow/scripts/tables.py",
-                    *names,
-                    *(f"--{source} {{input.{source}:q}}" for source in sources),
-                    (
-                        "--train-set {wildcards.train_set} --model {wildcards.model:q}"
-                        if of_one_model
-                        else ""
-                    ),
-                    "--output-folder {params.folder:q} > {log:q} 2>&1",
-                ]
-            )
+            "python workflow/scripts/tables.py {params.names} {params.options:q} --output-folder {params.folder:q} > {log:q} 2>&1"
