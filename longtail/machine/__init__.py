@@ -12,8 +12,8 @@ It uses `longtail.files` alone. Everything that computes uses it, the workflow t
 
 Three facts that a newcomer needs:
 
-- Nothing random is ever saved. Whoever needs random numbers asks `randomness` for a generator of its own, and a run
-  that resumes in epoch 12 draws what an undisturbed run draws there. No code may draw from another's generator.
+- Random numbers are a function of the seed. Whoever needs some asks `randomness` for a generator of its own, so a run
+  that resumes with epoch 12 draws what an undisturbed run draws there. No code may draw from another's generator.
 - `set_numerics` acts on the whole process. Training and prediction both call it, so a model that was trained
   deterministically also predicts deterministically.
 - Snakemake counts GPUs, but tells no job which one is its own. Jobs agree among themselves by locks, which the kernel
