@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
+from longtail.analysis import frames as inputs
 from longtail.data.split.sets import with_sets
 from longtail.files.parquet import write_parquet
 from longtail.report.figures import (
@@ -25,7 +26,6 @@ from longtail.report.figures import (
     example_images,
     forest,
     head_middle_tail,
-    inputs,
     loss_comparison,
     model_comparison,
     model_comparison_without_class_balanced,
