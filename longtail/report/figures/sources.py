@@ -66,12 +66,22 @@ SOURCES = {
 
 @cache
 def figures() -> dict[str, dict[str, bool]]:
-    """Every figure's parameters, and whether each has to be given."""
-    texts = {
-        path.stem: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))
-    }
-    signatures = {name: SIGNATURE.search(text) for name, text in texts.items()}
-    return {name: _parameters(found[0]) for name, found in signatures.items() if found}
+    """Every figure's parameters, and whether each has to be given.
+
+    Raises:
+        ValueError: a figure needs what is neither a source nor a choice; names its file.
+    """
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if signature := SIGNATURE.search(path.read_text(encoding="utf-8")):
+            found[path.stem] = _parameters(signature[0])
+            for name, required in found[path.stem].items():
+                if required and name not in (*SOURCES, *CHOICES):
+                    raise ValueError(
+                        f"{path}: draw needs '{name}', which is not among {', '.join((*SOURCES, *CHOICES))}; name one "
+                        "of these, or give it a default"
+                    )
+    return found
 
 
 def _parameters(signature: str) -> dict[str, bool]:
@@ -95,8 +105,8 @@ def inputs(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
     """Every file that a figure of these runs is drawn from."""
     files: list[str] = []
     for source in _sources(figure).values():
-        files += _files(source, source.file, experiment, runs)
-        files += _files(source, source.beside, experiment, runs) if source.beside else []
+        for file in filter(None, (source.file, source.beside)):
+            files += _files(source, file, experiment, runs)
     return files
 
 
