@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
 from longtail.analysis.grid import Grid, scores
-from longtail.analysis.statistics.friedman import blocks, friedman, pairs
+from longtail.analysis.statistics.blocks import complete_blocks
+from longtail.analysis.statistics.friedman import friedman, pairs
 from longtail.analysis.statistics.refusal import Refusal
 from longtail.report import captions
 from longtail.report.figures import style
@@ -67,7 +68,7 @@ def _blocks(
     chosen = select(evaluation, train_set=train_set)
     grid = Grid.of(chosen)
     found = scores(chosen, grid)
-    return {name: blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
+    return {name: complete_blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
 
 
 def _refusal(table: pd.DataFrame) -> str:
