@@ -13,7 +13,7 @@ import pytest
 import torch
 from payloads import PAYLOADS, WRITERS, payloads
 
-from longtail.analysis.frames import read_predictions, read_records
+from longtail.analysis.frames import read_confidences, read_predictions, read_records
 from longtail.data.sources.cifar100 import load_images
 from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
 from longtail.files.parquet import read_parquet, write_parquet
@@ -99,7 +99,7 @@ def read_with_confidence(path: Path) -> pd.DataFrame:
     predicted = path.with_name("predictions.parquet")
     if not predicted.exists():
         write_parquet(predictions(), predicted)
-    return read_predictions([predicted], [path])
+    return read_confidences([predicted])
 
 
 # Name: how it is written, and all the ways in which it is read.
