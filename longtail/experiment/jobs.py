@@ -337,7 +337,7 @@ class Experiment:
     def summary_key(self) -> str:
         return self._key("summary", self.summary_settings(), [self.statistics_key()])
 
-    def table_key(self, sources: Iterable[str]) -> str:
+    def table_key(self, sources: list[str]) -> str:
         """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
         upstream = self.split_key() if "split" in sources else self.evaluation_key()
         return self._key("tables", {}, [upstream])
