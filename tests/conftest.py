@@ -11,7 +11,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "workflow/scripts"))  # their frame, for the programs that tests run in this process
+# Programs import the frame that lies beside them; Python sees to that only where it starts a program itself.
+sys.path.append(str(ROOT / "workflow/scripts"))
 
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
@@ -105,34 +106,11 @@ SMALL_RECIPE = {
     "batch_size": 32,
     "image_size": 8,
     "padding": 1,
-    "flip": True,
-    "augment": None,
-    "augment_operations": 2,
-    "augment_magnitude": 9,
     "mean": [0.3, 0.3, 0.3],
     "std": [0.4, 0.4, 0.4],
-    "optimizer": "adam",
     "learning_rate": 0.003,
-    "weight_decay": 1e-4,
-    "momentum": 0.9,
     "schedule": "cosine",
-    "step_size": 30,
-    "milestones": [160, 180],
-    "gamma": 0.1,
     "warmup_epochs": 1,
-    "select": "best",
-    "drw": None,
-    "sampler": "instance",
-    "mixup": None,
-    "ema": None,
-    "layer_decay": None,
-    "tune": "all",
-    "lora_rank": 4,
-    "precision": "auto",
-    "compile": False,
-    "cuda_graphs": False,
-    "deterministic": True,
-    "micro_batch": None,
     "eval_batch_size": 64,
-    "calibrate": True,
 }
+"""What differs from the defaults of `longtail.training.recipe.Recipe`."""

@@ -11,21 +11,24 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from longtail.models import known_models, model_module, pretrained_source
+from longtail.settings import (
+    Count,
+    Fraction,
+    HalfOpenUnit,
+    Name,
+    NonNegative,
+    Positive,
+    Reduction,
+    Section,
+    Seed,
+    Unit,
+)
+from longtail.training.recipe import Recipe
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-HalfOpenUnit = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Rgb = tuple[NonNegative, NonNegative, NonNegative]
-# Names become folder names and Snakemake wildcards.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
 TrainSet = Literal["balanced", "longtailed"]
-Reduction = Literal["weighted_mean", "batch_mean"]
 
 OFFICIAL_CIFAR100 = (
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
@@ -34,17 +37,6 @@ OFFICIAL_CIFAR100 = (
 
 
 LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values do not change after they were checked."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=__name__ == "__main__",  # for the schema; a plan need not wait for them
-        strict=False,
-    )
 
 
 class Cifar100(Section):
@@ -159,119 +151,6 @@ class Data(Section):
         return self
 
 
-class DeferredReweighting(Section):
-    """Class-balanced weights from a late epoch on (Cao et al., 2019)."""
-
-    start: HalfOpenUnit = 0.8
-    """Fraction of the epochs after which the weights apply."""
-    beta: HalfOpenUnit = 0.9999
-    """Of the effective number of samples (Cui et al., 2019)."""
-
-
-class Remix(Section):
-    """Mixed labels that favour the rarer class (Chou et al., 2020)."""
-
-    kappa: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
-    """How many times as many images one class must have for the other to get the whole label."""
-    tau: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
-    """The more frequent class loses its label only where its share of the image is below this."""
-
-
-class Mixup(Section):
-    """Training on mixtures of two images (Zhang et al., 2018)."""
-
-    alpha: Positive = 1.0
-    """The mixing share is drawn from Beta(alpha, alpha), once for each batch."""
-    remix: Remix | None = None
-    """null: the labels are mixed like the images."""
-
-
-class Train(Section):
-    """The training recipe; the defaults are the thesis's.
-
-    Any of it can be overridden under `models.NAME.train` and `losses.NAME.train`, the latter winning.
-    """
-
-    epochs: Count = 90
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 224
-    """Images are resized to this many pixels, both ways."""
-    padding: Annotated[int, Field(ge=0, le=64)] = 4
-    """Random crops are taken from the resized image with a black border of this many pixels."""
-    flip: bool = True
-    """Random horizontal flips."""
-    augment: Literal["trivial", "rand"] | None = None
-    """Operations on the cropped images: `trivial`, one of random strength (TrivialAugment Wide, Müller and Hutter,
-    2021); `rand`, several of one strength (RandAugment, Cubuk et al., 2020); null: none."""
-    augment_operations: Annotated[int, Field(ge=1, le=14)] = 2
-    """Of `rand`: operations on each image."""
-    augment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9
-    """Of `rand`: their strength; 0 is none."""
-    mean: Rgb = (0.4914, 0.4822, 0.4465)
-    """Of the normalisation. CIFAR-10's, as in the thesis."""
-    std: tuple[Positive, Positive, Positive] = (0.2023, 0.1994, 0.2010)
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: Positive = 1e-3
-    weight_decay: NonNegative = 1e-4
-    layer_decay: Fraction | None = None
-    """Each layer learns at this fraction of the rate of the layer after it, and one-dimensional weights do not decay;
-    null: all at the same rate. For architectures of timm."""
-    tune: Literal["all", "lora", "bias", "norm", "head"] = "all"
-    """Which weights of the backbone are trained beside the head: all; low-rank updates of the attention of a vision
-    transformer (LoRA), merged into its weights at the end; biases (BitFit); scales and biases of normalisations; none.
-    Unless all are, the statistics of batch norms stay those of the pretrained weights."""
-    lora_rank: Count = 4
-    """Of `lora`."""
-    momentum: HalfOpenUnit = 0.9
-    """Of `sgd`; Adam's betas are PyTorch's."""
-    schedule: Literal["step", "multistep", "cosine", "constant"] = "step"
-    step_size: Count = 30
-    """Epochs between two steps of the `step` schedule."""
-    milestones: tuple[Count, ...] = (160, 180)
-    """Epochs after which the `multistep` schedule steps."""
-    gamma: Positive = 0.1
-    """Factor of each step of `step` and `multistep`."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs over which the learning rate rises linearly to its value."""
-    select: Literal["best", "last"] = "best"
-    """Which epoch's weights are kept: the best by validation top-1 (the first of equals), or the last."""
-    drw: DeferredReweighting | None = None
-    """Deferred re-weighting; null: none."""
-    sampler: Literal["instance", "class_balanced", "square_root", "progressive"] = "instance"
-    """Which images an epoch sees: each once, or as many drawn with all classes equally often, in proportion to the
-    square root of their counts, or from each once in the first epoch towards equally often in the last."""
-    ema: HalfOpenUnit | None = None
-    """Decay of a moving average of the weights, which is what validates and is kept; null: none."""
-    mixup: Mixup | None = None
-    """Mixup, and Remix with it; null: none."""
-    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
-    """`auto`: bf16 autocast on GPUs that compute in it, else fp32."""
-    compile: bool = False
-    """`torch.compile` the model."""
-    cuda_graphs: bool = False
-    """Replay the training step as one CUDA graph (GPU only)."""
-    deterministic: bool = True
-    """Deterministic kernels: same bytes again, at some cost in speed on GPUs."""
-    micro_batch: Count | None = None
-    """Images per forward pass; gradients accumulate to `batch_size`. Batch norm then sees micro-batches."""
-    eval_batch_size: Count = 256
-    calibrate: bool = True
-    """Fit a temperature on the validation set and keep it in the model file, for `longtail.predict`. The accuracies
-    and calibration errors of the tables are those of the model as trained."""
-    gpus_per_job: Annotated[int, Field(ge=1)] = Field(default=1, json_schema_extra={"changes_results": False})
-    """Above 1: distributed data parallel, each GPU with its share of the batch. For a grid, 1 is faster."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
-        if self.micro_batch and self.batch_size % self.micro_batch:
-            raise ValueError(f"micro_batch ({self.micro_batch}) must divide batch_size ({self.batch_size})")
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones {list(self.milestones)} must increase")
-        return self
-
-
 class Model(Section):
     """One model of the grid; the entry's name is its label in all results."""
 
@@ -355,7 +234,7 @@ class Equalization(Loss):
     loss: Literal["equalization"] = "equalization"
     lam: Fraction = 0.005
     """Classes with a smaller share of the training images are protected."""
-    gamma: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.9
+    gamma: Unit = 0.9
     """Probability that a protected class is left out of the denominator."""
 
 
@@ -523,7 +402,7 @@ class Config(Section):
     """Training seeds; each repeats the whole grid."""
     grid: Grid = Grid()
     data: Data = Data()
-    train: Train = Train()
+    train: Recipe = Recipe()
     models: dict[Name, Model] = {}
     losses: dict[Name, Any] = {}
     variants: dict[Name, Variant] = {}
@@ -715,7 +594,7 @@ class Config(Section):
             problems.extend(self._misfits_of_retraining(model, loss, entry, recipe))
         return problems
 
-    def _misfits_of_retraining(self, model: str, loss: str, entry: Loss, recipe: Train) -> list[str]:
+    def _misfits_of_retraining(self, model: str, loss: str, entry: Loss, recipe: Recipe) -> list[str]:
         where, start = f"losses.{loss}.retrain", entry.retrain.start
         problems = []
         first, first_recipe = self.loss(start), self.recipe(model, start)
@@ -744,7 +623,7 @@ class Config(Section):
             )
         return problems
 
-    def recipe(self, model: str, loss: str) -> Train:
+    def recipe(self, model: str, loss: str) -> Recipe:
         """The training settings of one model with one loss.
 
         Raises:
@@ -760,11 +639,11 @@ class Config(Section):
                 merged = _merge(merged, overrides)
                 wheres.update(dict.fromkeys(overrides, where))
             try:
-                self._recipes[model, loss] = Train.model_validate(merged)
+                self._recipes[model, loss] = Recipe.model_validate(merged)
             except ValidationError as error:
                 problems = [
                     _describe(
-                        Train,
+                        Recipe,
                         detail,
                         wheres.get(
                             detail["loc"][0] if detail["loc"] else "", next(iter(wheres.values()), "train")
@@ -776,7 +655,7 @@ class Config(Section):
         return self._recipes[model, loss]
 
     @cached_property
-    def _recipes(self) -> dict[tuple[str, str], Train]:
+    def _recipes(self) -> dict[tuple[str, str], Recipe]:
         return {}
 
 
@@ -858,7 +737,7 @@ _CORRECTED = {
 }
 
 
-def _misfits_of_variant(name: str, variant: Variant, entry: Loss, recipe: Train) -> list[str]:
+def _misfits_of_variant(name: str, variant: Variant, entry: Loss, recipe: Recipe) -> list[str]:
     where = f"variants.{name}"
     if entry.head == "cosine":
         reason = {

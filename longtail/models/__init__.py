@@ -15,11 +15,12 @@ this package imports no family and no PyTorch, so names can be checked at once.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from longtail.settings import hint
 
 if TYPE_CHECKING:
     from longtail.models.classifier import ImageClassifier
@@ -85,10 +86,8 @@ def known_models() -> list[str]:
 
 def _entry(name: str) -> tuple[str, str | None]:
     if name not in _entries():
-        close = difflib.get_close_matches(name, known_models(), n=1, cutoff=0.5)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(
-            f"unknown model {name!r}{hint}; choose one of {', '.join(known_models())}, "
+            f"unknown model {name!r}{hint(name, known_models())}; choose one of {', '.join(known_models())}, "
             "or any model of a library as torchvision/NAME or timm/NAME"
         )
     return _entries()[name]

@@ -1,4 +1,4 @@
-"""Files of pretrained weights: what a backbone starts from, and what is said when they do not fit."""
+"""Files of pretrained weights, which a backbone starts from, and the error when weights do not fit."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

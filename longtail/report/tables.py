@@ -4,7 +4,7 @@ Accuracies and F1 are fractions in `Table.data` and percent in `Table.text`. A c
 images, as "missing" without any of its runs, and with a dagger where it lacks some of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -21,33 +21,6 @@ HEADINGS = {
     "loss": "Loss function",
     "test_set": "Test set",
     "metric": "Metric",
-}
-# The entries of config/cao2019.yaml in resources/published_results.csv.
-PUBLISHED = {
-    "softmax": "CE",
-    "weighted_softmax": "CE inverse-frequency weights N_min/N_c (CS_CE)",
-    "square_root_weights": "CE sqrt weights (N_min/N_c)^0.5",
-    "focal": "Focal (sigmoid, gamma 2)",
-    "class_balanced": "Class-balanced CE (beta .9)",
-    "ldam": "LDAM (no DRW)",
-    "equalization": "SEQL equalization (gamma .9 lambda .005)",
-    "balanced_softmax": "Balanced softmax",
-    "logit_adjusted": "Logit-adjustment loss tau=1",
-    "label_aware_smoothing": "Label-aware smoothing",
-    "class_balanced_sampler": "Class-balanced sampling",
-    "square_root_sampler": "Square-root sampling",
-    "progressive_sampler": "Progressive sampling",
-    "mixup": "Input mixup",
-    "remix": "Remix",
-    "weighted_softmax_drw": "CS_CE + DRW",
-    "focal_drw": "Focal + DRW",
-    "class_balanced_drw": "CB-CE + DRW",
-    "ldam_drw": "LDAM-DRW",
-    "balanced_softmax_drw": "Balanced softmax + DRW",
-    "crt": "cRT",
-    "lws": "LWS",
-    "softmax+la": "Post-hoc logit adjustment",
-    "softmax+taunorm": "tau-normalization",
 }
 METRICS = {"loss": "Loss", "acc1": "Top-1 (%)", "f1": "F1 (%)"}
 
@@ -157,18 +130,15 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
 
     Args:
         evaluation: as for `cells`; what was trained on the long-tailed set is compared, on the balanced test set.
-        published: columns method, backbone, pretraining, dataset, top1 (percent), epochs, source.
+        published: all strings: model, loss (our names of both), protocol, method, top1 (percent), epochs, source. The
+            rows of the protocol "cao2019" are those beside config/cao2019.yaml, one for each model and loss.
     """
-    theirs = published[
-        (published["dataset"] == "CIFAR100-LT IR100")
-        & (published["backbone"] == "ResNet-32")
-        & (published["pretraining"] == "none")
-    ]
-    rows = theirs.assign(published=theirs["top1"].astype(float) / 100).set_index("method")
+    theirs = published[published["protocol"] == "cao2019"]
+    theirs = theirs.assign(published=theirs["top1"].astype(float) / 100)
     data = cells(select(evaluation, train_set="longtailed"), ["acc1"])
-    data = data[(data["test_set"] == "balanced") & (data["model"] == "resnet32")]
-    data = data.assign(method=data["loss"].map(PUBLISHED)).dropna(subset="method")
-    data = data.join(rows[["published", "epochs", "source"]], on="method").reset_index(drop=True)
+    data = data[data["test_set"] == "balanced"].merge(
+        theirs[["model", "loss", "method", "published", "epochs", "source"]], on=["model", "loss"]
+    )
     data["difference"] = data["mean"] - data["published"]
     text = pd.DataFrame(
         {
@@ -185,6 +155,18 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
         "number each, after as many epochs as given. Difference: ours − published, in percentage points."
     )
     return Table(data, text, caption, notes=_notes(data, evaluation))
+
+
+TABLES: dict[str, Callable[..., Table]] = {
+    "top1": top1_table,
+    "full": full_table,
+    "counts": counts_table,
+    "model_summary": model_summary,
+    "loss_summary": loss_summary,
+    "thesis_comparison": thesis_comparison,
+    "published_comparison": published_comparison,
+}
+"""What makes each table of `longtail.report.catalogue`; its parameters say what it is made from."""
 
 
 def cells(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

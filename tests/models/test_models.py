@@ -1,7 +1,7 @@
 """Models: the architectures are the published ones, the head is ours, and weights arrive unchanged or not at all."""
 
+import json
 import os
-import runpy
 import subprocess
 import sys
 import urllib.error
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import be_script
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -454,10 +455,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     assert load_file(tmp_path / "plain.safetensors")["a"].item() == 0
 
 
-def test_script_prints_one_error_and_writes_nothing(tmp_path, monkeypatch, capsys):
+def test_script_ends_with_one_error_and_writes_nothing(tmp_path, capsys):
     output = tmp_path / "weights.safetensors"
-    monkeypatch.setattr(sys, "argv", ["fetch_weights.py", "--model", "resnet32", "--output", str(output)])
-    with pytest.raises(SystemExit, match="1"):
-        runpy.run_path(str(ROOT / "workflow/scripts/fetch_weights.py"), run_name="__main__")
-    assert capsys.readouterr().err == "error: resnet32 has no published weights; set pretrained: false\n"
+    settings = json.dumps({"model": "resnet32", "weights": None})
+    message = "^error: resnet32 has no published weights; set pretrained: false$"
+    with pytest.raises(SystemExit, match=message):
+        be_script("fetch_weights", ["--settings", settings, "--output", str(output)])
+    assert capsys.readouterr() == ("", "")
     assert not output.exists()

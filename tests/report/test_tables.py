@@ -13,6 +13,7 @@ import yaml
 
 from longtail.files.parquet import write_parquet
 from longtail.report import tables
+from longtail.report.catalogue import TABLE_FORMATS, TABLES
 from longtail.report.labels import label
 from longtail.report.typeset import Table, csv, latex, markdown, write_table
 
@@ -339,11 +340,12 @@ def test_published_results_beside_ours():
 def test_every_entry_of_the_published_protocol_has_one_published_number():
     config = yaml.safe_load((ROOT / "config/cao2019.yaml").read_text())
     published = pd.read_csv(ROOT / "resources" / "published_results.csv")
-    published = published[
-        (published["dataset"] == "CIFAR100-LT IR100") & (published["backbone"] == "ResNet-32")
-    ]
-    for loss in [*config["grid"]["losses"], *config["variants"]]:
-        assert (published["method"] == tables.PUBLISHED[loss]).sum() == 1, loss
+    published = published[published["protocol"] == "cao2019"]
+    assert sorted(published["loss"]) == sorted([*config["grid"]["losses"], *config["variants"]])
+    # What the rows have in common with the configuration, in the words of their sources.
+    assert set(published["model"]) == set(config["grid"]["models"])
+    same = published[["backbone", "pretraining", "dataset"]].drop_duplicates()
+    assert same.to_numpy().tolist() == [["ResNet-32", "none", "CIFAR100-LT IR100"]]
 
 
 def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -351,21 +353,29 @@ def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     runpy.run_path(str(ROOT / "workflow" / "scripts" / "tables.py"), run_name="__main__")
 
 
-def test_script_writes_each_kind(tmp_path, monkeypatch):
+def test_script_writes_every_table_of_the_catalogue(tmp_path, monkeypatch):
     write_parquet(thesis_evaluation(), tmp_path / "evaluation.parquet")
+    split = pd.DataFrame({"label": [0], "group": ["head"], "subset": ["train"], "longtailed": [True]})
+    write_parquet(split, tmp_path / "split.parquet")
     evaluation = ["--evaluation", tmp_path / "evaluation.parquet", "--output-folder", tmp_path]
-    run_script(monkeypatch, "run", "--train-set", "balanced", "--model", "resnet50", *evaluation)
-    run_script(monkeypatch, "summaries", *evaluation)
-    run_script(monkeypatch, "thesis", "--thesis", THESIS_FILE, *evaluation)
-    published = ROOT / "resources" / "published_results.csv"
-    run_script(monkeypatch, "published", "--published", published, *evaluation)
-    names = ("top1", "full", "model_summary", "loss_summary", "thesis_comparison", "published_comparison")
+    of_model = ["top1", "full", "--train-set", "balanced", "--model"]
+    for arguments in (
+        [*of_model, "resnet50"],
+        ["model_summary", "loss_summary"],
+        ["counts", "--split", tmp_path / "split.parquet"],
+        ["thesis_comparison", "--thesis", THESIS_FILE],
+        ["published_comparison", "--published", ROOT / "resources" / "published_results.csv"],
+    ):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            run_script(monkeypatch, *arguments, *evaluation)
     assert {path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"} == {
-        f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex", "html")
+        f"{name}.{suffix}" for name in TABLES for suffix in TABLE_FORMATS
     }
     assert r"\label{tab:top1-balanced-resnet50}" in (tmp_path / "top1.tex").read_text()
     with pytest.raises(SystemExit, match="error: model 'x' is not among the results"):
-        run_script(monkeypatch, "run", "--train-set", "balanced", "--model", "x", *evaluation)
+        run_script(monkeypatch, *of_model, "x", *evaluation)
+    with pytest.raises(SystemExit, match="error: the table 'top1' needs --train-set, --model"):
+        run_script(monkeypatch, "top1", *evaluation)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
 from longtail.analysis.statistics.refusal import Refusal
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
-from longtail.report.summary.phrases import column, interval, markdown, p_is, percent
+from longtail.report.summary.phrases import column, interval, p_is, percent
+from longtail.report.typeset import pipe_table
 
 ALPHA = 0.05
 SEEDS_TO_TEST = (
@@ -97,7 +98,7 @@ def safest(evidence: Evidence) -> str:
         "set, over models and training sets, 1 is best. Worst group: mean accuracy (%) of the worst of head, middle "
         "and tail after long-tailed training."
     )
-    return f"{answer}{evidence.left_out} {caption}\n\n{markdown(table)}"
+    return f"{answer}{evidence.left_out} {caption}\n\n{pipe_table(table)}"
 
 
 def real(evidence: Evidence) -> str:
@@ -162,7 +163,7 @@ def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
                 interval(differences.loc[key]) if key in differences.index else ""
             )
         rows.append(row)
-    return markdown(pd.DataFrame(rows))
+    return pipe_table(pd.DataFrame(rows))
 
 
 def _pooled(evidence: Evidence) -> str:

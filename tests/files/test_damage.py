@@ -20,7 +20,8 @@ from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.sealed_json import seal, unseal
 from longtail.machine.environment import write_record
 from longtail.models import build_model
-from longtail.models.file import ModelCard, load_model, read_card, save_model
+from longtail.models.card import ModelCard, read_card
+from longtail.models.file import load_model, save_model
 from longtail.models.pretrained import fetch
 from longtail.models.weights import read_facts, read_weights, write_weights
 from longtail.training.checkpoint import MAGIC, StateFolder, read_state
