@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from longtail.analysis.grid import TEST_SETS
+from longtail.data.split.sets import TEST_SETS
 from longtail.files.parquet import read_parquet
 from longtail.report.labels import label
 

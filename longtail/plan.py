@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from longtail.config.load import Config, load_config
 from longtail.data.split.imbalance import longtailed_counts
-from longtail.experiment.jobs import Experiment, RunId
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.runs import PATTERN, RECORD, Run, found_in
 from longtail.files.sealed_json import unseal
 from longtail.machine.cores import gpu_count, train_threads
 
@@ -158,7 +159,7 @@ def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed
         ValueError: a record is not one that training wrote; names it.
     """
     found = defaultdict(list)
-    for path in sorted(runs.glob("*/*/*/seed*/run.json")):
+    for path in found_in(runs, f"/{RECORD}"):
         record = unseal(path.read_bytes(), path)
         try:
             if record["device_type"] != device_type:
@@ -188,7 +189,7 @@ def assumed_speed(architecture: str, image_size: int, device_type: str) -> Speed
     return Speed(min(SUSTAINED[device_type] / operations, MOST_IMAGES), "assumed")
 
 
-def epochs_done(experiment: Experiment, run: RunId, folder: Path = Path()) -> int:
+def epochs_done(experiment: Experiment, run: Run, folder: Path = Path()) -> int:
     """Epochs that an unfinished run has behind it, by the note beside its state."""
     try:
         return json.loads((folder / experiment.work_folder(run) / "progress.json").read_text())["epoch"]
@@ -197,7 +198,7 @@ def epochs_done(experiment: Experiment, run: RunId, folder: Path = Path()) -> in
 
 
 def training(
-    runs: Iterable[RunId],
+    runs: Iterable[Run],
     experiment: Experiment,
     images: dict[str, int] | None,
     speeds: dict[tuple[str, int], Speed],
@@ -229,8 +230,8 @@ def page(words: list[str]) -> str:
     """The whole plan as text."""
     jobs, config, args = dry_run(words)
     experiment, folder = Experiment(config), Path(args.directory or ".")
-    wanted = {(w["train_set"], w["model"], w["loss"], int(w["seed"])) for rule, w in jobs if rule == "train"}
-    runs = [run for run in experiment.runs if run in wanted]
+    wanted = {PATTERN.format_map(wildcards) for rule, wildcards in jobs if rule == "train"}
+    runs = [run for run in experiment.runs if str(run) in wanted]
     lines = [
         f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs).",
         *_by_stage(Counter(rule for rule, _ in jobs)),

@@ -194,8 +194,9 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step(
             "run_list",
             [
-                *("--train-sets", "longtailed", "--models", "resnet8", "--losses", "softmax"),
-                *("--seeds", "1", "--runs", "runs", "--file", "folders", "--output", "folders.txt"),
+                "--settings",
+                '{"train_sets": ["longtailed"], "models": ["resnet8"], "losses": ["softmax"], "seeds": [1]}',
+                *("--runs", "runs", "--output", "folders.txt"),
             ],
             ["folders.txt"],
         ),
@@ -203,7 +204,7 @@ def steps(url: str, sha256: str) -> list[Step]:
             "evaluation",
             [
                 *(run, "--split", "split.parquet"),
-                *("--losses", '{"softmax": {"loss": "softmax", "loss_parameters": {}}}'),
+                *("--settings", '{"softmax": {"loss": "softmax", "loss_parameters": {}}}'),
                 *("--output", "evaluation.parquet", "--output-per-class", "per_class.parquet"),
             ],
             ["evaluation.parquet", "per_class.parquet"],

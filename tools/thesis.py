@@ -11,10 +11,11 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 import pandas as pd
 from frame import program, run
 
-from longtail.analysis.grid import TEST_SETS, Grid, scores
+from longtail.analysis.grid import Grid, scores
 from longtail.analysis.statistics.analyses import from_accuracies
 from longtail.analysis.statistics.blocks import ALL_TRAIN_SETS
 from longtail.analysis.statistics.mcnemar import bounds_table
+from longtail.data.split.sets import TEST_SETS
 from longtail.files.atomic import atomic_path
 from longtail.report.labels import label
 from longtail.report.pages import basis, p_value, write_page

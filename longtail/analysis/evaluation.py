@@ -9,9 +9,8 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 from torch import nn
 
-from longtail.analysis.grid import TEST_SETS
 from longtail.analysis.metrics import METRICS, Answers
-from longtail.data.split.sets import in_set
+from longtail.data.split.sets import TEST_SETS, in_set
 from longtail.machine.numerics import check_finite
 
 

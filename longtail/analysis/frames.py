@@ -4,14 +4,14 @@ A run's file tells by its folder whose it is: `.../{train_set}/{model}/{loss}/se
 not there stands for a run that failed or has not been run: it gives one row without values.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from longtail.experiment.runs import RUN, run_of
+from longtail.experiment.runs import MODEL, RUN, Run
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
 
@@ -77,13 +77,53 @@ def read_records(paths: Iterable[str | Path]) -> pd.DataFrame:
     return _read(paths, _record, ["seconds", "images_per_second", "peak_memory_mb", "device"])
 
 
+def combine(
+    paths: Sequence[str | Path],
+    tables: Mapping[Path, pd.DataFrame],
+    measured: Sequence[str],
+    of_train_set: Sequence[str] = (),
+) -> pd.DataFrame:
+    """One frame of the tables of many runs, in the order of the paths; runs without a table become rows with NaN.
+
+    Such a run has the rows of a run that is there, with NaN in the columns `measured`. So whatever counts, draws or
+    averages the frame later can tell that the run is missing.
+
+    Args:
+        paths: a file of every run there should be, in its run's folder.
+        tables: those that are there, by path.
+        measured: columns that hold the run's results.
+        of_train_set: columns that runs on the same training set share; NaN too where no such run is there.
+
+    Returns:
+        Columns model, loss, train_set, seed, and those of the tables.
+
+    Raises:
+        FileNotFoundError: no run has a table.
+        ValueError: a path is not in a run's folder.
+    """
+    runs = {Path(path): Run.of_file(path) for path in paths}
+    if not tables:
+        listed = ", ".join(map(str, list(runs)[:3]))
+        raise FileNotFoundError(
+            f"none of the {len(runs)} runs has its file ({listed}, …): train at least one"
+        )
+    templates = {runs[path].train_set: table for path, table in tables.items()}
+    other = next(iter(tables.values())).assign(**dict.fromkeys(of_train_set, np.nan))
+    frames = []
+    for path, run in runs.items():
+        template = templates.get(run.train_set, other)
+        table = tables[path] if path in tables else template.assign(**dict.fromkeys(measured, np.nan))
+        frames.append(table.assign(**run._asdict())[[*RUN, *table.columns]])
+    return pd.concat(frames, ignore_index=True)
+
+
 def _read(
     paths: Iterable[str | Path], read: Callable[[Path], pd.DataFrame], columns: list[str]
 ) -> pd.DataFrame:
     frames = []
     for path in map(Path, paths):
         frame = read(path)[columns] if path.is_file() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
-        frames.append(frame.assign(**run_of(path))[[*RUN, *columns]])
+        frames.append(frame.assign(**Run.of_file(path)._asdict())[[*RUN, *columns]])
     return pd.concat(frames, ignore_index=True)
 
 
@@ -95,7 +135,7 @@ def _predictions(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def _confidences(path: Path) -> pd.DataFrame:
-    model = path.with_name("model.safetensors")
+    model = path.with_name(MODEL)
     if not model.is_file():
         raise ValueError(f"{path} has no model beside it ({model.name}); put it there, or train again")
     frame, logits = _predictions(path)

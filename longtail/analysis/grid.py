@@ -1,30 +1,18 @@
-"""Which runs there should be, which there are, and the scores of one training and test set."""
+"""The grid of runs behind tables, figures and statistics: which there should be, which are missing, their scores."""
 
 import itertools
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import pandas as pd
 
 from longtail.analysis.statistics.refusal import Refusal
+from longtail.data.split.sets import TEST_SETS
+from longtail.experiment.runs import RUN, Run
 
-GROUPS = ("head", "middle", "tail")
-TEST_SETS = ("balanced", "longtailed", *GROUPS)
-COLUMNS = ("model", "loss", "train_set", "seed", "test_set", "metric", "value", "n")
-
-
-class Run(NamedTuple):
-    """One training run; the columns of the evaluation that name it."""
-
-    model: str
-    loss: str
-    train_set: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.train_set}/{self.model}/{self.loss}/seed{self.seed}"
+COLUMNS = [*RUN, "test_set", "metric", "value", "n"]
 
 
 @dataclass(frozen=True)
@@ -82,9 +70,9 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
             f"the evaluation lacks the columns {', '.join(absent)}; it has {list(evaluation.columns)}"
         )
     chosen = evaluation[(evaluation["metric"] == metric) & evaluation["value"].notna()]
-    runs = pd.MultiIndex.from_frame(chosen[list(Run._fields)])
+    runs = pd.MultiIndex.from_frame(chosen[RUN])
     chosen = chosen[runs.isin(grid.runs)]
-    keys = [*Run._fields, "test_set"]
+    keys = [*RUN, "test_set"]
     if (twice := chosen.duplicated(keys)).any():
         *run, test_set = chosen.loc[twice, keys].iloc[0]
         raise ValueError(f"the evaluation holds {metric} twice for {Run(*run)} on '{test_set}'")
@@ -93,8 +81,13 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
 
 def missing_runs(found: pd.DataFrame, grid: Grid) -> list[Run]:
     """The runs of the grid that have no row in `found` (columns model, loss, train_set, seed)."""
-    there = set(found[list(Run._fields)].itertuples(index=False, name=None))
+    there = set(found[RUN].itertuples(index=False, name=None))
     return [run for run in grid.runs if run not in there]
+
+
+def without(frame: pd.DataFrame, value: str) -> list[Run]:
+    """The runs of the smallest grid around a frame that have no number in its column `value`."""
+    return missing_runs(frame[frame[value].notna()], Grid.of(frame))
 
 
 def name_missing(runs: list[Run]) -> str:
@@ -145,3 +138,90 @@ def by_set(
             frame = pd.DataFrame([{"note": str(refusal)}])
         frames.append(frame.assign(train_set=train_set, test_set=test_set))
     return pd.concat(frames, ignore_index=True).reindex(columns=["train_set", "test_set", *columns])
+
+
+def select(frame: pd.DataFrame, **chosen: str | None) -> pd.DataFrame:
+    """The rows of the chosen model, training set or loss; None chooses all.
+
+    Raises:
+        ValueError: there is no such row; says which names there are.
+    """
+    for column, name in chosen.items():
+        if name is None:
+            continue
+        names = list(frame[column].unique())
+        if name not in names:
+            raise ValueError(
+                f"{column} '{name}' is not among the results; there are: {', '.join(map(str, names))}"
+            )
+        frame = frame[frame[column] == name]
+    return frame
+
+
+def accuracies(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 accuracy of every run of the grid on every test set that has images.
+
+    A missing run has its rows here, with NaN, so whatever is counted or averaged later can tell.
+
+    Args:
+        evaluation: columns model, loss, train_set, seed, test_set, metric, value (fraction), n (test images).
+
+    Returns:
+        Columns model, loss, train_set, seed, test_set, accuracy (in percent), n; test sets in their usual order.
+
+    Raises:
+        ValueError: a column is missing, no run has an accuracy, or one accuracy is there twice.
+    """
+    require(evaluation, [*RUN, "test_set", "metric", "value", "n"], "evaluation")
+    found = evaluation[(evaluation["metric"] == "acc1") & evaluation["test_set"].isin(TEST_SETS)]
+    measured = found[found["value"].notna()]
+    if measured.empty:
+        raise ValueError(
+            "the evaluation holds no top-1 accuracy (metric 'acc1'): not one run has been evaluated"
+        )
+    test_sets = [name for name in TEST_SETS if name in set(measured["test_set"])]
+    order = pd.MultiIndex.from_tuples(
+        [(*run, name) for run in Grid.of(evaluation).runs for name in test_sets], names=[*RUN, "test_set"]
+    )
+    indexed = found.set_index([*RUN, "test_set"])
+    if indexed.index.has_duplicates:
+        twice = indexed.index[indexed.index.duplicated()][0]
+        raise ValueError(f"the evaluation holds two top-1 accuracies of {twice}; one run was added twice")
+    table = indexed[["value", "n"]].reindex(order).reset_index()
+    table["n"] = table.groupby("test_set")["n"].transform("max")
+    table.insert(5, "accuracy", 100 * table.pop("value"))
+    return table
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over the seeds that ran, and how many did.
+
+    Returns:
+        Columns model, loss, train_set, test_set, mean, sd (n - 1; NaN for one run), runs, expected.
+    """
+    groups = table.groupby(["model", "loss", "train_set", "test_set"], sort=False)["accuracy"]
+    return groups.agg(mean="mean", sd="std", runs="count", expected="size").reset_index()
+
+
+def across(summary: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Mean and standard deviation of the means over seeds, per `name` (`model` or `loss`) over the other.
+
+    Returns:
+        Columns `name`, train_set, test_set, mean, sd, runs, expected.
+    """
+    groups = summary.groupby([name, "train_set", "test_set"], sort=False)
+    return groups.agg(
+        mean=("mean", "mean"), sd=("mean", "std"), runs=("runs", "sum"), expected=("expected", "sum")
+    ).reset_index()
+
+
+def require(frame: pd.DataFrame, columns: list[str], name: str) -> None:
+    """
+    Raises:
+        ValueError: the frame lacks one of the columns.
+    """
+    absent = [column for column in columns if column not in frame.columns]
+    if absent:
+        raise ValueError(
+            f"{name} lacks the columns {', '.join(absent)}; it has {', '.join(map(str, frame.columns))}"
+        )

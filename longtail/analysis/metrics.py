@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from longtail.analysis.calibration import expected_calibration_error
-from longtail.analysis.grid import GROUPS, TEST_SETS
+from longtail.data.split.sets import GROUPS, TEST_SETS
 
 if TYPE_CHECKING:
     import torch

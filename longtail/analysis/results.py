@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from longtail.experiment.runs import RUN
+from longtail.experiment.runs import HISTORY, MODEL, RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
 
 
@@ -50,14 +50,14 @@ class Results:
         """One row per run and epoch: train_loss, train_acc1, val_loss, val_acc1, …"""
         from longtail.analysis.frames import read_histories
 
-        return read_histories(self._trained_files("history.parquet"))
+        return read_histories(self._trained_files(HISTORY))
 
     @cached_property
     def runs(self) -> pd.DataFrame:
         """One row per run: seconds, images_per_second, peak_memory_mb, device; all the rest is in its run.json."""
         from longtail.analysis.frames import read_records
 
-        return read_records(self._trained_files("run.json"))
+        return read_records(self._trained_files(RECORD))
 
     @cached_property
     def missing(self) -> pd.DataFrame:
@@ -69,17 +69,14 @@ class Results:
         from longtail.analysis.frames import model_facts
 
         def is_variant(file: Path) -> bool:
-            model = file.with_name("model.safetensors")
+            model = file.with_name(MODEL)
             return not file.is_file() and model.is_file() and bool(model_facts(model).get("variant"))
 
         return [file for file in self._files(name) if not is_variant(file)]
 
     def _files(self, name: str) -> list[Path]:
         runs = self.evaluation[RUN].drop_duplicates()
-        return [
-            self.folder / "runs" / run.train_set / run.model / run.loss / f"seed{run.seed}" / name
-            for run in runs.itertuples()
-        ]
+        return [self.folder / "runs" / str(Run(*run)) / name for run in runs.itertuples(index=False)]
 
     def __repr__(self) -> str:
         runs = len(self.evaluation[RUN].drop_duplicates())

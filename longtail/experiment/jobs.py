@@ -13,30 +13,17 @@ import math
 from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from longtail.config.load import Config, ConfigError, Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.experiment.fingerprint import fingerprint
+from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 from longtail.models import model_module
 
 SCRIPTS = "workflow/scripts"
 PREDICT_MINUTES = 30
 """Time limit of prediction. A job that trains and predicts gets the sum of both limits."""
-TEST_SETS = ("balanced", "longtailed", "head", "middle", "tail")
-SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
-
-
-class RunId(NamedTuple):
-    """One training run of the grid."""
-
-    train_set: str
-    model: str
-    loss: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.train_set}/{self.model}/{self.loss}/seed{self.seed}"
 
 
 class Experiment:
@@ -51,19 +38,21 @@ class Experiment:
         return [*self.config.grid.losses, *self.config.variants]
 
     @cached_property
-    def runs(self) -> list[RunId]:
+    def runs(self) -> list[Run]:
         """Every run that is shown, in the order of the configuration."""
         grid = self.config.grid
         return [
-            RunId(*run)
-            for run in itertools.product(grid.train_sets, grid.models, self.losses, self.config.seeds)
+            Run(model, loss, train_set, seed)
+            for train_set, model, loss, seed in itertools.product(
+                grid.train_sets, grid.models, self.losses, self.config.seeds
+            )
         ]
 
-    def is_variant(self, run: RunId) -> bool:
+    def is_variant(self, run: Run) -> bool:
         """Whether a run is another one with its classifier changed, without training."""
         return run.loss in self.config.variants
 
-    def start(self, run: RunId) -> RunId | None:
+    def start(self, run: Run) -> Run | None:
         """The run whose model this one starts from, if any: that of a variant, or of decoupled training."""
         if self.is_variant(run):
             return run._replace(loss=self.config.variant(run.loss).of)
@@ -71,13 +60,16 @@ class Experiment:
         return run._replace(loss=retrain.start) if retrain else None
 
     @cached_property
-    def shown_runs(self) -> list[RunId]:
+    def shown_runs(self) -> list[Run]:
         """The runs that tables and figures wait for: all, or with `partial` those that are finished."""
         if not self.config.partial:
             return self.runs
-        files = ("model.safetensors", "predictions.parquet")
         folder = Path(self.config.paths.results, "runs")
-        return [run for run in self.runs if all((folder / str(run) / name).is_file() for name in files)]
+        return [
+            run
+            for run in self.runs
+            if all((folder / str(run) / name).is_file() for name in (MODEL, PREDICTIONS))
+        ]
 
     @property
     def published_protocol(self) -> bool:
@@ -222,10 +214,11 @@ class Experiment:
         """`loss_settings` of every loss, as the evaluation script takes them."""
         return json.dumps({loss: self.loss_settings(loss) for loss in self.losses})
 
-    def grid_options(self) -> list[str]:
+    def grid_json(self) -> str:
+        """What the runs are all combinations of."""
         grid = self.config.grid
-        words = ["--train-sets", *grid.train_sets, "--models", *grid.models, "--losses", *self.losses]
-        return [*words, "--seeds", *map(str, self.config.seeds)]
+        names = {"train_sets": grid.train_sets, "models": grid.models, "losses": self.losses}
+        return json.dumps({**names, "seeds": self.config.seeds})
 
     def gpus(self, model: str, loss: str) -> int:
         return self.config.recipe(model, loss).gpus_per_job
@@ -239,7 +232,7 @@ class Experiment:
         longest = job.max_minutes - PREDICT_MINUTES if job.max_minutes else math.inf
         return min(minutes * attempt, longest)
 
-    def work_folder(self, run: RunId) -> str:
+    def work_folder(self, run: Run) -> str:
         """Where a run keeps the state to resume from."""
         return f"{self.config.paths.work}/{self.train_key(run)}"
 
@@ -283,7 +276,7 @@ class Experiment:
         return self._key("fetch_weights", self.weights_json(model), choices=[self._model_code(model)])
 
     @cache  # noqa: B019
-    def train_key(self, run: RunId) -> str:
+    def train_key(self, run: Run) -> str:
         upstream = [self.tensors_key(f"train_{run.train_set}"), self.tensors_key("val")]
         if start := self.start(run):
             upstream.append(self.train_key(start))
@@ -295,17 +288,17 @@ class Experiment:
         )
 
     @cache  # noqa: B019
-    def adjust_key(self, run: RunId) -> str:
+    def adjust_key(self, run: Run) -> str:
         variant = self.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
         return self._key("adjust", self.adjust_json(run.loss), [self.train_key(self.start(run))], choices)
 
-    def model_key(self, run: RunId) -> str:
+    def model_key(self, run: Run) -> str:
         """Key of the job that makes a run's model."""
         return self.adjust_key(run) if self.is_variant(run) else self.train_key(run)
 
     @cache  # noqa: B019
-    def predict_key(self, run: RunId) -> str:
+    def predict_key(self, run: Run) -> str:
         upstream = [self.model_key(run), self.tensors_key(self.test_tensors)]
         return self._key("predict", self.predict_json(), upstream, choices=[self._model_code(run.model)])
 

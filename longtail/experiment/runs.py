@@ -1,63 +1,59 @@
-"""The files of many runs as one frame."""
+"""One training run of the grid: its name, its folder, and the files that its folder holds."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-
-RUN = ["model", "loss", "train_set", "seed"]
-
-
-def run_of(path: str | Path) -> dict[str, str | int]:
-    """Model, loss, train_set and seed of a file in a run's folder, `…/{train_set}/{model}/{loss}/seed{seed}/{file}`.
-
-    Raises:
-        ValueError: the path is not of this form.
-    """
-    match = re.search(r"([^/]+)/([^/]+)/([^/]+)/seed(\d+)/[^/]+$", Path(path).as_posix())
-    if not match:
-        raise ValueError(f"{path} is not in a run's folder, …/{{train_set}}/{{model}}/{{loss}}/seed{{seed}}/")
-    train_set, model, loss, seed = match.groups()
-    return {"model": model, "loss": loss, "train_set": train_set, "seed": int(seed)}
+PATTERN = "{train_set}/{model}/{loss}/seed{seed}"
+"""A run's folder below `results/runs`, and the name of its logs; Snakemake's wildcards have these names."""
+MODEL = "model.safetensors"
+HISTORY = "history.parquet"
+RECORD = "run.json"
+PREDICTIONS = "predictions.parquet"
+IN_PATH = re.compile(r"([^/]+)/([^/]+)/([^/]+)/seed(\d+)$")
 
 
-def combine(
-    paths: Sequence[str | Path],
-    tables: Mapping[Path, pd.DataFrame],
-    measured: Sequence[str],
-    of_train_set: Sequence[str] = (),
-) -> pd.DataFrame:
-    """One frame of the tables of many runs, in the order of the paths; runs without a table become rows with NaN.
+class Run(NamedTuple):
+    """One training run; its fields are the first columns of every table of results."""
 
-    Such a run has the rows of a run that is there, with NaN in the columns `measured`. So whatever counts, draws or
-    averages the frame later can tell that the run is missing.
+    model: str
+    loss: str
+    train_set: str
+    seed: int
 
-    Args:
-        paths: a file of every run there should be, in its run's folder.
-        tables: those that are there, by path.
-        measured: columns that hold the run's results.
-        of_train_set: columns that runs on the same training set share; NaN too where no such run is there.
+    def __str__(self) -> str:
+        return PATTERN.format_map(self._asdict())
 
-    Returns:
-        Columns model, loss, train_set, seed, and those of the tables.
+    @classmethod
+    def of(cls, folder: str | Path) -> "Run":
+        """The run whose folder, or whose name, this is.
 
-    Raises:
-        FileNotFoundError: no run has a table.
-        ValueError: a path is not in a run's folder.
-    """
-    runs = {Path(path): run_of(path) for path in paths}
-    if not tables:
-        listed = ", ".join(map(str, list(runs)[:3]))
-        raise FileNotFoundError(
-            f"none of the {len(runs)} runs has its file ({listed}, …): train at least one"
-        )
-    templates = {runs[path]["train_set"]: table for path, table in tables.items()}
-    other = next(iter(tables.values())).assign(**dict.fromkeys(of_train_set, np.nan))
-    frames = []
-    for path, run in runs.items():
-        template = templates.get(run["train_set"], other)
-        table = tables[path] if path in tables else template.assign(**dict.fromkeys(measured, np.nan))
-        frames.append(table.assign(**run)[[*RUN, *table.columns]])
-    return pd.concat(frames, ignore_index=True)
+        Raises:
+            ValueError: the path does not end as a run's folder does.
+        """
+        match = IN_PATH.search(Path(folder).as_posix())
+        if not match:
+            raise ValueError(f"{folder} is not the folder of a run, …/{PATTERN}")
+        train_set, model, loss, seed = match.groups()
+        return cls(model, loss, train_set, int(seed))
+
+    @classmethod
+    def of_file(cls, path: str | Path) -> "Run":
+        """The run in whose folder this file lies.
+
+        Raises:
+            ValueError: the folder is not that of a run.
+        """
+        try:
+            return cls.of(Path(path).parent)
+        except ValueError:
+            raise ValueError(f"{path} is not in the folder of a run, …/{PATTERN}/") from None
+
+
+RUN = list(Run._fields)
+
+
+def found_in(folder: Path, name: str = "") -> Iterator[Path]:
+    """The folders of runs below `folder` or, by `name`, the file of that name in each; sorted."""
+    yield from sorted(folder.glob(f"{PATTERN.format(train_set='*', model='*', loss='*', seed='*')}{name}"))

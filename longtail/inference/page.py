@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from longtail.analysis.grid import TEST_SETS
-from longtail.experiment.runs import RUN, run_of
+from longtail.data.split.sets import TEST_SETS
+from longtail.experiment.runs import RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
 from longtail.models.card import ModelCard
@@ -59,7 +59,7 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[st
         ValueError: a file is damaged, or the given `evaluation` does not tell which of its rows are the model's.
     """
     place = Path(model).absolute()
-    record = place.with_name("run.json")
+    record = place.with_name(RECORD)
     return {
         "evaluation": _rows_of_run(place, evaluation),
         "record": unseal(record.read_bytes(), record) if record.is_file() else None,
@@ -68,21 +68,21 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[st
 
 def _rows_of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
     try:
-        run = run_of(model)
+        run = Run.of_file(model)
     except ValueError:  # it was moved
-        run = {}
+        run = None
     path = Path(given or model.parent.joinpath(*[".."] * 5, "evaluation.parquet"))
     if given is None and not (run and path.is_file()):
         return None
     rows = read_parquet(path, [*RUN, "test_set", "metric", "value", "n"])
     if run:
-        rows = rows[(rows[list(run)] == pd.Series(run)).all(axis=1)]
+        rows = rows[(rows[RUN] == pd.Series(run._asdict())).all(axis=1)]
     runs = len(rows[RUN].drop_duplicates())
     if runs == 1 and rows["value"].notna().any():
         return rows
     if given is None:
         return None
-    wanted = "/".join(map(str, run.values())) if run else "the only one"
+    wanted = run or "the only one"
     raise ValueError(
         f"{path} holds {runs} runs with results where one is needed ({wanted}); give the evaluation.parquet of the "
         "results that the model is from, and the model where the workflow put it"

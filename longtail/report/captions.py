@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from longtail.report.figures.grid import missing_runs
+from longtail.analysis.grid import without
+from longtail.experiment.runs import RUN
 from longtail.report.labels import label
 
 
@@ -45,7 +46,7 @@ def test_images(table: pd.DataFrame) -> str:
 
 def missing(frame: pd.DataFrame, value: str) -> str:
     """Which runs of the grid have no number in `value`, as a sentence; empty if none is missing."""
-    runs = missing_runs(frame, value)
+    runs = pd.DataFrame(without(frame, value), columns=RUN)
     every_seed = frame["seed"].nunique()
     names = []
     for (model, loss, train_set), group in runs.groupby(["model", "loss", "train_set"], sort=False):

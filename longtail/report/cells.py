@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from longtail.analysis.grid import Grid, require
 from longtail.analysis.metrics import METRICS
+from longtail.data.split.sets import TEST_SETS
+from longtail.experiment.runs import RUN
 from longtail.report import captions
-from longtail.report.figures.grid import RUN, TEST_SETS, require, run_grid
 from longtail.report.labels import label
 
 CELL = ["model", "train_set", "loss", "test_set", "metric"]
@@ -46,7 +48,7 @@ def cells(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     images = evaluation.groupby("test_set")["n"].max()
     order = [
         (*run, test_set, metric)
-        for run in run_grid(evaluation)
+        for run in Grid.of(evaluation).runs
         for test_set in TEST_SETS
         for metric in metrics
         if test_set in images

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from longtail.analysis.grid import TEST_SETS, Grid, missing_runs, name_missing, scores
+from longtail.analysis.grid import Grid, missing_runs, name_missing, scores
+from longtail.data.split.sets import TEST_SETS
 from longtail.report.catalogue import STATISTICS, THESIS_STATISTICS
 from longtail.report.labels import label
 from longtail.report.typeset import Table, write_table

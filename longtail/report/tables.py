@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from longtail.analysis.grid import require, select
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import in_set
+from longtail.data.split.sets import GROUPS, in_set
 from longtail.report import captions
 from longtail.report.cells import (
     CELL,
@@ -22,7 +23,6 @@ from longtail.report.cells import (
     printed,
     wide,
 )
-from longtail.report.figures.grid import GROUPS, require, select
 from longtail.report.labels import label
 from longtail.report.typeset import Table
 

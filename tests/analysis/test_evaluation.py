@@ -16,9 +16,10 @@ from safetensors.numpy import save_file
 import longtail
 from longtail.analysis.calibration import expected_calibration_error, reliability
 from longtail.analysis.evaluation import class_table, evaluate, evaluate_classes
+from longtail.analysis.frames import combine
 from longtail.data.split.sets import with_sets
 from longtail.data.tensors.files import LabelledImages
-from longtail.experiment.runs import combine, run_of
+from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.sealed_json import seal
 from longtail.inference.logits import write_predictions
@@ -227,7 +228,11 @@ def test_calibration_error_is_the_mean_gap_over_images():
 
 def run_script(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
     monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-    runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+    try:
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 LOSSES = {
@@ -240,7 +245,7 @@ def evaluate_runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Evaluate two losses with seeds 1 and 2, whatever is there of them."""
     (folder / "runs.txt").write_text("\n".join(map(str, grid(folder))))
     run_script(
-        monkeypatch, "evaluation", f"@{folder / 'runs.txt'}", "--split", folder / "split.parquet", "--losses",
+        monkeypatch, "evaluation", f"@{folder / 'runs.txt'}", "--split", folder / "split.parquet", "--settings",
         json.dumps(LOSSES), "--output", folder / "evaluation.parquet",
         "--output-per-class", folder / "per_class.parquet",
     )  # fmt: skip
@@ -332,8 +337,8 @@ def test_missing_run_on_another_training_set_does_not_borrow_its_class_counts():
 def test_no_run_at_all_and_no_run_folder_are_refused():
     with pytest.raises(FileNotFoundError, match="none of the 1 runs"):
         combine(["runs/balanced/resnet8/softmax/seed1/x"], {}, ["value"])
-    with pytest.raises(ValueError, match="is not in a run's folder"):
-        run_of("results/evaluation.parquet")
+    with pytest.raises(ValueError, match="is not in the folder of a run"):
+        Run.of_file("results/evaluation.parquet")
 
 
 def test_folder_without_results_is_named(tmp_path):
@@ -372,7 +377,7 @@ def test_a_run_that_cannot_be_evaluated_is_named_and_the_results_stay(
 def test_a_loss_without_settings_is_refused(evaluated, monkeypatch):
     monkeypatch.setitem(LOSSES, "other", LOSSES.pop("mine"))
     with pytest.raises(
-        SystemExit, match=r"mine/seed1/predictions\.parquet is of the loss mine, and --losses has"
+        SystemExit, match=r"mine/seed1/predictions\.parquet is of the loss mine, and --settings has"
     ):
         evaluate_runs(monkeypatch, evaluated)
 

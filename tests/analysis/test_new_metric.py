@@ -59,7 +59,7 @@ def workspace(tmp_path_factory):
         "workflow/scripts/evaluation.py",
         "results/runs/longtailed/resnet8/softmax/seed42",
     ]
-    command += ["--split", "results/data/split.parquet", "--losses", losses]
+    command += ["--split", "results/data/split.parquet", "--settings", losses]
     command += ["--output", "results/evaluation.parquet", "--output-per-class", "results/per_class.parquet"]
     subprocess.run(command, cwd=workspace.folder, check=True, capture_output=True)
     return workspace

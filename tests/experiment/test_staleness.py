@@ -294,7 +294,7 @@ TABLE = [
     (
         "a loss added",
         configure(grid__losses=["softmax", "focal", "ldam"]),
-        runs(losses=["ldam"]) | OF_EVALUATION | OF_RUNS | {"run_list folders"},
+        runs(losses=["ldam"]) | OF_EVALUATION | OF_RUNS | {"run_list"},
     ),
     (
         "a variant added",
@@ -302,12 +302,12 @@ TABLE = [
         runs(losses=["softmax+la"], rules=["adjust", "predict"])
         | OF_EVALUATION
         | per_model("reliability")
-        | {"run_list folders"},
+        | {"run_list"},
     ),
     (
         "decoupled training added",
         configure(grid__losses=["softmax", "focal", "crt"]),
-        runs(losses=["crt"]) | OF_EVALUATION | OF_RUNS | {"run_list folders"},
+        runs(losses=["crt"]) | OF_EVALUATION | OF_RUNS | {"run_list"},
     ),
     (
         "test-time ensembling",
@@ -322,7 +322,7 @@ TABLE = [
     (
         "a seed added",
         configure(seeds=[1, 2]),
-        runs(seeds=[2]) | OF_EVALUATION | OF_RUNS | confusion() | {"run_list folders"},
+        runs(seeds=[2]) | OF_EVALUATION | OF_RUNS | confusion() | {"run_list"},
     ),
     (
         "a model added",
@@ -331,7 +331,7 @@ TABLE = [
         ),
         runs(models=["resnet20"])
         | OF_EVALUATION
-        | {"figure run_cost", "run_list folders"}
+        | {"figure run_cost", "run_list"}
         | {f"table_of_runs {t}/resnet20" for t in SETS}
         | per_model(
             *(

@@ -683,7 +683,7 @@ def test_reading_runs_keeps_a_place_for_the_missing(tmp_path):
     assert frame["epoch"].tolist()[:3] == [1, 2, 3]
     assert np.isnan(frame["epoch"].iloc[3])
     assert frames.read_histories([absent])["epoch"].isna().all()
-    with pytest.raises(ValueError, match=r"not in a run's folder"):
+    with pytest.raises(ValueError, match=r"not in the folder of a run"):
         write_parquet(histories(), tmp_path / "history.parquet")
         frames.read_histories([tmp_path / "history.parquet"])
 

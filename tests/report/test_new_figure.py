@@ -13,7 +13,7 @@ import pandas as pd
 
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import accuracies, select
+from longtail.analysis.grid import accuracies, select
 from longtail.report.labels import label
 
 

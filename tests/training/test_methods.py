@@ -24,7 +24,8 @@ from longtail.config.load import Config, ConfigError, load_config
 from longtail.config.methods import METHODS
 from longtail.data.split.imbalance import longtailed_counts
 from longtail.data.tensors.files import load_tensors
-from longtail.experiment.jobs import Experiment, RunId
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.runs import Run as RunName
 from longtail.files.parquet import read_parquet
 from longtail.inference.logits import crop_views, logits_of
 from longtail.losses import build_loss, known_losses
@@ -877,7 +878,7 @@ def test_keys_follow_the_start_and_not_the_other_way_round():
     longer = varied(losses={"crt": {"train": {"epochs": 7}}})
     other = varied(losses={"softmax": {"train": {"epochs": 7}}})
 
-    def keys(experiment: Experiment) -> dict[RunId, str]:
+    def keys(experiment: Experiment) -> dict[RunName, str]:
         return {run: experiment.predict_key(run) for run in (softmax, crt, la, strong)}
 
     def changed(experiment: Experiment) -> set[str]:

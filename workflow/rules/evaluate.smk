@@ -3,24 +3,23 @@
 
 
 rule run_list:
-    # The runs there should be, one a line: thousands of names are more than a command line holds.
     output:
-        "<results>/lists/{file}.txt",
+        "<results>/lists/folders.txt",
     log:
-        "<logs>/run_list/{file}.log",
+        "<logs>/run_list.log",
     localrule: True
     params:
-        grid=EXPERIMENT.grid_options(),
+        settings=EXPERIMENT.grid_json(),
         runs=f"{CONFIG.paths.results}/runs",
     shell:
-        "python workflow/scripts/run_list.py {params.grid:q} --runs {params.runs:q} --file {wildcards.file:q}"
+        "python workflow/scripts/run_list.py --settings {params.settings:q} --runs {params.runs:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluation:
     input:
         of_all_runs("predictions.parquet"),
-        runs="<results>/lists/folders.txt",
+        runs=rules.run_list.output,
         split="<results>/data/split.parquet",
     output:
         evaluation="<results>/evaluation.parquet",
@@ -32,7 +31,7 @@ rule evaluation:
         "../../envs/analysis.yaml"
     params:
         key=EXPERIMENT.evaluation_key(),
-        losses=EXPERIMENT.losses_json(),
+        settings=EXPERIMENT.losses_json(),
     shell:
-        "python workflow/scripts/evaluation.py @{input.runs:q} --split {input.split:q} --losses {params.losses:q}"
+        "python workflow/scripts/evaluation.py @{input.runs:q} --split {input.split:q} --settings {params.settings:q}"
         " --output {output.evaluation:q} --output-per-class {output.per_class:q} > {log:q} 2>&1"

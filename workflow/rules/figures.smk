@@ -37,8 +37,8 @@ def chosen(wildcards):
 
 def of_figure(wildcards, runs):
     """The runs that a figure shows."""
-    place = tuple(chosen(wildcards).values())
-    return [run for run in runs if run[: len(place)] == place]
+    choice = chosen(wildcards).items()
+    return [run for run in runs if all(getattr(run, name) == own for name, own in choice)]
 
 
 def figure_input(wildcards):
@@ -76,7 +76,7 @@ rule figures:
             file
             for train_set, model in sorted(
                 {
-                    run[:2]
+                    (run.train_set, run.model)
                     for run in EXPERIMENT.shown_runs
                     if run.loss == EXPERIMENT.reference_loss
                 }

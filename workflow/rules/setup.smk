@@ -11,7 +11,9 @@ from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 from longtail.config.load import ConfigError, load_config
-from longtail.experiment.jobs import PREDICT_MINUTES, SUBSETS, Experiment, RunId
+from longtail.data.split.sets import SUBSETS
+from longtail.experiment import runs
+from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.machine.cores import gpu_count, run_scripts_with_this_python, train_threads
 
 run_scripts_with_this_python()
@@ -30,7 +32,7 @@ if CONFIG.data.source != "image_folder" and "check_data" in sys.argv:
         f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
         "your images: make check-data CONFIG=config/mine.yaml, or snakemake check_data --configfile config/mine.yaml"
     )
-RUN_NAME = "{train_set}/{model}/{loss}/seed{seed}"
+RUN_NAME = runs.PATTERN
 RUN = f"<results>/runs/{RUN_NAME}"
 
 
@@ -95,9 +97,7 @@ def unrecorded(value):
 
 
 def run_of(wildcards):
-    return RunId(
-        wildcards.train_set, wildcards.model, wildcards.loss, int(wildcards.seed)
-    )
+    return runs.Run.of(RUN_NAME.format_map(wildcards))
 
 
 def files_of(name, runs):

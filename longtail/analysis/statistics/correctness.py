@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from longtail.analysis.grid import Grid, Run, missing_runs
+from longtail.analysis.grid import Grid, missing_runs
 from longtail.data.split.sets import in_set, with_sets
+from longtail.experiment.runs import RUN, Run
 from longtail.files.parquet import read_parquet
 
 IMAGE = ["image_id", "label"]
@@ -38,7 +39,7 @@ class Correctness:
 
     def missing(self, grid: Grid) -> list[Run]:
         """The runs of the grid without predictions."""
-        return missing_runs(pd.DataFrame(list(self.correct), columns=Run._fields), grid)
+        return missing_runs(pd.DataFrame(list(self.correct), columns=RUN), grid)
 
 
 def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correctness:

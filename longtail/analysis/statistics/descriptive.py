@@ -5,7 +5,8 @@ import pandas as pd
 from scipy.stats import t
 from statsmodels.stats.proportion import proportion_confint
 
-from longtail.analysis.grid import TEST_SETS, Grid, join_notes, scores
+from longtail.analysis.grid import Grid, join_notes, scores
+from longtail.data.split.sets import TEST_SETS
 
 CELL = ["train_set", "model", "loss", "test_set", "metric"]
 

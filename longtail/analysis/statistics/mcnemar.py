@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 
-from longtail.analysis.grid import TEST_SETS, Grid, Run, compared, name_missing
+from longtail.analysis.grid import Grid, compared, name_missing
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.refusal import Refusal
+from longtail.data.split.sets import TEST_SETS
+from longtail.experiment.runs import RUN, Run
 
 COLUMNS = ["train_set", "model", "loss", "reference", "seed", "test_set"]
 COLUMNS += ["both", "only_loss", "only_reference", "neither", "p", "p_holm", "n", "note"]
@@ -90,7 +92,7 @@ def bounds_table(found: pd.DataFrame, grid: Grid, reference: str, alpha: float =
         Refusal: the reference, or any loss beside it, is not in the grid.
     """
     losses = compared(grid, reference)
-    keys = [*Run._fields, "test_set"]
+    keys = [*RUN, "test_set"]
     counts = found.assign(correct=(found["value"] * found["n"]).round().astype(int)).set_index(keys)[
         ["correct", "n"]
     ]

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from longtail.analysis.grid import TEST_SETS, Grid, Run, compared, join_notes, name_missing
+from longtail.analysis.grid import Grid, compared, join_notes, name_missing
 from longtail.analysis.statistics.bootstrap import bootstrap_means
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.mcnemar import mcnemar
 from longtail.analysis.statistics.sign_flip import ALPHA, least_p, sign_flip, sign_flip_images, signs_needed
+from longtail.data.split.sets import TEST_SETS
+from longtail.experiment.runs import Run
 
 ALL_MODELS = "all models"
 COLUMNS = ["model", "train_set", "test_set", "loss", "reference", "difference", "low", "high", "p", "p_holm"]

@@ -4,14 +4,22 @@ Cutting a balanced source leaves a long-tailed part of it: all images are in the
 natural counts is long-tailed itself, and a balanced part is cut from it: its tables have a column `balanced`.
 """
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAIN_SETS = ("balanced", "longtailed")
 GROUPS = ("head", "middle", "tail")
+TEST_SETS = (*TRAIN_SETS, *GROUPS)
+"""They are nested: head, middle and tail in longtailed, that in balanced."""
+SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
+"""The sets of images that have a file of tensors each."""
 OF_IMAGE = ["group", "longtailed", "balanced"]
 """Columns that say which sets an image is in; the last only where not all images are in the balanced ones."""
 
 
-def in_set(table: pd.DataFrame, name: str) -> pd.Series:
+def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":
     """Whether each image is in a set, of those of its subset (train, test).
 
     Args:
@@ -24,8 +32,10 @@ def in_set(table: pd.DataFrame, name: str) -> pd.Series:
     Raises:
         ValueError: an unknown name.
     """
-    if name not in ("balanced", "longtailed", *GROUPS):
-        raise ValueError(f"the set {name!r} is unknown; there are balanced, longtailed, {', '.join(GROUPS)}")
+    import pandas as pd  # late: the names of the sets are needed where nothing else of pandas is
+
+    if name not in TEST_SETS:
+        raise ValueError(f"the set {name!r} is unknown; there are {', '.join(TEST_SETS)}")
     if name == "balanced":
         whole = pd.Series(True, index=table.index)
         return table["balanced"].astype(bool) if "balanced" in table else whole
@@ -33,7 +43,7 @@ def in_set(table: pd.DataFrame, name: str) -> pd.Series:
     return longtailed if name == "longtailed" else longtailed & (table["group"] == name)
 
 
-def with_sets(table: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+def with_sets(table: "pd.DataFrame", split: "pd.DataFrame") -> "pd.DataFrame":
     """`table` with the columns group, longtailed and, where the split has it, balanced of each of its images.
 
     Args:

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from longtail.analysis.grid import accuracies, over_seeds, select
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.bars import draw_bars
-from longtail.report.figures.grid import accuracies, over_seeds, select
 from longtail.report.labels import label
 
 

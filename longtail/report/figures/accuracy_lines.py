@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from longtail.analysis.grid import accuracies, over_seeds, select
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import accuracies, over_seeds, select
 from longtail.report.labels import label, trained
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from longtail.analysis.grid import across, over_seeds
 from longtail.report import captions
-from longtail.report.figures.grid import across, over_seeds
 from longtail.report.figures.style import GREY, MISSING, Drawn, Style, legend, new_figure, runs_note
 from longtail.report.labels import label
 

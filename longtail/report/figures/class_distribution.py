@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from longtail.data.split.sets import in_set
+from longtail.analysis.grid import require
+from longtail.data.split.sets import GROUPS, in_set
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import GROUPS, require
 from longtail.report.labels import label
 
 SUBSETS = {"train": "Training", "test": "Test", "val": "Validation"}

@@ -7,11 +7,11 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
+from longtail.analysis.grid import require, select
 from longtail.data.split.sets import in_set
 from longtail.data.tensors.files import LabelledImages
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import require, select
 from longtail.report.figures.pictures import CELL, strip
 from longtail.report.labels import shortened, trained
 

@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from longtail.data.split.sets import in_set
+from longtail.analysis.grid import require, select
+from longtail.data.split.sets import GROUPS, in_set
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import GROUPS, require, select
 from longtail.report.labels import label, shortened, trained
 
 NAMED = 20  # most classes whose names fit beside the matrix

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from longtail.data.split.sets import GROUPS
 from longtail.data.tensors.files import LabelledImages
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import GROUPS
 from longtail.report.figures.pictures import CELL, strip
 from longtail.report.labels import label, shortened
 

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from longtail.analysis.grid import require, select
+from longtail.data.split.sets import TEST_SETS
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import TEST_SETS, require, select
 from longtail.report.labels import label
 
 ROW = 0.165  # inches per loss

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from longtail.analysis.grid import accuracies, over_seeds, select
+from longtail.data.split.sets import GROUPS
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import GROUPS, accuracies, over_seeds, select
 from longtail.report.figures.panels import label_axes, panel_grid
 from longtail.report.labels import label
 

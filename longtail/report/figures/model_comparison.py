@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from longtail.analysis.grid import accuracies, select
 from longtail.report.figures import style
 from longtail.report.figures.bars import compare
-from longtail.report.figures.grid import accuracies, select
 from longtail.report.labels import label
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
+from longtail.analysis.grid import require, select
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import require, select
 from longtail.report.figures.panels import label_axes
 from longtail.report.labels import label, trained
 

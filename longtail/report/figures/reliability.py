@@ -1,14 +1,17 @@
 """How far each loss's confidence can be trusted, on head, middle and tail."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from longtail.analysis.calibration import expected_calibration_error, reliability
-from longtail.data.split.sets import with_sets
+from longtail.analysis.grid import Grid, require, select
+from longtail.data.split.sets import GROUPS, with_sets
+from longtail.experiment.runs import RUN
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import GROUPS, RUN, require, run_grid, select
 from longtail.report.labels import label, trained
 
 BINS = 15
@@ -108,7 +111,7 @@ def _errors(
             axes.plot(own["error"], heights, **look | {"marker": ".", "markersize": 2.2})
         means = own.groupby("loss", sort=False)["error"].mean()
         axes.plot(means, means.index.map(losses.index), label=label(group), **look | {"markersize": 5})
-    expected = run_grid(runs).to_frame(index=False)["loss"].value_counts()
+    expected = Counter(run.loss for run in Grid.of(runs).runs)
     done = finished.drop_duplicates(RUN)["loss"].value_counts().reindex(losses, fill_value=0)
     names = [f"{label(loss)}{style.runs_note(done[loss], expected[loss])}" for loss in losses]
     axes.set_yticks(range(len(losses)), names)

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from longtail.analysis.grid import Grid, require, select, without
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import missing_runs, require, run_grid, select
 from longtail.report.labels import label
 
 ROW = 0.4  # inches per model and training set
@@ -60,7 +60,7 @@ def _caption(runs: pd.DataFrame) -> str:
 
 
 def _row_label(cell: tuple[str, str], runs: pd.DataFrame) -> str:
-    expected, lost = len(run_grid(runs)), len(missing_runs(runs, "seconds"))
+    expected, lost = len(Grid.of(runs).runs), len(without(runs, "seconds"))
     return f"{label(cell[0])}\n{label(cell[1]).lower()}{style.runs_note(expected - lost, expected)}"
 
 

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from longtail.analysis.grid import Grid, without
 from longtail.files.atomic import atomic_path
-from longtail.report.figures.grid import missing_runs, run_grid
 from longtail.report.labels import label
 
 TEXT_WIDTH = 6.9  # inches: the text of an A4 page with margins of 17 mm
@@ -174,8 +174,9 @@ def runs_note(runs: float, expected: float) -> str:
 
 def name_runs(loss: str, runs: pd.DataFrame, value: str) -> str:
     """The printed name of a loss, and how many of its runs have a number in `value` unless all do."""
-    expected = run_grid(runs).get_level_values("loss").tolist().count(loss)
-    lost = (missing_runs(runs, value)["loss"] == loss).sum()
+    expected, lost = (
+        sum(run.loss == loss for run in own) for own in (Grid.of(runs).runs, without(runs, value))
+    )
     return f"{label(loss)}{runs_note(expected - lost, expected)}"
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from longtail.analysis.grid import accuracies, over_seeds, select
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import accuracies, over_seeds, select
 from longtail.report.figures.panels import label_axes, panel_grid
 from longtail.report.labels import label
 

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from longtail.analysis.grid import select
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import select
 from longtail.report.labels import trained
 
 PANELS = {
