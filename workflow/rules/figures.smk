@@ -38,7 +38,9 @@ def chosen(wildcards):
 def of_figure(wildcards, runs):
     """The runs that a figure shows."""
     choice = chosen(wildcards).items()
-    return [run for run in runs if all(getattr(run, name) == own for name, own in choice)]
+    return [
+        run for run in runs if all(getattr(run, name) == own for name, own in choice)
+    ]
 
 
 def figure_input(wildcards):

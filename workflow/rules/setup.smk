@@ -2,19 +2,21 @@
 
 import gc
 import re
-import socket
-import subprocess
-import time
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 from longtail.config.load import ConfigError, load_config
 from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
-from longtail.machine.cores import gpu_count, run_scripts_with_this_python, train_threads
+from longtail.experiment.lock import lock_folder
+from longtail.experiment.partial import show_finished
+from longtail.machine.cores import (
+    gpu_count,
+    run_scripts_with_this_python,
+    train_threads,
+)
 
 run_scripts_with_this_python()
 
@@ -61,34 +63,13 @@ if "gpu" not in workflow.global_resources and gpu_count() and not ON_CLUSTER:
     workflow.register_resource("gpu", gpu_count() * CONFIG.job.jobs_per_gpu)
 
 
-FOLDER_LOCK = FileLock(".snakemake/longtail.lock", timeout=0)
-
-
 onstart:
     gc.enable()
     if workflow.is_main_process and not CONFIG.partial:
-        lock_folder()
-
-
-def lock_folder():
-    """Be the only workflow in this folder.
-
-    The profiles turn Snakemake's own lock off: it stays behind when Snakemake is killed, and a second instance that
-    ends removes the first one's. The kernel drops this one with its process.
-    """
-    holder = Path(".snakemake/longtail.holder")
-    try:
-        FOLDER_LOCK.acquire()
-    except Timeout:
-        for _ in range(50):  # until one that has only just taken it has said who it is
-            if name := holder.read_text() if holder.is_file() else "":
-                break
-            time.sleep(0.1)
-        raise WorkflowError(
-            f"Another Snakemake ({name or 'which has not said its number'}) is working in this folder. "
-            "Wait for it, or stop it."
-        ) from None
-    holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        try:
+            lock_folder()
+        except BlockingIOError as error:
+            raise WorkflowError(str(error)) from None
 
 
 def unrecorded(value):
@@ -101,12 +82,16 @@ def run_of(wildcards):
 
 
 def files_of(name, runs):
-    """That file of each of these runs."""
+    """The path of a file in the folders of these runs."""
     return [f"{CONFIG.paths.results}/runs/{run}/{name}" for run in runs]
 
 
 def group_of_run(wildcards):
-    """Not the group of the run that it starts from, or the two would be one job with one time limit."""
+    """The group whose jobs a cluster gets as one job.
+
+    A run that starts from another has a group of its own: in the group of that run, both would be one job with one
+    time limit.
+    """
     return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
 
 
@@ -126,33 +111,16 @@ TRAIN_MINUTES = train_minutes if ON_CLUSTER else None
 
 def model_it_starts_from(wildcards):
     start = EXPERIMENT.start(run_of(wildcards))
-    return files_of("model.safetensors", [start]) if start else []
+    return files_of(runs.MODEL, [start]) if start else []
 
 
 def of_all_runs(name):
-    """That file of every run that tables and figures wait for."""
+    """The path of a file in the folder of every run that tables and figures wait for."""
     return files_of(name, EXPERIMENT.shown_runs)
 
 
 def show_what_is_there():
     """After a failure, make the tables and figures of the runs that are finished; the others show as missing."""
     interrupted = getattr(workflow.scheduler, "_user_kill", None)
-    if CONFIG.partial or interrupted or not workflow.is_main_process:
-        return
-    words = sys.argv[1:]
-    position = next(
-        (i + 1 for i, word in enumerate(words) if word in ("--config", "-C")), None
-    )
-    if position:
-        words.insert(position, "partial=true")
-    else:
-        words[:0] = ["--config", "partial=true", "--keep-going"]
-    print(
-        "Some jobs failed. Making what the finished runs can show:",
-        file=sys.stderr,
-        flush=True,
-    )
-    # This process still holds the lock of the folder, and waits.
-    subprocess.run(
-        [sys.executable, "-m", "snakemake", "--nolock", "--retries=0", *words]
-    )
+    if not CONFIG.partial and not interrupted and workflow.is_main_process:
+        show_finished(sys.argv[1:])

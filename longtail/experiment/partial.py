@@ -1,0 +1,28 @@
+"""The second start of Snakemake after a failure, which shows the runs that are finished and the others as missing."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+
+def partial_words(words: Sequence[str]) -> list[str]:
+    """The arguments of a Snakemake that makes what the same arguments asked for, as far as the finished runs go.
+
+    An option takes effect only once on Snakemake's command line, so `partial=true` joins a `--config` that is there.
+
+    Args:
+        words: the arguments of the Snakemake that failed, without its own name.
+    """
+    words = list(words)
+    for position, word in enumerate(words):
+        if word in ("--config", "-C"):
+            return [*words[: position + 1], "partial=true", *words[position + 1 :]]
+    return ["--config", "partial=true", "--keep-going", *words]
+
+
+def show_finished(words: Sequence[str]) -> None:
+    """Run that Snakemake, and wait for it. The process that calls this holds the lock of the folder meanwhile."""
+    print("Some jobs failed. Making what the finished runs can show:", file=sys.stderr, flush=True)
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--nolock", "--retries=0", *partial_words(words)], check=False
+    )

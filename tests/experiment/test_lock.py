@@ -1,0 +1,46 @@
+"""One Snakemake at a time works in a folder, and a second start shows the finished runs with the same arguments."""
+
+import subprocess
+import sys
+
+import pytest
+
+from longtail.experiment.lock import lock_folder
+from longtail.experiment.partial import partial_words
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ["--config", "partial=true", "--keep-going"]),
+        (["all", "--cores", "2"], ["--config", "partial=true", "--keep-going", "all", "--cores", "2"]),
+        (["--config", "seeds=[1]", "-n"], ["--config", "partial=true", "seeds=[1]", "-n"]),
+        (["-C", "seeds=[1]"], ["-C", "partial=true", "seeds=[1]"]),
+    ],
+)
+def test_the_second_start_adds_partial_to_the_options_that_are_there(words, expected):
+    assert partial_words(words) == expected
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from longtail.experiment.lock import lock_folder
+lock_folder(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_told_who_works_here_until_that_one_is_killed(tmp_path, repository):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=repository,
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(BlockingIOError, match=rf"\(process {holder.pid} on .*\) is working in this"):
+            lock_folder(tmp_path)
+        holder.kill()
+    lock_folder(tmp_path)
