@@ -18,7 +18,7 @@ DRAWS = 128
 def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> None:
     """Raise an AssertionError unless a loss has the properties that training relies on.
 
-    A loss that passes can still be a bad loss: this finds faults of the implementation. Checked, in this order:
+    A loss that passes can still be a bad loss: this finds faults of the implementation. It checks, in this order:
 
     1. scalar: it is an `nn.Module`, and gives one floating point value that depends on the logits;
     2. finite: value and gradient are finite for logits of ±10,000;
@@ -27,12 +27,12 @@ def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> 
     5. absent classes: value and gradient are finite when classes have no training images;
     6. device: the CPU and the accelerator agree, with the loss moved by `.to(device)`.
 
-    A loss may draw random numbers, from torch's default generator; then means over many draws are compared.
+    A loss may draw random numbers from torch's default generator. Then means over many draws are compared.
 
     Args:
-        loss: called with class counts (int64, shape (C,)) gives the loss: the class itself, or for one with
+        loss: what gives the loss when it is called with class counts (int64, shape (C,)): its class, or with
             parameters `functools.partial(MyLoss, gamma=2.0)`.
-        device: what to compare the CPU with; None is the accelerator that torch finds, and without one the
+        device: what to compare the CPU with, by default the accelerator that torch finds. Where there is none, the
             last check is left out.
 
     Raises:
@@ -69,7 +69,7 @@ def _batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    # torch.manual_seed takes milliseconds where CUDA is not in use: it notes the call for when it will be.
+    # torch.manual_seed takes milliseconds where CUDA is not in use, as it notes the call for when it will be.
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
     else:
