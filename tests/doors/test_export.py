@@ -195,7 +195,8 @@ def test_a_model_that_was_moved_has_the_results_of_the_only_run_of_a_file(user, 
     write_parquet(read_parquet(whole).query("seed == 43"), tmp_path / "other.parquet")
     assert main([*in_its_place, str(tmp_path / "other.parquet")]) == 1
     assert (
-        "holds 0 runs with results where one is needed (longtailed/resnet8/balanced_softmax" in capsys.readouterr().err
+        "holds 0 runs with results where one is needed (longtailed/resnet8/balanced_softmax"
+        in capsys.readouterr().err
     )
 
 

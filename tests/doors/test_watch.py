@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from longtail import watch
-from longtail.watch import Status, from_log, known_runs, seconds_left, statuses, summary, table
+from longtail.experiment.status import Status, from_log, known_runs, seconds_left, statuses
+from longtail.watch import summary, table
 
 DEVICE = "device: CPU, 2 threads\n"
 EPOCHS = """epoch 1/10: train loss 2.1, top-1 0.2; validation loss 2.0, top-1 0.3000; lr 0.003; 150 images/s; 180 s left

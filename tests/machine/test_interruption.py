@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock
 from workspace import DIGITS, Workspace
 
-from longtail.watch import status
+from longtail.experiment.status import status
 
 ROOT = Path(__file__).parents[2]
 

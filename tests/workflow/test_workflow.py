@@ -10,8 +10,8 @@ import yaml
 from workspace import DIGITS, Workspace, jobs
 
 from longtail import load_results
+from longtail.experiment.status import statuses
 from longtail.files.parquet import read_parquet
-from longtail.watch import statuses
 
 CONFIG = {
     "grid": {"train_sets": ["balanced", "longtailed"], "models": ["resnet8"], "losses": ["softmax", "ldam"]},
