@@ -316,26 +316,32 @@ class Experiment:
         upstream = [self.split_key(), *map(self.predict_key, self.shown_runs)]
         return self._key("evaluation", settings, upstream, choices=list(map(self._loss_code, self.losses)))
 
-    def statistics_key(self) -> str:
-        settings = {
+    def statistics_settings(self) -> dict[str, Any]:
+        return {
             "reference": self.reference_loss,
             "resamples": self.config.statistics.resamples,
             "data_seed": self.config.data.seed,
         }
-        return self._key("statistical_analysis", settings, [self.evaluation_key()])
 
-    def summary_key(self) -> str:
+    def statistics_key(self) -> str:
+        return self._key("statistical_analysis", self.statistics_settings(), [self.evaluation_key()])
+
+    def summary_settings(self) -> dict[str, Any]:
         data = self.config.data
-        settings = {
+        return {
             "source": data.source,
             "seed": data.seed,
             "imbalance_factor": data.imbalance_factor,
             "reference": self.reference_loss,
         }
-        return self._key("summary", settings, [self.statistics_key()])
 
-    def table_key(self, *upstream: str) -> str:
-        return self._key("tables", {}, list(upstream))
+    def summary_key(self) -> str:
+        return self._key("summary", self.summary_settings(), [self.statistics_key()])
+
+    def table_key(self, sources: list[str]) -> str:
+        """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
+        upstream = self.split_key() if "split" in sources else self.evaluation_key()
+        return self._key("tables", {}, [upstream])
 
     def figure_key(self, figure: str, *upstream: str) -> str:
         return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])

@@ -12,7 +12,11 @@ from snakemake.exceptions import WorkflowError
 
 from longtail.config.load import ConfigError, load_config
 from longtail.experiment.jobs import PREDICT_MINUTES, SUBSETS, Experiment, RunId
-from longtail.machine.cores import gpu_count, run_scripts_with_this_python, train_threads
+from longtail.machine.cores import (
+    gpu_count,
+    run_scripts_with_this_python,
+    train_threads,
+)
 
 run_scripts_with_this_python()
 
@@ -87,17 +91,6 @@ def lock_folder():
             "Wait for it, or stop it."
         ) from None
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-
-
-TABLE_FORMATS = ["csv", "md", "tex", "html"]
-TABLES = "<results>/tables"
-RUN_TABLES = f"{TABLES}/{{train_set}}/{{model}}"
-
-
-def table_files(folder, *names):
-    return [
-        f"{folder}/{name}.{extension}" for name in names for extension in TABLE_FORMATS
-    ]
 
 
 def unrecorded(value):

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from scikit_posthocs import critical_difference_diagram
 
 from longtail.analysis.grid import Grid, scores
-from longtail.analysis.statistics.friedman import blocks, friedman, pairs
+from longtail.analysis.statistics.blocks import complete_blocks
+from longtail.analysis.statistics.friedman import friedman, pairs
 from longtail.analysis.statistics.refusal import Refusal
 from longtail.report import captions
 from longtail.report.figures import style
@@ -60,7 +61,7 @@ def _blocks(evaluation: pd.DataFrame, test_sets: Sequence[str]) -> dict[str, pd.
     """Accuracies by complete block (rows) and loss (columns), for each test set."""
     grid = Grid.of(evaluation)
     found = scores(evaluation, grid)
-    return {name: blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
+    return {name: complete_blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
 
 
 def _refusal(table: pd.DataFrame) -> str:
