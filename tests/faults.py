@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "workflow/scripts")]
 
 from failing_disk import ERRORS, FailingDisk  # noqa: E402
 
@@ -182,7 +182,10 @@ def steps(url: str, sha256: str) -> list[Step]:
         ),
         Step(
             "fetch_weights",
-            ["--model", WEIGHTS_OF, "--weights", "../published.pth", "--output", "weights.safetensors"],
+            [
+                *("--settings", json.dumps({"model": WEIGHTS_OF, "weights": "../published.pth"})),
+                *("--output", "weights.safetensors"),
+            ],
             ["weights.safetensors"],
         ),
         Step(
@@ -199,14 +202,8 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step(
             "adjust",
             [
-                "--model",
-                f"{run}/model.safetensors",
-                "--adjust",
-                "la",
-                "--tau",
-                "1",
-                "--output",
-                "adjusted.safetensors",
+                *("--model", f"{run}/model.safetensors", "--settings", '{"adjust": "la", "tau": 1}'),
+                *("--output", "adjusted.safetensors"),
             ],
             ["adjusted.safetensors"],
         ),
