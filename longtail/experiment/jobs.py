@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.config.load import Config, ConfigError, Custom, Train
+from longtail.config.load import Config, ConfigError, Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.experiment.fingerprint import fingerprint
 from longtail.models import model_module
@@ -191,14 +191,13 @@ class Experiment:
 
     def train_settings(self, model: str, loss: str) -> dict[str, Any]:
         """All that defines a run, but for its seed and its data."""
-        recipe = self.config.recipe(model, loss).model_dump(mode="json", exclude=NOT_RESULTS)
         retrain = self.config.loss(loss).retrain
         return {
             "architecture": self.config.model(model).architecture,
             "head": self.config.loss(loss).head,
             "head_init": self.config.loss(loss).head_init,
             **self.loss_settings(loss),
-            "recipe": recipe,
+            "recipe": self.config.recipe(model, loss).settings(),
             **({"retrain": retrain.classifier} if retrain else {}),
         }
 
@@ -367,13 +366,6 @@ class Experiment:
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""
         return not self.natural and subset in ("train_balanced", "val", "test_balanced")
-
-
-NOT_RESULTS = {
-    name
-    for name, field in Train.model_fields.items()
-    if (field.json_schema_extra or {}).get("changes_results") is False
-}
 
 
 def _options(**values: Any) -> list[str]:

@@ -20,13 +20,14 @@ from workspace import DIGITS, Workspace
 
 from longtail.batches.mixup import Mixer, Targets, remixed
 from longtail.batches.sampling import SAMPLERS, class_probabilities, sample
-from longtail.config.load import LOSSES, METHODS, Config, ConfigError, load_config
+from longtail.config.load import Config, ConfigError, load_config
+from longtail.config.methods import METHODS
 from longtail.data.split.imbalance import longtailed_counts
 from longtail.data.tensors.files import load_tensors
 from longtail.experiment.jobs import Experiment, RunId
 from longtail.files.parquet import read_parquet
 from longtail.inference.logits import crop_views, logits_of
-from longtail.losses import build_loss
+from longtail.losses import build_loss, known_losses
 from longtail.machine.randomness import derive_seed, generator
 from longtail.models import build_model, from_torchvision
 from longtail.models.file import ModelCard, load_model, save_model
@@ -344,7 +345,7 @@ def save(progress, run, digits, path, head="linear"):
         logit_scale=1.0,
         loss="softmax",
         loss_parameters={},
-        recipe=vars(recipe),
+        recipe=recipe.settings(),
         seed=1,
         best_epoch=progress.best_epoch,
     )
@@ -720,7 +721,7 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
     assert config.loss("late").retrain.classifier == "scale"
     assert config.recipe("resnet50", "late").epochs == 3
     assert config.trained == ("softmax", "ldam_drw", "crt", "lws", "late", "focal")
-    assert METHODS.keys().isdisjoint(LOSSES)
+    assert METHODS.keys().isdisjoint(known_losses())
 
 
 @pytest.mark.parametrize(
@@ -825,7 +826,7 @@ def test_the_published_protocol_is_that_of_the_papers():
     rates = {1: 0.02, 5: 0.1, 6: 0.1, 160: 0.1, 161: 0.001, 180: 0.001, 181: 0.00001, 200: 0.00001}
     for epoch, rate in rates.items():
         assert recipe.learning_rate_in(epoch - 1) == pytest.approx(rate)
-    assert int(recipe.drw["start"] * recipe.epochs) == 160
+    assert int(recipe.drw.start * recipe.epochs) == 160
     assert (recipe.batch_size, recipe.momentum, recipe.weight_decay) == (128, 0.9, 2e-4)
 
 
