@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
@@ -17,7 +18,7 @@ from longtail.report.labels import label
 
 RARE = 20
 """A class with fewer training images is named among the limits."""
-METRICS = ("acc1", "f1", "mean_class_acc", "ece")
+SHOWN = ("acc1", "f1", "mean_class_acc", "ece")
 
 
 def model_page(
@@ -143,7 +144,7 @@ def _results(evaluation: pd.DataFrame | None) -> str:
     values = evaluation.pivot(index="test_set", columns="metric", values="value")
     images = evaluation.groupby("test_set")["n"].first()
     rows = [
-        [label(name), f"{images[name]:,}", *map(_percent, values.reindex(columns=METRICS).loc[name])]
+        [label(name), f"{images[name]:,}", *map(_percent, values.reindex(columns=SHOWN).loc[name])]
         for name in TEST_SETS
         if name in images.index
     ]
@@ -151,7 +152,11 @@ def _results(evaluation: pd.DataFrame | None) -> str:
         "F1 is the mean over classes on the balanced test set and weighted by their images on the others. The "
         "calibration error is that of the probabilities before the temperature."
     )
-    return heading + _table(rows, ["Test set", "Images", *map(label, METRICS)]) + f"\n\n{note}"
+    return (
+        heading
+        + _table(rows, ["Test set", "Images", *(METRICS[name].label for name in SHOWN)])
+        + f"\n\n{note}"
+    )
 
 
 def _recipe(card: ModelCard, record: Mapping[str, Any] | None) -> str:

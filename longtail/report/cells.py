@@ -84,7 +84,7 @@ def named(text: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
     """The table with its index, which names the rows, as first columns, in the form in which names are printed."""
     text = text.reset_index()
     for name in rows:
-        text[name] = text[name].map(label)
+        text[name] = text[name].map((lambda each: METRICS[each].label) if name == "metric" else label)
     return text.rename(columns=HEADINGS)
 
 

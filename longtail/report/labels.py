@@ -1,4 +1,7 @@
-"""How the names of the config and of the result files are printed in tables, figures and captions."""
+"""How models, losses and sets are printed in tables, figures and captions, whose names are in the configuration.
+
+The labels of the metrics are in `longtail.analysis.metrics`.
+"""
 
 MODELS = {
     "mobilenetv2": "MobileNetV2",
@@ -47,22 +50,11 @@ SETS = {
     "middle": "Middle",
     "tail": "Tail",
 }
-METRICS = {
-    "loss": "Loss",
-    "cross_entropy": "Cross-entropy",
-    "acc1": "Top-1 accuracy",
-    "f1": "F1",
-    "mean_class_acc": "Mean class accuracy",
-    "harmonic_mean": "Harmonic mean",
-    "geometric_mean": "Geometric mean",
-    "min_group": "Worst group",
-    "ece": "Calibration error",
-}
-LABELS = MODELS | LOSSES | SETS | METRICS
+LABELS = MODELS | LOSSES | SETS
 
 
 def label(name: str) -> str:
-    """The printed form of a model, loss, training set, test set or metric.
+    """The printed form of a model, loss, training set or test set.
 
     A name that is not listed (a user's own loss, say) is printed as it is, with spaces for underscores; of a variant
     such as `softmax+la`, both parts are looked up.

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import Grid, missing_runs, name_missing, scores
+from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import TEST_SETS
 from longtail.report.catalogue import STATISTICS, THESIS_STATISTICS
 from longtail.report.labels import label
 from longtail.report.typeset import Table, write_table
 
-NAMES = ("model", "train_set", "test_set", "loss", "reference", "metric", "a", "b")
+NAMES = ("model", "train_set", "test_set", "loss", "reference", "a", "b")
 P_VALUES = ("p", "p_holm", "p_f", "p_nemenyi", "p_wilcoxon", "p_low", "p_high", "p_holm_low", "p_holm_high")
 PERCENT = ("difference", "low", "high", "mean", "sd")
 HEADINGS = {
@@ -83,6 +84,8 @@ def cell(value: Any, name: str) -> str:
     """One value as it is printed in a column of that name; empty if it is missing."""
     if pd.isna(value):
         return ""
+    if name == "metric":
+        return METRICS[value].label
     if name in NAMES:
         return label(str(value))
     if isinstance(value, str):

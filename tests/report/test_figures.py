@@ -430,7 +430,7 @@ def test_critical_difference_refuses_too_little():
 
 
 def test_forest_fills_what_is_significant_and_marks_what_is_missing():
-    figure, caption = forest.draw(differences(), model="vit_b16")
+    figure, caption = forest.draw(differences(), "vit_b16", "longtailed")
     sure, unsure = figure.axes[0].lines[1:3]
     assert list(sure.get_xdata()) == pytest.approx([10])
     assert sure.get_markerfacecolor() != "white"
@@ -446,12 +446,12 @@ def test_forest_fills_what_is_significant_and_marks_what_is_missing():
     assert "missing" in texts(figure)
     assert "ViT-B/16 with LDAM, long-tailed training set" in caption
     nothing = lost.assign(difference=np.nan)
-    drawn = texts(forest.draw(nothing, "vit_b16").figure)
+    drawn = texts(forest.draw(nothing, "vit_b16", "longtailed").figure)
     assert any("needs a finished run of Softmax" in text for text in drawn)
 
 
 def test_forest_names_its_reference():
-    figure, caption = forest.draw(differences(("ldam", "softmax", "focal")), model="vit_b16")
+    figure, caption = forest.draw(differences(("ldam", "softmax", "focal")), "vit_b16", "longtailed")
     assert any("less that of LDAM" in axes.get_xlabel() for axes in figure.axes)
     assert "to LDAM, paired" in caption
 

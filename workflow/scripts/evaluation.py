@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from frame import program, run, settings
 
-from longtail.analysis.evaluation import class_table, evaluate, evaluate_classes
+from longtail.analysis.classes import class_table
+from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine
 from longtail.data.split.sets import with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run

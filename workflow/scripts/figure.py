@@ -22,7 +22,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("name", help=f"one of: {', '.join(figures())}")
     inputs = parser.add_argument_group("inputs", "A run's file that does not exist stands for a missing run.")
     for name, source in SOURCES.items():
-        beside = f", with {source.beside} beside each" if source.beside else ""
+        beside = f", with {', '.join(source.beside)} beside each" if source.beside else ""
         of_runs = f" of every run, or @LIST{beside}" if source.runs else ""
         count = "+" if source.runs else None
         inputs.add_argument(option(name), nargs=count, metavar="FILE", help=source.file + of_runs)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from longtail.analysis.classes import class_table
 from longtail.analysis.grid import require
 from longtail.data.split.sets import GROUPS, in_set
 from longtail.report import captions
@@ -18,7 +19,8 @@ NAMED = 20  # most classes whose names fit below a panel
 def draw(split: pd.DataFrame) -> style.Drawn:
     """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed."""
     require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
-    classes = _classes(split)
+    classes = class_table(split, "longtailed").set_index("label")
+    classes = classes.sort_values("n_train", ascending=False, kind="stable")
     panels = _panels(split, classes)
     subsets = [name for name in SUBSETS if any(subset == name for subset, _ in panels)]
     rows = [name for name in ("balanced", "longtailed") if any(kind == name for _, kind in panels)]
@@ -64,14 +66,6 @@ def _panels(split: pd.DataFrame, classes: pd.DataFrame) -> dict[tuple[str, str],
             if len(images) and not (kind == "balanced" and len(longtailed) == len(balanced)):
                 panels[subset, kind] = images["label"].value_counts().reindex(classes.index, fill_value=0)
     return panels
-
-
-def _classes(split: pd.DataFrame) -> pd.DataFrame:
-    """class_name and group by label, the most frequent in the long-tailed training set first."""
-    classes = split.drop_duplicates("label").set_index("label")[["class_name", "group"]].sort_index()
-    train = split[(split["subset"] == "train") & split["longtailed"]]
-    counts = train["label"].value_counts().reindex(classes.index, fill_value=0)
-    return classes.loc[counts.sort_values(ascending=False, kind="stable").index]
 
 
 def _title(subset: str, kind: str, panels: dict[tuple[str, str], pd.Series]) -> str:

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from longtail.analysis.classes import class_table
 from longtail.analysis.grid import require, select
-from longtail.data.split.sets import GROUPS, in_set
+from longtail.data.split.sets import GROUPS
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label, shortened, trained
@@ -25,7 +26,9 @@ def draw(
     title, text = trained(model, train_set, loss), _caption(runs, captions.training(model, train_set, loss))
     if runs["predicted"].isna().all():
         return style.explanation(f"{title}: missing, no run finished.", text)
-    classes = _classes(split, train_set)
+    require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
+    classes = class_table(split, train_set).set_index("label")
+    classes = classes.sort_values("n_train", ascending=False, kind="stable")
     shares = _shares(runs, classes)
     figure = style.new_figure(4.0)
     matrix, listing = figure.subplots(1, 2, width_ratios=[2.1, 1])
@@ -46,15 +49,6 @@ def _caption(runs: pd.DataFrame, training: str) -> str:
         f"Test images: {per_class.sum():,}, {captions.span(per_class)} per class." if len(per_class) else "",
         captions.missing(runs, "predicted"),
     )
-
-
-def _classes(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
-    """class_name, group and n_train by label, the most frequent first."""
-    require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
-    classes = split.drop_duplicates("label").set_index("label")[["class_name", "group"]].sort_index()
-    train = split[(split["subset"] == "train") & in_set(split, train_set)]
-    counts = train["label"].value_counts().reindex(classes.index, fill_value=0)
-    return classes.assign(n_train=counts).sort_values("n_train", ascending=False, kind="stable")
 
 
 def _shares(runs: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:

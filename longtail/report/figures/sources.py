@@ -2,7 +2,7 @@
 
 A figure is a module of this folder with a function `draw`. The names of its parameters say what it needs:
 
-- a name in `SOURCES` stands for the content of those files;
+- a name in `SOURCES` stands for the content of its files;
 - `train_set`, `model` and `loss` choose what is drawn. A figure that needs a loss is drawn for single losses, one that
   needs a model for every training set and model, and any other once, of all runs;
 - everything else is a setting, and has a default.
@@ -23,31 +23,48 @@ SIGNATURE = re.compile(r"^def draw\(.*?:$", re.MULTILINE | re.DOTALL)
 
 
 class Source(NamedTuple):
-    """Something that a figure may be drawn from."""
+    """Something that a figure may be drawn from: one file of the results, or a file of every run.
+
+    `experiment` and `run` stand for an `Experiment` and one of its runs. They are not imported, or every figure would
+    depend on all that plans an experiment.
+    """
 
     read: str
     """The function of `longtail.analysis.frames` that reads it."""
     file: str
     """In the results folder or, where every run has its own, in the run's folder."""
-    key: Callable[..., str]
-    """From an `Experiment`, and a run where every run has its own file, to the key of the job that makes the file.
-
-    Neither is imported, or every figure would depend on all that plans an experiment.
-    """
+    key: Callable[[Any, Any], str]
+    """From the experiment and the run, if the file is of one, to the key of the job that makes the file."""
     runs: Literal["", "all", "trained"] = ""
-    """Which runs have such a file, if any: a variant is not trained, so it lacks what training writes."""
-    beside: str = ""
-    """A file that the reader finds beside that of each run."""
+    """Which runs have such a file, if any. A variant is not trained, so it lacks what training writes."""
+    beside: tuple[str, ...] = ()
+    """Files that the reader finds beside that of each run."""
+
+    def owners(self, experiment: Any, runs: Sequence[Any]) -> Sequence[Any]:
+        """Those of the runs that have such a file; None alone where it is one file."""
+        if self.runs == "trained":
+            return [run for run in runs if not experiment.is_variant(run)]
+        return runs if self.runs else [None]
+
+    def paths(self, file: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
+        """Where `file` or one beside it lies, for all its owners."""
+        results = experiment.config.paths.results
+        if self.runs:
+            return [f"{results}/runs/{run}/{file}" for run in self.owners(experiment, runs)]
+        subsets = {name: getattr(experiment, name) for name in ("train_tensors", "test_tensors")}
+        return [f"{results}/{file.format(**subsets)}"]
 
 
 SOURCES = {
-    "evaluation": Source("read_table", "evaluation.parquet", lambda e: e.evaluation_key()),
-    "per_class": Source("read_table", "per_class.parquet", lambda e: e.evaluation_key()),
-    "differences": Source("read_table", "statistics/paired_differences.csv", lambda e: e.statistics_key()),
-    "split": Source("read_table", "data/split.parquet", lambda e: e.split_key()),
-    "tensors": Source("read_tensors", "data/{train_tensors}.pth", lambda e: e.tensors_key(e.train_tensors)),
+    "evaluation": Source("read_table", "evaluation.parquet", lambda e, _: e.evaluation_key()),
+    "per_class": Source("read_table", "per_class.parquet", lambda e, _: e.evaluation_key()),
+    "differences": Source("read_table", "statistics/paired_differences.csv", lambda e, _: e.statistics_key()),
+    "split": Source("read_table", "data/split.parquet", lambda e, _: e.split_key()),
+    "tensors": Source(
+        "read_tensors", "data/{train_tensors}.pth", lambda e, _: e.tensors_key(e.train_tensors)
+    ),
     "test_tensors": Source(
-        "read_tensors", "data/{test_tensors}.pth", lambda e: e.tensors_key(e.test_tensors)
+        "read_tensors", "data/{test_tensors}.pth", lambda e, _: e.tensors_key(e.test_tensors)
     ),
     "histories": Source("read_histories", "history.parquet", lambda e, run: e.train_key(run), "trained"),
     "records": Source("read_records", "run.json", lambda e, run: e.train_key(run), "trained"),
@@ -59,7 +76,7 @@ SOURCES = {
         "predictions.parquet",
         lambda e, run: e.predict_key(run),
         "all",
-        beside="model.safetensors",
+        ("model.safetensors",),
     ),
 }
 
@@ -103,30 +120,30 @@ def chosen_by(figure: str) -> tuple[str, ...]:
 
 def inputs(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
     """Every file that a figure of these runs is drawn from."""
-    files: list[str] = []
-    for source in _sources(figure).values():
-        for file in filter(None, (source.file, source.beside)):
-            files += _files(source, file, experiment, runs)
-    return files
+    return [
+        path
+        for source in _sources(figure).values()
+        for file in (source.file, *source.beside)
+        for path in source.paths(file, experiment, runs)
+    ]
 
 
 def options(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
     """Those files as command-line options of `figure.py`."""
-    words: list[str] = []
-    for name, source in _sources(figure).items():
-        words += [option(name), *_files(source, source.file, experiment, runs)]
-    return words
+    return [
+        word
+        for name, source in _sources(figure).items()
+        for word in (option(name), *source.paths(source.file, experiment, runs))
+    ]
 
 
 def keys(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
     """The keys of the jobs that make those files."""
-    found: list[str] = []
-    for source in _sources(figure).values():
-        if source.runs:
-            found += [source.key(experiment, run) for run in _owners(source, experiment, runs)]
-        else:
-            found.append(source.key(experiment))
-    return found
+    return [
+        source.key(experiment, run)
+        for source in _sources(figure).values()
+        for run in source.owners(experiment, runs)
+    ]
 
 
 def option(name: str) -> str:
@@ -136,16 +153,3 @@ def option(name: str) -> str:
 
 def _sources(figure: str) -> dict[str, Source]:
     return {name: SOURCES[name] for name in figures()[figure] if name in SOURCES}
-
-
-def _files(source: Source, file: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
-    results = experiment.config.paths.results
-    if not source.runs:
-        names = {name: getattr(experiment, name) for name in ("train_tensors", "test_tensors")}
-        return [f"{results}/{file.format(**names)}"]
-    return [f"{results}/runs/{run}/{file}" for run in _owners(source, experiment, runs)]
-
-
-def _owners(source: Source, experiment: Any, runs: Sequence[Any]) -> Sequence[Any]:
-    """The runs that have such files."""
-    return runs if source.runs == "all" else [run for run in runs if not experiment.is_variant(run)]
