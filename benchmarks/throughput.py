@@ -44,11 +44,11 @@ from longtail.machine.numerics import autocast, set_numerics
 from longtail.machine.randomness import generator
 from longtail.models import build_model
 from longtail.training.checkpoint import StateFolder
-from longtail.training.run import Recipe, Run, RunSettings
+from longtail.training.recipe import Recipe
+from longtail.training.run import Run, RunSettings
 
 CLASSES = 100
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-PADDING = 4
+THESIS = Recipe()
 INPUT_SECONDS = 0.5  # an input alone is so fast that a few steps of it would measure the clock
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
@@ -128,9 +128,9 @@ def thesis_loader(data: LabelledImages, args: argparse.Namespace, workers: int) 
         [
             v2.ToDtype(torch.float32, scale=True),
             v2.Resize((args.size, args.size), antialias=True),
-            v2.RandomCrop(args.size, padding=PADDING),
+            v2.RandomCrop(args.size, padding=THESIS.padding),
             v2.RandomHorizontalFlip(),
-            v2.Normalize(MEAN, STD),
+            v2.Normalize(THESIS.mean, THESIS.std),
         ]
     )
     dataset = TransformedTensors(data.images, data.labels, chain)
@@ -184,35 +184,13 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, reside
         epochs=10**6,  # more than are measured
         batch_size=args.batch_size,
         image_size=args.size,
-        padding=PADDING,
-        flip=True,
         augment=args.augment,
-        augment_operations=2,
-        augment_magnitude=9,
-        mean=MEAN,
-        std=STD,
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-4,
-        momentum=0.9,
         schedule="constant",
-        step_size=1,
-        milestones=(),
-        gamma=0.1,
-        warmup_epochs=0,
         select="last",
-        drw=None,
-        layer_decay=None,
-        tune="all",
-        lora_rank=4,
-        sampler="instance",
-        ema=None,
-        mixup=None,
         precision=args.precision,
         compile=args.compile,
         cuda_graphs=args.cuda_graphs,
         deterministic=not args.nondeterministic,
-        micro_batch=None,
         eval_batch_size=2,
         calibrate=False,
     )
@@ -293,11 +271,11 @@ def input_measurements(data: LabelledImages, args: argparse.Namespace) -> dict[s
         data.images.to(args.device),
         data.labels,
         size=args.size,
-        padding=PADDING,
+        padding=THESIS.padding,
         flip=True,
         policy=args.augment and Policy(args.augment, size=args.size),
-        mean=MEAN,
-        std=STD,
+        mean=THESIS.mean,
+        std=THESIS.std,
         batch_size=args.batch_size,
         channels_last=True,
     )

@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "workflow/scripts")]
 
 from failing_disk import ERRORS, FailingDisk  # noqa: E402
 
@@ -37,35 +37,11 @@ RECIPE = {
     "image_size": 8,
     "padding": 1,
     "flip": False,
-    "augment": None,
-    "augment_operations": 2,
-    "augment_magnitude": 9,
     "mean": [0.3, 0.3, 0.3],
     "std": [0.4, 0.4, 0.4],
-    "optimizer": "adam",
     "learning_rate": 0.003,
-    "weight_decay": 1e-4,
-    "momentum": 0.9,
     "schedule": "constant",
-    "step_size": 30,
-    "milestones": [160, 180],
-    "gamma": 0.1,
-    "warmup_epochs": 0,
-    "select": "best",
-    "drw": None,
-    "sampler": "instance",
-    "mixup": None,
-    "ema": None,
-    "layer_decay": None,
-    "tune": "all",
-    "lora_rank": 4,
     "precision": "fp32",
-    "compile": False,
-    "cuda_graphs": False,
-    "deterministic": True,
-    "micro_batch": None,
-    "eval_batch_size": 256,
-    "calibrate": True,
 }
 SETTINGS = {
     "architecture": "resnet8",
@@ -182,7 +158,10 @@ def steps(url: str, sha256: str) -> list[Step]:
         ),
         Step(
             "fetch_weights",
-            ["--model", WEIGHTS_OF, "--weights", "../published.pth", "--output", "weights.safetensors"],
+            [
+                *("--settings", json.dumps({"model": WEIGHTS_OF, "weights": "../published.pth"})),
+                *("--output", "weights.safetensors"),
+            ],
             ["weights.safetensors"],
         ),
         Step(
@@ -199,14 +178,8 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step(
             "adjust",
             [
-                "--model",
-                f"{run}/model.safetensors",
-                "--adjust",
-                "la",
-                "--tau",
-                "1",
-                "--output",
-                "adjusted.safetensors",
+                *("--model", f"{run}/model.safetensors", "--settings", '{"adjust": "la", "tau": 1}'),
+                *("--output", "adjusted.safetensors"),
             ],
             ["adjusted.safetensors"],
         ),

@@ -15,7 +15,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "longtail.training.run",
-        "longtail.inference.predictions",
+        "longtail.inference.logits",
         "longtail.inference.temperature",
         "longtail.models.cifar_resnet",
         "longtail.losses.equalization",

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.config.load import Config, ConfigError, Custom, Train
+from longtail.config.load import Config, ConfigError, Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.experiment.fingerprint import fingerprint
 from longtail.models import model_module
@@ -177,9 +177,9 @@ class Experiment:
         files = _options(train=lists.train, val=lists.val, test=lists.test, class_names=lists.class_names)
         return [*files, *_options(groups=lists.groups), "--group-limits", *map(str, lists.group_limits)]
 
-    def weights_options(self, model: str) -> list[str]:
+    def weights_json(self, model: str) -> str:
         entry = self.config.model(model)
-        return _options(model=entry.architecture, weights=entry.weights)
+        return json.dumps({"model": entry.architecture, "weights": entry.weights})
 
     def loss_settings(self, loss: str) -> dict[str, Any]:
         """Type and parameters of a loss entry."""
@@ -191,14 +191,13 @@ class Experiment:
 
     def train_settings(self, model: str, loss: str) -> dict[str, Any]:
         """All that defines a run, but for its seed and its data."""
-        recipe = self.config.recipe(model, loss).model_dump(mode="json", exclude=NOT_RESULTS)
         retrain = self.config.loss(loss).retrain
         return {
             "architecture": self.config.model(model).architecture,
             "head": self.config.loss(loss).head,
             "head_init": self.config.loss(loss).head_init,
             **self.loss_settings(loss),
-            "recipe": recipe,
+            "recipe": self.config.recipe(model, loss).settings(),
             **({"retrain": retrain.classifier} if retrain else {}),
         }
 
@@ -206,14 +205,14 @@ class Experiment:
         """`train_settings`, as the training script takes them."""
         return json.dumps(self.train_settings(model, loss))
 
-    def adjust_options(self, loss: str) -> list[str]:
+    def adjust_json(self, loss: str) -> str:
         """How the classifier of a variant is changed."""
         variant = self.config.variant(loss)
-        return _options(adjust=variant.adjust, tau=variant.tau)
+        return json.dumps({"adjust": variant.adjust, "tau": variant.tau})
 
-    def predict_options(self) -> list[str]:
+    def predict_json(self) -> str:
         predict = self.config.predict
-        return _options(crops=predict.crops, expand=predict.expand) if predict.crops else []
+        return json.dumps({"crops": predict.crops, "expand": predict.expand} if predict.crops else {})
 
     def place_options(self) -> list[str]:
         """Where a job computes, which cannot change its results."""
@@ -281,7 +280,7 @@ class Experiment:
 
     @cache  # noqa: B019
     def weights_key(self, model: str) -> str:
-        return self._key("fetch_weights", self.weights_options(model), choices=[self._model_code(model)])
+        return self._key("fetch_weights", self.weights_json(model), choices=[self._model_code(model)])
 
     @cache  # noqa: B019
     def train_key(self, run: RunId) -> str:
@@ -299,7 +298,7 @@ class Experiment:
     def adjust_key(self, run: RunId) -> str:
         variant = self.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
-        return self._key("adjust", self.adjust_options(run.loss), [self.train_key(self.start(run))], choices)
+        return self._key("adjust", self.adjust_json(run.loss), [self.train_key(self.start(run))], choices)
 
     def model_key(self, run: RunId) -> str:
         """Key of the job that makes a run's model."""
@@ -308,7 +307,7 @@ class Experiment:
     @cache  # noqa: B019
     def predict_key(self, run: RunId) -> str:
         upstream = [self.model_key(run), self.tensors_key(self.test_tensors)]
-        return self._key("predict", self.predict_options(), upstream, choices=[self._model_code(run.model)])
+        return self._key("predict", self.predict_json(), upstream, choices=[self._model_code(run.model)])
 
     @cache  # noqa: B019
     def evaluation_key(self) -> str:
@@ -356,7 +355,7 @@ class Experiment:
     def _key(
         self,
         rule: str,
-        settings: Mapping[str, Any] | list[str],
+        settings: Mapping[str, Any] | list[str] | str,
         upstream: list[str] | None = None,
         choices: list[str] | None = None,
     ) -> str:
@@ -367,13 +366,6 @@ class Experiment:
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""
         return not self.natural and subset in ("train_balanced", "val", "test_balanced")
-
-
-NOT_RESULTS = {
-    name
-    for name, field in Train.model_fields.items()
-    if (field.json_schema_extra or {}).get("changes_results") is False
-}
 
 
 def _options(**values: Any) -> list[str]:

@@ -3,21 +3,42 @@
     loss = build_loss("focal", class_counts=counts, gamma=2.0)
     value = loss(logits, labels)
 
-A new loss is a new file beside this one with one subclass of `longtail.losses.base.Loss`; nothing else changes.
+A new loss is a new file beside these, and nothing else changes. It holds one subclass of `longtail.losses.base.Loss`
+with the formula `per_sample(logits, labels)`, and alone says what the loss takes:
+
+    def __init__(self, class_counts: Tensor, *, gamma: NonNegative = 2.0):
+
+The annotation, a type of `longtail.settings`, is the allowed range; what follows is the default; and the section
+`Args` of the class's docstring explains the parameter. The configuration, the schema for editors and the check when
+the loss is built all use these.
+
+Files that are no loss:
+
+- `base.py`: the base class, with the reduction over the batch, and the wrapper of losses that are not derived from it
+- `weights.py`: class weights from class counts
+- `declarations.py`: what the files declare, read from their source
+
+The losses use PyTorch and `longtail.settings`. The configuration reads their declarations, training and evaluation
+build them. Importing this package imports no loss and no PyTorch, so that a plan is quick.
 """
 
-import difflib
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from longtail.losses.declarations import declaration, declarations
+from longtail.settings import hint
 
-from longtail.losses.base import Loss
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from longtail.losses.base import Loss
 
 
 def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: object) -> Loss:
@@ -31,13 +52,15 @@ def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: ob
             forward(logits, labels) -> scalar, the mean over the batch. Check it with
             `longtail.testing.check_loss`. The file is executed; a relative path starts at the working directory.
         class_counts: training images per class, int64, shape (C,).
-        params: keyword arguments of the loss; its docstring states ranges and defaults.
+        params: keyword arguments of the loss; its signature states ranges and defaults.
 
     Raises:
         ValueError: an unknown name or parameter, with the nearest known one and what is allowed; a parameter
             out of range.
         FileNotFoundError: the file of a loss of your own does not exist.
     """
+    from longtail.losses.base import Loss, ModuleLoss
+
     if isinstance(name, Mapping):
         cls = _own_class(name)
         name = f"{name['name']} of {name['path']}"
@@ -48,70 +71,23 @@ def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: ob
     return loss if isinstance(loss, Loss) else ModuleLoss(class_counts, loss)
 
 
-class ModuleLoss(Loss):
-    """Any module with forward(logits, labels) -> scalar, given the interface of a `Loss`.
-
-    The module sees logits of at least float32 and keeps its own weights, so it cannot be re-weighted, nor weigh the
-    labels of each image differently, as Remix does; derive from `Loss` for that, or to draw from the seeded
-    `generator` instead of torch's default one. If it has an attribute `logit_scale`, that is used.
-
-    Args:
-        class_counts: training images per class, integers of shape (C,).
-        module: its value is taken as the mean over the batch.
-    """
-
-    def __init__(self, class_counts: Tensor, module: nn.Module):
-        super().__init__(class_counts)
-        self.module = module
-        self.logit_scale = float(getattr(module, "logit_scale", 1.0))
-
-    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the batch for each of its images, shape (N,)."""
-        return self.module(logits, labels).expand(len(labels))
-
-    def set_class_weight(self, weight: Tensor) -> None:
-        """Refused with a ValueError: only the module knows how it weighs its images."""
-        raise ValueError(
-            f"{type(self.module).__name__} cannot be given class weights, as deferred re-weighting (drw) does; "
-            "derive it from longtail.losses.base.Loss and implement per_sample(logits, labels)"
-        )
-
-
 def known_losses() -> list[str]:
-    """The names `build_loss` knows, in alphabetical order; imports every file of the package."""
-    return [name for name in _files() if _classes(importlib.import_module(f"longtail.losses.{name}"), Loss)]
-
-
-def _files() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
-def _classes(module: object, base: type) -> list[type]:
-    """The subclasses of `base` that the module defines, not those it imports."""
-    return [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, base)
-        and value is not base
-        and value.__module__ == module.__name__
-    ]
+    """The names `build_loss` knows, in alphabetical order; imports none of their files."""
+    return list(declarations())
 
 
 def _class_of(name: str) -> type[nn.Module]:
-    classes = _classes(importlib.import_module(f"longtail.losses.{name}"), Loss) if name in _files() else []
-    if not classes:
+    found = declaration(name)
+    if not found:
         known = known_losses()
-        raise ValueError(f"unknown loss {name!r}{_nearest(name, known)}; choose one of {', '.join(known)}")
-    if len(classes) > 1:
-        names = ", ".join(cls.__name__ for cls in classes)
-        raise ValueError(
-            f"longtail/losses/{name}.py defines {names}; one loss per file, so that its name says which"
-        )
-    return classes[0]
+        raise ValueError(f"unknown loss {name!r}{hint(name, known)}; choose one of {', '.join(known)}")
+    cls: type[nn.Module] = getattr(importlib.import_module(f"{__name__}.{name}"), found.class_name)
+    return cls
 
 
 def _own_class(spec: Mapping[str, str]) -> type[nn.Module]:
+    from torch import nn
+
     if set(spec) != {"path", "name"}:
         raise ValueError(
             f"a loss of your own is given as path and name; found {', '.join(map(str, spec)) or 'nothing'}"
@@ -125,10 +101,14 @@ def _own_class(spec: Mapping[str, str]) -> type[nn.Module]:
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[module_spec.name] = module  # where dataclasses and torch.compile look a class's module up
     module_spec.loader.exec_module(module)
-    known = [cls.__name__ for cls in _classes(module, nn.Module)]
+    known = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
     if spec["name"] not in known:
         raise ValueError(
-            f"{path} defines no loss {spec['name']!r}{_nearest(spec['name'], known)}; "
+            f"{path} defines no loss {spec['name']!r}{hint(spec['name'], known)}; "
             f"its subclasses of torch.nn.Module: {', '.join(known) or 'none'}"
         )
     cls: type[nn.Module] = getattr(module, spec["name"])
@@ -145,16 +125,12 @@ def _check_params(loss: str, cls: type[nn.Module], params: Mapping[str, object])
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted):
         return
     names = [parameter.name for parameter in accepted]
-    allowed = f"its parameters: {', '.join(str(parameter) for parameter in accepted) or 'none'}"
+    shown = ", ".join(str(parameter.replace(annotation=parameter.empty)) for parameter in accepted)
+    allowed = f"its parameters: {shown or 'none'}"
     for name in params:
         if name not in names:
-            raise ValueError(f"loss {loss} has no parameter {name!r}{_nearest(name, names)}; {allowed}")
+            raise ValueError(f"loss {loss} has no parameter {name!r}{hint(name, names)}; {allowed}")
     for parameter in accepted:
         required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
         if required and parameter.name not in params:
             raise ValueError(f"loss {loss} needs the parameter {parameter.name!r}; {allowed}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""

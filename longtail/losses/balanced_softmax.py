@@ -1,11 +1,10 @@
 """Balanced softmax: the class counts enter the softmax."""
 
-import math
-
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss, check_parameter
+from longtail.losses.base import Loss
+from longtail.settings import Positive
 
 
 class BalancedSoftmax(Loss):
@@ -19,14 +18,15 @@ class BalancedSoftmax(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        s: scale of the logits, above 0; `logit_scale`. The cosines of a cosine head need one, such as 25.
+        s: scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
     """
 
+    corrects = "adjusts its logits by the class counts in training"
     log_counts: Tensor
 
-    def __init__(self, class_counts: Tensor, *, s: float = 1.0):
+    def __init__(self, class_counts: Tensor, *, s: Positive = 1.0):
         super().__init__(class_counts)
-        self.logit_scale = check_parameter("s", s, lambda scale: 0 < scale < math.inf, "above 0")
+        self.logit_scale = s
         self.register_buffer("log_counts", self.class_counts.clamp(min=1).double().log())
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,13 +1,12 @@
 """What every loss shares: checked class counts, class weights, and the reduction over the batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from numbers import Real
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-REDUCTIONS = ("weighted_mean", "batch_mean")
+from longtail.settings import Reduction, checked
 
 
 class Loss(nn.Module, ABC):
@@ -28,7 +27,13 @@ class Loss(nn.Module, ABC):
         reduction: with w the class weights and l the losses per image, `weighted_mean` is
             sum(w_y l) / sum(w_y), what torch calls `mean`; `batch_mean` is sum(w_y l) / N.
 
+    A subclass annotates its parameters with types of `longtail.settings`, which are checked when it is built. The
+    configuration reads them from the file, and the first three attributes below as well.
+
     Attributes:
+        default_head: the classifier that the configuration gives a model under this loss.
+        corrects: what the loss does about the imbalance, where that leaves nothing for post-hoc logit adjustment.
+        no_mixup: why the loss cannot be trained on mixtures of images; None: it can.
         class_counts: int64 buffer of shape (C,).
         class_weight: float64 buffer of shape (C,), ones unless the loss or `set_class_weight` sets it.
         logit_scale: what the logits are multiplied with before a softmax turns them into probabilities.
@@ -39,13 +44,21 @@ class Loss(nn.Module, ABC):
         ValueError: counts that are no counts, or an unknown reduction.
     """
 
+    default_head: ClassVar[Literal["linear", "cosine"]] = "linear"
+    corrects: ClassVar[str | None] = None
+    no_mixup: ClassVar[str | None] = None
+
     class_counts: Tensor
     class_weight: Tensor
 
-    def __init__(self, class_counts: Tensor, *, reduction: str = "weighted_mean"):
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            type.__setattr__(cls, "__init__", checked(vars(cls)["__init__"]))
+
+    @checked
+    def __init__(self, class_counts: Tensor, *, reduction: Reduction = "weighted_mean"):
         super().__init__()
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"reduction is {reduction!r}; choose one of {', '.join(map(repr, REDUCTIONS))}")
         class_counts = check_class_counts(class_counts)
         self.reduction = reduction
         self.logit_scale = 1.0
@@ -120,6 +133,35 @@ class Loss(nn.Module, ABC):
             )
 
 
+class ModuleLoss(Loss):
+    """Any module with forward(logits, labels) -> scalar, given the interface of a `Loss`.
+
+    The module sees logits of at least float32 and keeps its own weights, so it cannot be re-weighted, nor weigh the
+    labels of each image differently, as Remix does; derive from `Loss` for that, or to draw from the seeded
+    `generator` instead of torch's default one. If it has an attribute `logit_scale`, that is used.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+        module: its value is taken as the mean over the batch.
+    """
+
+    def __init__(self, class_counts: Tensor, module: nn.Module):
+        super().__init__(class_counts)
+        self.module = module
+        self.logit_scale = float(getattr(module, "logit_scale", 1.0))
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the batch for each of its images, shape (N,)."""
+        return self.module(logits, labels).expand(len(labels))
+
+    def set_class_weight(self, weight: Tensor) -> None:
+        """Refused with a ValueError: only the module knows how it weighs its images."""
+        raise ValueError(
+            f"{type(self.module).__name__} cannot be given class weights, as deferred re-weighting (drw) does; "
+            "derive it from longtail.losses.base.Loss and implement per_sample(logits, labels)"
+        )
+
+
 def check_class_counts(class_counts: Tensor) -> Tensor:
     """The counts as int64, or a ValueError that says what is wrong with them."""
     if not isinstance(class_counts, Tensor):
@@ -138,13 +180,3 @@ def check_class_counts(class_counts: Tensor) -> Tensor:
         )
     # A copy: the caller's tensor may change later, the loss must not.
     return class_counts.detach().to(torch.int64, copy=True)
-
-
-def check_parameter(name: str, value: float, allowed: Callable[[float], bool], requirement: str) -> float:
-    """`value` as a float if it is a number that `allowed` accepts, or a ValueError that states the requirement.
-
-    Write ranges as chained comparisons with finite ends: they refuse NaN and infinity by themselves.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(value):
-        raise ValueError(f"{name} is {value!r}; it must be a number {requirement}")
-    return float(value)

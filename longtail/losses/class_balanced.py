@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from longtail.losses.base import Loss
 from longtail.losses.weights import effective_number
+from longtail.settings import HalfOpenUnit, Reduction
 
 
 class ClassBalanced(Loss):
@@ -20,11 +21,15 @@ class ClassBalanced(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        beta: from 0 to below 1; 0 is `softmax`.
-        reduction: `weighted_mean` or `batch_mean`, see `Loss`.
+        beta: the beta of the effective number of samples; 0 is `softmax`.
+        reduction: a batch's sum is divided by the sum of its weights (`weighted_mean`) or by its images (`batch_mean`).
     """
 
-    def __init__(self, class_counts: Tensor, *, beta: float = 0.9999, reduction: str = "weighted_mean"):
+    corrects = "weighs its classes by their counts in training"
+
+    def __init__(
+        self, class_counts: Tensor, *, beta: HalfOpenUnit = 0.9999, reduction: Reduction = "weighted_mean"
+    ):
         super().__init__(class_counts, reduction=reduction)
         self.set_class_weight(effective_number(self.class_counts, beta=beta))
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss, check_parameter
+from longtail.losses.base import Loss
+from longtail.settings import Unit
 
 
 class Equalization(Loss):
@@ -20,16 +21,15 @@ class Equalization(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        lam: share of the training images below which a class is rare, from 0 to 1.
-        gamma: probability from 0 to 1 of leaving out a rare class; 0 is `softmax`.
+        lam: classes with a smaller share of the training images are rare; 0 is `softmax`.
+        gamma: probability that a rare class is left out of the denominator; 0 is `softmax`.
     """
 
     rare: Tensor
 
-    def __init__(self, class_counts: Tensor, *, lam: float = 0.005, gamma: float = 0.9):
+    def __init__(self, class_counts: Tensor, *, lam: Unit = 0.005, gamma: Unit = 0.9):
         super().__init__(class_counts)
-        lam = check_parameter("lam", lam, lambda share: 0 <= share <= 1, "from 0 to 1")
-        self.gamma = check_parameter("gamma", gamma, lambda g: 0 <= g <= 1, "from 0 to 1")
+        self.gamma = gamma
         self.register_buffer("rare", self.class_counts.double() / self.class_counts.sum() < lam)
 
     def draw_uniform(self, logits: Tensor) -> Tensor:

@@ -1,12 +1,11 @@
 """Focal loss: easy images count less."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss, check_parameter
+from longtail.losses.base import Loss
+from longtail.settings import NonNegative
 
 
 class Focal(Loss):
@@ -19,12 +18,12 @@ class Focal(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        gamma: 0 or more; 0 is `softmax`.
+        gamma: focusing parameter; 0 is `softmax`.
     """
 
-    def __init__(self, class_counts: Tensor, *, gamma: float = 2.0):
+    def __init__(self, class_counts: Tensor, *, gamma: NonNegative = 2.0):
         super().__init__(class_counts)
-        self.gamma = check_parameter("gamma", gamma, lambda g: 0 <= g < math.inf, "of at least 0")
+        self.gamma = gamma
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         cross_entropy = F.cross_entropy(logits, labels, reduction="none")

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss, check_parameter
+from longtail.losses.base import Loss
+from longtail.settings import HalfOpenUnit
 
 
 class LabelAwareSmoothing(Loss):
@@ -24,20 +25,20 @@ class LabelAwareSmoothing(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        smooth_head: smoothing of the most frequent class, from 0 to below 1.
-        smooth_tail: smoothing of the rarest class, from 0 to below 1.
+        smooth_head: label smoothing of the most frequent class.
+        smooth_tail: label smoothing of the rarest class.
     """
 
     smoothing: Tensor
 
-    def __init__(self, class_counts: Tensor, *, smooth_head: float = 0.4, smooth_tail: float = 0.1):
+    def __init__(
+        self, class_counts: Tensor, *, smooth_head: HalfOpenUnit = 0.4, smooth_tail: HalfOpenUnit = 0.1
+    ):
         super().__init__(class_counts)
-        head = check_parameter("smooth_head", smooth_head, lambda e: 0 <= e < 1, "from 0 to below 1")
-        tail = check_parameter("smooth_tail", smooth_tail, lambda e: 0 <= e < 1, "from 0 to below 1")
         counts = self.class_counts.clamp(min=1).double()
         span = (counts.max() - counts.min()).clamp(min=1)
         position = torch.sin((counts - counts.min()) / span * (math.pi / 2))
-        self.register_buffer("smoothing", tail + (head - tail) * position)
+        self.register_buffer("smoothing", smooth_tail + (smooth_head - smooth_tail) * position)
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         smoothing = self.smoothing.to(logits.dtype)[labels]

@@ -1,12 +1,11 @@
 """LDAM: margins that grow as classes get rarer."""
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss, check_parameter
+from longtail.losses.base import Loss
+from longtail.settings import NonNegative, Positive
 
 
 class LDAM(Loss):
@@ -24,16 +23,17 @@ class LDAM(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        max_m: margin of the rarest class in units of the cosine, 0 or more.
-        s: scale of the logits, above 0.
+        max_m: margin of the rarest class in units of the cosine.
+        s: scale of the cosine logits.
     """
 
+    default_head = "cosine"  # as published; a linear one reproduces the thesis
+    no_mixup = "its margin is that of one class, and a mixed image has two"
     margin: Tensor
 
-    def __init__(self, class_counts: Tensor, *, max_m: float = 0.5, s: float = 30.0):
+    def __init__(self, class_counts: Tensor, *, max_m: NonNegative = 0.5, s: Positive = 30.0):
         super().__init__(class_counts)
-        max_m = check_parameter("max_m", max_m, lambda m: 0 <= m < math.inf, "of at least 0")
-        self.logit_scale = check_parameter("s", s, lambda scale: 0 < scale < math.inf, "above 0")
+        self.logit_scale = s
         margin = self.class_counts.clamp(min=1).double() ** -0.25
         self.register_buffer("margin", margin * (max_m / margin.max()))
 

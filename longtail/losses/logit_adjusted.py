@@ -1,11 +1,10 @@
 """Logit-adjusted softmax cross-entropy."""
 
-import math
-
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss, check_parameter
+from longtail.losses.base import Loss
+from longtail.settings import NonNegative, Positive
 
 
 class LogitAdjusted(Loss):
@@ -19,16 +18,16 @@ class LogitAdjusted(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        tau: 0 or more; 0 is `softmax`.
-        s: scale of the logits, above 0; `logit_scale`. The cosines of a cosine head need one, such as 25.
+        tau: strength of the adjustment; 1 is `balanced_softmax`, 0 is `softmax`.
+        s: scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
     """
 
+    corrects = "adjusts its logits by the class counts in training"
     adjustment: Tensor
 
-    def __init__(self, class_counts: Tensor, *, tau: float = 1.0, s: float = 1.0):
+    def __init__(self, class_counts: Tensor, *, tau: NonNegative = 1.0, s: Positive = 1.0):
         super().__init__(class_counts)
-        self.logit_scale = check_parameter("s", s, lambda scale: 0 < scale < math.inf, "above 0")
-        tau = check_parameter("tau", tau, lambda t: 0 <= t < math.inf, "of at least 0")
+        self.logit_scale = s
         counts = self.class_counts.clamp(min=1).double()
         self.register_buffer("adjustment", tau * (counts / counts.sum()).log())
 

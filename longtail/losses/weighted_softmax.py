@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from longtail.losses.base import Loss
 from longtail.losses.weights import inverse_frequency
+from longtail.settings import NonNegative, Reduction
 
 
 class WeightedSoftmax(Loss):
@@ -20,11 +21,15 @@ class WeightedSoftmax(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        power: 0 or more; 0 is `softmax`.
-        reduction: `weighted_mean` or `batch_mean`, see `Loss`.
+        power: class weights are n_c^-power, scaled to sum to the number of classes; 0 is `softmax`.
+        reduction: a batch's sum is divided by the sum of its weights (`weighted_mean`) or by its images (`batch_mean`).
     """
 
-    def __init__(self, class_counts: Tensor, *, power: float = 1.0, reduction: str = "weighted_mean"):
+    corrects = "weighs its classes by their counts in training"
+
+    def __init__(
+        self, class_counts: Tensor, *, power: NonNegative = 1.0, reduction: Reduction = "weighted_mean"
+    ):
         super().__init__(class_counts, reduction=reduction)
         self.set_class_weight(inverse_frequency(self.class_counts, power=power))
 

@@ -14,7 +14,8 @@ from longtail.batches.mixup import Mixer, Targets
 from longtail.batches.policies import Policy
 from longtail.batches.sampling import sample
 from longtail.data.tensors.files import LabelledImages
-from longtail.losses import ModuleLoss, build_loss
+from longtail.losses import build_loss
+from longtail.losses.base import ModuleLoss
 from longtail.losses.weights import effective_number
 from longtail.machine.devices import precision_on
 from longtail.machine.numerics import autocast, set_numerics
@@ -23,78 +24,13 @@ from longtail.machine.stopping import StopRequest
 from longtail.models import build_model
 from longtail.models.heads import CosineLinear, class_means
 from longtail.training.checkpoint import StateFolder, snapshot
-from longtail.training.optimization import build_optimizer, learning_rate_factor
+from longtail.training.optimization import build_optimizer
 from longtail.training.progress import EpochLog
+from longtail.training.recipe import Recipe
 from longtail.training.retraining import decoupled_model
 from longtail.training.tuning import freeze, merge, merged_weights, train_mode
 
 LOWER_RATE = "lower train.learning_rate (or models.NAME.train.learning_rate), or use warmup_epochs"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Settings of the training; what each means, and its default, stands in `longtail.config.load.Train`."""
-
-    epochs: int
-    batch_size: int
-    image_size: int
-    padding: int
-    flip: bool
-    augment: str | None
-    augment_operations: int
-    augment_magnitude: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    optimizer: str
-    learning_rate: float
-    weight_decay: float
-    layer_decay: float | None
-    tune: str
-    lora_rank: int
-    momentum: float
-    schedule: str
-    step_size: int
-    milestones: tuple[int, ...]
-    gamma: float
-    warmup_epochs: int
-    select: str
-    drw: Mapping[str, float] | None
-    sampler: str
-    ema: float | None
-    mixup: Mapping[str, Any] | None
-    precision: str
-    compile: bool
-    cuda_graphs: bool
-    deterministic: bool
-    micro_batch: int | None
-    eval_batch_size: int
-    calibrate: bool
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":
-        """The recipe of a mapping that holds every setting and no other.
-
-        Raises:
-            ValueError: names the settings that are missing or unknown.
-        """
-        known = {f.name for f in fields(cls)}
-        if missing := known - settings.keys():
-            raise ValueError(f"the recipe lacks {', '.join(sorted(missing))}")
-        if unknown := settings.keys() - known:
-            raise ValueError(f"the recipe has unknown settings: {', '.join(sorted(unknown))}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
-
-    def learning_rate_in(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return self.learning_rate * learning_rate_factor(
-            epoch,
-            schedule=self.schedule,
-            epochs=self.epochs,
-            step_size=self.step_size,
-            milestones=self.milestones,
-            gamma=self.gamma,
-            warmup_epochs=self.warmup_epochs,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +160,7 @@ class Run:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.forward = self._forward_function()
         self.average = self._average()
-        if self.recipe.mixup and self.recipe.mixup["remix"] and isinstance(self.loss, ModuleLoss):
+        if self.recipe.mixup and self.recipe.mixup.remix and isinstance(self.loss, ModuleLoss):
             raise ValueError(
                 "Remix gives each image a share of its own, which a loss that is not derived from "
                 "longtail.losses.base.Loss cannot weigh; derive it, or set train.mixup.remix: null"
@@ -436,8 +372,8 @@ class Run:
         torch.manual_seed(derive_seed(self.settings.seed, f"model, rank {self.ranks.rank}", epoch))
         self.loss.generator = generator(self.settings.seed, "loss", epoch, self.device)
         drw = self.recipe.drw
-        if drw and epoch >= int(drw["start"] * self.recipe.epochs):
-            self.loss.set_class_weight(effective_number(self.class_counts, beta=drw["beta"]))
+        if drw and epoch >= int(drw.start * self.recipe.epochs):
+            self.loss.set_class_weight(effective_number(self.class_counts, beta=drw.beta))
 
     def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[torch.Tensor, Targets]]:
         """The epoch's training batches from a step on: sampled, augmented and mixed as the recipe says."""
@@ -452,9 +388,8 @@ class Run:
         )
         mix = None
         if recipe.mixup:
-            mix = Mixer(
-                recipe.mixup, self.class_counts, feed.steps(), recipe.batch_size, seed, epoch, self.device
-            )
+            mixture = recipe.mixup.model_dump()
+            mix = Mixer(mixture, self.class_counts, feed.steps(), recipe.batch_size, seed, epoch, self.device)
         batches = feed.epoch(generator(seed, "order", epoch), indices=indices, start_step=first_step)
         for step, (images, labels) in enumerate(batches, first_step):
             yield mix(step, images, labels) if mix else (images, Targets(labels))

@@ -21,7 +21,7 @@ from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import combine, run_of
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.sealed_json import seal
-from longtail.inference.predictions import write_predictions
+from longtail.inference.logits import write_predictions
 from longtail.losses import build_loss
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"

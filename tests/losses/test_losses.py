@@ -468,9 +468,9 @@ def test_names_the_missing_file_of_a_loss_of_ones_own(tmp_path):
         (
             "focal",
             {"gama": 1},
-            r"no parameter 'gama' \(did you mean 'gamma'\?\); its parameters: gamma: float = 2.0",
+            r"no parameter 'gama' \(did you mean 'gamma'\?\); its parameters: gamma=2.0",
         ),
-        ("balanced_softmax", {"gamma": 1}, "no parameter 'gamma'; its parameters: s: float = 1.0"),
+        ("balanced_softmax", {"gamma": 1}, "no parameter 'gamma'; its parameters: s=1.0"),
         ("focal", {"gamma": -1}, "gamma is -1; it must be a number of at least 0"),
         ("focal", {"gamma": "2"}, "gamma is '2'; it must be a number"),
         ("focal", {"gamma": math.nan}, "gamma is nan"),

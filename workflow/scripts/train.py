@@ -29,7 +29,8 @@ from longtail.machine.stopping import RESUME, StopRequest, stop_with_workflow
 from longtail.models.file import ModelCard, save_model
 from longtail.training.checkpoint import StateFolder
 from longtail.training.progress import EpochLog, write_history
-from longtail.training.run import Diverged, Progress, Ranks, Recipe, Run, RunSettings, Stopped
+from longtail.training.recipe import Recipe
+from longtail.training.run import Diverged, Progress, Ranks, Run, RunSettings, Stopped
 
 
 def arguments() -> argparse.Namespace:
@@ -132,7 +133,7 @@ def write_outputs(args: argparse.Namespace, run: Run, progress: Progress, class_
         temperature=None,
         loss=settings.loss,
         loss_parameters=settings.loss_parameters,
-        recipe=vars(recipe),
+        recipe=recipe.settings(),
         seed=settings.seed,
         best_epoch=progress.best_epoch,
     )
@@ -144,7 +145,7 @@ def write_outputs(args: argparse.Namespace, run: Run, progress: Progress, class_
     write_record(
         args.output_record,
         {
-            "settings": described or {"recipe": vars(recipe)},
+            "settings": {**(described or {}), "recipe": recipe.settings()},
             "seed": settings.seed,
             "best_epoch": progress.best_epoch,
             "precision": run.precision,

@@ -1,0 +1,125 @@
+"""What the files of losses declare, read from their source: reading it by importing them would import PyTorch.
+
+The configuration, its schema for editors and `build_loss` all learn here which losses there are and what they take.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from longtail import settings
+
+ROOM = "longtail.losses"
+BUILT_IN = {"bool": bool, "float": float, "int": int, "str": str}
+
+
+class Parameter(NamedTuple):
+    """A keyword argument of a loss."""
+
+    annotation: Any
+    default: Any
+    """`...` where there is none."""
+    description: str
+    """What the docstring says of it under `Args`."""
+
+
+class Declaration(NamedTuple):
+    """What the file of a loss says; the facts are attributes of its class, explained in `longtail.losses.base.Loss`."""
+
+    class_name: str
+    summary: str
+    parameters: dict[str, Parameter]
+    default_head: str = "linear"
+    corrects: str | None = None
+    no_mixup: str | None = None
+
+
+def declarations() -> dict[str, Declaration]:
+    """The declarations of all losses by name, in alphabetical order."""
+    names = sorted({path.stem for folder in _folders() for path in folder.glob("*.py")})
+    return {name: found for name in names if (found := declaration(name))}
+
+
+def declaration(name: str) -> Declaration | None:
+    """The declaration of one loss; None: there is no file of that name, or it defines no loss.
+
+    Raises:
+        ValueError: the file defines several losses, or a parameter is not annotated so that it can be read.
+    """
+    files = [folder / f"{name}.py" for folder in _folders() if name.isidentifier()]
+    return next((_read(path) for path in files if path.is_file()), None)
+
+
+def _folders() -> list[Path]:
+    return [Path(folder) for folder in sys.modules[ROOM].__path__]
+
+
+@cache
+def _read(path: Path) -> Declaration | None:
+    body = ast.parse(path.read_bytes(), filename=str(path)).body
+    bases = {
+        alias.name
+        for node in body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{ROOM}.")
+        for alias in node.names
+    }
+    classes = [
+        node
+        for node in body
+        if isinstance(node, ast.ClassDef) and bases & {ast.unparse(base) for base in node.bases}
+    ]
+    if not classes:
+        return None
+    if len(classes) > 1:
+        names = ", ".join(node.name for node in classes)
+        raise ValueError(f"{path} defines {names}; one loss per file, so that its name says which")
+    (node,) = classes
+    document = ast.get_docstring(node) or ""
+    facts = {
+        target.id: ast.literal_eval(item.value)
+        for item in node.body
+        if isinstance(item, ast.Assign)
+        for target in item.targets
+        if isinstance(target, ast.Name) and target.id in Declaration._field_defaults
+    }
+    parameters = dict(_parameters(path, node, _descriptions(document)))
+    return Declaration(node.name, document.partition("\n\n")[0], parameters, **facts)
+
+
+def _parameters(
+    path: Path, node: ast.ClassDef, descriptions: dict[str, str]
+) -> Iterator[tuple[str, Parameter]]:
+    """The keyword-only arguments of the class's own `__init__`."""
+    for function in node.body:
+        if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+            arguments = function.args
+            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+                try:
+                    annotation = _annotation(argument.annotation)
+                except ValueError:
+                    raise ValueError(
+                        f"{path}, line {argument.lineno}: annotate {argument.arg} with a type of longtail.settings, "
+                        "such as NonNegative, or with Literal"
+                    ) from None
+                value = ... if default is None else ast.literal_eval(default)
+                yield argument.arg, Parameter(annotation, value, descriptions.get(argument.arg, ""))
+
+
+def _annotation(node: ast.expr | None) -> Any:
+    match node:
+        case ast.Name(id=name) if found := vars(settings).get(name, BUILT_IN.get(name)):
+            return found
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
+            return Literal[ast.literal_eval(choices)]
+    raise ValueError
+
+
+def _descriptions(document: str) -> dict[str, str]:
+    """What the section `Args` of a docstring says of each argument, without its line breaks."""
+    section = document.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text) for name, text in found}

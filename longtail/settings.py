@@ -1,0 +1,192 @@
+"""What all settings share: the types of their values, the base of their sections, and how an error names them.
+
+Every room keeps its own settings; this module keeps what they are made of. It imports neither PyTorch nor anything
+else of this project, so a plan that only reads settings is quick.
+"""
+
+import ast
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from numbers import Real
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, TypeAdapter, ValidationError
+from pydantic_core import core_schema
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+HalfOpenUnit = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Rgb = tuple[NonNegative, NonNegative, NonNegative]
+# Names become folder names and Snakemake wildcards.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
+Reduction = Literal["weighted_mean", "batch_mean"]
+
+PACKAGE = Path(__file__).parent
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Section(BaseModel):
+    """Base of all sections of settings: unknown keys are errors, values do not change after they were checked."""
+
+    # Only the schema for editors shows the docstrings of settings; reading them would slow every plan down.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=False)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """The section with these settings, and the defaults of those that are left out.
+
+        Raises:
+            ValueError: names every unknown setting with the nearest known one, and every value with what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            raise ValueError("\n".join(problems(cls, error, cls.__name__.lower()))) from None
+
+
+def one_of(names: Iterable[str]) -> Any:
+    """Annotates a string that must be one of these names, where they are known only at run time."""
+    return GetPydanticSchema(lambda *_: core_schema.literal_schema(list(names)))
+
+
+def constant(file: str, name: str, default: Any = ...) -> Any:
+    """The literal that a module of this project assigns to a name at its top level, read without importing it.
+
+    Args:
+        file: path of the module within the package, such as "batches/sampling.py".
+        default: what is returned where nothing is assigned to the name.
+
+    Raises:
+        ValueError: nothing is assigned to the name, and there is no default.
+    """
+    text = (PACKAGE / file).read_text(encoding="utf-8")
+    found = re.search(rf"^{name} = (.+?)\n(?![ )\]}}])", text, re.MULTILINE | re.DOTALL)
+    if found is None and default is ...:
+        raise ValueError(f"{PACKAGE / file} assigns nothing to {name}")
+    return ast.literal_eval(found[1]) if found else default
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with arguments refused that are outside the range or the choice their annotation states.
+
+    Looked at are annotations of the types above and `Literal`. Whole numbers become floats where the type is a float.
+
+    Raises:
+        ValueError: names the argument, what was found and what is allowed; when the function is called.
+    """
+    signature = inspect.signature(function)
+    stated = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if get_origin(parameter.annotation) in (Annotated, Literal)
+    }
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        for name, annotation in stated.items():
+            if name in given.arguments:
+                given.arguments[name] = _checked(name, given.arguments[name], annotation)
+        return function(*given.args, **given.kwargs)
+
+    return call
+
+
+def _checked(name: str, value: Any, annotation: Any) -> Any:
+    choice = get_origin(annotation) is Literal
+    try:
+        # By itself pydantic takes text and truth values for numbers.
+        if choice or (isinstance(value, Real) and not isinstance(value, bool)):
+            return TypeAdapter(annotation).validate_python(value)
+    except ValidationError:
+        pass
+    allowed = f"choose one of {', '.join(map(repr, get_args(annotation)))}" if choice else _range(annotation)
+    raise ValueError(f"{name} is {value!r}; {allowed}")
+
+
+def _range(annotation: Any) -> str:
+    bounds = [bound for field in annotation.__metadata__ for bound in field.metadata]
+    limits = {
+        key: getattr(bound, key)
+        for bound in bounds
+        for key in ("ge", "gt", "le", "lt")
+        if hasattr(bound, key)
+    }
+    words = {
+        ("ge",): "of at least {ge}",
+        ("gt",): "above {gt}",
+        ("ge", "le"): "from {ge} to {le}",
+        ("ge", "lt"): "from {ge} to below {lt}",
+        ("gt", "le"): "above {gt} and of at most {le}",
+    }
+    return f"it must be a number {words[tuple(limits)].format(**limits)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like `name`; None: none is like it."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The nearest known name as a question in brackets, to follow an unknown one; empty where none is like it."""
+    near = nearest(name, known)
+    return f" (did you mean {near!r}?)" if near else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The sentence that `what` is not known, with the nearest known name and all that are allowed."""
+    known = list(dict.fromkeys(known))
+    near = nearest(name, known)
+    hint = f"did you mean '{near}'? " if near else ""
+    return f"{what} is not known; {hint}allowed: {', '.join(known)}"
+
+
+def problems(section: type[BaseModel], error: ValidationError, where: str = "") -> list[str]:
+    """One sentence for each thing to mend: the key, what was found, what is allowed.
+
+    Args:
+        where: the key of the section itself.
+    """
+    return [line for detail in error.errors() for line in problem(section, detail, where).splitlines()]
+
+
+def problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) -> str:
+    """The sentence for one of pydantic's errors; a line each where a check found several things."""
+    path = ".".join([where, *map(str, detail["loc"])]).strip(".")
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        # A check of several settings names the keys itself.
+        return message if message.startswith(f"{path}.") or not path else f"{path}: {message}"
+    if detail["type"] == "extra_forbidden":
+        return unknown(path, str(detail["loc"][-1]), _settings_at(section, detail["loc"][:-1]))
+    return f"{path}: found {_short(detail['input'])}; {message[0].lower()}{message[1:]}"
+
+
+def _settings_at(section: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    """The settings of the section that a path of keys leads to; the keys of entries are passed over."""
+    for key in path:
+        if key in section.model_fields:
+            section = next(_sections(section.model_fields[str(key)].annotation), section)
+    return list(section.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

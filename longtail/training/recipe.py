@@ -1,0 +1,167 @@
+"""The training recipe: every setting of the training, its type, its range, its default, and what it means.
+
+This is the only place that lists them. The configuration, the training, the tests and the benchmark use this class.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from longtail.settings import (
+    Count,
+    Fraction,
+    HalfOpenUnit,
+    NonNegative,
+    Positive,
+    Rgb,
+    Section,
+    Unit,
+    constant,
+    one_of,
+)
+
+PolicyName = Annotated[str, one_of(constant("batches/policies.py", "POLICIES"))]
+SamplerName = Annotated[str, one_of(constant("batches/sampling.py", "SAMPLERS"))]
+Tune = Annotated[str, one_of(constant("training/tuning.py", "TUNES"))]
+
+
+class DeferredReweighting(Section):
+    """Class-balanced weights from a late epoch on (Cao et al., 2019)."""
+
+    start: HalfOpenUnit = 0.8
+    """Fraction of the epochs after which the weights apply."""
+    beta: HalfOpenUnit = 0.9999
+    """The beta of the effective number of samples (Cui et al., 2019)."""
+
+
+class Remix(Section):
+    """Mixed labels that favour the rarer class (Chou et al., 2020)."""
+
+    kappa: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
+    """How many times as many images one class must have for the other to get the whole label."""
+    tau: Unit = 0.5
+    """The more frequent class loses its label only where its share of the image is below this."""
+
+
+class Mixup(Section):
+    """Training on mixtures of two images (Zhang et al., 2018)."""
+
+    alpha: Positive = 1.0
+    """The mixing share is drawn from Beta(alpha, alpha), once for each batch."""
+    remix: Remix | None = None
+    """null: the labels are mixed like the images."""
+
+
+class Recipe(Section):
+    """The training recipe; the defaults are the thesis's.
+
+    Any of it can be overridden under `models.NAME.train` and `losses.NAME.train`, the latter winning.
+    """
+
+    epochs: Count = 90
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 224
+    """Images are resized to this many pixels, both ways."""
+    padding: Annotated[int, Field(ge=0, le=64)] = 4
+    """Random crops are taken from the resized image with a black border of this many pixels."""
+    flip: bool = True
+    """Random horizontal flips."""
+    augment: PolicyName | None = None
+    """Operations on the cropped images: `trivial`, one of random strength (TrivialAugment Wide, Müller and Hutter,
+    2021); `rand`, several of one strength (RandAugment, Cubuk et al., 2020); null: none."""
+    augment_operations: Annotated[int, Field(ge=1, le=14)] = 2
+    """The number of operations that `rand` applies to each image."""
+    augment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    """The strength of the operations of `rand`; 0 is none."""
+    mean: Rgb = (0.4914, 0.4822, 0.4465)
+    """The mean of the normalisation; CIFAR-10's, as in the thesis."""
+    std: tuple[Positive, Positive, Positive] = (0.2023, 0.1994, 0.2010)
+    """The standard deviation of the normalisation; CIFAR-10's, as in the thesis."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-4
+    layer_decay: Fraction | None = None
+    """Each layer learns at this fraction of the rate of the layer after it, and one-dimensional weights do not decay;
+    null: all at the same rate. Only architectures of timm can take it."""
+    tune: Tune = "all"
+    """Which weights of the backbone are trained beside the head: all; low-rank updates of the attention of a vision
+    transformer (LoRA), merged into its weights at the end; biases (BitFit); scales and biases of normalisations; none.
+    Unless all are, the statistics of batch norms stay those of the pretrained weights."""
+    lora_rank: Count = 4
+    """The rank of the updates of `tune: lora`."""
+    momentum: HalfOpenUnit = 0.9
+    """The momentum of `sgd`; Adam's betas are PyTorch's."""
+    schedule: Literal["step", "multistep", "cosine", "constant"] = "step"
+    """How the learning rate changes over the epochs."""
+    step_size: Count = 30
+    """Epochs between two steps of the `step` schedule."""
+    milestones: tuple[Count, ...] = (160, 180)
+    """Epochs after which the `multistep` schedule steps."""
+    gamma: Positive = 0.1
+    """Factor of each step of `step` and `multistep`."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over which the learning rate rises linearly to its value."""
+    select: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept: the best by validation top-1 (the first of equals), or the last."""
+    drw: DeferredReweighting | None = None
+    """Deferred re-weighting; null: none."""
+    sampler: SamplerName = "instance"
+    """Which images an epoch sees: each once, or as many drawn with all classes equally often, in proportion to the
+    square root of their counts, or from each once in the first epoch towards equally often in the last."""
+    ema: HalfOpenUnit | None = None
+    """Decay of a moving average of the weights, which is what validates and is kept; null: none."""
+    mixup: Mixup | None = None
+    """Mixup, and Remix with it; null: none."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 autocast on GPUs that compute in it, else fp32."""
+    compile: bool = False
+    """`torch.compile` the model."""
+    cuda_graphs: bool = False
+    """Replay the training step as one CUDA graph (GPU only)."""
+    deterministic: bool = True
+    """Deterministic kernels: same bytes again, at some cost in speed on GPUs."""
+    micro_batch: Count | None = None
+    """Images per forward pass; gradients accumulate to `batch_size`. Batch norm then sees micro-batches."""
+    eval_batch_size: Count = 256
+    """Images per forward pass of validation and prediction."""
+    calibrate: bool = True
+    """Fit a temperature on the validation set and keep it in the model file, for `longtail.predict`. The accuracies
+    and calibration errors of the tables are those of the model as trained."""
+    gpus_per_job: Annotated[int, Field(ge=1)] = Field(default=1, json_schema_extra={"changes_results": False})
+    """Above 1: distributed data parallel, each GPU with its share of the batch. For a grid, 1 is faster."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(f"micro_batch ({self.micro_batch}) must divide batch_size ({self.batch_size})")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones {list(self.milestones)} must increase")
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that can change a result, as JSON knows it: what a key hashes and a model file keeps."""
+        return self.model_dump(mode="json", exclude=NOT_RESULTS)
+
+    def learning_rate_in(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        from longtail.training.optimization import learning_rate_factor  # imports PyTorch
+
+        return self.learning_rate * learning_rate_factor(
+            epoch,
+            schedule=self.schedule,
+            epochs=self.epochs,
+            step_size=self.step_size,
+            milestones=self.milestones,
+            gamma=self.gamma,
+            warmup_epochs=self.warmup_epochs,
+        )
+
+
+NOT_RESULTS = {
+    name
+    for name, field in Recipe.model_fields.items()
+    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("changes_results") is False
+}
+"""The settings that cannot change a result."""
