@@ -8,21 +8,27 @@ many styles, each of them a design of its own, so a class is a letter and an ima
 
 import argparse
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+# The frame of the programs.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+from frame import program, run
 from PIL import Image, ImageDraw, ImageFont
 
-# From frequent to rare; a letter is named with its case, so that no two names differ in nothing else.
 LETTERS = "eaotinshrdlu"
+"""The classes, from frequent to rare."""
 MOST, LEAST = 90, 8
+"""Images of the first and of the last class."""
 SIDE = 48
 NEW = 6
 """Images that are kept out of the collection, for prediction."""
 
 
 def write_letters(folder: str | Path, seed: int = 0) -> dict[str, int]:
-    """Write the collection to `folder`, and a few images more to `folder`-new; images per class.
+    """Write the collection to `folder`, and a few images more to `folder`-new. Returns the images per class.
 
     Raises:
         FileExistsError: one of the folders is there already.
@@ -63,7 +69,7 @@ def _fonts() -> list[Path]:
 
 
 def _drawings(letter: str, fonts: list[Path], draws: random.Random) -> Iterator[Image.Image]:
-    """Pictures without end: every time another font, size, place, slant and pair of colours."""
+    """Pictures of a letter without end, each in another font, size, place, slant and pair of colours."""
     while True:
         font = ImageFont.truetype(draws.choice(fonts), draws.randint(28, 38))
         paper, ink = (tuple(draws.randint(*span) for _ in range(3)) for span in ((190, 255), (0, 90)))
@@ -73,16 +79,14 @@ def _drawings(letter: str, fonts: list[Path], draws: random.Random) -> Iterator[
         yield image.rotate(draws.uniform(-10, 10), Image.Resampling.BICUBIC, fillcolor=paper)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def arguments() -> argparse.ArgumentParser:
+    parser = program(__doc__)
     parser.add_argument("folder", type=Path, help="folder to make, such as data/letters")
-    folder = parser.parse_args().folder
-    try:
-        counts = write_letters(folder)
-    except OSError as error:
-        raise SystemExit(f"error: {error}") from None
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    folder, counts = args.folder, write_letters(args.folder)
     print(
         f"{folder}: {sum(counts.values())} images of {len(counts)} classes, {max(counts.values())} to "
         f"{min(counts.values())} each; {folder}-new: {NEW} more"
@@ -90,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments())

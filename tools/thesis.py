@@ -19,12 +19,14 @@ from longtail.data.split.sets import TEST_SETS
 from longtail.files.atomic import atomic_path
 from longtail.report.labels import label
 from longtail.report.pages import basis, p_value, write_page
+from longtail.report.summary.comparisons import COLLAPSED
 from longtail.report.summary.phrases import p_is
 from longtail.report.typeset import pipe_table
 
 SEED = 42
+"""The thesis's training seed, which its analyses need as a column."""
 IMAGES = {"balanced": 5000, "longtailed": 1051, "head": 844, "middle": 169, "tail": 38}
-COLLAPSED = "class_balanced"
+"""The images of the thesis's test sets."""
 REFERENCE = "softmax"
 COLUMNS = ["model", "train_set", "loss", "test_set", "metric", "value"]
 
@@ -227,7 +229,7 @@ def _friedman(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bounds(table: pd.DataFrame) -> pd.DataFrame:
-    """How many of the four models differ from softmax for sure, may, or cannot be shown to."""
+    """With how many of the four models a loss differs from softmax for sure, may differ, or cannot be shown to."""
     counts = table.groupby(["train_set", "loss", "test_set"], sort=False)["verdict"].value_counts()
     wide = counts.unstack(fill_value=0)[["differs", "open", "not shown"]]
     text = wide.astype(str).agg(" / ".join, axis=1).unstack()[list(TEST_SETS)]
@@ -249,8 +251,11 @@ def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _points(difference: float) -> str:
-    """In percentage points. Means of whole images over 5,000 often lie halfway between two printed numbers; without
-    the inner rounding, noise in their last bits, which depends on the processor, would choose between the two."""
+    """A difference in percentage points.
+
+    Means of whole images over 5,000 often lie halfway between two printed numbers. Without the inner rounding, their
+    last bits, which depend on the processor, would choose between the two.
+    """
     return f"{round(100 * difference, 9):+.1f}"
 
 

@@ -1,1 +1,25 @@
-"""report"""
+"""What people read: tables, figures, statistics in print, and the summary that answers the questions.
+
+    catalogue    which tables and statistics there are, with titles, captions and formats; imports no package
+    labels       how names of models, losses, sets and metrics are printed
+    captions     what every caption says: seeds, test images, missing runs
+    tables       the tables, one function each; their parameters say what they are made from
+    cells        the cells of those tables: means, their printed form, which is the best
+    pages        the statistics as tables, with what they rest on
+    typeset      a table as csv, Markdown, LaTeX and a web page: the one place that writes tables
+    webpage      Markdown as one HTML file, whose tables sort by a click
+    figures/     the figures, one file each
+    summary/     the questions of the experiment and their answers
+
+A table goes from numbers to files in three steps: `tables` or `pages` choose and print the cells, `typeset.Table` holds
+the numbers beside the printed text, and `typeset.write_table` writes every form. The csv always has all digits; what is
+printed has two decimals in percent, or four for a loss, as `longtail.analysis.metrics` says.
+
+A run that is missing is shown as missing, named below the table, and in no mean. A mean that lacks runs has a dagger
+and does not compete for the best value.
+
+This room may use all below it: the analysis, the experiment, the data, the files. The programs `tables`, `figure`,
+`statistical_analysis` and `summary` of workflow/scripts use it, as do the study of the thesis in tools/ and, for
+titles and labels, the rule files. The rules import `catalogue`, `labels` and `figures.sources` alone, since planning
+must not wait for pandas. Nothing here changes a number, so a change here never trains or predicts anew.
+"""

@@ -14,10 +14,8 @@ from longtail.report.labels import label
 from longtail.report.typeset import Table, write_table
 
 NAMES = ("model", "train_set", "test_set", "loss", "reference", "a", "b")
-P_VALUES = ("p", "p_holm", "p_f", "p_nemenyi", "p_wilcoxon", "p_low", "p_high", "p_holm_low", "p_holm_high")
 PERCENT = ("difference", "low", "high", "mean", "sd")
 HEADINGS = {
-    "model": "Model",
     "train_set": "Trained on",
     "test_set": "Tested on",
     "loss": "Loss function",
@@ -30,23 +28,20 @@ HEADINGS = {
     "p_holm_low": "p (Holm), least",
     "p_holm_high": "p (Holm), largest",
     "chi2": "χ²",
-    "f": "F",
     "sum_sq": "Sum of squares",
     "partial_eta_squared": "partial η²",
     "omega_squared": "ω²",
     "critical_difference": "CD",
-    "a": "A",
-    "b": "B",
 }
 
 
 def page(name: str, data: pd.DataFrame, basis: str) -> Table:
-    """A statistic's table; equal notes are printed once, below it, with their numbers in the rows.
+    """A statistic as a table to print. Equal notes are printed once, below it, and their numbers in the rows.
 
     Args:
         name: one of `STATISTICS` or `THESIS_STATISTICS` of the catalogue.
         data: with a column `note`; accuracies and their differences are fractions, printed in percent.
-        basis: what `basis` returns.
+        basis: the sentences that the function `basis` returns.
     """
     about = (STATISTICS | THESIS_STATISTICS)[name]
     shown = data[data["metric"] == "acc1"] if name == "descriptive" else data
@@ -92,7 +87,7 @@ def cell(value: Any, name: str) -> str:
         return value
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    if name in P_VALUES:
+    if name == "p" or name.startswith("p_"):
         return p_value(value)
     if name in PERCENT:
         return f"{100 * value:.2f}"
@@ -100,5 +95,5 @@ def cell(value: Any, name: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """p with three digits after the point, or as below 0.001."""
+    """p with three digits after the point, or "< 0.001"."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -9,8 +9,10 @@ from longtail.files.atomic import atomic_path
 from longtail.report.catalogue import STATISTIC_FORMATS, TABLE_FORMATS
 from longtail.report.webpage import webpage
 
-LONG = 60  # rows beyond which LaTeX has to break the table over pages
-WIDE = 8  # columns beyond which LaTeX has to turn the page
+LONG = 60
+"""With more rows, LaTeX has to break the table over pages."""
+WIDE = 8
+"""With more columns, LaTeX has to turn the page."""
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -94,8 +96,8 @@ def pipe_table(text: pd.DataFrame, keys: int | None = None) -> str:
 def latex(table: Table, label: str) -> str:
     """A table with the lines of booktabs: floating, over several pages if it is long, landscape if it is wide.
 
-    All text is escaped. The notes follow the caption. A word that would repeat in a column above it is left out,
-    but for the last that names the row.
+    All text is escaped. The notes follow the caption. A name that repeats the one above it is left out, except in the
+    last of the columns that name a row.
     """
     long = len(table.text) > LONG
     text = table.text if long else _without_repeats(table)

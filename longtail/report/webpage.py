@@ -13,7 +13,7 @@ thead th { border-bottom: 2px solid #333; position: sticky; top: 0; background: 
 th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
 """
-# Numbers by their value, whatever surrounds them ("< 0.001", "97.50 ± 0.31"); cells without content last.
+# A click on a heading sorts by the number that a cell begins with ("< 0.001", "97.50 ± 0.31"); empty cells come last.
 SCRIPT = r"""
 const number = text => parseFloat(text.replace(/^[<>≤≥]\s*/, "").replace(/,(?=\d{3})/g, "").replace("−", "-"));
 function order(a, b) {
@@ -39,7 +39,7 @@ for (const head of document.querySelectorAll("thead th")) {
 
 
 def webpage(markdown: str, title: str) -> str:
-    """The page. HTML within the Markdown is shown as text."""
+    """Markdown as a page with that title. HTML within the Markdown is shown as text."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'

@@ -2,14 +2,12 @@
 
 import itertools
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from results_folder import images, write_results
+from results_folder import images, run_script, write_results
 from scipy.stats import binomtest, tukey_hsd
 from statsmodels.regression.linear_model import OLS
 
@@ -503,7 +501,7 @@ def accuracy(model: str, loss: str, train_set: str, seed: int, group: str) -> in
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory, repository) -> Path:
+def analysed(tmp_path_factory) -> Path:
     """Three models, three losses, two seeds; one run failed."""
     folder = write_results(
         tmp_path_factory.mktemp("results"),
@@ -515,22 +513,12 @@ def analysed(tmp_path_factory, repository) -> Path:
         missing=[("vit_b16", "focal", "longtailed", 2)],
     )
     run_script(
-        repository / "workflow/scripts/statistical_analysis.py",
+        "statistical_analysis",
         *("--evaluation", folder / "evaluation.parquet", "--runs", folder / "runs"),
         *("--split", folder / "data/split.parquet", "--output-folder", folder / "statistics"),
         *("--settings", json.dumps({"reference": "softmax", "resamples": 2000, "data_seed": 7})),
     )
     return folder
-
-
-def run_script(path: Path, *arguments: object) -> None:
-    before = sys.argv, sys.path[:]
-    sys.argv = [str(path), *map(str, arguments)]
-    try:
-        with pytest.raises(SystemExit, match=r"^0$"):
-            runpy.run_path(str(path), run_name="__main__")
-    finally:
-        sys.argv, sys.path[:] = before
 
 
 @pytest.mark.parametrize("name", STATISTICS)
@@ -546,21 +534,8 @@ def test_every_page_states_seeds_images_and_missing_runs(analysed, name):
 
 def test_the_differences_on_file_are_those_of_the_images(analysed):
     table = pd.read_csv(analysed / "statistics" / "paired_differences.csv")
-    expected = [
-        "model",
-        "train_set",
-        "test_set",
-        "loss",
-        "reference",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "p_holm",
-        "n",
-        "seeds",
-    ]
-    assert list(table.columns) == [*expected, "method", "note"]
+    expected = "model train_set test_set loss reference difference low high p p_holm n seeds method note"
+    assert list(table.columns) == expected.split()
     row = table.set_index(["model", "train_set", "test_set", "loss"]).loc[
         ("resnet50", "longtailed", "balanced", "balanced_softmax")
     ]

@@ -1,13 +1,11 @@
 """The summary's sentences against runs whose answers are known, and what it says where there is no answer."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from results_folder import write_results
+from results_folder import run_script, write_results
 
 MODELS = ("mobilenetv2", "resnet50")
 LOSSES = ("softmax", "class_balanced", "balanced_softmax")
@@ -35,17 +33,16 @@ def summarise(repository):
     """The summary of a results folder, with its statistics made first."""
 
     def run(folder: Path, source: str = "cifar100", imbalance_factor: float = 0.01) -> str:
-        scripts = repository / "workflow" / "scripts"
         evaluation = ("--evaluation", folder / "evaluation.parquet")
         data = {"source": source, "imbalance_factor": imbalance_factor, "seed": 7}
-        call(
-            scripts / "statistical_analysis.py",
+        run_script(
+            "statistical_analysis",
             *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),
             *("--output-folder", folder / "statistics"),
             *("--settings", json.dumps({"reference": "softmax", "resamples": 200, "data_seed": 7})),
         )
-        call(
-            scripts / "summary.py",
+        run_script(
+            "summary",
             *(*evaluation, "--statistics", folder / "statistics", "--output", folder / "summary.md"),
             *("--thesis", repository / "resources/thesis_results.csv"),
             *("--published", repository / "resources/published_results.csv"),
@@ -54,16 +51,6 @@ def summarise(repository):
         return (folder / "summary.md").read_text(encoding="utf-8")
 
     return run
-
-
-def call(script: Path, *arguments: object) -> None:
-    before = sys.argv, sys.path[:]
-    sys.argv = [str(script), *map(str, arguments)]
-    try:
-        with pytest.raises(SystemExit, match=r"^0$"):
-            runpy.run_path(str(script), run_name="__main__")
-    finally:
-        sys.argv, sys.path[:] = before
 
 
 @pytest.fixture(scope="module")

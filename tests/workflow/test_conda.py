@@ -13,7 +13,7 @@ import pytest
 import yaml
 from workspace import DIGITS, Workspace
 
-from tools.glyphs import main as write_letters
+from tools.glyphs import write_letters
 
 CONDA = """#!{python}
 import json, subprocess, sys
@@ -92,9 +92,8 @@ def test_every_program_finds_what_it_imports_in_its_environment(conda, tmp_path)
 
 
 @pytest.mark.long
-def test_a_folder_of_images_is_decoded_and_checked_in_its_environment(conda, tmp_path, monkeypatch):
+def test_a_folder_of_images_is_decoded_and_checked_in_its_environment(conda, tmp_path):
     workspace = Workspace.create(tmp_path / "workspace")
-    monkeypatch.setattr(sys, "argv", ["glyphs", str(workspace.folder / "data/letters")])
-    write_letters()
+    write_letters(workspace.folder / "data/letters")
     words = ("--configfile", "config/own-images.yaml", "--", "check_data", "results/own-images/data/val.pth")
     assert set(run(workspace, conda, *words)) == {"train"}

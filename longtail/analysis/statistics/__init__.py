@@ -1,6 +1,26 @@
-"""How sure the results are: one method per file, each with the evaluation or the predictions as its input.
+"""The statistics of an experiment: how sure its results are, one method per file.
 
-Accuracies are fractions throughout. Where a method cannot speak it raises `refusal.Refusal`; the functions that
-go over all training and test sets put that sentence into the column `note` of an otherwise empty row instead, so
-a table says what it lacks.
+Each method takes frames and returns one. Accuracies are fractions throughout.
+
+    analyses       all statistics by the names of their tables: what the program and the thesis study call
+    descriptive    mean, standard deviation and interval of every metric over the seeds
+    anova          how much of the accuracy goes with the loss, and how much with the model
+    posthoc        which pairs of losses or models differ after the analysis of variance: Tukey, Games-Howell
+    blocks         blocks of model and training set, and the rank tests over them
+    friedman       the rank tests themselves: Friedman, Nemenyi, Wilcoxon
+    paired         differences to a reference loss on the same test images
+    bootstrap      the intervals of those differences
+    sign_flip      tests that flip the signs of paired differences, and how little they can show with few pairs
+    mcnemar        two runs on the same images; bounds where only their accuracies are known
+    correctness    which test images each run got right, read from the predictions
+    holm           the correction for many tests
+    refusal        the exception that says that there is nothing to go on
+
+Where a method has nothing to go on, it raises `Refusal` with one sentence that says what would be needed. The functions
+that go over all training and test sets put that sentence into the column `note` of an otherwise empty row, so that a
+table says what it lacks. Missing runs are named in `note` too, and no number is ever made up for them.
+
+What a table of this room shows in words, and how its numbers are printed, is in `longtail.report`. Which runs there
+should be is in `longtail.analysis.grid`. This room imports that, `longtail.data.split.sets`, `longtail.files`, SciPy
+and statsmodels; the report and its summary, one figure, and the programs use it. Random numbers are always the same.
 """

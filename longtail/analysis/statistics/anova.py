@@ -27,7 +27,7 @@ class LinearModel:
 
     @cached_property
     def note(self) -> str:
-        """What the design cannot tell."""
+        """What this design of runs cannot tell; empty if nothing is left open."""
         if len(self.factors) == 1:
             other = next(name for name in FACTORS if name not in self.factors)
             return f"one {other}: one-way analysis of the {self.factors[0]}"
@@ -36,10 +36,10 @@ class LinearModel:
         return "additive model: the interaction of loss and model cannot be tested without several seeds in every cell"
 
     def levene(self, factor: str) -> tuple[float, float]:
-        """Statistic and p of the Brown-Forsythe form of Levene's test on the residuals by the levels of a factor.
+        """Levene's test, in the form of Brown and Forsythe, on the residuals by the levels of a factor: statistic, p.
 
         Raises:
-            Refusal: a level has fewer than three runs. Two are always equally far from their median.
+            Refusal: a level has fewer than three runs; two are always equally far from their median.
         """
         groups = [self.results.resid[rows] for rows in self.scores.groupby(factor).groups.values()]
         if min(map(len, groups)) < 3:

@@ -14,10 +14,10 @@ CELL = ["train_set", "model", "loss", "test_set", "metric"]
 def describe(evaluation: pd.DataFrame, grid: Grid, level: float = 0.95) -> pd.DataFrame:
     """One row per training set, model, loss, test set and metric, missing ones included.
 
-    The two kinds of interval answer different questions. With several seeds it is Student's t over the seeds:
-    where the mean of further training runs would lie, on these test images. With one seed and the metric `acc1`
-    it is Wilson's for the share of correct images: where this one network would lie on further images, blind to
-    what another seed would have given.
+    The two kinds of interval answer different questions. With several seeds the interval is Student's t over the
+    seeds: it says where the mean of further training runs would lie, on these test images. With one seed and the
+    metric `acc1` it is Wilson's for the share of correct images: it says where this one network would lie on further
+    images, and nothing of what another seed would have given.
 
     Returns:
         Columns train_set, model, loss, test_set, metric, seeds (runs that ended), n (test images of each), mean,
@@ -64,15 +64,8 @@ def _describe(group: pd.DataFrame, grid: Grid, metric: str, level: float) -> dic
     values = group["value"].to_numpy()
     absent = [str(seed) for seed in grid.seeds if seed not in set(group["seed"])]
     note = f"missing: seed {', '.join(absent)}" if absent else ""
-    row = {
-        "seeds": len(values),
-        "n": group["n"].max(),
-        "mean": np.nan,
-        "sd": np.nan,
-        "low": np.nan,
-        "high": np.nan,
-    }
-    row |= {"interval": "", "note": note}
+    row = {"seeds": len(values), "n": group["n"].max(), "interval": "", "note": note}
+    row |= dict.fromkeys(("mean", "sd", "low", "high"), np.nan)
     if not len(values):
         return row
     row["mean"] = values.mean()

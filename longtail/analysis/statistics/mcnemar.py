@@ -30,7 +30,7 @@ class McNemar(NamedTuple):
 def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
     """Exact test that two runs are right equally often (McNemar, 1947, Psychometrika 12, 153-157).
 
-    It speaks of these two trained networks on further images. It is blind to what another seed would have given.
+    It speaks of these two trained networks on further images, and says nothing of what another seed would have given.
 
     Args:
         a, b: bool, one entry per image, in the same order.
@@ -53,9 +53,9 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
 def mcnemar_bounds(correct_a: int, correct_b: int, n: int) -> tuple[float, float]:
     """The smallest and largest p of McNemar's exact test that two numbers of correct images allow.
 
-    The difference of the discordant counts is given; their sum is least where one run is right wherever the
-    other is, and largest where the two share as few correct images as n allows. For a given difference p grows
-    with the sum, so these are the ends.
+    The two numbers fix the difference of the discordant counts, but not their sum. It is least if one run is right
+    wherever the other is, and largest if the two share as few correct images as n allows. For a given difference p
+    grows with the sum, so these two cases give the ends.
 
     Args:
         correct_a, correct_b: correct images of each run, of the same n.

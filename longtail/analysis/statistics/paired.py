@@ -29,19 +29,19 @@ def paired_differences(
 ) -> pd.DataFrame:
     """Accuracy of each loss minus that of the reference, per model and averaged over the models.
 
-    A model of which no run has ended is left out of the average; one that lacks only some losses leaves those
-    losses without one.
+    A model of which no run has ended is left out of the average. If a model lacks only some losses, those losses have
+    no average.
 
-    The interval is the percentile interval of a bootstrap. With one seed it resamples the test images, the same
-    ones for both losses: it speaks of these networks on further images. With several it resamples images and,
-    independently for each model, seeds (Owen, 2007, Annals of Applied Statistics 1, 386-411): it speaks of
-    further training runs on further images. From few seeds it is too narrow: the spread of s seeds is
-    underestimated by the factor sqrt((s - 1) / s).
+    The interval is the percentile interval of a bootstrap. With one seed, the test images are resampled, the same
+    ones for both losses, and the interval speaks of these networks on further images. With several seeds, images are
+    resampled and, independently for each model, seeds (Owen, 2007, Annals of Applied Statistics 1, 386-411), and it
+    speaks of further training runs on further images. From few seeds it is too narrow, as it underestimates the
+    spread of s seeds by the factor sqrt((s - 1) / s).
 
-    The test with one seed and one model is McNemar's, exact; over all models with one seed each, it flips the
-    signs of the images; with several seeds it flips the signs of the runs, a test that the loss makes no
-    difference to training. Holm's correction covers the models and losses of one training and test set; the
-    rows over all models are a family of their own.
+    With one seed and one model, the test is McNemar's exact one. Over all models with one seed each, it flips the
+    signs of the images. With several seeds it flips the signs of the runs; its hypothesis is that the loss makes no
+    difference to training. Holm's correction covers the models and losses of one training and test set; the rows over
+    all models are a family of their own.
 
     Args:
         correctness: what `read_correctness` returns.

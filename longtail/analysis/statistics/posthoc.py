@@ -19,12 +19,12 @@ PLURALS = {"loss": "losses", "model": "models"}
 def posthoc(scores: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
     """Tukey's HSD for all pairs of losses and of models, and Games-Howell where their variances differ.
 
-    Tukey compares within the other factor. Games-Howell does not assume equal variances but knows one factor
-    only: what the other one does counts as error, so with several models it finds less than there is.
+    Tukey compares within the other factor. Games-Howell does not assume equal variances, but it knows one factor
+    only. What the other factor does counts as error, so with several models it finds less than there is.
 
     Args:
         scores: columns loss, model, value; one row per run of one training and test set.
-        alpha: of Levene's test, which decides which method applies, and of the simultaneous intervals.
+        alpha: the level of Levene's test, which decides which method applies, and of the simultaneous intervals.
 
     Returns:
         Columns factor, a, b, difference (mean of a minus mean of b), low, high (Tukey only), p (adjusted for all
@@ -80,7 +80,7 @@ def tukey_hsd(model: LinearModel, factor: str, alpha: float = 0.05) -> pd.DataFr
 
 @cache
 def _quantile(probability: float, levels: int, df: float) -> float:
-    """Of the studentized range; scipy integrates for it, and most test sets share it."""
+    """A quantile of the studentized range. It is kept, as scipy integrates for it and most test sets share it."""
     return float(studentized_range.ppf(probability, levels, df))
 
 

@@ -1,4 +1,4 @@
-"""Paired permutation tests: under the hypothesis of no difference each pair might as well be the other way round."""
+"""Paired permutation tests. If there is no difference, each pair might as well be the other way round."""
 
 import math
 
@@ -25,8 +25,8 @@ def signs_needed(tests: int) -> int:
 def sign_flip(differences: np.ndarray) -> float:
     """Two-sided p of the hypothesis that paired differences are symmetric about 0, by flipping their signs.
 
-    All sign patterns are counted where there are at most 9,999, else that many are drawn, always the same.
-    p cannot be below `least_p`.
+    All patterns of signs are counted if there are at most 9,999; else that many are drawn, always the same. p cannot
+    be below `least_p`.
 
     Raises:
         Refusal: fewer than two differences.
@@ -39,7 +39,7 @@ def sign_flip(differences: np.ndarray) -> float:
     if not len(changing):
         return 1.0
     if len(changing) == 1:
-        return 1.0  # half of the two patterns are at least as far from 0 on either side
+        return 1.0  # the sums of both patterns are equally far from 0
     result = permutation_test(
         (changing,),
         lambda values, axis: values.sum(axis=axis),
@@ -53,13 +53,14 @@ def sign_flip(differences: np.ndarray) -> float:
 
 
 def sign_flip_images(differences: np.ndarray) -> float:
-    """`sign_flip` over images, whose differences are whole numbers of which few are distinct; 99,999 patterns.
+    """`sign_flip` over images, with 99,999 patterns of signs.
 
-    Equal differences are exchangeable, so the number of flips among them is a binomial draw, whatever their number.
+    The differences of images are whole numbers, few of them distinct. Equal differences are exchangeable, so one
+    binomial draw tells how many of them flip, however many there are.
 
     Args:
-        differences: int, one per image: over how many models the loss is right and the reference not, minus the
-            reverse.
+        differences: int, one per image: with how many models the loss is right and the reference wrong, minus with
+            how many it is the other way round.
     """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     flips = np.random.default_rng(0).binomial(counts, 0.5, size=(DRAWN_PATTERNS, len(counts)))

@@ -39,23 +39,10 @@ def model_or_loss(evidence: Evidence) -> str:
     """The shares of variance that go with loss and model, and whether the best loss changes with the model."""
     if len(evidence.grid.models) < 2:
         raise Refusal(f"they have one model, {label(evidence.grid.models[0])}; at least two are needed")
-    lines = []
-    for train_set in evidence.grid.train_sets:
-        table = evidence.statistics["anova"]
-        own = table[(table["train_set"] == train_set) & (table["test_set"] == "balanced")].set_index("term")
-        lead = f"Trained on the {label(train_set).lower()} set, tested on the balanced one:"
-        if not {"loss", "model"} <= set(own.index):
-            lines.append(f"{lead} not answered by these runs: {'; '.join(own['note'].dropna().unique())}.")
-            continue
-        shares = [
-            f"{100 * own.loc[term, 'omega_squared']:.0f} % with the {term} ({_term(own, term)})"
-            for term in ("loss", "model")
-        ]
-        mixed = "how far the best loss depends on the model cannot be tested with one run of each"
-        if "loss x model" in own.index:
-            share = 100 * own.loc["loss x model", "omega_squared"]
-            mixed = f"{share:.0f} % with their combination ({_term(own, 'loss x model')})"
-        lines.append(f"{lead} of the variance of top-1 accuracy (ω²), {', '.join(shares)}; {mixed}.")
+    lines = [
+        f"Trained on the {label(train_set).lower()} set, tested on the balanced one: {_shares(evidence, train_set)}."
+        for train_set in evidence.grid.train_sets
+    ]
     if "longtailed" in evidence.grid.train_sets:
         best = [
             f"{label(model)}: {label(own.loc[own['mean'].idxmax(), 'loss'])}"
@@ -86,12 +73,14 @@ def safest(evidence: Evidence) -> str:
         f"{100 * order.iloc[1]:.1f} points."
     )
     table = pd.DataFrame(
-        {"Loss function": map(label, order.index), "Largest regret": column(order, 100, ".1f")}
+        {
+            "Loss function": map(label, order.index),
+            "Largest regret": column(order, 100, ".1f"),
+            "Mean regret": column(regret.mean()[order.index], 100, ".1f"),
+            "Average rank": column(_ranks(evidence).reindex(order.index), 1, ".2f"),
+            "Worst group": column(_worst_group(evidence).reindex(order.index), 100, ".1f"),
+        }
     )
-    table["Mean regret"] = column(regret.mean()[order.index], 100, ".1f")
-    table["Average rank"] = column(_ranks(evidence).reindex(order.index), 1, ".2f")
-    worst = _worst_group(evidence)
-    table["Worst group"] = column(worst.reindex(order.index), 100, ".1f")
     caption = (
         "Regret: points of top-1 accuracy below the best loss at the same place. Average rank: on the balanced test "
         "set, over models and training sets, 1 is best. Worst group: mean accuracy (%) of the worst of head, middle "
@@ -131,6 +120,25 @@ def real(evidence: Evidence) -> str:
     return answer + _pooled(evidence) + _friedman(evidence)
 
 
+def _shares(evidence: Evidence, train_set: str) -> str:
+    """How much of the variance on the balanced test set goes with loss, model and both; or why that is not known."""
+    table = evidence.statistics["anova"]
+    terms = table[(table["train_set"] == train_set) & (table["test_set"] == "balanced")].set_index("term")
+    if not {"loss", "model"} <= set(terms.index):
+        return f"not answered by these runs: {'; '.join(terms['note'].dropna().unique())}"
+
+    def share(term: str, name: str) -> str:
+        of_term = terms.loc[term]
+        test = f"F = {of_term['statistic']:.2f}, p {p_is(of_term['p'])}"
+        return f"{100 * of_term['omega_squared']:.0f} % with {name} ({test})"
+
+    both = "how far the best loss depends on the model cannot be tested with one run of each"
+    if "loss x model" in terms.index:
+        both = share("loss x model", "their combination")
+    alone = f"{share('loss', 'the loss')}, {share('model', 'the model')}"
+    return f"of the variance of top-1 accuracy (ω²), {alone}; {both}"
+
+
 def _against(evidence: Evidence, loss: str, test_set: str) -> str:
     """The difference to the reference as a phrase, with its interval and whether it is shown."""
     table = evidence.differences()
@@ -166,6 +174,7 @@ def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
 
 
 def _pooled(evidence: Evidence) -> str:
+    """Which differences are significant when they are averaged over the models; empty for one model."""
     if len(evidence.planned.models) == 1:
         return ""
     table = evidence.statistics["pooled_differences"]
@@ -182,8 +191,8 @@ def _pooled(evidence: Evidence) -> str:
 
 
 def _friedman(evidence: Evidence) -> str:
-    table = evidence.statistics["friedman"]
-    own = table[(table["train_set"] == _scope(evidence)) & (table["test_set"] == "balanced")].iloc[0]
+    """Friedman's test as a sentence."""
+    own = _friedman_rows(evidence).iloc[0]
     if pd.isna(own["p_f"]):
         return f"Friedman's test: not answered by these runs: {own['note']}."
     return (
@@ -193,25 +202,20 @@ def _friedman(evidence: Evidence) -> str:
 
 
 def _ranks(evidence: Evidence) -> pd.Series:
-    table = evidence.statistics["friedman"]
-    own = table[
-        (table["train_set"] == _scope(evidence)) & (table["test_set"] == "balanced") & table["loss"].notna()
-    ]
-    return own.set_index("loss")["average_rank"].astype(float)
+    """The average rank of each loss; empty if there was no test."""
+    return _friedman_rows(evidence).dropna(subset="loss").set_index("loss")["average_rank"].astype(float)
 
 
-def _scope(evidence: Evidence) -> str:
-    """The rows of friedman.csv over all training sets."""
-    train_sets = evidence.planned.train_sets
-    return ALL_TRAIN_SETS if len(train_sets) > 1 else train_sets[0]
+def _friedman_rows(evidence: Evidence) -> pd.DataFrame:
+    """The rows of friedman.csv for the balanced test set, over all training sets there are."""
+    table, train_sets = evidence.statistics["friedman"], evidence.planned.train_sets
+    scope = ALL_TRAIN_SETS if len(train_sets) > 1 else train_sets[0]
+    return table[(table["train_set"] == scope) & (table["test_set"] == "balanced")]
 
 
 def _worst_group(evidence: Evidence) -> pd.Series:
+    """Each loss's accuracy on the worst of head, middle and tail after long-tailed training, mean over the models."""
     cells = evidence.competing("longtailed", ("head", "middle", "tail"))
     wide = cells.pivot_table(index=["loss", "model"], columns="test_set", values="mean", sort=False)
     complete = wide.reindex(columns=["head", "middle", "tail"]).min(axis="columns", skipna=False)
     return complete.groupby("loss").mean()
-
-
-def _term(own: pd.DataFrame, term: str) -> str:
-    return f"F = {own.loc[term, 'statistic']:.2f}, p {p_is(own.loc[term, 'p'])}"

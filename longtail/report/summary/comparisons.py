@@ -9,6 +9,7 @@ from longtail.report.summary.phrases import percent, spread
 from longtail.report.typeset import pipe_table
 
 COLLAPSED = "class_balanced"
+"""The loss that fell to an accuracy near 0 in the thesis, and would hide what the other losses have in common."""
 THESIS_SOURCE = "cifar100"
 
 
@@ -17,12 +18,9 @@ def model_comparison(evidence: Evidence) -> str:
     columns, sentences = {}, []
     for train_set in evidence.grid.train_sets:
         cells = evidence.competing(train_set, ("balanced",))
-        selections = {
-            "all losses": cells,
-            f"without {label(COLLAPSED).lower()}": cells[cells["loss"] != COLLAPSED],
-        }
-        if COLLAPSED not in set(cells["loss"]):
-            selections.popitem()
+        selections = {"all losses": cells}
+        if COLLAPSED in set(cells["loss"]):
+            selections[f"without {label(COLLAPSED).lower()}"] = cells[cells["loss"] != COLLAPSED]
         for name, chosen in selections.items():
             groups = chosen.groupby("model", sort=False)["mean"].agg(["mean", "std"])
             texts = [
@@ -31,24 +29,16 @@ def model_comparison(evidence: Evidence) -> str:
             ]
             columns[f"{label(train_set)}, {name}"] = pd.Series(texts, index=map(label, groups.index))
             if len(groups) > 1:
-                sentences.append(
-                    f"{label(train_set)} training set, {name}: highest mean {label(groups['mean'].idxmax())}"
-                    + (
-                        "."
-                        if groups["std"].isna().all()
-                        else f", least spread {label(groups['std'].idxmin())}."
-                    )
-                )
-    table = pd.DataFrame(columns)
+                best = f"highest mean {label(groups['mean'].idxmax())}"
+                if groups["std"].notna().any():
+                    best += f", least spread {label(groups['std'].idxmin())}"
+                sentences.append(f"{label(train_set)} training set, {name}: {best}.")
+    table = pd.DataFrame(columns).fillna("")
     if table.empty:
         raise Refusal("no loss has all its runs")
     caption = "Top-1 accuracy on the balanced test set, mean ± standard deviation (n − 1) over the losses."
-    return (
-        " ".join([*sentences, caption])
-        + evidence.left_out
-        + "\n\n"
-        + pipe_table(table.rename_axis("Model").reset_index())
-    )
+    lead = " ".join([*sentences, caption]) + evidence.left_out
+    return f"{lead}\n\n{pipe_table(table.rename_axis('Model').reset_index())}"
 
 
 def beside_thesis(evidence: Evidence) -> str:
@@ -100,40 +90,40 @@ def beside_published(evidence: Evidence) -> str:
 
 
 def _published_losses(evidence: Evidence) -> str:
+    """The table of losses after long-tailed training; empty where the published data are others."""
     if "longtailed" not in evidence.grid.train_sets or evidence.data.imbalance_factor != 0.01:
         return ""
     published = evidence.published[evidence.published["dataset"] == "CIFAR100-LT IR100"]
     cells = evidence.competing("longtailed", ("balanced",))
     wide = cells.pivot_table(index="loss", columns="model", values="mean", sort=False)
-    rows = []
-    for loss, ours in wide.iterrows():
-        theirs = published[published["loss"] == loss]["top1"]
-        text = "" if theirs.empty else spread(theirs)
-        rows.append({"Loss function": label(str(loss))} | {label(m): percent(v) for m, v in ours.items()})
-        rows[-1]["Published, ResNet-32 from scratch"] = text
-    return (
-        "Trained on the long-tailed set (imbalance 100), top-1:\n\n" + pipe_table(pd.DataFrame(rows))
-        if rows
-        else ""
-    )
+    rows = [
+        {
+            "Loss function": label(str(loss)),
+            **{label(model): percent(value) for model, value in ours.items()},
+            "Published, ResNet-32 from scratch": spread(published.loc[published["loss"] == loss, "top1"]),
+        }
+        for loss, ours in wide.iterrows()
+    ]
+    lead = "Trained on the long-tailed set (imbalance 100), top-1:"
+    return f"{lead}\n\n{pipe_table(pd.DataFrame(rows))}" if rows else ""
 
 
 def _published_networks(evidence: Evidence) -> str:
+    """The table of networks after balanced training, of those that have a published result; empty without any."""
     published = evidence.published[evidence.published["dataset"] == "CIFAR-100 (balanced)"]
     if "balanced" not in evidence.grid.train_sets:
         return ""
     cells = evidence.competing("balanced", ("balanced",))
-    cells = cells[cells["loss"] == evidence.reference]
+    cells = cells[(cells["loss"] == evidence.reference) & cells["model"].isin(published["model"])]
     rows = [
         {
             "Model": label(row.model),
-            f"{label(evidence.reference)}": percent(row.mean),
-            "Published": spread(theirs),
+            label(evidence.reference): percent(row.mean),
+            "Published": spread(published.loc[published["model"] == row.model, "top1"]),
         }
         for row in cells.itertuples()
-        if len(theirs := published[published["model"] == row.model]["top1"])
     ]
-    return "Trained on the balanced set, top-1:\n\n" + pipe_table(pd.DataFrame(rows)) if rows else ""
+    return f"Trained on the balanced set, top-1:\n\n{pipe_table(pd.DataFrame(rows))}" if rows else ""
 
 
 def _require_cifar100(evidence: Evidence, what: str) -> None:

@@ -25,7 +25,9 @@ def interval(row: pd.Series) -> str:
 
 
 def spread(values: pd.Series) -> str:
-    """Published values in percent: the one, or the least and the largest."""
+    """Published values in percent: the one, or the least and the largest; empty if there is none."""
+    if values.empty:
+        return ""
     low, high = values.min(), values.max()
     return f"{low:.1f} %" if low == high else f"{low:.1f} to {high:.1f} % ({len(values)} sources)"
 
