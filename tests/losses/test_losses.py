@@ -18,17 +18,7 @@ from longtail.experiment.fingerprint import closure
 from longtail.losses import build_loss, known_losses
 from longtail.losses.weights import effective_number, inverse_frequency
 
-LOSSES = (
-    "balanced_softmax",
-    "class_balanced",
-    "equalization",
-    "focal",
-    "label_aware_smoothing",
-    "ldam",
-    "logit_adjusted",
-    "softmax",
-    "weighted_softmax",
-)
+LOSSES = known_losses()
 LONG_TAIL = torch.tensor([450, 96, 20, 4, 1])
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -371,8 +361,7 @@ def test_does_not_follow_later_changes_of_the_counts():
 # Choosing by name, errors ---------------------------------------------------------------------------------------
 
 
-def test_every_loss_is_known_and_documents_its_parameters():
-    assert known_losses() == list(LOSSES)
+def test_every_loss_documents_its_parameters():
     for name in LOSSES:
         cls = type(build_loss(name, LONG_TAIL))
         parameters = list(inspect.signature(cls).parameters)
@@ -442,9 +431,17 @@ def test_a_loss_of_ones_own_has_what_training_uses(tmp_path):
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("MyLos", {"strength": 1.0}, r"defines no loss 'MyLos' \(did you mean 'MyLoss'\?\)"),
-        ("MyLoss", {"strenght": 1.0}, r"no parameter 'strenght' \(did you mean 'strength'\?\)"),
-        ("MyLoss", {}, "needs the parameter 'strength'; its parameters: strength, offset=0.0"),
+        (
+            "MyLos",
+            {"strength": 1.0},
+            r"my_loss.py: the loss 'MyLos', a .* did you mean 'MyLoss'\?",
+        ),
+        (
+            "MyLoss",
+            {"strenght": 1.0},
+            r"parameter 'strenght' of the loss MyLoss .* did you mean 'strength'\?",
+        ),
+        ("MyLoss", {}, "needs the parameter 'strength'; it takes: strength, offset"),
     ],
 )
 def test_refuses_a_loss_of_ones_own_that_does_not_fit(tmp_path, name, params, message):
@@ -462,32 +459,36 @@ def test_names_the_missing_file_of_a_loss_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("focl", {}, r"unknown loss 'focl' \(did you mean 'focal'\?\); choose one of balanced_softmax, "),
-        ("base", {}, "unknown loss 'base'"),
-        ("os.path", {}, "unknown loss 'os.path'"),
+        ("focl", {}, r"the loss 'focl' is not known; did you mean 'focal'\? allowed: balanced_softmax, "),
+        ("base", {}, "the loss 'base' is not known"),
+        ("os.path", {}, "the loss 'os.path' is not known"),
         (
             "focal",
             {"gama": 1},
-            r"no parameter 'gama' \(did you mean 'gamma'\?\); its parameters: gamma=2.0",
+            r"the parameter 'gama' of the loss focal is not known; did you mean 'gamma'\? allowed: gamma",
         ),
-        ("balanced_softmax", {"gamma": 1}, "no parameter 'gamma'; its parameters: s=1.0"),
-        ("focal", {"gamma": -1}, "gamma is -1; it must be a number of at least 0"),
-        ("focal", {"gamma": "2"}, "gamma is '2'; it must be a number"),
-        ("focal", {"gamma": math.nan}, "gamma is nan"),
-        ("focal", {"gamma": math.inf}, "gamma is inf"),
-        ("weighted_softmax", {"power": -0.5}, "power is -0.5"),
+        (
+            "balanced_softmax",
+            {"gamma": 1},
+            "'gamma' of the loss balanced_softmax is not known; allowed: s",
+        ),
+        ("focal", {"gamma": -1}, "gamma: found -1; input should be greater than or equal to 0"),
+        ("focal", {"gamma": "2"}, "gamma: found '2'; input should be a valid number"),
+        ("focal", {"gamma": math.nan}, "gamma: found nan"),
+        ("focal", {"gamma": math.inf}, "gamma: found inf"),
+        ("weighted_softmax", {"power": -0.5}, "power: found -0.5"),
         (
             "weighted_softmax",
             {"reduction": "mean"},
-            "reduction is 'mean'; choose one of 'weighted_mean', 'batch_mean'",
+            "reduction: found 'mean'; input should be 'weighted_mean' or 'batch_mean'",
         ),
-        ("class_balanced", {"beta": 1.0}, "beta is 1.0; it must be a number from 0 to below 1"),
-        ("equalization", {"lam": 1.5}, "lam is 1.5"),
-        ("equalization", {"gamma": 1.1}, "gamma is 1.1; it must be a number from 0 to 1"),
-        ("ldam", {"max_m": -0.1}, "max_m is -0.1"),
-        ("ldam", {"s": 0}, "s is 0; it must be a number above 0"),
-        ("logit_adjusted", {"tau": -1.0}, "tau is -1.0"),
-        ("label_aware_smoothing", {"smooth_head": 1.0}, "smooth_head is 1.0"),
+        ("class_balanced", {"beta": 1.0}, "beta: found 1.0; input should be less than 1"),
+        ("equalization", {"lam": 1.5}, "lam: found 1.5"),
+        ("equalization", {"gamma": 1.1}, "gamma: found 1.1; input should be less than or equal to 1"),
+        ("ldam", {"max_m": -0.1}, "max_m: found -0.1"),
+        ("ldam", {"s": 0}, "s: found 0; input should be greater than 0"),
+        ("logit_adjusted", {"tau": -1.0}, "tau: found -1.0"),
+        ("label_aware_smoothing", {"smooth_head": 1.0}, "smooth_head: found 1.0"),
     ],
 )
 def test_refuses_unknown_names_and_values(name, params, message):
