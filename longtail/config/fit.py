@@ -20,9 +20,9 @@ class Training(NamedTuple):
     recipe: Recipe
     pretrained: bool
     crops: str | None
-    """Of the test images."""
+    """How test images are cropped (`predict.crops`)."""
     start: tuple[Loss, Recipe] | None
-    """The run whose backbone is kept, for decoupled training."""
+    """The run that decoupled training takes its backbone from."""
 
     @property
     def scale(self) -> float | None:

@@ -121,8 +121,9 @@ def _check_params(loss: str, cls: type[nn.Module], params: Mapping[str, object])
     accepted = dict(list(inspect.signature(cls).parameters.items())[1:])
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
         return
-    for name in params.keys() - accepted.keys():
-        raise ValueError(unknown(f"the parameter {name!r} of the loss {loss}", name, accepted))
+    for name in params:
+        if name not in accepted:
+            raise ValueError(unknown(f"the parameter {name!r} of the loss {loss}", name, accepted))
     for name, parameter in accepted.items():
         required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
         if required and name not in params:
