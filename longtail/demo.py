@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
+from longtail.analysis.grid import TEST_SETS
 from longtail.files.parquet import read_parquet
 from longtail.report.labels import label
-
-TEST_SETS = ("balanced", "longtailed", "head", "middle", "tail")
 
 
 def summary(results: Path) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from longtail.files.atomic import atomic_path
 from longtail.inference.onnx import write_onnx
-from longtail.inference.page import model_card, read_run
-from longtail.models.file import load_model, read_card
+from longtail.inference.page import model_page, read_run
+from longtail.models.card import read_card
+from longtail.models.file import load_model
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -53,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
             difference = write_onnx(args.onnx, *load_model(args.model))
             print(f"{args.onnx}: onnxruntime and PyTorch agree to {difference:.1e} in every probability")
         with atomic_path(page) as temporary:
-            temporary.write_text(model_card(card, file=args.model, **run), encoding="utf-8")
+            temporary.write_text(model_page(card, file=args.model, **run), encoding="utf-8")
         print(f"{page}: model card" + ("" if run["evaluation"] is not None else ", without results"))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "workflow/scripts"))  # the frame of the programs
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "longtail.training.run",
-        "longtail.inference.predictions",
+        "longtail.inference.logits",
         "longtail.inference.temperature",
         "longtail.models.cifar_resnet",
         "longtail.losses.equalization",

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,9 +177,9 @@ class Experiment:
         files = _options(train=lists.train, val=lists.val, test=lists.test, class_names=lists.class_names)
         return [*files, *_options(groups=lists.groups), "--group-limits", *map(str, lists.group_limits)]
 
-    def weights_options(self, model: str) -> list[str]:
+    def weights_json(self, model: str) -> str:
         entry = self.config.model(model)
-        return _options(model=entry.architecture, weights=entry.weights)
+        return json.dumps({"model": entry.architecture, "weights": entry.weights})
 
     def loss_settings(self, loss: str) -> dict[str, Any]:
         """Type and parameters of a loss entry."""
@@ -205,14 +205,14 @@ class Experiment:
         """`train_settings`, as the training script takes them."""
         return json.dumps(self.train_settings(model, loss))
 
-    def adjust_options(self, loss: str) -> list[str]:
+    def adjust_json(self, loss: str) -> str:
         """How the classifier of a variant is changed."""
         variant = self.config.variant(loss)
-        return _options(adjust=variant.adjust, tau=variant.tau)
+        return json.dumps({"adjust": variant.adjust, "tau": variant.tau})
 
-    def predict_options(self) -> list[str]:
+    def predict_json(self) -> str:
         predict = self.config.predict
-        return _options(crops=predict.crops, expand=predict.expand) if predict.crops else []
+        return json.dumps({"crops": predict.crops, "expand": predict.expand} if predict.crops else {})
 
     def place_options(self) -> list[str]:
         """Where a job computes, which cannot change its results."""
@@ -280,7 +280,7 @@ class Experiment:
 
     @cache  # noqa: B019
     def weights_key(self, model: str) -> str:
-        return self._key("fetch_weights", self.weights_options(model), choices=[self._model_code(model)])
+        return self._key("fetch_weights", self.weights_json(model), choices=[self._model_code(model)])
 
     @cache  # noqa: B019
     def train_key(self, run: RunId) -> str:
@@ -298,7 +298,7 @@ class Experiment:
     def adjust_key(self, run: RunId) -> str:
         variant = self.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
-        return self._key("adjust", self.adjust_options(run.loss), [self.train_key(self.start(run))], choices)
+        return self._key("adjust", self.adjust_json(run.loss), [self.train_key(self.start(run))], choices)
 
     def model_key(self, run: RunId) -> str:
         """Key of the job that makes a run's model."""
@@ -307,7 +307,7 @@ class Experiment:
     @cache  # noqa: B019
     def predict_key(self, run: RunId) -> str:
         upstream = [self.model_key(run), self.tensors_key(self.test_tensors)]
-        return self._key("predict", self.predict_options(), upstream, choices=[self._model_code(run.model)])
+        return self._key("predict", self.predict_json(), upstream, choices=[self._model_code(run.model)])
 
     @cache  # noqa: B019
     def evaluation_key(self) -> str:
@@ -315,54 +315,35 @@ class Experiment:
         upstream = [self.split_key(), *map(self.predict_key, self.shown_runs)]
         return self._key("evaluation", settings, upstream, choices=list(map(self._loss_code, self.losses)))
 
-    def statistics_key(self) -> str:
-        settings = {
+    def statistics_settings(self) -> dict[str, Any]:
+        return {
             "reference": self.reference_loss,
             "resamples": self.config.statistics.resamples,
             "data_seed": self.config.data.seed,
         }
-        return self._key("statistical_analysis", settings, [self.evaluation_key()])
 
-    def summary_key(self) -> str:
+    def statistics_key(self) -> str:
+        return self._key("statistical_analysis", self.statistics_settings(), [self.evaluation_key()])
+
+    def summary_settings(self) -> dict[str, Any]:
         data = self.config.data
-        settings = {
+        return {
             "source": data.source,
             "seed": data.seed,
             "imbalance_factor": data.imbalance_factor,
             "reference": self.reference_loss,
         }
-        return self._key("summary", settings, [self.statistics_key()])
 
-    def table_key(self, *upstream: str) -> str:
-        return self._key("tables", {}, list(upstream))
+    def summary_key(self) -> str:
+        return self._key("summary", self.summary_settings(), [self.statistics_key()])
 
-    def figure_key(self, figure: str, inputs: Iterable[str], runs: Iterable[RunId]) -> str:
-        """Key of a figure.
+    def table_key(self, sources: list[str]) -> str:
+        """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
+        upstream = self.split_key() if "split" in sources else self.evaluation_key()
+        return self._key("tables", {}, [upstream])
 
-        Args:
-            inputs: what it is drawn from, as options of figure.py.
-            runs: whose files those are that every run has.
-        """
-        single = {
-            "split": self.split_key,
-            "tensors": lambda: self.tensors_key(self.train_tensors),
-            "test-tensors": lambda: self.tensors_key(self.test_tensors),
-            "evaluation": self.evaluation_key,
-            "per-class": self.evaluation_key,
-            "statistics": self.statistics_key,
-        }
-        of_run = {"predictions": self.predict_key, "weights": self.model_key}
-        runs = list(runs)
-        trained = [run for run in runs if not self.is_variant(run)]
-        upstream = []
-        for name in inputs:
-            if name in single:
-                upstream.append(single[name]())
-            elif name in of_run:
-                upstream += map(of_run[name], runs)
-            else:
-                upstream += map(self.train_key, trained)
-        return self._key("figure", {}, upstream, [f"longtail.report.figures.{figure}"])
+    def figure_key(self, figure: str, *upstream: str) -> str:
+        return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
 
     def _model_code(self, model: str) -> str:
         return model_module(self.config.model(model).architecture)
@@ -374,7 +355,7 @@ class Experiment:
     def _key(
         self,
         rule: str,
-        settings: Mapping[str, Any] | list[str],
+        settings: Mapping[str, Any] | list[str] | str,
         upstream: list[str] | None = None,
         choices: list[str] | None = None,
     ) -> str:

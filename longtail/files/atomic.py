@@ -12,7 +12,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The content is on disk (fsync of the file and of its folder) before the new name appears, so a crash at any
     moment leaves the old file or the new one, never a part. The temporary name keeps the suffix, since writers
-    choose their format by it.
+    choose their format by it. The folder of `path` is made if need be.
 
     Raises:
         OSError: the disk is full, the folder is read-only, …; names the file and leaves nothing behind.
@@ -25,13 +25,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             yield temporary
             move_into_place(temporary, path)
         finally:
-            with suppress(OSError):  # of a disk that fails: the error on its way says more
+            with suppress(OSError):  # on a disk that fails, the error that is on its way says more
                 temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Let the errors that the disk gives in the block name the file they are about.
+    """Let every error of the disk in this block name the file that it is about.
 
     Raises:
         OSError: with `path` and the cause.
@@ -44,7 +44,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
-    """Give a whole file its final name, its content and then its name being on disk."""
+    """Give a whole file its final name; first its content is brought to disk, and last its name."""
     _sync(temporary)
     temporary.replace(path)
     _sync(path.parent)

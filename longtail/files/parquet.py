@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtail.files.atomic import atomic_path
+from longtail.files.sealed_json import REMEDY
 
 CHECKSUM_KEY = b"longtail.sha256"
 
@@ -51,19 +52,16 @@ def read_parquet(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
             table = pq.read_table(file)
             expected = (table.schema.metadata or {}).get(CHECKSUM_KEY)
             found = _content_sha256(table)
-        except Exception as error:  # Arrow's exceptions on damaged bytes are of many unrelated types.
-            raise ValueError(f"{path} cannot be read as parquet ({error}). {_REMEDY}") from error
+        except Exception as error:  # Arrow raises many unrelated types on damaged bytes
+            raise ValueError(f"{path} cannot be read as parquet ({error}). {REMEDY}") from error
     if expected is None:
-        raise ValueError(f"{path} has no checksum, so this project did not write it. {_REMEDY}")
+        raise ValueError(f"{path} has no checksum, so this project did not write it. {REMEDY}")
     if expected != found:
-        raise ValueError(f"{path} is damaged: its values do not match its checksum. {_REMEDY}")
+        raise ValueError(f"{path} is damaged: its values do not match its checksum. {REMEDY}")
     missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise ValueError(f"{path} has no column {missing}, only {table.column_names}. {_REMEDY}")
+        raise ValueError(f"{path} has no column {missing}, only {table.column_names}. {REMEDY}")
     return table.to_pandas()
-
-
-_REMEDY = "Delete it and run the same command again: the workflow makes it anew."
 
 
 def _content_sha256(table: pa.Table) -> bytes:

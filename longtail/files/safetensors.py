@@ -1,61 +1,64 @@
-"""Tensors with what is said about them in one safetensors file, which shows whether it is still what was written.
+"""Tensors, and JSON that describes them, in one safetensors file that shows whether it is still what was written.
 
-The format itself has no checksum: one flipped bit of a weight would be another weight.
+The format itself has no checksum: one flipped bit of a weight would be another weight. The description is read
+without importing PyTorch, which takes seconds; only functions that touch tensors import it.
 """
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from longtail.files.atomic import atomic_path
 from longtail.files.sealed_json import REMEDY, seal, unseal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TENSORS_KEY = "tensors_sha256"
 
 
 def write_safetensors(
-    path: str | Path, tensors: Mapping[str, torch.Tensor], key: str, content: Mapping[str, Any]
+    path: str | Path, tensors: Mapping[str, Tensor], key: str, content: Mapping[str, Any]
 ) -> None:
     """Write tensors, and JSON `content` as the one entry `key` of the metadata; equal content gives equal bytes.
 
     Raises:
         OSError: the file could not be written; nothing is left under `path`.
     """
+    from safetensors.torch import save
+
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    # One entry: safetensors writes several in an order that changes from process to process.
+    # All goes into one entry: safetensors writes several in an order that changes from process to process.
     sealed = seal({**content, TENSORS_KEY: _sha256(tensors)})
     with atomic_path(path) as temporary:
-        # Not by save_file, which writes through a memory map: there a full disk kills the process.
+        # `save_file` would write through a memory map, where a full disk kills the process.
         temporary.write_bytes(save(tensors, {key: sealed}))
 
 
 def read_content(path: str | Path, key: str) -> dict[str, Any]:
-    """What was said about the tensors, without reading them; empty where the file has no such entry.
+    """The description of the tensors, without reading them; empty where the file has no such entry.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or no safetensors file; names it and the remedy.
     """
-    with _opened(path) as file:
-        content = _content(file, key, path)
-    content.pop(TENSORS_KEY, None)
-    return content
+    with _opened(path, key, "numpy") as (_, content):
+        return {name: value for name, value in content.items() if name != TENSORS_KEY}
 
 
-def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors on the CPU, after they were compared with their checksum, and what was said about them.
+def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors on the CPU, after they were compared with their checksum, and their description.
 
     Raises:
         FileNotFoundError, ValueError: as `read_content`.
     """
-    with _opened(path) as file:
-        content = _content(file, key, path)
+    with _opened(path, key, "pt") as (file, content):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     if content.pop(TENSORS_KEY, None) not in (None, _sha256(tensors)):
         raise ValueError(f"{path} is damaged: its tensors do not match their checksum. {REMEDY}")
@@ -63,25 +66,23 @@ def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, torch.Tensor
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _opened(path: str | Path, key: str, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist; run the workflow, which makes it")
     try:
-        with safe_open(path, framework="pt") as file:
-            yield file
+        with safe_open(path, framework=framework) as file:
+            text = (file.metadata() or {}).get(key)
+            yield file, {} if text is None else unseal(text, path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}). {REMEDY}") from None
 
 
-def _content(file: Any, key: str, path: str | Path) -> dict[str, Any]:
-    text = (file.metadata() or {}).get(key)
-    return {} if text is None else unseal(text, path)
+def _sha256(tensors: Mapping[str, Tensor]) -> str:
+    import torch
 
-
-def _sha256(tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from typing import Any
 
 SEAL = "content_sha256"
 REMEDY = "Delete it and run the same command again: the workflow makes it anew."
+"""What an error about a damaged file of any kind ends with."""
 
 
 def seal(content: Mapping[str, Any], *, indent: int | None = None) -> str:
@@ -18,7 +19,7 @@ def seal(content: Mapping[str, Any], *, indent: int | None = None) -> str:
 
 
 def unseal(text: str | bytes, path: str | Path) -> dict[str, Any]:
-    """The content of what `seal` wrote. One without a hash, of an earlier version of this project, is taken as it is.
+    """The content that `seal` wrote. A text without a hash, from an earlier version, is taken as it is.
 
     Args:
         path: the file that the text comes from, for the error.
@@ -39,7 +40,7 @@ def unseal(text: str | bytes, path: str | Path) -> dict[str, Any]:
 
 
 def _sealed_by_another_name(content: Mapping[str, Any]) -> bool:
-    """Whether an entry is the hash of all others: then it is the hash's name that was damaged."""
+    """Whether an entry is the hash of all others, so that only the name of the hash was damaged."""
     return any(
         value == _sha256({other: content[other] for other in content if other != name})
         for name, value in content.items()

@@ -1,13 +1,19 @@
-"""What a trained model makes of images: logits, and the probabilities that they stand for."""
+"""What a trained model makes of images: logits, probabilities, and the file that keeps the logits of test images."""
 
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
 import torch
 from torch import nn
 
 from longtail.batches.feed import Feed
+from longtail.data.tensors.files import LabelledImages
 from longtail.data.tensors.shards import ShardedImages
+from longtail.files.parquet import write_parquet
 from longtail.machine.devices import precision_on
-from longtail.machine.numerics import autocast, set_numerics
-from longtail.models.file import ModelCard
+from longtail.machine.numerics import autocast, check_finite, set_numerics
+from longtail.models.card import ModelCard
 
 CROPS = ("five", "ten")
 
@@ -29,14 +35,15 @@ def logits_of(
     Args:
         model: in evaluation mode, on `device`.
         images: uint8, N x 3 x H x W, on any device.
-        batch_size: by default that of the training's validation.
-        resident: move the images to the device first; if not, they are moved batch by batch.
-        crops: `five`, the corners and the centre of each image, or `ten`, those and their mirror images: logits are
-            the mean over them (test-time ensembling, as Shi et al., 2024, in LIFT). None: the image as a whole.
-        expand: pixels by which images are made larger, both ways, before they are cropped.
+        batch_size: by default the batch size of the training's validation.
+        resident: whether all images are moved to the device first; if not, they are moved batch by batch.
+        crops: `five` for the corners and the centre of each image, `ten` for those and their mirror images; logits
+            are then the mean over them (test-time ensembling, as Shi et al., 2024, in LIFT). None takes the image
+            as a whole.
+        expand: by how many pixels images are made larger, both ways, before they are cropped.
 
     Raises:
-        ValueError: no image, or images of another form; crops that there are not.
+        ValueError: there is no image, images have another form, or crops have another name.
     """
     views = [None] if crops is None else crop_views(crops, expand)
     precision = precision_on(device, card.recipe["precision"])
@@ -64,7 +71,7 @@ def logits_of(
 
 
 def crop_views(crops: str, spare: int) -> list[tuple[int, int, bool]]:
-    """First row, first column and whether mirrored, of torchvision's `five_crop` or `ten_crop`.
+    """The views that torchvision's `five_crop` or `ten_crop` take: first row, first column, and whether mirrored.
 
     Args:
         crops: `five` or `ten`.
@@ -88,4 +95,35 @@ def crop_views(crops: str, spare: int) -> list[tuple[int, int, bool]]:
 
 def probabilities(logits: torch.Tensor, card: ModelCard) -> torch.Tensor:
     """Softmax of the logits, N x C, scaled as the loss had them and calibrated where the model is."""
-    return (logits * (card.logit_scale / (card.temperature or 1.0))).softmax(dim=1)
+    return (logits * card.sharpness).softmax(dim=1)
+
+
+def predict(
+    model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device, **options: Any
+) -> torch.Tensor:
+    """`logits_of` a labelled set, which takes the options too, after comparing its classes with the model's.
+
+    Raises:
+        ValueError: the images' classes are not those of the model.
+    """
+    if images.class_names != card.class_names:
+        raise ValueError(
+            f"the model knows {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), the images have "
+            f"{len(images.class_names)} ({', '.join(images.class_names[:3])}, …); train on the same data"
+        )
+    return logits_of(model, images.images, card, device, **options)
+
+
+def write_predictions(path: str | Path, images: LabelledImages, logits: torch.Tensor) -> None:
+    """Write one row per image: image_id int64, label int64, logits (C floats).
+
+    The file does not say which test sets an image is in. The split says that, so a run need not be predicted anew
+    when the sets are cut differently.
+
+    Raises:
+        ValueError: logits are not finite.
+        OSError: the file could not be written.
+    """
+    check_finite(logits.numpy(), images.image_ids.numpy())
+    frame = pd.DataFrame({"image_id": images.image_ids.numpy(), "label": images.labels.numpy()})
+    write_parquet(frame.assign(logits=list(logits.numpy())), path)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,21 +15,26 @@ from torch import nn
 from longtail.batches.feed import resize_matrix
 from longtail.files.atomic import atomic_path
 from longtail.inference.logits import logits_of, probabilities
-from longtail.models.file import ModelCard
+from longtail.models.card import ModelCard
 
 TOLERANCE = 1e-4
+"""What a probability, and a logit as a share of the largest one, may differ by from PyTorch's."""
 
 
 class PixelsToProbabilities(nn.Module):
     """A model with its preprocessing before it and its softmax behind it.
 
-    uint8 images (N, 3, picture_size, picture_size) to logits and probabilities, each float32 (N, classes).
+    It turns uint8 images (N, 3, picture_size, picture_size) into logits and probabilities, each float32 (N, classes).
     """
+
+    rows: torch.Tensor
+    scale: torch.Tensor
+    shift: torch.Tensor
 
     def __init__(self, model: nn.Module, card: ModelCard) -> None:
         super().__init__()
         self.model = model
-        self.sharpness = card.logit_scale / (card.temperature or 1.0)
+        self.sharpness = card.sharpness
         self.resizes = card.image_size != card.picture_size
         self.register_buffer("rows", resize_matrix(card.picture_size, card.image_size))
         mean, std = (
@@ -48,12 +54,12 @@ class PixelsToProbabilities(nn.Module):
 def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
     """Write the model, with its preprocessing, for batches of any size; the card goes into the file's metadata.
 
-    Input `images`: uint8, batch x 3 x picture_size x picture_size, RGB. Outputs `logits` and `probabilities`: float32,
-    batch x classes. What onnxruntime computes is compared with PyTorch before the file gets its name, on batches of
-    1 and of 3 random images.
+    Its input `images` is uint8, batch x 3 x picture_size x picture_size, RGB. Its outputs `logits` and `probabilities`
+    are float32, batch x classes. Before the file gets its name, what onnxruntime computes is compared with PyTorch on
+    batches of 1 and of 3 random images.
 
     Args:
-        model, card: of `longtail.models.file.load_model`, on the CPU.
+        model, card: as `longtail.models.file.load_model` gives them, on the CPU.
 
     Returns:
         The largest difference of a probability.
@@ -74,6 +80,8 @@ def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
             dynamo=True,
             verbose=False,
         )
+    # With `dynamo` there is a program; only the old exporter returns None.
+    program = cast(torch.onnx.ONNXProgram, program)
     program.model.metadata_props.update(_metadata(card))
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
@@ -95,7 +103,11 @@ def _metadata(card: ModelCard) -> dict[str, str]:
 
 
 def largest_difference(path: Path, model: nn.Module, card: ModelCard) -> float:
-    """Of a probability, between the file in onnxruntime and the model in PyTorch; raises as `write_onnx`."""
+    """The largest difference of a probability between the file in onnxruntime and the model in PyTorch.
+
+    Raises:
+        ValueError: as `write_onnx`.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -125,27 +137,25 @@ def _random_images(count: int, card: ModelCard) -> torch.Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of its own internals, which no user can act on; what matters is checked afterwards."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
+    """Silence the exporter, which warns of its own internals. No user can act on them, and the file is checked."""
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)
 
 
 @contextmanager
 def _one_precision_of_cudnn() -> Iterator[None]:
-    """torch.export refuses where `set_numerics` gave convolutions another precision than recurrent layers have.
+    """Give convolutions the precision of recurrent layers, as torch.export refuses two different ones.
 
-    It concerns GPUs alone; the export runs on the CPU.
+    `set_numerics` sets that of convolutions alone. The precision concerns GPUs, and the export runs on the CPU.
     """
-    convolutions, recurrent = torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    cudnn: Any = torch.backends.cudnn  # torch's types leave out what is used here
+    convolutions, recurrent = cudnn.conv, cudnn.rnn
     before = convolutions.fp32_precision
     convolutions.fp32_precision = recurrent.fp32_precision
     try:

@@ -1,4 +1,4 @@
-"""A trained model described for people, in Markdown."""
+"""A page in Markdown that tells people about a trained model: use, data, results, recipe and limits."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from longtail.analysis.grid import TEST_SETS
 from longtail.experiment.runs import RUN, run_of
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
-from longtail.models.file import ModelCard
+from longtail.models.card import ModelCard
 from longtail.report.labels import label
 
 RARE = 20
-"""Classes with fewer training images are named among the limits."""
-TEST_SETS = ("balanced", "longtailed", "head", "middle", "tail")
+"""A class with fewer training images is named among the limits."""
 METRICS = ("acc1", "f1", "mean_class_acc", "ece")
 
 
-def model_card(
+def model_page(
     card: ModelCard,
     *,
     file: str,
@@ -30,10 +30,10 @@ def model_card(
     """The page: use, data, results by group, recipe, limits, and every class with its training images.
 
     Args:
-        card: of the model's file.
-        file: its path, for the command.
-        evaluation: the run's rows of evaluation.parquet; None: the page says that results are missing.
-        record: the run's run.json; None: machine and versions are left out.
+        card: what the model's file says.
+        file: the path of that file, for the command that is shown.
+        evaluation: the run's rows of evaluation.parquet. Without them the page says that results are missing.
+        record: the run's run.json. Without it, machine and versions are left out.
     """
     sections = [
         f"# {label(card.architecture)}, {_loss(card)}",
@@ -51,8 +51,8 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[st
     """What the workflow left of a model's run: the rows of its `evaluation` and its `record`, None where there is none.
 
     Args:
-        model: in its run's folder, `{results}/runs/{train_set}/{model}/{loss}/seed{seed}/`, where it was not moved.
-        evaluation: evaluation.parquet of the results; None: that of the results folder that the model lies in.
+        model: in the folder of its run, `{results}/runs/{train_set}/{model}/{loss}/seed{seed}/`, unless it was moved.
+        evaluation: evaluation.parquet of the results; by default the one of the results that the model lies in.
 
     Raises:
         FileNotFoundError: the given `evaluation` does not exist.
@@ -61,12 +61,12 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[st
     place = Path(model).absolute()
     record = place.with_name("run.json")
     return {
-        "evaluation": _of_run(place, evaluation),
+        "evaluation": _rows_of_run(place, evaluation),
         "record": unseal(record.read_bytes(), record) if record.is_file() else None,
     }
 
 
-def _of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
+def _rows_of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
     try:
         run = run_of(model)
     except ValueError:  # it was moved
@@ -140,14 +140,10 @@ def _results(evaluation: pd.DataFrame | None) -> str:
             + "None were found: the run was not evaluated, or the model was moved. `--evaluation` names the "
             "evaluation.parquet of its results."
         )
-    values = evaluation.set_index(["test_set", "metric"])["value"]
+    values = evaluation.pivot(index="test_set", columns="metric", values="value")
     images = evaluation.groupby("test_set")["n"].first()
     rows = [
-        [
-            label(name),
-            f"{images[name]:,}",
-            *(_percent(values.get((name, metric), float("nan"))) for metric in METRICS),
-        ]
+        [label(name), f"{images[name]:,}", *map(_percent, values.reindex(columns=METRICS).loc[name])]
         for name in TEST_SETS
         if name in images.index
     ]
@@ -175,9 +171,8 @@ def _recipe(card: ModelCard, record: Mapping[str, Any] | None) -> str:
             ["finished", record.get("finished_at")],
             *([name, version] for name, version in (record.get("packages") or {}).items() if version),
         ]
-    return "## Recipe\n\n" + _table(
-        [[_code(name), _cell(value)] for name, value in rows], ["Setting", "Value"]
-    )
+    cells = [[_code(name), _cell(value)] for name, value in rows]
+    return "## Recipe\n\n" + _table(cells, ["Setting", "Value"])
 
 
 def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
@@ -195,9 +190,10 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
             "They are the likeliest to be missed."
         )
     if max(card.class_counts) > min(card.class_counts):
-        limits.append(
+        favoured = (
             "Classes that were frequent in training are favoured, as far as the loss does not prevent it."
         )
+        limits.append(favoured)
     if evaluation is not None:
         small = [
             f"{label(row.test_set).lower()} {row.n}"
@@ -213,10 +209,8 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
 
 
 def _classes(card: ModelCard) -> str:
-    rows = [
-        [index, _code(name), f"{count:,}"]
-        for index, (name, count) in enumerate(zip(card.class_names, card.class_counts, strict=True))
-    ]
+    counted = enumerate(zip(card.class_names, card.class_counts, strict=True))
+    rows = [[index, _code(name), f"{count:,}"] for index, (name, count) in counted]
     return "## Classes\n\n" + _table(rows, ["Label", "Class", "Training images"])
 
 
@@ -239,7 +233,7 @@ def _cell(value: Any) -> str:
 
 
 def _code(name: str) -> str:
-    """A name of any characters as inline code in a cell of a table."""
+    """A name of any characters, as inline code in a cell of a table."""
     fence = "``" if "`" in name else "`"
     pad = " " if "`" in name else ""
     return f"{fence}{pad}{_cell(name)}{pad}{fence}"

@@ -1,4 +1,4 @@
-"""Temperature scaling: confidence that says how often a model is right."""
+"""Temperature scaling, which makes a model's confidence say how often it is right."""
 
 import math
 
@@ -7,22 +7,23 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 
 LEAST, MOST = 0.01, 100.0
+"""The temperatures that are tried."""
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature T at which softmax(logits / T) has the least cross-entropy. T changes no prediction.
+    """The temperature T at which softmax(logits / T) has the least cross-entropy. It changes no prediction.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2. The cross-entropy is convex
     in 1 / T, so its minimum is where the derivative is zero: where the mean logit under the softmax is the mean
     logit of the labels.
 
     Args:
-        logits: N x C, of images that the model was not trained on.
-        labels: int, N.
+        logits: N x C, for images that the model was not trained on.
+        labels: integers, N.
 
     Raises:
-        ValueError: there is no such T from 0.01 to 100: every image is recognised, so that no confidence is too
-            high, or the labels are so little what the logits say that none is too low.
+        ValueError: there is no such T from 0.01 to 100. Either every image is recognised, so that no confidence is
+            too high, or the logits say so little about the labels that none is too low.
     """
     logits = np.asarray(logits, dtype=np.float64)
     logits = logits - logits.max(axis=1, keepdims=True)

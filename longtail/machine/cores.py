@@ -1,4 +1,4 @@
-"""What this machine has, found out without importing PyTorch: planning must stay fast."""
+"""The GPUs and cores of this machine, found without importing PyTorch, so that planning stays fast."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def gpu_count() -> int:
-    """NVIDIA GPUs that jobs started here can use; `CUDA_VISIBLE_DEVICES` is honoured."""
+    """How many NVIDIA GPUs jobs that start here can use; `CUDA_VISIBLE_DEVICES` is honoured."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
@@ -16,8 +16,11 @@ def gpu_count() -> int:
 def train_threads(configured: int | None, cores: int | None) -> int:
     """CPU threads of a training job: as configured, else 2 beside a GPU and all cores without one.
 
-    All cores make it one training job at a time, which on a CPU is faster than several side by side that each
-    wait for the same memory. `cores` is None for jobs of a cluster, which have a GPU wherever they run.
+    With all cores, one job trains at a time. On a CPU that is faster than several side by side, which would all wait
+    for the same memory.
+
+    Args:
+        cores: of this machine; None for jobs of a cluster, which have a GPU wherever they run.
     """
     if configured is not None:
         return configured
@@ -25,8 +28,8 @@ def train_threads(configured: int | None, cores: int | None) -> int:
 
 
 def run_scripts_with_this_python() -> None:
-    """Let `python` in a job be the one that runs the workflow, whether its environment is activated or not.
+    """Make `python` in a job the Python that runs the workflow, even where its environment is not activated.
 
-    A conda environment that Snakemake activates for a job still comes before it.
+    Where Snakemake activates a conda environment for a job, the Python of that environment still comes first.
     """
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -1,11 +1,12 @@
-"""Which device a job computes on: Snakemake counts GPUs but tells no job which one is its own."""
+"""Which device a job computes on. Snakemake counts GPUs, but tells no job which one is its own."""
 
+import itertools
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 
 
 def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on the device; on its way from the CPU to a GPU, neither waits for the other."""
+    """The tensor on the device. From the CPU to a GPU it moves while both go on with other work."""
     if tensor.device.type == "cpu" and device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
@@ -21,10 +22,13 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 @contextmanager
 def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> Iterator[list[torch.device]]:
-    """`count` devices that are this process's alone until the block ends, or the process dies.
+    """Reserve `count` devices for this process until the block ends or the process dies.
 
-    GPUs are the visible ones (`CUDA_VISIBLE_DEVICES` is honoured) and are locked by their UUID, since on a
-    cluster every job may see its own GPU as number 0. Waits while all are taken. Without a GPU, the CPU.
+    They are visible GPUs (`CUDA_VISIBLE_DEVICES` is honoured); without any, each is the CPU. While all GPUs are
+    taken, this waits. GPUs are locked by their UUID, since on a cluster every job may see its own as number 0.
+
+    Args:
+        jobs_per_gpu: how many processes may hold one GPU at a time.
 
     Raises:
         ValueError: more GPUs are asked for than are visible.
@@ -52,9 +56,13 @@ def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> Iterator[list[torch.
 def claim(
     names: Sequence[str], count: int = 1, slots: int = 1, folder: Path | None = None, poll: float = 1.0
 ) -> Iterator[list[int]]:
-    """Indices of `count` of `names` on which fewer than `slots` claims are held on this machine.
+    """Reserve `count` of the names, each of which `slots` processes of this machine may hold; gives their indices.
 
-    All or none are taken at a time, so two jobs that want several each cannot block one another.
+    It takes all or none at a time, so two jobs that want several each cannot block one another.
+
+    Args:
+        folder: where the locks are; by default one that all processes of this machine share.
+        poll: seconds between two attempts.
     """
     folder = folder or Path(tempfile.gettempdir()) / "longtail-gpus"
     if not folder.is_dir():
@@ -64,15 +72,12 @@ def claim(
     while True:
         with ExitStack() as held:
             claimed: list[int] = []
-            for slot in range(slots):
-                for index, name in enumerate(names):
-                    if len(claimed) < count and index not in claimed:
-                        # The kernel drops the lock when the process dies, however it dies.
-                        lock = FileLock(folder / f"{name}.{slot}.lock", timeout=0, mode=0o666)
-                        try:
-                            held.enter_context(lock)
-                        except Timeout:
-                            continue
+            for slot, (index, name) in itertools.product(range(slots), enumerate(names)):
+                if len(claimed) < count and index not in claimed:
+                    # The kernel drops the lock when the process dies, however it dies.
+                    lock = FileLock(folder / f"{name}.{slot}.lock", timeout=0, mode=0o666)
+                    with suppress(Timeout):
+                        held.enter_context(lock)
                         claimed.append(index)
             if len(claimed) == count:
                 yield claimed
@@ -92,3 +97,17 @@ def precision_on(device: torch.device, precision: str) -> str:
     if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
         return "bf16"
     return "fp32"
+
+
+def device_named(name: str | None) -> torch.device:
+    """The device of that name; without one, the GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: this machine or this build of PyTorch has no such device.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"there is no device {name!r} here ({reason}); cpu is always there") from None

@@ -20,7 +20,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions of the packages that touch a result, and the machine."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
@@ -41,7 +41,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory held so far: of the GPU's allocator, or of the process on the CPU, in MiB."""
+    """The most memory that was held so far, in MiB: by the GPU's allocator, or on the CPU by the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
@@ -49,7 +49,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def write_record(path: str | Path, record: dict[str, Any]) -> None:
-    """Write a run's record as JSON, which `longtail.files.sealed_json.unseal` reads."""
+    """Write a run's record as JSON, whole or not at all; `longtail.files.sealed_json.unseal` reads it."""
     with atomic_path(path) as temporary:
         temporary.write_text(seal(record, indent=2) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""When memory runs out: how it shows, and what is said then."""
+"""What tells that memory ran out, and what the user is told then."""
 
 import errno
 
@@ -20,11 +20,11 @@ def ran_out_of_memory(error: BaseException) -> bool:
 def what_to_change(
     error: BaseException, device: torch.device, *, batch_size: int, micro_batch: int | None
 ) -> str:
-    """What ran out, the measured peak, and the settings that need less.
+    """A message that says what ran out, the measured peak, and which settings need less.
 
     Args:
-        device: that the run was on.
-        batch_size, micro_batch: of its recipe.
+        device: where the run was.
+        batch_size, micro_batch: as its recipe says; without a micro-batch the whole batch is computed at once.
     """
     gpu = device.type == "cuda"
     peak = f"{peak_memory_mb(device):.0f} MiB {'of the GPU' if gpu else 'of the process'} at the peak"
@@ -35,11 +35,8 @@ def what_to_change(
         else "lower train.batch_size"
     )
     more = "train.precision: bf16" if gpu else "more memory for the job (job.memory_mb)"
+    cause = str(error).strip().partition("\n")[0] or type(error).__name__
     return (
         f"out of memory, {peak}. Either {smaller}, or a lower train.eval_batch_size or train.image_size, or {more}. "
-        f"The batch size was not changed. The same command continues after the last finished epoch. ({_short(error)})"
+        f"The batch size was not changed. The same command continues after the last finished epoch. ({cause})"
     )
-
-
-def _short(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

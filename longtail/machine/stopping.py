@@ -1,4 +1,4 @@
-"""When to stop: on request of a scheduler, and when the workflow that started this job is gone."""
+"""When a job stops early: a scheduler asks it to, or the workflow that started it is gone."""
 
 import os
 import select
@@ -14,7 +14,7 @@ RESUME = 75
 class StopRequest:
     """Whether SIGTERM or SIGUSR2 (preemption, a time limit) has arrived since `install`.
 
-    The handler only takes a note; the training loop finishes its step, saves and ends with `RESUME`.
+    The handler only takes a note. The training loop finishes its step, saves its state and ends with `RESUME`.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,16 @@ class StopRequest:
 def stop_with_workflow(parent: int | None = None) -> int | None:
     """Send this process SIGTERM when the Snakemake that started it dies, even by SIGKILL.
 
-    A child outlives its killed parent, and a trainer nobody waits for would hold its GPU for hours. The
-    workflow is found among the ancestors by name; the kernel reports its end through a pidfd. Returns its
-    process id, or None where this program was started by hand or the platform has no pidfd (not Linux).
+    A child outlives its killed parent, and a trainer that nobody waits for would hold its GPU for hours. The
+    workflow is found by name among the ancestors, and the kernel reports its end through a pidfd.
 
     Args:
-        parent: the process that started this one. Where it is not this one's parent any more, it ended while
-            this program was being loaded, which takes seconds, and left no ancestor to find.
+        parent: the process that started this one. If it is no longer this one's parent, it ended while this program
+            was being loaded, which takes seconds. Then there is no ancestor left to find.
+
+    Returns:
+        The process id of the workflow; None where this program was started by hand, or on a platform without pidfd,
+        which is any but Linux.
     """
     ancestor = _snakemake_ancestor()
     descriptor = None
@@ -49,7 +52,7 @@ def stop_with_workflow(parent: int | None = None) -> int | None:
             descriptor = os.pidfd_open(ancestor)
         except ProcessLookupError:
             parent = ancestor
-    # After the pidfd is open: an end before that shows here, one after it there.
+    # Asked only now that the pidfd is open: if the workflow ended before, it shows here; if later, through the pidfd.
     if parent is not None and os.getppid() != parent:
         print(f"the workflow (process {parent}) has ended: stopping", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -76,7 +79,7 @@ def _snakemake_ancestor() -> int | None:
             parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             return None
-        # The program or its interpreter's script or module, not a shell whose command mentions Snakemake.
+        # Snakemake is the program, or the script or module of its interpreter. A shell may just mention it.
         if not words[0].endswith((b"bash", b"sh")) and any(b"snakemake" in word for word in words[:3]):
             return process
         process = parent

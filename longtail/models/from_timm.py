@@ -1,6 +1,7 @@
 """Any model of timm, as `timm/NAME`."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 from torch import nn
@@ -12,10 +13,10 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
     """The model without its classifier, and its number of features.
 
     Args:
-        name: `timm/NAME` or `timm/NAME.TAG`; the tag may imply an image size and is otherwise only for weights.
+        name: `timm/NAME` or `timm/NAME.TAG`; the tag may imply an image size, and otherwise says only which weights.
 
     Raises:
-        ValueError: timm has no such model; an image size that it cannot take; weights of another model.
+        ValueError: timm has no such model, it cannot take the image size, or the weights are another model's.
         FileNotFoundError: there is no file `weights`.
     """
     architecture = name.removeprefix("timm/")
@@ -31,8 +32,11 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
     return model, model.head_hidden_size
 
 
-def new_model(architecture: str, **options: object) -> nn.Module:
-    """`timm.create_model`, after `check_name`."""
+def new_model(architecture: str, **options: Any) -> Any:
+    """A model that `timm.create_model` makes, after `check_name`.
+
+    It is an `nn.Module` with what timm adds to each of its models, which no type of timm's declares.
+    """
     check_name(architecture)
     return timm.create_model(architecture, **options)
 
@@ -50,7 +54,7 @@ def check_name(architecture: str) -> None:
         raise ValueError(f"timm/{architecture}: no such weights; tags of {base}: {', '.join(tags) or 'none'}")
 
 
-def _resize(model: nn.Module, name: str, image_size: int) -> None:
+def _resize(model: Any, name: str, image_size: int) -> None:
     """Prepare a model that is built for one image size for another, interpolating position embeddings."""
     if not hasattr(model, "set_input_size"):
         own_size = model.pretrained_cfg["input_size"][-1]

@@ -8,7 +8,7 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 
 from longtail.models.weights import explain_mismatch, read_weights
 
-# They return more than logits while they train.
+# They return more than logits while they train, which no loss here takes.
 WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 
@@ -19,8 +19,8 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
         name: `torchvision/NAME` or `torchvision/NAME.TAG`; the tag says which weights and changes nothing here.
 
     Raises:
-        ValueError: torchvision has no such classification model, or it does not end in one linear layer; an
-            image size that it cannot take; weights of another model.
+        ValueError: torchvision has no such classification model, or it does not end in one linear layer; it cannot
+            take the image size; or the weights are another model's.
         FileNotFoundError: there is no file `weights`.
     """
     architecture = name.removeprefix("torchvision/").partition(".")[0]
@@ -62,11 +62,11 @@ def check_name(architecture: str) -> None:
 
 def remove_classifier(model: nn.Module, architecture: str) -> int:
     """Put nothing in place of the last linear layer, and return how many features it took."""
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise ValueError(
             f"torchvision/{architecture} has no linear classifier to replace; choose another model"
         )
-    num_features = model.get_submodule(linear[-1]).in_features
-    model.set_submodule(linear[-1], nn.Identity())
-    return num_features
+    name, classifier = linear[-1]
+    model.set_submodule(name, nn.Identity())
+    return classifier.in_features

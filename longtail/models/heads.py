@@ -1,27 +1,21 @@
 """Heads: the last layer, from features to logits."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HEADS = ("linear", "cosine", "scaled")
-
 
 def build_head(kind: str, num_features: int, num_classes: int) -> nn.Module:
-    """A new head, `linear` (with bias, PyTorch's initialisation), `cosine` (`CosineLinear`) or `scaled`.
+    """A new head of one of the kinds in `HEADS`; `linear` has a bias, and starts as PyTorch does it.
 
     Raises:
         ValueError: another kind.
     """
-    if kind == "linear":
-        return nn.Linear(num_features, num_classes)
-    if kind == "cosine":
-        return CosineLinear(num_features, num_classes)
-    if kind == "scaled":
-        return ScaledLinear(num_features, num_classes)
-    raise ValueError(f"unknown head {kind!r}; choose one of {', '.join(HEADS)}")
+    if kind not in HEADS:
+        raise ValueError(f"unknown head {kind!r}; choose one of {', '.join(HEADS)}")
+    return HEADS[kind](num_features, num_classes)
 
 
 @torch.no_grad()
@@ -29,20 +23,20 @@ def class_means(backbone: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], n
     """The mean feature of each class's images, for the weights of a cosine head; zeros for a class without images.
 
     Source: Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts, ICML 2024, and their code,
-    which averages the features as they are; for backbones that no text encoder belongs to.
+    which averages the features as they are. They do so where no text encoder belongs to the backbone.
 
     Args:
-        backbone: images to features; it computes in evaluation mode, and is left in that.
+        backbone: images to features; it is put into evaluation mode and stays in it.
         batches: images (B, 3, H, W) and labels (B,) on the backbone's device.
 
     Returns:
         float64, (num_classes, features).
     """
     backbone.eval()
-    sums, counts = 0, 0
+    sums = counts = torch.zeros((), dtype=torch.float64)
     for images, labels in batches:
         of_class = F.one_hot(labels, num_classes).double().T
-        # A product, as the order of atomic additions is not the same each time.
+        # A matrix product and not index_add, whose atomic additions come in another order each time.
         sums = sums + of_class @ backbone(images).double()
         counts = counts + of_class.sum(dim=1, keepdim=True)
     return sums / counts.clamp(min=1)
@@ -63,7 +57,6 @@ class CosineLinear(nn.Module):
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.in_features = num_features
-        self.out_features = num_classes
         self.weight = nn.Parameter(torch.empty(num_classes, num_features))
         self.reset_parameters()
 
@@ -80,9 +73,6 @@ class CosineLinear(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
 
-    def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}"
-
 
 class ScaledLinear(nn.Module):
     """A linear classifier whose logits are multiplied with one factor for each class, at first 1.
@@ -95,10 +85,15 @@ class ScaledLinear(nn.Module):
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
-        self.in_features = num_features
-        self.out_features = num_classes
         self.linear = nn.Linear(num_features, num_classes)
         self.scale = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(features) * self.scale
+
+
+HEADS: dict[str, Callable[[int, int], nn.Module]] = {
+    "linear": nn.Linear,
+    "cosine": CosineLinear,
+    "scaled": ScaledLinear,
+}

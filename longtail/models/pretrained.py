@@ -1,4 +1,4 @@
-"""Published pretrained weights: what they expect of images, and how a file of them is had."""
+"""Published pretrained weights: what they expect of images, and how their file is fetched and read."""
 
 import hashlib
 import re
@@ -22,8 +22,11 @@ from longtail.models.weights import explain_mismatch
 class Published:
     """What a library states about weights that it publishes.
 
-    `source` is LIBRARY/ARCHITECTURE.TAG, `input_size` the height and width in pixels, `mean` and `std` belong to
-    channels that range from 0 to 1. `url` is None where the library has the architecture but no weights.
+    Attributes:
+        source: LIBRARY/ARCHITECTURE.TAG.
+        url: None where the library has the architecture but no weights.
+        input_size: height and width in pixels.
+        mean, std: of the three channels, from 0 to 1, that images were normalised with.
     """
 
     source: str
@@ -41,7 +44,7 @@ def describe(name: str) -> Published:
     """
     source = pretrained_source(name)
     if source is None:
-        raise ValueError(f"{name} has no published weights; set pretrained: false")
+        raise _nothing_published(name)
     library, _, architecture = source.partition("/")
     return _describe_timm(architecture) if library == "timm" else _describe_torchvision(architecture)
 
@@ -49,37 +52,42 @@ def describe(name: str) -> Published:
 def fetch(name: str, origin: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights of a model without its classifier, and the facts about them.
 
-    Files come from and go to the libraries' own caches: `hub/checkpoints` in TORCH_HOME for torchvision, HF_HOME
-    for timm. A file for timm that was put by hand into `hub/checkpoints`, as ARCHITECTURE.TAG.safetensors, goes
-    before its cache. Files are never unpickled beyond tensors.
+    Files are kept in the libraries' own caches: `hub/checkpoints` in TORCH_HOME for torchvision, HF_HOME for timm. A
+    file for timm that somebody put into `hub/checkpoints`, as ARCHITECTURE.TAG.safetensors, is used instead of the
+    one in its cache. Of a file nothing but tensors is unpickled.
 
     Args:
         origin: path or address of a file (.pth or .safetensors, classifier included) to use instead.
 
     Returns:
-        The state of the backbone that `build_backbone` makes; and the fields of `Published` with `model`, the
-        name `file` and the `sha256` of the file read (None for one that timm got by itself), and `as_published`:
-        whether that hash begins as the file's name says, None where the name says nothing.
+        The state of the backbone that `build_backbone` makes. And its facts: the fields of `Published`, `model`,
+        the name `file` and the `sha256` of the file that was read (None for one that timm fetched by itself), and
+        `as_published`, which says whether that hash begins as the file's name says (None: the name says nothing).
 
     Raises:
-        ValueError: as `describe`; a file that is damaged, unsafe to read or of another model.
-        FileNotFoundError: no file and no way to get it; says what to put where.
+        ValueError: as `describe`; or a file is damaged, unsafe to read or holds another model's weights.
+        FileNotFoundError: there is no file and no way to get it; says what to put where.
     """
     published = describe(name)
     library, _, architecture = published.source.partition("/")
-    path = _path_of(published, origin)
-    state = None if path is None else _read_state(path)
-    where = path or published.url
-    if library == "timm":
-        backbone_state = _through_timm(published, state, where)
+    address = origin or published.url
+    if address is None:
+        raise _nothing_published(published.source)
+    if library == "timm" and origin is None:
+        # Where somebody may put the file; on the hub most are called `model.safetensors`.
+        path = _checkpoints() / (architecture + Path(urlsplit(address).path).suffix)
     else:
-        backbone_state = _through_torchvision(architecture, published.input_size, state, where)
-    facts = {
-        "model": name,
-        **asdict(published),
-        **(_file_facts(path) if path else {"file": None, "sha256": None, "as_published": None}),
-    }
-    return backbone_state, facts
+        path = _local(address)
+    if library == "torchvision":
+        state = _through_torchvision(architecture, published.input_size, path)
+    elif path.is_file():
+        state = _through_timm(architecture, path, {"state_dict": _read_state(path)})
+    else:
+        try:
+            state = _through_timm(architecture, address)
+        except OSError as error:
+            raise _unavailable(path, address, error) from None
+    return state, {"model": name, **asdict(published), **_file_facts(path)}
 
 
 def _describe_torchvision(architecture: str) -> Published:
@@ -112,9 +120,11 @@ def _describe_timm(architecture: str) -> Published:
 
     check_name(architecture)
     config = get_pretrained_cfg(architecture)
+    if config is None:
+        raise _nothing_published(f"timm/{architecture}")
     file_name = config.hf_hub_filename or "model.safetensors"
     on_hub = config.hf_hub_id and f"https://huggingface.co/{config.hf_hub_id}/resolve/main/{file_name}"
-    url = on_hub or config.url or None
+    url = on_hub or (config.url if isinstance(config.url, str) and config.url else None)
     tag = f".{config.tag}" if url and config.tag else ""
     return Published(
         source=f"timm/{config.architecture}{tag}",
@@ -125,42 +135,31 @@ def _describe_timm(architecture: str) -> Published:
     )
 
 
-def _path_of(published: Published, origin: str | None) -> Path | None:
-    """The file to read, downloaded if need be; None where timm gets it by itself."""
-    if origin is not None and not re.match("https?://", origin):
-        path = Path(origin)
-        if not path.is_file():
-            raise FileNotFoundError(f"weights file {path} does not exist (looked for {path.resolve()})")
-        return path
-    if origin is not None or published.source.startswith("torchvision/"):
-        return _downloaded(origin or published.url)
-    if published.url is None:
-        raise ValueError(f"{published.source} has no published weights; set pretrained: false")
-    by_hand = _path_by_hand(published)
-    return by_hand if by_hand.is_file() else None
-
-
-def _path_by_hand(published: Published) -> Path:
-    """Where a file of timm's may be put; on the hub most are called `model.safetensors`."""
-    return _checkpoints() / (
-        published.source.removeprefix("timm/") + Path(urlsplit(published.url).path).suffix
-    )
-
-
 def _checkpoints() -> Path:
     return Path(torch.hub.get_dir(), "checkpoints")
 
 
-def _downloaded(url: str) -> Path:
-    """The file of that address in torch.hub's cache, where torchvision keeps it too."""
-    path = _checkpoints() / Path(urlsplit(url).path).name
+def _local(address: str) -> Path:
+    """The file of that path; or that of a URL in torch.hub's cache, where torchvision keeps its files too."""
+    if not re.match("https?://", address):
+        path = Path(address)
+        if not path.is_file():
+            raise FileNotFoundError(f"weights file {path} does not exist (looked for {path.resolve()})")
+        return path
+    path = _checkpoints() / Path(urlsplit(address).path).name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), _hash_in(path.name), progress=sys.stderr.isatty())
+            torch.hub.download_url_to_file(
+                address, str(path), _hash_in(path.name), progress=sys.stderr.isatty()
+            )
         except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the hash differs
-            raise _unavailable(path, url, error) from None
+            raise _unavailable(path, address, error) from None
     return path
+
+
+def _nothing_published(name: str) -> ValueError:
+    return ValueError(f"{name} has no published weights; set pretrained: false")
 
 
 def _unavailable(path: Path, url: str, error: Exception) -> FileNotFoundError:
@@ -178,6 +177,8 @@ def _hash_in(file_name: str) -> str | None:
 
 
 def _file_facts(path: Path) -> dict[str, Any]:
+    if not path.is_file():  # timm fetched one of its own
+        return {"file": None, "sha256": None, "as_published": None}
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     expected = _hash_in(path.name)
@@ -197,7 +198,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception as error:  # torch.load's exceptions on foreign files are of many unrelated types.
+    except Exception as error:  # torch.load raises many unrelated types on foreign files
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{path} cannot be read as weights: it is damaged, or holds more than tensors ({reason}); "
@@ -211,7 +212,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_compressed(path: Path) -> None:
-    """PyTorch never compresses the parts of its files; one that is could unpack to any size."""
+    """Refuse a file with a compressed part, which could unpack to any size. PyTorch writes none."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             parts = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
@@ -219,12 +220,13 @@ def _refuse_compressed(path: Path) -> None:
             raise ValueError(f"its part {parts[0]} is compressed")
 
 
-def _through_torchvision(architecture: str, image_size: int, state: dict, path: Path) -> dict[str, Tensor]:
+def _through_torchvision(architecture: str, image_size: int, path: Path) -> dict[str, Tensor]:
     from longtail.models.from_torchvision import new_model, remove_classifier
 
+    state = _read_state(path)
     base = architecture.partition(".")[0]
     model = new_model(base, image_size)
-    # The DenseNet files are older than the names of DenseNet's layers.
+    # The files of DenseNet are older than the names of its layers.
     state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", key): state[key] for key in state}
     with explain_mismatch(path, base):
         model.load_state_dict(state)
@@ -232,16 +234,13 @@ def _through_torchvision(architecture: str, image_size: int, state: dict, path: 
     return model.state_dict()
 
 
-def _through_timm(published: Published, state: dict | None, where: Path | str) -> dict[str, Tensor]:
-    """timm's own loading, which knows the many formats of its models' files."""
+def _through_timm(
+    architecture: str, origin: Path | str, overlay: dict[str, Any] | None = None
+) -> dict[str, Tensor]:
+    """What timm's own loading makes of a file; it knows the many formats of its models' files."""
     from longtail.models.from_timm import new_model
 
-    architecture = published.source.removeprefix("timm/")
-    overlay = None if state is None else {"state_dict": state}
-    try:
-        with explain_mismatch(where, architecture):
-            model = new_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay)
-    except OSError as error:
-        raise _unavailable(_path_by_hand(published), where, error) from None
+    with explain_mismatch(origin, architecture):
+        model = new_model(architecture, pretrained=True, pretrained_cfg_overlay=overlay)
     model.reset_classifier(0)
     return model.state_dict()

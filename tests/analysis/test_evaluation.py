@@ -15,13 +15,13 @@ from safetensors.numpy import save_file
 
 import longtail
 from longtail.analysis.calibration import expected_calibration_error, reliability
-from longtail.analysis.metrics import class_table, evaluate, evaluate_classes
+from longtail.analysis.evaluation import class_table, evaluate, evaluate_classes
 from longtail.data.split.sets import with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import combine, run_of
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.sealed_json import seal
-from longtail.inference.predictions import write_predictions
+from longtail.inference.logits import write_predictions
 from longtail.losses import build_loss
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"

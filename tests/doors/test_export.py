@@ -21,7 +21,7 @@ from longtail import export
 from longtail.export import main
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.inference.onnx import largest_difference
-from longtail.inference.page import model_card
+from longtail.inference.page import model_page
 from longtail.models.file import load_model
 from longtail.predict import main as predict
 
@@ -150,7 +150,7 @@ def test_the_page_states_data_results_recipe_and_limits(user):
 
 def test_names_with_markdown_in_them_stay_names():
     names = ["a|b", "`c`", "<script>alert(1)</script>\n# d"]
-    page = model_card(replace(CARD, class_names=names), file="model.safetensors")
+    page = model_page(replace(CARD, class_names=names), file="model.safetensors")
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(page)
     assert "<script>" not in html
     assert "<h1>d" not in html

@@ -14,7 +14,8 @@ from torchvision.transforms import v2
 
 from longtail.files.parquet import read_parquet
 from longtail.models import build_model
-from longtail.models.file import ModelCard, load_model, save_model
+from longtail.models.card import ModelCard
+from longtail.models.file import load_model, save_model
 from longtail.predict import SOME_FAILED, find_pictures, main
 
 CARD = ModelCard(

@@ -1,7 +1,7 @@
 """Models: the architectures are the published ones, the head is ours, and weights arrive unchanged or not at all."""
 
+import json
 import os
-import runpy
 import subprocess
 import sys
 import urllib.error
@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import be_script
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from longtail.experiment.fingerprint import closure
+from longtail.files.safetensors import read_content
 from longtail.models import build_model, known_models, model_module, pretrained_source
 from longtail.models.cifar_resnet import Block
 from longtail.models.classifier import ImageClassifier
 from longtail.models.heads import HEADS, CosineLinear, build_head
 from longtail.models.pretrained import describe, fetch
-from longtail.models.weights import read_facts, write_weights
+from longtail.models.weights import KEY, write_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -354,7 +356,7 @@ def test_a_weights_file_names_its_origin_and_has_the_same_bytes_each_time(tmp_pa
     path = fetched("torchvision/shufflenet_v2_x0_5", origin, tmp_path)
     first = path.read_bytes()
     assert fetched("torchvision/shufflenet_v2_x0_5", origin, tmp_path).read_bytes() == first
-    facts = read_facts(path)
+    facts = read_content(path, KEY)
     assert facts["source"] == "torchvision/shufflenet_v2_x0_5.IMAGENET1K_V1"
     assert facts["as_published"] is False
     assert facts["input_size"] == 224
@@ -454,10 +456,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     assert load_file(tmp_path / "plain.safetensors")["a"].item() == 0
 
 
-def test_script_prints_one_error_and_writes_nothing(tmp_path, monkeypatch, capsys):
+def test_script_ends_with_one_error_and_writes_nothing(tmp_path, capsys):
     output = tmp_path / "weights.safetensors"
-    monkeypatch.setattr(sys, "argv", ["fetch_weights.py", "--model", "resnet32", "--output", str(output)])
-    with pytest.raises(SystemExit, match="1"):
-        runpy.run_path(str(ROOT / "workflow/scripts/fetch_weights.py"), run_name="__main__")
-    assert capsys.readouterr().err == "error: resnet32 has no published weights; set pretrained: false\n"
+    settings = json.dumps({"model": "resnet32", "weights": None})
+    message = "^error: resnet32 has no published weights; set pretrained: false$"
+    with pytest.raises(SystemExit, match=message):
+        be_script("fetch_weights", ["--settings", settings, "--output", str(output)])
+    assert capsys.readouterr() == ("", "")
     assert not output.exists()

@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 import timm
 import torch
 import yaml
+from forked import be_script
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
@@ -377,11 +376,11 @@ def test_decoupled_training_leaves_the_backbone_bit_for_bit(trained, base, digit
     assert same_weights(resumed.best_weights, progress.best_weights)
 
 
-def test_the_script_writes_a_model_with_adjusted_logits(base, tmp_path, monkeypatch):
+def test_the_script_writes_a_model_with_adjusted_logits(base, tmp_path):
     out = tmp_path / "adjusted.safetensors"
-    words = ["--model", base, "--adjust", "la", "--tau", "2", "--output", out]
-    monkeypatch.setattr(sys, "argv", ["adjust.py", *map(str, words)])
-    runpy.run_path(str(ROOT / "workflow/scripts/adjust.py"), run_name="__main__")
+    be_script(
+        "adjust", ["--model", str(base), "--settings", '{"adjust": "la", "tau": 2}', "--output", str(out)]
+    )
     (first, card), (second, changed) = load_model(base), load_model(out)
     assert changed.variant == {"adjust": "la", "tau": 2.0}
     assert changed.temperature is None
@@ -622,22 +621,19 @@ def test_logits_are_the_mean_over_torchvisions_crops(base, digits, crops, theirs
     assert (whole - found).abs().max() > 1e-3
 
 
-def test_the_script_averages_over_crops_where_it_is_told_to(base, digits, tmp_path, monkeypatch):
+def test_the_script_averages_over_crops_where_it_is_told_to(base, digits, tmp_path):
     def predicted(*words):
         out = tmp_path / "predictions.parquet"
-        files = ["--model", base, "--tensors", digits / "test.pth"]
-        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, files), "--output", str(out), *words])
-        runpy.run_path(str(ROOT / "workflow/scripts/predict.py"), run_name="__main__")
+        files = ["--model", base, "--tensors", digits / "test.pth", "--output", out]
+        be_script("predict", [*map(str, files), *words])
         return torch.tensor(np.stack(read_parquet(out)["logits"]))
 
     model, card = load_model(base)
     images = load_tensors(digits / "test.pth").images
-    for words, settings in (
-        ([], {}),
-        (["--crops", "five", "--expand", "4"], {"crops": "five", "expand": 4}),
-    ):
-        expected = logits_of(model, images, card, torch.device("cpu"), **settings)
-        torch.testing.assert_close(predicted(*words), expected)
+    torch.testing.assert_close(predicted(), logits_of(model, images, card, torch.device("cpu")))
+    settings = {"crops": "five", "expand": 4}
+    expected = logits_of(model, images, card, torch.device("cpu"), **settings)
+    torch.testing.assert_close(predicted("--settings", json.dumps(settings)), expected)
 
 
 @pytest.mark.parametrize(("crops", "expand"), [("five", 0), ("nine", 4)])
@@ -649,8 +645,8 @@ def test_crops_that_there_are_not_are_refused(crops, expand):
 def test_crops_are_an_option_of_the_prediction_and_change_its_key_alone():
     plain, five = Experiment(Config()), Experiment(load_config({"predict": {"crops": "five"}}))
     run = plain.runs[0]
-    assert plain.predict_options() == []
-    assert five.predict_options() == ["--crops", "five", "--expand", "24"]
+    assert json.loads(plain.predict_json()) == {}
+    assert json.loads(five.predict_json()) == {"crops": "five", "expand": 24}
     assert plain.train_key(run) == five.train_key(run)
     assert plain.predict_key(run) != five.predict_key(run)
 
@@ -753,7 +749,7 @@ def test_variants_are_shown_like_losses_and_name_their_start():
     ]
     starts = [start and start.loss for start in map(experiment.start, experiment.runs)]
     assert starts == [None, "softmax", "softmax", "softmax", "focal"]
-    assert experiment.adjust_options("strong") == ["--adjust", "la", "--tau", "2.0"]
+    assert json.loads(experiment.adjust_json("strong")) == {"adjust": "la", "tau": 2.0}
     assert experiment.loss_settings("focal+taunorm")["loss"] == "focal"
     assert label("softmax+la") == "Softmax + LA"
     assert label("my_loss+taunorm") == "my loss + τ-norm"

@@ -15,9 +15,10 @@ from scipy.optimize import minimize_scalar
 from longtail.analysis.calibration import expected_calibration_error
 from longtail.data.tensors.files import load_tensors, save_tensors
 from longtail.data.tensors.loading import load_sets
-from longtail.inference.predictions import predict
+from longtail.inference.logits import predict
 from longtail.losses import known_losses
-from longtail.models.file import load_model, read_card
+from longtail.models.card import read_card
+from longtail.models.file import load_model
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "workflow/scripts/train.py"

@@ -14,9 +14,9 @@ rule fetch_weights:
         "../../envs/train.yaml"
     params:
         key=lambda wildcards: EXPERIMENT.weights_key(wildcards.model),
-        options=lambda wildcards: EXPERIMENT.weights_options(wildcards.model),
+        settings=lambda wildcards: EXPERIMENT.weights_json(wildcards.model),
     shell:
-        "python workflow/scripts/fetch_weights.py {params.options:q} --output {output:q} > {log:q} 2>&1"
+        "python workflow/scripts/fetch_weights.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 # A variant's model is made of a trained one, not by training.
@@ -37,9 +37,10 @@ rule adjust:
         "../../envs/train.yaml"
     params:
         key=lambda wildcards: EXPERIMENT.adjust_key(run_of(wildcards)),
-        options=lambda wildcards: EXPERIMENT.adjust_options(wildcards.loss),
+        settings=lambda wildcards: EXPERIMENT.adjust_json(wildcards.loss),
     shell:
-        "python workflow/scripts/adjust.py --model {input.model:q} {params.options:q} --output {output:q} > {log:q} 2>&1"
+        "python workflow/scripts/adjust.py --model {input.model:q} --settings {params.settings:q} --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule train:
@@ -106,9 +107,9 @@ rule predict:
         runtime=PREDICT_MINUTES,
     params:
         key=lambda wildcards: EXPERIMENT.predict_key(run_of(wildcards)),
-        options=EXPERIMENT.predict_options(),
+        settings=EXPERIMENT.predict_json(),
         place=unrecorded(EXPERIMENT.place_options()),
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"
-        " {params.options:q} --output {output:q} --threads {threads} {params.place}"
+        " --settings {params.settings:q} --output {output:q} --threads {threads} {params.place}"
         " --parent $PPID > {log:q} 2>&1"

@@ -5,51 +5,40 @@ Downloads are kept in TORCH_HOME (torchvision) and HF_HOME (timm); files that ar
 
 import argparse
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
+from frame import program, run, settings
 
 from longtail.models.pretrained import fetch
 from longtail.models.weights import write_weights
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def arguments() -> argparse.ArgumentParser:
+    parser = program(__doc__)
     parser.add_argument(
-        "--model", required=True, metavar="NAME", help="such as mobilenetv2, torchvision/NAME or timm/NAME"
+        "--settings",
+        type=settings,
+        required=True,
+        metavar="JSON",
+        help='{"model": such as "mobilenetv2", "torchvision/NAME" or "timm/NAME", '
+        '"weights": path or address of a file to use instead of the published one, or null}',
     )
     parser.add_argument(
         "--output", required=True, metavar="FILE", help="weights and their facts (.safetensors)"
     )
-    parser.add_argument(
-        "--weights", metavar="FILE", help="path or address of weights to use instead of the published ones"
-    )
-    return parser.parse_args()
+    return parser
 
 
-def main() -> int:
-    args = arguments()
-    try:
-        state, facts = fetch(args.model, args.weights)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def main(args: argparse.Namespace) -> None:
+    state, facts = fetch(args.settings["model"], args.settings["weights"])
     if facts["as_published"] is False:
         print(
             f"note: {facts['file']} is not the published file: its SHA-256 is {facts['sha256']}, not what its name "
             "says; used as it is",
             file=sys.stderr,
         )
-    try:
-        write_weights(args.output, state, facts)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    write_weights(args.output, state, facts)
     print(f"{args.output}: {facts['source']}, {sum(tensor.numel() for tensor in state.values()):,} numbers")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main, arguments())

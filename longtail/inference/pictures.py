@@ -1,0 +1,159 @@
+"""Pictures in files of any kind and the classes that a trained model gives them."""
+
+import csv
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from longtail.data.collection.decoding import SUFFIXES, UnreadableImage, decode
+from longtail.inference.logits import logits_of, probabilities
+from longtail.models.card import ModelCard
+
+
+def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> list[tuple[str, Path]]:
+    """The pictures that files, folders and lists stand for: the name of each, and the path where it is opened.
+
+    A folder stands for the pictures in it and below, in the order of their paths. They are told by the endings of
+    their names, and hidden files are left out. A csv stands for the paths in one of its columns, relative to the folder
+    of the csv. Any other file stands for itself. Whether a picture exists and can be read shows when it is opened.
+
+    Raises:
+        ValueError: a folder without pictures, or a csv that cannot be read or lacks the column.
+    """
+    found: list[tuple[str, Path]] = []
+    for path in map(Path, inputs):
+        if path.is_dir():
+            pictures = [(str(picture), picture) for picture in _pictures_below(path)]
+            if not pictures:
+                endings = ", ".join(sorted(SUFFIXES))
+                raise ValueError(f"{path} holds no picture: no file that ends in {endings}")
+            found += pictures
+        elif path.suffix.lower() == ".csv":
+            found += [(name, path.parent / name) for name in _column(path, column)]
+        else:
+            found.append((str(path), path))
+    return found
+
+
+def classify(
+    model: nn.Module,
+    card: ModelCard,
+    pictures: Sequence[tuple[str, Path]],
+    *,
+    device: torch.device | str = "cpu",
+    top: int = 5,
+    batch_size: int = 64,
+    threads: int = 1,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """The most probable classes of each picture.
+
+    Args:
+        model, card: as `longtail.models.file.load_model` gives them, on `device`.
+        pictures: names and paths, as `find_pictures` gives them.
+        top: classes per picture, at most all.
+        threads: how many decode pictures while the model computes.
+        progress: whether a bar on standard error shows how far it is.
+
+    Returns:
+        One row per picture, in the given order, with the columns path (the picture's name), class_1, probability_1, …
+        from the most probable on, and error: "", or why the picture could not be read. Its classes are missing then.
+    """
+    device, top = torch.device(device), min(top, len(card.class_names))
+    errors = np.full(len(pictures), "", dtype=object)
+    labels = np.zeros((len(pictures), top), dtype=np.int64)
+    shares = np.full((len(pictures), top), np.nan, dtype=np.float32)
+    bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
+    with bar, ThreadPoolExecutor(threads) as pool:
+        for start, batch in _batches(pool, pictures, card.picture_size, batch_size):
+            readable: dict[int, torch.Tensor] = {}
+            for row, picture in enumerate(batch, start):
+                if isinstance(picture, UnreadableImage):
+                    errors[row] = picture.reason
+                else:
+                    readable[row] = picture
+            if readable:
+                images, rows = torch.stack(list(readable.values())), list(readable)
+                chances = probabilities(logits_of(model, images, card, device, batch_size), card)
+                best = chances.topk(top, dim=1)
+                labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()
+            bar.update(len(batch))
+    frame = pd.DataFrame({"path": [name for name, _ in pictures]})
+    names = np.array(card.class_names, dtype=object)
+    failed = errors != ""
+    for rank in range(top):
+        answers = names[labels[:, rank]]
+        answers[failed] = None
+        frame[f"class_{rank + 1}"] = pd.array(answers, dtype="str")
+        frame[f"probability_{rank + 1}"] = shares[:, rank]
+    return frame.assign(error=errors.astype(str))
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    found, seen = [], set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        here = Path(root).resolve()
+        if here in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(root, name)
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        ]
+    return sorted(found)
+
+
+def _column(path: Path, column: str) -> list[str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            columns = list(rows.fieldnames or [])
+            if column not in columns:
+                raise ValueError(
+                    f"{path} has no column {column!r}, only {', '.join(columns) or 'nothing'}; "
+                    "name the one with the paths by --column"
+                )
+            names = [row[column] or "" for row in rows]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no csv in UTF-8 ({error})") from None
+    except csv.Error as error:
+        raise ValueError(f"{path} is no csv: {error}") from None
+    if not names:
+        raise ValueError(f"{path} lists no picture")
+    if "" in names:
+        raise ValueError(f"{path}, row {names.index('') + 2}: the column {column!r} is empty")
+    return names
+
+
+def _batches(
+    pool: ThreadPoolExecutor, pictures: Sequence[tuple[str, Path]], size: int, batch_size: int
+) -> Iterator[tuple[int, list[torch.Tensor | UnreadableImage]]]:
+    """Decoded batches, each with the position of its first picture; the next one is decoded meanwhile."""
+
+    def read(picture: tuple[str, Path]) -> torch.Tensor | UnreadableImage:
+        try:
+            return decode(picture[1], size)
+        except UnreadableImage as error:
+            return error
+
+    starts = range(0, len(pictures), batch_size)
+    ahead = (
+        (start, [pool.submit(read, picture) for picture in pictures[start : start + batch_size]])
+        for start in starts
+    )
+    waiting = list(itertools.islice(ahead, 2))
+    while waiting:
+        start, batch = waiting.pop(0)
+        yield start, [future.result() for future in batch]
+        waiting += itertools.islice(ahead, 1)
