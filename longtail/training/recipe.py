@@ -19,6 +19,7 @@ from longtail.settings import (
     constant,
     one_of,
 )
+from longtail.training.schedule import learning_rate_factor
 
 PolicyName = Annotated[str, one_of(constant("batches/policies.py", "POLICIES"))]
 SamplerName = Annotated[str, one_of(constant("batches/sampling.py", "SAMPLERS"))]
@@ -146,8 +147,6 @@ class Recipe(Section):
 
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
-        from longtail.training.optimization import learning_rate_factor  # imports PyTorch
-
         return self.learning_rate * learning_rate_factor(
             epoch,
             schedule=self.schedule,
