@@ -19,6 +19,7 @@ from longtail.settings import (
     constant,
     one_of,
 )
+from longtail.training.schedule import learning_rate_factor
 
 NOT_RESULTS = {"gpus_per_job"}
 """The settings that cannot change a result."""
@@ -156,8 +157,6 @@ class Recipe(Section):
 
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
-        from longtail.training.optimization import learning_rate_factor  # imports PyTorch
-
         return self.learning_rate * learning_rate_factor(
             epoch,
             schedule=self.schedule,

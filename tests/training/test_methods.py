@@ -18,7 +18,7 @@ from torchvision.models import VisionTransformer
 from torchvision.transforms import v2
 from workspace import DIGITS, Workspace
 
-from longtail.batches.mixup import Mixer, Targets, remixed
+from longtail.batches.mixup import Mixer, Second, Targets, remixed
 from longtail.batches.sampling import SAMPLERS, class_probabilities, sample
 from longtail.config.load import Config, load_config
 from longtail.data.split.imbalance import longtailed_counts
@@ -35,7 +35,9 @@ from longtail.models.variants import adjust
 from longtail.report.labels import label
 from longtail.training.checkpoint import StateFolder
 from longtail.training.optimization import build_optimizer
-from longtail.training.run import Recipe, Run, RunSettings, Stopped
+from longtail.training.recipe import Recipe
+from longtail.training.run import Stopped, Trainer
+from longtail.training.settings import RunSettings
 from longtail.training.tuning import freeze, merge, merged_weights
 
 ROOT = Path(__file__).parents[2]
@@ -139,26 +141,25 @@ def test_the_plain_sampler_leaves_the_order_to_the_feed():
 
 
 def mixer(alpha=1.0, remix=None, steps=3, seed=1, epoch=0, counts=COUNTS):
-    settings = {"alpha": alpha, "remix": remix}
-    return Mixer(settings, counts, steps, 64, seed, epoch, torch.device("cpu"))
+    return Mixer(alpha, remix, counts, steps, 64, seed, epoch, torch.device("cpu"))
 
 
 def test_images_and_labels_are_mixed_in_the_same_shares():
     labels = torch.arange(64) % 4
     images = F.one_hot(labels, 4).float()[:, :, None, None]  # the share of a class can be read off the pixels
     mixtures, targets = mixer()(2, images, labels)
-    expected = targets.share[:, None] * F.one_hot(targets.labels, 4)
-    expected += (1 - targets.share[:, None]) * F.one_hot(targets.others, 4)
+    others, share = targets.second
+    expected = share[:, None] * F.one_hot(targets.labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
     torch.testing.assert_close(mixtures[:, :, 0, 0], expected)
-    assert sorted(targets.others.tolist()) == sorted(labels.tolist()), "every image is a partner once"
-    assert 0 < targets.share[0] < 1
+    assert sorted(others.tolist()) == sorted(labels.tolist()), "every image is a partner once"
+    assert 0 < share[0] < 1
 
 
 def test_mixtures_are_a_function_of_seed_epoch_and_step_also_in_a_short_last_batch():
     images, labels = torch.rand(5, 3, 2, 2), torch.tensor([0, 1, 2, 3, 0])
     first, again = mixer()(2, images, labels), mixer()(2, images, labels)
     assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1].share, again[1].share)
+    assert torch.equal(first[1].second.first_share, again[1].second.first_share)
     others = [mixer()(1, images, labels), mixer(seed=2)(2, images, labels), mixer(epoch=1)(2, images, labels)]
     assert all(not torch.equal(first[0], other[0]) for other in others)
 
@@ -189,7 +190,7 @@ def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
     logits = torch.randn(6, 4, generator=generator, dtype=torch.float64)
     labels, others = torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([1, 1, 0, 2, 3, 0])
     share = torch.rand(6, generator=generator, dtype=torch.float64)
-    targets = Targets(labels, others, share)
+    targets = Targets(labels, Second(others, share))
     soft = share[:, None] * F.one_hot(labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
     loss = build_loss("softmax", COUNTS)
     value = targets.total(loss, logits) / targets.normalizer(loss)
@@ -197,7 +198,7 @@ def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
     parts = sum(part.total(loss, logits[4 * i : 4 * i + 4]) for i, part in enumerate(targets.split(4)))
     assert parts.item() == pytest.approx(targets.total(loss, logits).item(), abs=1e-12)
     # A custom loss that only knows its mean over the batch is right where all shares are alike.
-    one_share = Targets(labels, others, torch.full((6,), 0.3, dtype=torch.float64))
+    one_share = Targets(labels, Second(others, torch.full((6,), 0.3, dtype=torch.float64)))
     weighted = build_loss("weighted_softmax", COUNTS)
     found = one_share.total(weighted, logits) / one_share.normalizer(weighted)
     first, second = (weighted.normalizer(y) for y in (labels, others))
@@ -226,12 +227,11 @@ def trained(digits, train_arguments, tmp_path):
     def train(name: str, stop_after: int | None = None, start=None, **changes):
         arguments = train_arguments(digits, tmp_path, **changes)
         settings = json.loads(arguments[arguments.index("--settings") + 1])
-        settings["recipe"] = Recipe.from_settings(settings["recipe"])
         train_set, val_set = (load_tensors(digits / f"{part}.pth") for part in ("train", "val"))
         stops = 0
         while True:
-            run = Run(
-                RunSettings(**settings, seed=1),
+            run = Trainer(
+                RunSettings.from_settings(settings, seed=1),
                 train_set,
                 val_set,
                 device=torch.device("cpu"),
@@ -530,7 +530,7 @@ COSINE = {
 
 def test_a_cosine_head_starts_from_the_mean_features_of_images_as_they_are(trained, digits):
     _, run = trained("run", **COSINE)
-    run = Run(
+    run = Trainer(
         run.settings,
         load_tensors(digits / "train.pth"),
         load_tensors(digits / "val.pth"),
