@@ -4,7 +4,7 @@ Everything is measured in turn, several times over, in one process, in alternati
 the medians of the ratios within each repeat, so that a machine that slows down for a while slows down both sides.
 
   thesis       TensorDataset, torchvision transforms per image, DataLoader; eager Adam, loss and hits fetched each step
-  engine       epochs of longtail.training.run.Run, as a training job runs them (validation is not counted)
+  engine       epochs of longtail.training.run.Trainer, as a training job runs them (validation is not counted)
   model alone  the engine's step, over and over on one batch that lies on the device
   loader, feed the input of the first two alone
 
@@ -45,7 +45,8 @@ from longtail.machine.randomness import generator
 from longtail.models import build_model
 from longtail.training.checkpoint import StateFolder
 from longtail.training.recipe import Recipe
-from longtail.training.run import Run, RunSettings
+from longtail.training.run import Trainer
+from longtail.training.settings import RunSettings
 
 CLASSES = 100
 THESIS = Recipe()
@@ -179,7 +180,7 @@ class ThesisLoop:
 # --- the engine ---------------------------------------------------------------------------------------------
 
 
-def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, resident: bool = True) -> Run:
+def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, resident: bool = True) -> Trainer:
     recipe = Recipe(
         epochs=10**6,  # more than are measured
         batch_size=args.batch_size,
@@ -198,7 +199,7 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, reside
         architecture=args.model, head="linear", loss="softmax", loss_parameters={}, recipe=recipe, seed=0
     )
     device, states = torch.device(args.device), StateFolder(work)
-    return Run(settings, data, random_set(2), device=device, states=states, resident=resident)
+    return Trainer(settings, data, random_set(2), device=device, states=states, resident=resident)
 
 
 # --- measuring: each function returns images per second ------------------------------------------------------
@@ -238,7 +239,7 @@ def feed_rate(device: str, feed: Feed, order: torch.Generator) -> float:
     return rate(device, lambda: count(feed.epoch(order)), INPUT_SECONDS)
 
 
-def engine_rate(run: Run) -> float:
+def engine_rate(run: Trainer) -> float:
     """Of the training part of one epoch, as the run itself reports it."""
     set_numerics(run.precision, deterministic=run.recipe.deterministic)
     run.train_epoch()
@@ -246,7 +247,7 @@ def engine_rate(run: Run) -> float:
     return run.progress.timing[-1]["train_images_per_second"]
 
 
-def model_rate(device: str, run: Run, images: torch.Tensor, labels: torch.Tensor, steps: int) -> float:
+def model_rate(device: str, run: Trainer, images: torch.Tensor, labels: torch.Tensor, steps: int) -> float:
     """Of the engine's step on one batch."""
     set_numerics(run.precision, deterministic=run.recipe.deterministic)
     run.model.train()
@@ -293,20 +294,20 @@ def training_measurements(
         measurements[f"thesis, {workers} workers"] = partial(loader_rate, args.device, loader, thesis.train)
     run = engine_run(data, args, work)
     measurements["engine"] = partial(engine_rate, run)
-    images, labels = next(run.train_feed.in_order())
+    images, labels = next(run.batches.feed.in_order())
     measurements["model alone"] = partial(
         model_rate, args.device, run, images.clone(), labels.clone(), args.steps
     )
     return measurements
 
 
-def drawn(run: Run, steps: int, order: torch.Generator) -> Batches:
+def drawn(run: Trainer, steps: int, order: torch.Generator) -> Batches:
     """Training batches of images from anywhere in the run's set."""
-    images = torch.randint(len(run.train_labels), (steps * run.recipe.batch_size,), generator=order)
-    return run.train_feed.epoch(order, indices=images)
+    images = torch.randint(len(run.batches.labels), (steps * run.recipe.batch_size,), generator=order)
+    return run.batches.feed.epoch(order, indices=images)
 
 
-def steps_rate(device: str, run: Run, steps: int, order: torch.Generator) -> float:
+def steps_rate(device: str, run: Trainer, steps: int, order: torch.Generator) -> float:
     """Of training steps on such batches."""
     set_numerics(run.precision, deterministic=run.recipe.deterministic)
     run.model.train()

@@ -10,7 +10,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
 
@@ -103,52 +102,19 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _checked(name: str, value: Any, annotation: Any) -> Any:
-    choice = get_origin(annotation) is Literal
     try:
         # By itself pydantic takes text and truth values for numbers.
-        if choice or (isinstance(value, Real) and not isinstance(value, bool)):
-            return TypeAdapter(annotation).validate_python(value)
-    except ValidationError:
-        pass
-    allowed = f"choose one of {', '.join(map(repr, get_args(annotation)))}" if choice else _range(annotation)
-    raise ValueError(f"{name} is {value!r}; {allowed}")
-
-
-def _range(annotation: Any) -> str:
-    bounds = [bound for field in annotation.__metadata__ for bound in field.metadata]
-    limits = {
-        key: getattr(bound, key)
-        for bound in bounds
-        for key in ("ge", "gt", "le", "lt")
-        if hasattr(bound, key)
-    }
-    words = {
-        ("ge",): "of at least {ge}",
-        ("gt",): "above {gt}",
-        ("ge", "le"): "from {ge} to {le}",
-        ("ge", "lt"): "from {ge} to below {lt}",
-        ("gt", "le"): "above {gt} and of at most {le}",
-    }
-    return f"it must be a number {words[tuple(limits)].format(**limits)}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like `name`; None: none is like it."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """The nearest known name as a question in brackets, to follow an unknown one; empty where none is like it."""
-    near = nearest(name, known)
-    return f" (did you mean {near!r}?)" if near else ""
+        return TypeAdapter(annotation).validate_python(value, strict=isinstance(value, str | bool))
+    except ValidationError as error:
+        raise ValueError(f"{name}: {_found(error.errors()[0])}") from None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence that `what` is not known, with the nearest known name and all that are allowed."""
+    """The sentence that `what` is not known, with the known name that is most like `name`, and all that are allowed."""
     known = list(dict.fromkeys(known))
-    near = nearest(name, known)
-    hint = f"did you mean '{near}'? " if near else ""
-    return f"{what} is not known; {hint}allowed: {', '.join(known)}"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{what} is not known; {hint}allowed: {', '.join(known) or 'none'}"
 
 
 def problems(section: type[BaseModel], error: ValidationError, where: str = "") -> list[str]:
@@ -169,7 +135,7 @@ def problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) -> 
         return message if message.startswith(f"{path}.") or not path else f"{path}: {message}"
     if detail["type"] == "extra_forbidden":
         return unknown(path, str(detail["loc"][-1]), _settings_at(section, detail["loc"][:-1]))
-    return f"{path}: found {_short(detail['input'])}; {message[0].lower()}{message[1:]}"
+    return f"{path}: {_found(detail)}"
 
 
 def _settings_at(section: type[BaseModel], path: Iterable[str | int]) -> list[str]:
@@ -187,6 +153,7 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _sections(part)
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+def _found(detail: Mapping[str, Any]) -> str:
+    """What was found, and what is allowed."""
+    text, message = repr(detail["input"]), detail["msg"]
+    return f"found {text if len(text) <= 60 else text[:57] + '…'}; {message[0].lower()}{message[1:]}"

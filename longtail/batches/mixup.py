@@ -11,47 +11,65 @@ from longtail.losses.base import Loss
 from longtail.machine.randomness import derive_seed
 
 
-class Targets(NamedTuple):
-    """What a batch's images are of: one class each, or two with their shares.
+class Second(NamedTuple):
+    """The second label of each image of a batch.
 
     Attributes:
         labels: int64, shape (B,).
-        others: the second labels, int64, shape (B,); None: there are none.
-        share: how much of its image the first label is, shape (B,); the second is the rest.
+        first_share: how much of its image the first label is, shape (B,); the second label is the rest.
     """
 
     labels: Tensor
-    others: Tensor | None = None
-    share: Tensor | None = None
+    first_share: Tensor
+
+
+class Targets(NamedTuple):
+    """The labels of a batch: one for each image, or two with their shares.
+
+    Attributes:
+        labels: int64, shape (B,).
+        second: the second labels; None where images are not mixed.
+    """
+
+    labels: Tensor
+    second: Second | None = None
 
     def total(self, loss: Loss, logits: Tensor) -> Tensor:
-        """The loss's total over the batch (see `Loss.total`), for two labels the shares' average of theirs."""
-        if self.others is None:
+        """The total of the loss over the batch (see `Loss.total`), where each label counts with its share."""
+        if self.second is None:
             return loss.total(logits, self.labels)
-        return loss.total(logits, self.labels, self.share) + loss.total(logits, self.others, 1 - self.share)
+        others, share = self.second
+        return loss.total(logits, self.labels, share) + loss.total(logits, others, 1 - share)
 
     def normalizer(self, loss: Loss) -> Tensor:
-        """What that total is divided by to give the batch's mean."""
-        if self.others is None:
+        """The number by which that total is divided to give the mean over the batch."""
+        if self.second is None:
             return loss.normalizer(self.labels)
-        return loss.normalizer(self.labels, self.share) + loss.normalizer(self.others, 1 - self.share)
+        others, share = self.second
+        return loss.normalizer(self.labels, share) + loss.normalizer(others, 1 - share)
 
     def main_labels(self) -> Tensor:
         """The label with the larger share of each image, int64, shape (B,)."""
-        return self.labels if self.others is None else self.labels.where(self.share >= 0.5, self.others)
+        if self.second is None:
+            return self.labels
+        return self.labels.where(self.second.first_share >= 0.5, self.second.labels)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Targets":
         """The targets with each tensor replaced by what the function makes of it."""
-        return Targets(*(None if tensor is None else function(tensor) for tensor in self))
+        second = self.second and Second(*map(function, self.second))
+        return Targets(function(self.labels), second)
 
     def split(self, size: int) -> list["Targets"]:
-        """Parts of `size` images each, the last one of what is left."""
-        starts = range(0, len(self.labels), size)
-        return [self.map(lambda tensor, start=start: tensor[start : start + size]) for start in starts]
+        """Parts of `size` images each; the last part is what is left."""
+        parts = self.labels.split(size)
+        if self.second is None:
+            return [Targets(labels) for labels in parts]
+        seconds = zip(*(tensor.split(size) for tensor in self.second), strict=True)
+        return [Targets(labels, Second(*second)) for labels, second in zip(parts, seconds, strict=True)]
 
 
 class Mixer:
-    """Mixes the batches of one epoch, each image of a batch with another one of it.
+    """Mixes the batches of one epoch, each image with another one of its batch.
 
     With lambda drawn from Beta(alpha, alpha) for each batch, the mixture is lambda x_i + (1 - lambda) x_j, and its
     labels have the same shares. Remix gives the whole label to the rarer class where the other one has at least
@@ -61,16 +79,18 @@ class Mixer:
     Rebalanced Mixup, ECCV 2020 workshops, equation 7.
 
     Args:
-        settings: `alpha` above 0; `remix`: None, or `kappa` of at least 1 and `tau` from 0 to 1.
+        alpha: above 0.
+        remix: None for mixed labels, or `kappa` of at least 1 and `tau` from 0 to 1.
         class_counts: training images per class, integers of shape (C,).
-        steps, batch_size: of the epoch.
+        steps, batch_size: the batches of the epoch, and the images in each.
         seed, epoch: all that is random follows from them, so a resumed epoch has the mixtures it would have had.
-        device: of the batches.
+        device: where the batches are.
     """
 
     def __init__(
         self,
-        settings: Mapping[str, object],
+        alpha: float,
+        remix: Mapping[str, float] | None,
         class_counts: Tensor,
         steps: int,
         batch_size: int,
@@ -79,14 +99,14 @@ class Mixer:
         device: torch.device,
     ):
         random = np.random.default_rng(derive_seed(seed, "mixup", epoch))
-        self.lambdas = random.beta(settings["alpha"], settings["alpha"], size=steps).tolist()
+        self.lambdas = random.beta(alpha, alpha, size=steps).tolist()
         places = torch.from_numpy(random.random((steps, batch_size)))
         self.places = places.to(device, torch.float32)
-        self.remix = settings["remix"]
+        self.remix = remix
         self.class_counts = class_counts.to(device)
 
     def __call__(self, step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Targets]:
-        """The mixtures of a batch (images B x C x H x W, labels int64 B), which is left as it is."""
+        """The mixtures of a batch (images B x C x H x W, labels int64 B), which itself stays as it is."""
         share = self.lambdas[step]
         partners = self.places[step, : len(labels)].argsort(stable=True)
         others = labels[partners]
@@ -94,7 +114,7 @@ class Mixer:
         shares = torch.full((len(labels),), share, device=images.device)
         if self.remix:
             shares = remixed(shares, self.class_counts[labels], self.class_counts[others], **self.remix)
-        return mixtures, Targets(labels, others, shares)
+        return mixtures, Targets(labels, Second(others, shares))
 
 
 def remixed(share: Tensor, count: Tensor, other_count: Tensor, *, kappa: float, tau: float) -> Tensor:

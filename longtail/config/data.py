@@ -20,18 +20,19 @@ class Cifar100(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
         "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
     )
-    """Checked before anything in the archive is opened."""
+    """Hash of the archive, which is checked before anything in it is opened."""
 
     @property
     def urls(self) -> tuple[str, ...]:
+        """The addresses to try, also where there is one."""
         return (self.url,) if isinstance(self.url, str) else self.url
 
 
 class ImageFolder(Section):
-    """A collection of your own, whose class counts are kept: they are its long-tailed training set.
+    """A collection of your own. Its class counts are kept: they make its long-tailed training set.
 
-    The balanced training set is cut from it, to the smallest class; the balanced test set likewise. The settings
-    of `data` about the size and imbalance of classes mean nothing here.
+    The balanced training set is cut from that one, with as many images of each class as the smallest class has; the
+    balanced test set likewise. The settings of `data` about the size and imbalance of classes mean nothing here.
     """
 
     path: str | None = None
@@ -39,21 +40,22 @@ class ImageFolder(Section):
     group_column: str = "group"
     """Column of the csv whose equal values (an individual, a trap, a night) stay on one side of the split."""
     size: Annotated[int, Field(ge=8, le=1024)] | None = None
-    """Pixels, both ways, that images are stored with; null: the largest `image_size` that is trained with."""
+    """Height and width in pixels that images are stored with; null: the largest `image_size` of the training."""
     test_fraction: HalfOpenUnit = 0.2
-    """Of the images of each class, to test on."""
+    """Share of the images of each class to test on."""
     val_fraction: HalfOpenUnit = 0.1
-    """Of the images of each class, to select the epoch by; one at least where one can be spared."""
+    """Share of the images of each class to select the epoch by; at least one image where one can be spared."""
     min_test_per_class: Count = 3
-    """Test images of each class at least. A class that has no more images than this is too small."""
+    """The fewest test images of a class. A class that has no more images than this is too small."""
     small_classes: Literal["error", "train_only", "merge"] = "error"
-    """Classes that are too small: refused, trained on but not tested, or made one class."""
+    """What happens to classes that are too small: they are refused, trained on but not tested, or made one class."""
     merged_name: Annotated[str, Field(min_length=1)] = "other"
     """Name of the class that `merge` makes."""
     groups: Literal["thirds", "counts"] = "thirds"
-    """Head, middle and tail: thirds of the classes by their training images, or by `group_limits`."""
+    """What head, middle and tail are: thirds of the classes by their training images, or classes by `group_limits`."""
     group_limits: tuple[Count, Count] = (100, 20)
-    """Of `counts`: with more training images than the first a class is head, with fewer than the second tail."""
+    """For `groups: counts`: with more training images than the first number a class is head, with fewer than the second
+    it is tail."""
     max_side: Count = 30_000
     """Images with a longer side, in pixels, are left out."""
     min_side: Count = 2
@@ -61,7 +63,7 @@ class ImageFolder(Section):
     near_duplicates: bool = True
     """Keep pictures that look the same on one side of the split, as equal files always are."""
     strict: bool = False
-    """Refuse a collection of which anything would be left out, replaced or merged."""
+    """Refuse a collection if anything in it would be left out, replaced or merged."""
     threads: Count | None = None
     """Images decoded at a time; null: one per core. Changes no result."""
 
@@ -77,35 +79,38 @@ class Lists(Section):
     """Lists of a data set without its images, such as ImageNet-LT's: text files of lines `path label`."""
 
     train: str | None = None
-    """List of the training images."""
+    """The list of the training images."""
     val: str | None = None
+    """The list of the validation images."""
     test: str | None = None
+    """The list of the test images."""
     class_names: str | None = None
-    """File with the name of each class in a line, in label order; null: classes are called by their labels."""
+    """A file with one class name in a line, in label order; null: classes are called by their labels."""
     groups: Literal["thirds", "counts"] = "counts"
-    """As `data.image_folder.groups`."""
+    """The same as `data.image_folder.groups`."""
     group_limits: tuple[Count, Count] = (100, 20)
-    """As `data.image_folder.group_limits`."""
+    """The same as `data.image_folder.group_limits`."""
 
 
 class Data(Section):
     """Images, their split and their imbalance."""
 
     source: Literal["cifar100", "digits", "image_folder", "lists"] = "cifar100"
-    """`cifar100`; `digits`, scikit-learn's 1,797 images of handwritten digits; `image_folder`, a collection of
-    your own; or `lists`, which have no images: class counts and their figures alone."""
+    """`cifar100`; `digits`, scikit-learn's 1,797 images of handwritten digits; `image_folder`, a collection of your
+    own; or `lists`, which have no images and so give class counts and their figures alone."""
     seed: Seed = 42
-    """Of the split and the imbalance; training has seeds of its own."""
+    """The seed of the split and the imbalance; training has seeds of its own."""
     train_per_class: Count = 450
-    """Training images of each class; of `cifar100` and `digits`."""
+    """Training images of each class, for `cifar100` and `digits`."""
     test_per_class: Count | None = 50
-    """Test images of each class, cut from the training images as the thesis did; of `cifar100` and `digits`. null: the
-    original test set, which then validates too, so that `train.select` must be `last`
-    and `train.calibrate` false."""
+    """Test images of each class, for `cifar100` and `digits`; they are cut from the training images, as in the thesis.
+    null: the original test set, which then validates too, so that `train.select` must be `last` and `train.calibrate`
+    false."""
     imbalance_factor: Fraction = 0.01
-    """Images of the rarest class over those of the most frequent one, in the long-tailed training set."""
+    """The number of images of the rarest class, divided by that of the most frequent one, in the long-tailed training
+    set."""
     test_imbalance_factor: Fraction | None = None
-    """The same for the long-tailed test set; null: as `imbalance_factor`."""
+    """The same for the long-tailed test set; null: the value of `imbalance_factor`."""
     cifar100: Cifar100 = Cifar100()
     image_folder: ImageFolder = ImageFolder()
     lists: Lists = Lists()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from longtail.config.methods import Loss, ResolvedVariant
-from longtail.models.variants import corrects_logits, why_not_cosine
+from longtail.settings import constant
 from longtail.training.recipe import Recipe
 
 
@@ -20,9 +20,9 @@ class Training(NamedTuple):
     recipe: Recipe
     pretrained: bool
     crops: str | None
-    """Of the test images."""
+    """How test images are cropped (`predict.crops`)."""
     start: tuple[Loss, Recipe] | None
-    """The run whose backbone is kept, for decoupled training."""
+    """The run that decoupled training takes its backbone from."""
 
     @property
     def scale(self) -> float | None:
@@ -164,13 +164,13 @@ def misfits(run: Training) -> Iterator[str]:
 
 def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
     """Why the classifier of a model that was trained so cannot be changed so; at most one reason."""
-    where = f"variants.{name}"
+    where, file = f"variants.{name}", f"models/variants/{variant.adjust}.py"
     if entry.head == "cosine":
-        why = why_not_cosine(variant.adjust)
+        why = constant(file, "NO_COSINE")
         yield f"{where}: the cosine head of {variant.of} {why}; use a loss with head: linear"
     elif entry.retrain and entry.retrain.classifier == "scale":
         yield f"{where}: {variant.of} rescales its classifier itself; use the loss it starts from"
-    elif corrects_logits(variant.adjust) and (reason := _corrected(entry, recipe)):
+    elif constant(file, "CORRECTS_LOGITS") and (reason := _corrected(entry, recipe)):
         yield f"{where}: {variant.of} {reason}; adjusting its logits again would correct twice"
 
 

@@ -25,8 +25,9 @@ class Grid(Section):
     """Which combinations are run: every training set with every model, loss and seed."""
 
     train_sets: tuple[TrainSet, ...] = ("balanced", "longtailed")
+    """The training sets."""
     models: tuple[Name, ...] = ("mobilenetv2", "resnet50", "vit_b16", "convnext_base")
-    """Names of entries under `models`, or of known architectures."""
+    """The models: names of entries under `models`, or of known architectures."""
     losses: tuple[Name, ...] = (
         "softmax",
         "weighted_softmax",
@@ -36,7 +37,7 @@ class Grid(Section):
         "equalization",
         "ldam",
     )
-    """Names of entries under `losses`, or of known losses."""
+    """The losses: names of entries under `losses`, or of known losses."""
 
     @field_validator("train_sets", "models", "losses")
     @classmethod

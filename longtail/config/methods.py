@@ -23,9 +23,9 @@ class CustomLoss(Section):
     """A loss of your own."""
 
     path: str
-    """Python file; its runs go stale when it changes."""
+    """A Python file. Its runs go stale when it changes."""
     name: str
-    """Class in that file."""
+    """The class in that file."""
 
 
 class Retrain(Section):
@@ -34,13 +34,15 @@ class Retrain(Section):
     start: Name = "softmax"
     """The loss whose run, with the same model, training set and seed, gives the backbone."""
     classifier: Literal["new", "scale"] = "new"
-    """`new`: a new classifier (cRT); `scale`: that run's, of which one factor for each class is trained (LWS)."""
+    """`new`: a new classifier (cRT); `scale`: the classifier of that run, with one factor for each class that is
+    trained (LWS)."""
 
 
 class Loss(Section):
     """What every loss entry has; the entry's name is its label in all results."""
 
     loss: str | CustomLoss
+    """The name of a loss, where the entry's own name is none."""
     head: Head = "linear"
     """The classifier: linear, or linear on normalised features and weights."""
     head_init: Literal["random", "class_means"] = "random"
@@ -58,9 +60,11 @@ class Loss(Section):
 
 
 class Custom(Loss):
+    """An entry with a loss of your own."""
+
     loss: CustomLoss
     parameters: dict[str, Any] = {}
-    """Keyword arguments of your class."""
+    """The keyword arguments of your class."""
 
 
 _SECOND_STAGE = {
@@ -139,7 +143,7 @@ class Variant(Section):
     """`la`: post-hoc logit adjustment (Menon et al., 2021); `taunorm`: tau-normalisation (Kang et al., 2020); null:
     what stands after the + in the entry's name."""
     tau: NonNegative = 1.0
-    """Strength of the change; 0 changes nothing (but that `taunorm` also drops the biases)."""
+    """The strength of the change; 0 changes nothing, except that `taunorm` still drops the biases."""
 
 
 class ResolvedVariant(Variant):

@@ -11,10 +11,11 @@ class Paths(Section):
     """Folders, relative to the working directory unless absolute."""
 
     results: str = "results"
+    """Everything that is made: data sets, runs, tables, figures, pages."""
     data: str = "data"
-    """Downloads; may be read-only and shared once they are there."""
+    """Downloads. Once they are there, the folder may be read-only and shared."""
     work: str = "work"
-    """State to resume from; safe to delete when nothing runs."""
+    """The states to resume from. The folder may be deleted when nothing runs."""
 
     @field_validator("*")
     @classmethod

@@ -11,6 +11,6 @@ class Statistics(Section):
     """How the runs are compared."""
 
     reference: Name = "softmax"
-    """The loss that the others are compared with; the first of the grid where it is not in it."""
+    """The loss that the others are compared with; where the grid does not have it, the first of the grid."""
     resamples: Annotated[int, Field(ge=100)] = 2000
-    """Of the bootstrap."""
+    """The number of resamples of the bootstrap."""

@@ -1,10 +1,17 @@
 """Temperature scaling, which makes a model's confidence say how often it is right."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy.optimize import brentq
 from scipy.special import softmax
+
+from longtail.data.tensors.shards import ShardedImages
+from longtail.inference.logits import logits_of
+from longtail.models.card import ModelCard
+from longtail.models.classifier import ImageClassifier
 
 LEAST, MOST = 0.01, 100.0
 """The temperatures that are tried."""
@@ -42,3 +49,30 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if slope(low) >= 0:
         raise ValueError("on the validation images the model is no better than chance")
     return math.exp(-brentq(slope, low, high, xtol=1e-12))
+
+
+def calibrated(
+    card: ModelCard,
+    model: ImageClassifier,
+    images: torch.Tensor | ShardedImages,
+    labels: torch.Tensor,
+    device: torch.device,
+    *,
+    resident: bool = True,
+) -> ModelCard:
+    """The card with a temperature fitted on these images, or, with the reason printed, as it is where there is none.
+
+    Args:
+        model: on `device`; it is left in evaluation mode.
+        images: as `logits_of` takes them; the model was not trained on them.
+        labels: int64, N.
+        resident: as `logits_of` takes it.
+    """
+    logits = logits_of(model.eval(), images, card, device, resident=resident)
+    try:
+        temperature = fit_temperature(logits.numpy() * card.logit_scale, labels.cpu().numpy())
+    except ValueError as error:
+        print(f"not calibrated: {error}", flush=True)
+        return card
+    print(f"calibrated: temperature {temperature:.3f}", flush=True)
+    return replace(card, temperature=temperature)

@@ -31,7 +31,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtail.settings import constant, hint
+from longtail.settings import constant, unknown
 
 if TYPE_CHECKING:
     from longtail.models.classifier import ImageClassifier
@@ -97,10 +97,8 @@ def known_models() -> list[str]:
 
 def _entry(name: str) -> tuple[str, str | None]:
     if name not in _entries():
-        raise ValueError(
-            f"unknown model {name!r}{hint(name, known_models())}; choose one of {', '.join(known_models())}, "
-            "or any model of a library as torchvision/NAME or timm/NAME"
-        )
+        known = [*known_models(), *(f"{library}/NAME" for library in LIBRARIES)]
+        raise ValueError(unknown(f"the model {name!r}", name, known))
     return _entries()[name]
 
 

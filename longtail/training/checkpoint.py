@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,7 +41,7 @@ class StateFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only process that works on this run; say who holds it, and wait, where another one does.
+        """Be the only process that works on this run. Where another one works on it, say which, and wait for it.
 
         The kernel drops the lock when its holder dies.
         """
@@ -69,7 +69,7 @@ class StateFolder:
     def save(self, state: dict[str, Any]) -> None:
         """Write a state in the background; the tensors in it must not change any more.
 
-        Waits for the one before. An error of that one is raised here.
+        This waits for the state before. If that one could not be written, its error is raised here.
         """
         self.wait()
         self._pending = self._writer.submit(self._write, state)
@@ -85,7 +85,7 @@ class StateFolder:
             pending.result()
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state, on the CPU; None where there is none. Damaged ones are reported, not used."""
+        """The newest whole state, on the CPU; None where there is none. A damaged one is reported and not used."""
         for path in (self.current, self.previous):
             try:
                 return read_state(path)
@@ -116,7 +116,7 @@ class StateFolder:
                     self.current.replace(self.previous)
                 move_into_place(new, self.current)
             finally:
-                with suppress(OSError):  # of a disk that fails: the error on its way says more
+                with suppress(OSError):  # where the disk fails, the error that is on its way says more
                     new.unlink(missing_ok=True)
 
 
@@ -150,3 +150,21 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(snapshot(item) for item in value)
     return value
+
+
+def random_state(device: torch.device, loss: torch.Generator) -> dict[str, torch.Tensor]:
+    """The state of every generator that a training step may draw from: PyTorch's own, and that of the loss."""
+    state = {"cpu": torch.get_rng_state(), "loss": loss.get_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(
+    state: Mapping[str, torch.Tensor], device: torch.device, loss: torch.Generator
+) -> None:
+    """Set the generators to a state that `random_state` gave."""
+    torch.set_rng_state(state["cpu"])
+    loss.set_state(state["loss"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,89 +1,99 @@
-"""What a run tells while it trains: a line per epoch, TensorBoard events, a note of the progress."""
+"""How far a run is: its finished epochs, and what the steps of the current one add up to."""
 
-import sys
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from longtail.files.parquet import write_parquet
-from longtail.training.checkpoint import StateFolder
 
 HISTORY_COLUMNS = ("epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate")
 
 
-class EpochLog:
-    """Reports each finished epoch: a progress bar on a terminal, else a plain line; events and a note besides."""
+class Diverged(ValueError):
+    """A loss that is not finite; says where, and what to change."""
 
-    def __init__(self, states: StateFolder, events: str | Path | None, epochs: int):
-        self.states, self.epochs = states, epochs
-        self.events = Path(events) if events else None
-        self._writer: Any = None
-        self._bar: Any = None
-
-    def epoch(self, history: Sequence[Mapping[str, float]], timing: Sequence[Mapping[str, float]]) -> None:
-        row, times = history[-1], timing[-1]
-        recent = [t["train_seconds"] + t["val_seconds"] for t in timing[-5:]]
-        remaining = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
-        self._show(row, times, remaining)
-        self._write_events(history, times)
-        self.states.report(
-            epoch=row["epoch"],
-            epochs=self.epochs,
-            val_acc1=row["val_acc1"],
-            best_val_acc1=max(r["val_acc1"] for r in history),
-            images_per_second=times["train_images_per_second"],
-            seconds_left=remaining,
-            updated=time.time(),
+    def __init__(self, what: str, learning_rate: float):
+        super().__init__(
+            f"{what}, at learning rate {learning_rate:g}; lower train.learning_rate (or "
+            "models.NAME.train.learning_rate), or use warmup_epochs"
         )
 
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        if self._writer is not None:
-            self._writer.close()
 
-    def _show(self, row: Mapping[str, float], times: Mapping[str, float], remaining: float) -> None:
-        if sys.stderr.isatty():
-            if self._bar is None:
-                from tqdm import tqdm
+@dataclass(kw_only=True)
+class Progress:
+    """How far a run is.
 
-                self._bar = tqdm(total=self.epochs, initial=row["epoch"] - 1, unit="epoch")
-            self._bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{row['val_acc1']:.4f}")
-            self._bar.update()
-            return
-        print(
-            f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.4f}, top-1 {row['train_acc1']:.4f}; "
-            f"validation loss {row['val_loss']:.4f}, top-1 {row['val_acc1']:.4f}; lr {row['learning_rate']:g}; "
-            f"{times['train_images_per_second']:.0f} images/s; {remaining:.0f} s left",
-            flush=True,
-        )
+    Attributes:
+        epoch: how many epochs are finished.
+        history: a row of `HISTORY_COLUMNS` for each of them.
+        timing: their seconds and their speed.
+        best_epoch: the epoch, from 1, whose weights are kept; 0 before there is one.
+        best_weights: these weights, on the CPU.
+    """
 
-    def _write_events(self, history: Sequence[Mapping[str, float]], times: Mapping[str, float]) -> None:
-        if self.events is None:
-            return
-        if self._writer is None:
-            self._writer = _event_writer(self.events)
-            missing = history  # a resumed run writes its earlier epochs anew: its old event file was removed
-        else:
-            missing = history[-1:]
-        for row in missing:
-            for name in HISTORY_COLUMNS[1:]:
-                self._writer.add_scalar(name, row[name], row["epoch"])
-        self._writer.add_scalar("images_per_second", times["train_images_per_second"], history[-1]["epoch"])
-        self._writer.flush()
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    timing: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    finished: bool = False
+
+    def is_best(self) -> bool:
+        """Whether the last epoch recognised more validation images than each one before it."""
+        *earlier, last = (row["val_acc1"] for row in self.history)
+        return last > max(earlier, default=-1.0)
+
+    def state(self) -> dict[str, Any]:
+        """The attributes, in a mapping that later epochs leave as it is."""
+        state = {f.name: getattr(self, f.name) for f in fields(self)}
+        return state | {"history": list(self.history), "timing": list(self.timing)}
+
+
+class Tally:
+    """What the steps of an epoch add up to. It stays on the device, so that no step waits for the host.
+
+    Attributes:
+        step: steps taken.
+        sums: float64: the sum of all images' losses, and the number of images that were recognised.
+        losses: the loss of each step, nan before it is taken.
+    """
+
+    def __init__(self, steps: int, device: torch.device):
+        self.step = 0
+        self.sums = torch.zeros(2, device=device, dtype=torch.float64)
+        self.losses = torch.full((steps,), float("nan"), device=device)
+
+    def add(self, loss: torch.Tensor, hits: torch.Tensor, images: int) -> None:
+        """Count a step: the mean loss over its images, and how many of them were recognised."""
+        self.losses[self.step] = loss
+        self.sums += torch.stack((loss.double() * images, hits.double()))
+        self.step += 1
+
+    def check_finite(self, epoch: int, learning_rate: float) -> None:
+        """Raise `Diverged`, naming the first such step, where a loss is not finite."""
+        bad = (~torch.isfinite(self.losses[: self.step])).nonzero()
+        if len(bad):
+            step = int(bad[0])
+            raise Diverged(
+                f"the loss is {self.losses[step].item()} in epoch {epoch + 1}, step {step + 1} of {len(self.losses)}",
+                learning_rate,
+            )
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here."""
+        return {"step": self.step, "sums": self.sums, "losses": self.losses[: self.step]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Be as the tally that this state is of was."""
+        self.step = state["step"]
+        self.sums.copy_(state["sums"])
+        self.losses[: self.step].copy_(state["losses"])
 
 
 def write_history(path: str | Path, history: Sequence[Mapping[str, float]]) -> None:
     """One row per epoch, from 1; nothing in it depends on time, so equal runs give equal bytes."""
     write_parquet(pd.DataFrame(list(history), columns=HISTORY_COLUMNS), path)
-
-
-def _event_writer(folder: Path) -> Any:
-    for old in folder.glob("events.out.tfevents.*"):
-        old.unlink()
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(folder)

@@ -5,24 +5,26 @@ from torch import nn
 from longtail.models import build_model
 from longtail.models.classifier import ImageClassifier
 from longtail.models.file import load_model
+from longtail.models.heads import ScaledLinear
 
 
 def decoupled_model(
     start: str, classifier: str, *, architecture: str, head: str, num_classes: int
 ) -> ImageClassifier:
-    """The model of a finished run, of which only the classifier will be trained.
+    """A model with the frozen backbone of a finished run and a classifier to train.
 
     Source: Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4:
     `new` is classifier re-training (cRT), `scale` learnable weight scaling (LWS). As in their code, the second stage
-    may sample the classes equally often; that is the sampler's matter.
+    may sample the classes equally often, which the recipe's `sampler` says.
 
     Args:
         start: model file of the run.
-        classifier: `new`: with random weights; `scale`: the run's own, frozen, with one factor for each class.
-        architecture, head, num_classes: of the model to train.
+        classifier: `new` for one with random weights; `scale` for the run's own, frozen, with a factor for each class.
+        architecture, head, num_classes: as `longtail.models.build_model` takes them for the model to train.
 
     Raises:
-        FileNotFoundError, ValueError: no such model, or one that does not fit.
+        FileNotFoundError: there is no such file.
+        ValueError: the model in it does not fit.
     """
     trained, card = load_model(start)
     if (card.architecture, len(card.class_names)) != (architecture, num_classes):
@@ -34,7 +36,7 @@ def decoupled_model(
     model = build_model(architecture, num_classes=num_classes, head=kind, image_size=card.image_size)
     model.backbone.load_state_dict(trained.backbone.state_dict())
     model.backbone.requires_grad_(False)
-    if classifier == "scale":
+    if isinstance(model.head, ScaledLinear):
         if not isinstance(trained.head, nn.Linear):
             raise ValueError(f"{start} has a {card.head} head; only a linear one can be rescaled")
         model.head.linear.load_state_dict(trained.head.state_dict())

@@ -2,109 +2,39 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
-from torch import nn
 
-from longtail.batches.feed import Feed
-from longtail.batches.mixup import Mixer, Targets
-from longtail.batches.policies import Policy
-from longtail.batches.sampling import sample
+from longtail.batches.mixup import Targets
 from longtail.data.tensors.files import LabelledImages
 from longtail.losses import build_loss
-from longtail.losses.base import ModuleLoss
+from longtail.losses.base import Loss, ModuleLoss
 from longtail.losses.weights import effective_number
 from longtail.machine.devices import precision_on
 from longtail.machine.numerics import autocast, set_numerics
 from longtail.machine.randomness import derive_seed, generator
 from longtail.machine.stopping import StopRequest
-from longtail.models import build_model
+from longtail.models.classifier import ImageClassifier
 from longtail.models.heads import CosineLinear, class_means
-from longtail.training.checkpoint import StateFolder, snapshot
+from longtail.training.checkpoint import StateFolder, random_state, restore_random_state, snapshot
+from longtail.training.epoch_log import EpochLog
+from longtail.training.input import TrainingBatches, validation_feed
+from longtail.training.model import forward_function, initial_model, moving_average
 from longtail.training.optimization import build_optimizer
-from longtail.training.progress import EpochLog
-from longtail.training.recipe import Recipe
-from longtail.training.retraining import decoupled_model
-from longtail.training.tuning import freeze, merge, merged_weights, train_mode
-
-LOWER_RATE = "lower train.learning_rate (or models.NAME.train.learning_rate), or use warmup_epochs"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """What one run trains: an architecture with a head, under a loss, by a recipe, from a seed.
-
-    With `retrain` only the classifier is trained, on the backbone of another run; see `longtail.training.retraining`.
-    """
-
-    architecture: str
-    head: str
-    loss: str | Mapping[str, str]
-    loss_parameters: Mapping[str, Any]
-    recipe: Recipe
-    seed: int
-    head_init: str = "random"
-    retrain: str | None = None
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far a run is: finished epochs, what they gave, and the weights that are kept."""
-
-    epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    timing: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    finished: bool = False
+from longtail.training.progress import Diverged, Progress, Tally
+from longtail.training.ranks import Ranks
+from longtail.training.settings import RunSettings
+from longtail.training.tuning import merge, merged_weights, train_mode
 
 
 class Stopped(Exception):
     """The run was asked to stop; its state is saved, and the same command continues it."""
 
 
-class Diverged(Exception):
-    """A loss that is not finite; says where."""
-
-
-class Ranks:
-    """The processes that share a run, one per GPU; a single one unless `gpus_per_job` is above 1."""
-
-    def __init__(self, rank: int = 0, count: int = 1):
-        self.rank, self.count = rank, count
-
-    def share(self, batch: torch.Tensor) -> torch.Tensor:
-        """This rank's part of a batch; the whole batch where it is too small to be divided.
-
-        Every rank then computes the same gradient, whose average is that of one process.
-        """
-        return batch.tensor_split(self.count)[self.rank] if self._divides(len(batch)) else batch
-
-    def weight(self, batch: torch.Tensor) -> float:
-        """What this rank's part of the loss is multiplied with, as gradients are averaged over the ranks."""
-        return float(self.count) if self._divides(len(batch)) else 1.0
-
-    def total(self, value: torch.Tensor) -> torch.Tensor:
-        """The sum over all ranks."""
-        if self.count > 1:
-            torch.distributed.all_reduce(value)
-        return value
-
-    def first(self, value: torch.Tensor) -> torch.Tensor:
-        """The value of the first rank."""
-        if self.count > 1:
-            torch.distributed.broadcast(value, 0)
-        return value
-
-    def _divides(self, size: int) -> bool:
-        return size >= 2 * self.count
-
-
-class Run:
-    """A run on one device (or on this rank's): everything that training it needs.
+class Trainer:
+    """Trains one run on one device (or on this rank's).
 
     Args:
         train_set, val_set: images uint8 N x 3 x H x W, labels int64 N, on any device.
@@ -113,7 +43,18 @@ class Run:
         states: where the state to resume from is kept.
         stop: looked at after every step.
         log: told of every finished epoch.
-        resident: move the images to the device; if not, batches are gathered where the images are.
+        resident: whether all images are moved to the device, as uint8, so that no batch waits for the host; if not,
+            batches are gathered where the images are.
+
+    Attributes:
+        model: the model whose weights are trained.
+        kept: the model that validates and is kept.
+        batches: the training batches.
+        progress: how far the run is.
+
+    Raises:
+        ValueError: the settings do not fit each other, the data or the files.
+        FileNotFoundError: there is no such file.
     """
 
     def __init__(
@@ -131,46 +72,41 @@ class Run:
         log: EpochLog | None = None,
         resident: bool = True,
     ):
-        self.settings, self.recipe = settings, settings.recipe
+        recipe = settings.recipe
+        self.settings, self.recipe = settings, recipe
         self.device, self.states, self.resident = device, states, resident
         self.stop = stop if stop is not None else StopRequest()
         self.ranks, self.log = ranks or Ranks(), log
-        self.precision = precision_on(device, self.recipe.precision)
-        set_numerics(self.precision, deterministic=self.recipe.deterministic)
+        self.precision = precision_on(device, recipe.precision)
+        set_numerics(self.precision, deterministic=recipe.deterministic)
 
         self.class_counts = torch.bincount(train_set.labels.cpu(), minlength=len(train_set.class_names))
         torch.manual_seed(derive_seed(settings.seed, "initial weights"))
-        model = self._initial_model(weights, start)
-        if settings.head_init != "random" and not isinstance(model.head, CosineLinear):
-            raise ValueError(
-                f"head_init: {settings.head_init} with head: {settings.head}; allowed: random, or class_means with "
-                "head: cosine"
-            )
-        freeze(model, self.recipe.tune, self.recipe.lora_rank)
-        self.model = model.to(device, memory_format=torch.channels_last)
-        self.loss = build_loss(settings.loss, self.class_counts, **settings.loss_parameters).to(device)
+        self.model = initial_model(settings, len(self.class_counts), weights=weights, start=start)
+        # PyTorch's types lack this pair of arguments, which its documentation has.
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = self._build_loss()
         self.optimizer = build_optimizer(
             self.model,
-            self.recipe.optimizer,
-            learning_rate=self.recipe.learning_rate,
-            weight_decay=self.recipe.weight_decay,
-            momentum=self.recipe.momentum,
-            layer_decay=self.recipe.layer_decay,
+            recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+            layer_decay=recipe.layer_decay,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.forward = self._forward_function()
-        self.average = self._average()
-        if self.recipe.mixup and self.recipe.mixup.remix and isinstance(self.loss, ModuleLoss):
-            raise ValueError(
-                "Remix gives each image a share of its own, which a loss that is not derived from "
-                "longtail.losses.base.Loss cannot weigh; derive it, or set train.mixup.remix: null"
-            )
-        self.train_labels = train_set.labels.cpu()
-        self.train_feed = self._feed(train_set, self.recipe.batch_size, augment=True)
-        self.val_feed = self._feed(val_set, self.recipe.eval_batch_size, augment=False)
-        # A last batch of one image is left out: batch norm cannot train on it.
-        self.images_per_epoch = min(len(train_set.labels), self.train_feed.steps() * self.recipe.batch_size)
+        self.forward = forward_function(self.model, recipe, device, self.ranks)
+        self.average = moving_average(self.model, recipe.ema)
+        self.batches = TrainingBatches(
+            train_set, self.class_counts, recipe, settings.seed, device, resident=resident
+        )
+        self.val_feed = validation_feed(val_set, recipe, device, resident=resident)
         self.progress = Progress()
+
+    @property
+    def kept(self) -> ImageClassifier:
+        """The average of the weights where the recipe has one, else the model that is trained."""
+        return cast(ImageClassifier, self.average.module) if self.average else self.model
 
     def train(self) -> Progress:
         """Train to the last epoch, from the saved state where there is one.
@@ -186,80 +122,37 @@ class Run:
             partial = None
         self.progress.finished = True
         if self.recipe.select == "last":
-            self.progress.best_epoch = self.recipe.epochs
-            self.progress.best_weights = snapshot(merged_weights(self.kept))
-        self._save()
+            self._keep_weights()
+        self.save()
         self.states.wait()
         merge(self.model)
         return self.progress
 
     def train_epoch(self, partial: Mapping[str, Any] | None = None) -> None:
         """One epoch and its validation, from within the epoch where `partial` holds the state of a stop."""
-        started = time.perf_counter()
-        epoch, recipe = self.progress.epoch, self.recipe
-        self._seed_epoch(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate_in(epoch) * group.get("lr_scale", 1.0)
-        sums = torch.zeros(2, device=self.device, dtype=torch.float64)  # of the losses, and of the hits
-        losses = torch.full((self.train_feed.steps(),), float("nan"), device=self.device)
-        first_step = 0
-        if partial:
-            first_step = partial["step"]
-            sums.copy_(partial["sums"])
-            losses[:first_step].copy_(partial["losses"])
-            self._restore_random_state(partial["random"])
-
-        train_mode(self.model, recipe.tune)
-        if self.settings.retrain:
-            self.model.backbone.eval()  # its batch norms keep their statistics
-        step = first_step
-        for images, targets in self._batches(epoch, first_step):
-            loss, hits = self.train_step(images, targets)
-            losses[step] = loss
-            sums += torch.stack((loss.double() * len(images), hits.double()))
-            step += 1
-            if self.stop and self.ranks.count == 1 and step < self.train_feed.steps():
-                self._check_finite(losses[:step], epoch)
-                self._save(step=step, sums=sums, losses=losses[:step], random=self._random_state())
-                self._stopped()
-        self._check_finite(losses, epoch)
-        train_loss, train_hits = (sums / self.images_per_epoch).tolist()
+        epoch, started = self.progress.epoch, time.perf_counter()
+        tally = self._begin_epoch(partial)
+        steps = self.batches.steps - tally.step
+        self._take_steps(tally)
+        train_loss, train_acc1 = (tally.sums / self.batches.images_per_epoch).tolist()
         trained = time.perf_counter()
         val_loss, val_acc1 = self.validate()
-        if math.isnan(
-            val_loss
-        ):  # infinite it may be: a class without training images, under balanced softmax
-            raise Diverged(
-                f"the validation loss is nan after epoch {epoch + 1}, at learning rate "
-                f"{recipe.learning_rate_in(epoch):g}; {LOWER_RATE}"
-            )
-        self.progress.history.append(
-            {
-                "epoch": epoch + 1,
-                "train_loss": train_loss,
-                "train_acc1": train_hits,
-                "val_loss": val_loss,
-                "val_acc1": val_acc1,
-                "learning_rate": recipe.learning_rate_in(epoch),
-            }
-        )
-        seen = (step - first_step) / self.train_feed.steps() * self.images_per_epoch
-        self.progress.timing.append(
-            {
-                "epoch": epoch + 1,
-                "train_seconds": trained - started,
-                "val_seconds": time.perf_counter() - trained,
-                "train_images_per_second": seen / (trained - started),
-            }
-        )
-        self._note_best(val_acc1)
-        self.progress.epoch += 1
-        if self.log:
-            self.log.epoch(self.progress.history, self.progress.timing)
-        if self.progress.epoch < recipe.epochs:
-            self._save()
-            if self._stop_agreed():
-                self._stopped()
+        history = {
+            "epoch": epoch + 1,
+            "train_loss": train_loss,
+            "train_acc1": train_acc1,
+            "val_loss": val_loss,
+            "val_acc1": val_acc1,
+            "learning_rate": self.recipe.learning_rate_in(epoch),
+        }
+        images = steps / self.batches.steps * self.batches.images_per_epoch
+        timing = {
+            "epoch": epoch + 1,
+            "train_seconds": trained - started,
+            "val_seconds": time.perf_counter() - trained,
+            "train_images_per_second": images / (trained - started),
+        }
+        self._end_epoch(history, timing)
 
     def train_step(self, images: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimiser step; the batch's mean loss and number of hits, left on the device.
@@ -293,7 +186,12 @@ class Run:
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
-        """Mean loss and top-1 accuracy on the validation set."""
+        """Mean loss and top-1 accuracy on the validation set.
+
+        Raises:
+            Diverged: the loss is nan. It may be infinite: for a class without training images under balanced
+                softmax.
+        """
         model = self.kept.eval()
         self.loss.generator = generator(self.settings.seed, "validation loss", device=self.device)
         sums = torch.zeros(3, device=self.device, dtype=torch.float64)
@@ -308,13 +206,33 @@ class Run:
                 )
             )
         total, normalizer, hits = sums.tolist()
+        if math.isnan(total / normalizer):
+            epoch = self.progress.epoch
+            raise Diverged(
+                f"the validation loss is nan after epoch {epoch + 1}", self.recipe.learning_rate_in(epoch)
+            )
         return total / normalizer, hits / len(self.val_feed.labels)
+
+    def save(self, partial: Mapping[str, Any] | None = None) -> None:
+        """Save the state of the run, and within an epoch what `_begin_epoch` needs to go on from there."""
+        if self.ranks.rank == 0:
+            self.states.save(
+                {
+                    "model": snapshot(self.model.state_dict()),
+                    "average": snapshot(self.average.module.state_dict()) if self.average else None,
+                    "optimizer": snapshot(self.optimizer.state_dict()),
+                    "scaler": self.scaler.state_dict(),
+                    "progress": self.progress.state(),
+                    "partial": snapshot(partial),
+                }
+            )
 
     def resume(self) -> dict[str, Any] | None:
         """Take up the saved state, if any; the state within its epoch where it was stopped in one."""
         state = self.states.load()
         if state is None:
-            self._initialise_head()
+            if self.settings.head_init == "class_means":
+                self._point_head()
             return None
         self.model.load_state_dict(state["model"])
         if self.average:
@@ -327,161 +245,72 @@ class Run:
         print(f"resuming after epoch {self.progress.epoch}{within}", flush=True)
         return partial
 
-    def _save(self, **partial: Any) -> None:
-        if self.ranks.rank == 0:
-            progress = {f.name: getattr(self.progress, f.name) for f in fields(Progress)}
-            progress |= {"history": list(self.progress.history), "timing": list(self.progress.timing)}
-            self.states.save(
-                {
-                    "model": snapshot(self.model.state_dict()),
-                    "average": snapshot(self.average.module.state_dict()) if self.average else None,
-                    "optimizer": snapshot(self.optimizer.state_dict()),
-                    "scaler": self.scaler.state_dict(),
-                    "progress": progress,
-                    "partial": snapshot(partial) or None,
-                }
+    def _build_loss(self) -> Loss:
+        loss = build_loss(self.settings.loss, self.class_counts, **self.settings.loss_parameters)
+        if self.recipe.mixup and self.recipe.mixup.remix and isinstance(loss, ModuleLoss):
+            raise ValueError(
+                "Remix gives each image a share of its own, which a loss that is not derived from "
+                "longtail.losses.base.Loss cannot weigh; derive it, or set train.mixup.remix: null"
             )
+        return loss.to(self.device)
 
-    def _stop_agreed(self) -> bool:
-        """Whether any rank was asked to stop. Ranks must leave together or the others wait for ever."""
-        if self.ranks.count == 1:
-            return bool(self.stop)
-        return bool(self.ranks.total(torch.tensor(float(bool(self.stop)), device=self.device)))
+    @torch.no_grad()
+    def _point_head(self) -> None:
+        """Point a cosine head to the class means of the backbone as it is."""
+        with autocast(self.device, self.precision):
+            means = class_means(self.model.backbone, self.batches.feed.in_order(), len(self.class_counts))
+        means = self.ranks.first(means)
+        for head in (self.model.head, self.kept.head):
+            if isinstance(head, CosineLinear):  # as `initial_model` has made sure
+                head.point_to(means)
 
-    def _stopped(self) -> None:
+    def _begin_epoch(self, partial: Mapping[str, Any] | None) -> Tally:
+        """Set rate, weights of the loss, modes and generators; the tally of the steps that were taken already."""
+        epoch, recipe, seed = self.progress.epoch, self.recipe, self.settings.seed
+        torch.manual_seed(derive_seed(seed, f"model, rank {self.ranks.rank}", epoch))
+        self.draws = self.loss.generator = generator(seed, "loss", epoch, self.device)
+        if recipe.drw and epoch >= int(recipe.drw.start * recipe.epochs):
+            self.loss.set_class_weight(effective_number(self.class_counts, beta=recipe.drw.beta))
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate_in(epoch) * group.get("lr_scale", 1.0)
+        tally = Tally(self.batches.steps, self.device)
+        if partial:
+            tally.restore(partial)
+            restore_random_state(partial["random"], self.device, self.draws)
+        train_mode(self.model, self.settings.tune)
+        return tally
+
+    def _take_steps(self, tally: Tally) -> None:
+        """The remaining steps of the epoch. On a request to stop, the state is saved between two of them."""
+        epoch = self.progress.epoch
+        for images, targets in self.batches.epoch(epoch, tally.step):
+            tally.add(*self.train_step(images, targets), len(images))
+            if self.stop and self.ranks.count == 1 and tally.step < self.batches.steps:
+                tally.check_finite(epoch, self.recipe.learning_rate_in(epoch))
+                self.save({**tally.state(), "random": random_state(self.device, self.draws)})
+                self._end_stopped()
+        tally.check_finite(epoch, self.recipe.learning_rate_in(epoch))
+
+    def _end_epoch(self, history: dict[str, float], timing: dict[str, float]) -> None:
+        """Note what the epoch gave, keep its weights if they are the best so far, and save."""
+        self.progress.history.append(history)
+        self.progress.timing.append(timing)
+        self.progress.epoch += 1
+        if self.recipe.select == "best" and self.progress.is_best():
+            self._keep_weights()
+        if self.log:
+            self.log.epoch(self.progress.history, self.progress.timing)
+        if self.progress.epoch < self.recipe.epochs:
+            self.save()
+            # Ranks must leave together, or the others wait for ever.
+            if self.ranks.any(bool(self.stop), self.device):
+                self._end_stopped()
+
+    def _keep_weights(self) -> None:
+        self.progress.best_epoch = self.progress.epoch
+        self.progress.best_weights = snapshot(merged_weights(self.kept))
+
+    def _end_stopped(self) -> None:
         self.states.wait()
         name = self.stop.signal.name if self.stop.signal else "another rank's request"
         raise Stopped(f"stopped by {name} in epoch {self.progress.epoch + 1}; the state is saved")
-
-    def _note_best(self, val_acc1: float) -> None:
-        earlier = [row["val_acc1"] for row in self.progress.history[:-1]]
-        if self.recipe.select == "best" and val_acc1 > max(earlier, default=-1.0):
-            self.progress.best_epoch = self.progress.epoch + 1
-            self.progress.best_weights = snapshot(merged_weights(self.kept))
-
-    def _check_finite(self, losses: torch.Tensor, epoch: int) -> None:
-        bad = (~torch.isfinite(losses)).nonzero()
-        if len(bad):
-            step = int(bad[0])
-            raise Diverged(
-                f"the loss is {losses[step].item()} in epoch {epoch + 1}, step {step + 1} of "
-                f"{self.train_feed.steps()}, at learning rate {self.recipe.learning_rate_in(epoch):g}; {LOWER_RATE}"
-            )
-
-    def _seed_epoch(self, epoch: int) -> None:
-        torch.manual_seed(derive_seed(self.settings.seed, f"model, rank {self.ranks.rank}", epoch))
-        self.loss.generator = generator(self.settings.seed, "loss", epoch, self.device)
-        drw = self.recipe.drw
-        if drw and epoch >= int(drw.start * self.recipe.epochs):
-            self.loss.set_class_weight(effective_number(self.class_counts, beta=drw.beta))
-
-    def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[torch.Tensor, Targets]]:
-        """The epoch's training batches from a step on: sampled, augmented and mixed as the recipe says."""
-        recipe, seed, feed = self.recipe, self.settings.seed, self.train_feed
-        indices = sample(
-            recipe.sampler,
-            self.train_labels,
-            self.class_counts,
-            epoch=epoch,
-            epochs=recipe.epochs,
-            generator=generator(seed, "sampler", epoch),
-        )
-        mix = None
-        if recipe.mixup:
-            mixture = recipe.mixup.model_dump()
-            mix = Mixer(mixture, self.class_counts, feed.steps(), recipe.batch_size, seed, epoch, self.device)
-        batches = feed.epoch(generator(seed, "order", epoch), indices=indices, start_step=first_step)
-        for step, (images, labels) in enumerate(batches, first_step):
-            yield mix(step, images, labels) if mix else (images, Targets(labels))
-
-    def _random_state(self) -> dict[str, torch.Tensor]:
-        state = {"cpu": torch.get_rng_state(), "loss": self.loss.generator.get_state()}
-        if self.device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self.device)
-        return state
-
-    def _restore_random_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        torch.set_rng_state(state["cpu"])
-        self.loss.generator.set_state(state["loss"])
-        if "cuda" in state:
-            torch.cuda.set_rng_state(state["cuda"], self.device)
-
-    def _feed(self, images: LabelledImages, batch_size: int, *, augment: bool) -> Feed:
-        return Feed(
-            # Resident there as uint8, no batch waits for the host.
-            images.images.to(self.device) if self.resident else images.images,
-            images.labels,
-            size=self.recipe.image_size,
-            padding=self.recipe.padding if augment else 0,
-            flip=self.recipe.flip and augment,
-            policy=self._policy() if augment else None,
-            mean=self.recipe.mean,
-            std=self.recipe.std,
-            batch_size=batch_size,
-            device=self.device,
-            channels_last=True,
-            read_ahead=not self.resident,
-        )
-
-    def _policy(self) -> Policy | None:
-        recipe = self.recipe
-        return recipe.augment and Policy(
-            recipe.augment,
-            size=recipe.image_size,
-            operations=recipe.augment_operations,
-            magnitude=recipe.augment_magnitude,
-        )
-
-    def _initial_model(self, weights: str | None, start: str | None) -> nn.Module:
-        settings = self.settings
-        if settings.retrain and not start:
-            raise ValueError("decoupled training needs the model file of the run that it starts from")
-        if start and not settings.retrain:
-            raise ValueError(f"{start} is given to start from, but the settings lack retrain: new or scale")
-        if start:
-            return decoupled_model(
-                start,
-                settings.retrain,
-                architecture=settings.architecture,
-                head=settings.head,
-                num_classes=len(self.class_counts),
-            )
-        return build_model(
-            settings.architecture,
-            num_classes=len(self.class_counts),
-            head=settings.head,
-            image_size=self.recipe.image_size,
-            weights=weights,
-        )
-
-    @torch.no_grad()
-    def _initialise_head(self) -> None:
-        """Point a cosine head to the class means of the backbone as it is, where the settings say so."""
-        if self.settings.head_init == "random":
-            return
-        with autocast(self.device, self.precision):
-            means = class_means(self.model.backbone, self.train_feed.in_order(), len(self.class_counts))
-        for model in {self.model, self.kept}:
-            model.head.point_to(self.ranks.first(means))
-
-    @property
-    def kept(self) -> nn.Module:
-        """The model that validates and is kept: the average of the weights where the recipe has one."""
-        return self.average.module if self.average else self.model
-
-    def _average(self) -> nn.Module | None:
-        if self.recipe.ema is None:
-            return None
-        from timm.utils import ModelEmaV3  # takes seconds, and few recipes need it
-
-        return ModelEmaV3(self.model, decay=self.recipe.ema)
-
-    def _forward_function(self) -> nn.Module:
-        model = self.model
-        if self.ranks.count > 1:
-            if self.device.type == "cuda":  # PyTorch has no synchronised batch norm on the CPU
-                model = self.model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-            model = nn.parallel.DistributedDataParallel(model)
-        if self.recipe.cuda_graphs and self.device.type == "cuda":
-            return torch.compile(model, mode="reduce-overhead")
-        return torch.compile(model) if self.recipe.compile else model

@@ -5,6 +5,7 @@ all weights harms the tail classes, and few weights do not. The head is always t
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,10 @@ class LowRankUpdate(nn.Module):
     value weights (section 4.2, table 5); the scale 1 / rank is that of LIFT's authors. A starts as PyTorch's linear
     layers do, from the global generator.
 
-    PEFT would do the same, but it imports transformers, which no model here needs, and does not look into a weight
+    PEFT would do the same, but it imports transformers, which no model here needs, and it does not look into a weight
     that holds query, key and value together.
 
-    Shapes: weight (3 W, F), query, key and value below each other, to the same.
+    Shapes: a weight (3 W, F), in which query, key and value lie below each other, to a weight of the same shape.
     """
 
     def __init__(self, weight: Tensor, rank: int) -> None:
@@ -56,7 +57,7 @@ def freeze(model: ImageClassifier, tune: str, lora_rank: int) -> None:
     Args:
         tune: `all`; `lora`, low-rank updates of the attention; `bias`, the biases (BitFit: Ben Zaken et al., ACL
             2022); `norm`, scales and biases of the normalisations; `head`, none (linear probing).
-        lora_rank: of `lora`.
+        lora_rank: the rank of the updates of `lora`.
 
     Raises:
         ValueError: another name; the backbone has no such weights; a rank out of range.
@@ -67,40 +68,57 @@ def freeze(model: ImageClassifier, tune: str, lora_rank: int) -> None:
         return
     backbone = model.backbone
     backbone.requires_grad_(False)
-    match tune:
-        case "lora":
-            tuned = [*_attention_weights(backbone)]
-            for module, name in tuned:
-                update = LowRankUpdate(getattr(module, name), lora_rank)
-                parametrize.register_parametrization(module, name, update)
-        case "bias":
-            tuned = [weight for name, weight in backbone.named_parameters() if name.endswith("bias")]
-            for weight in tuned:
-                weight.requires_grad_(True)
-        case "norm":
-            norms = [module for module in backbone.modules() if isinstance(module, NORMS)]
-            tuned = [weight for module in norms for weight in module.parameters(recurse=False)]
-            for weight in tuned:
-                weight.requires_grad_(True)
-        case "head":
-            return
+    if tune == "head":
+        return
+    needed, choose = _CHOICES[tune]
+    tuned = choose(backbone, lora_rank)
+    for weight in tuned:
+        weight.requires_grad_(True)
     if not tuned:
-        needed = {
-            "lora": "attention layers with query, key and value in one weight, as vision transformers of timm and "
-            "torchvision have them",
-            "bias": "biases",
-            "norm": "normalisations with weights",
-        }
         raise ValueError(
-            f"tune: {tune} needs {needed[tune]}, and {type(backbone).__name__} has none; choose another model, or one "
+            f"tune: {tune} needs {needed}, and {type(backbone).__name__} has none; choose another model, or one "
             "of tune: bias, norm, head"
         )
 
 
-def train_mode(model: ImageClassifier, tune: str) -> None:
-    """Set the model to training, but for what is frozen: the statistics of batch norms stay as they are.
+def _low_rank_updates(backbone: nn.Module, rank: int) -> list[nn.Parameter]:
+    """Give every attention layer an update, and return the weights of the updates."""
+    updates = []
+    for module, name in _attention_weights(backbone):
+        update = LowRankUpdate(getattr(module, name), rank)
+        parametrize.register_parametrization(module, name, update)
+        updates += [update.a, update.b]
+    return updates
 
-    A backbone of which nothing is trained is in evaluation mode as a whole, without dropout.
+
+def _biases(backbone: nn.Module, _: int) -> list[nn.Parameter]:
+    return [weight for name, weight in backbone.named_parameters() if name.endswith("bias")]
+
+
+def _norm_weights(backbone: nn.Module, _: int) -> list[nn.Parameter]:
+    norms = [module for module in backbone.modules() if isinstance(module, NORMS)]
+    return [weight for norm in norms for weight in norm.parameters(recurse=False)]
+
+
+_CHOICES: dict[str, tuple[str, Callable[[nn.Module, int], list[nn.Parameter]]]] = {
+    "lora": (
+        "attention layers with query, key and value in one weight, as vision transformers of timm and torchvision "
+        "have them",
+        _low_rank_updates,
+    ),
+    "bias": ("biases", _biases),
+    "norm": ("normalisations with weights", _norm_weights),
+}
+"""What each way of tuning needs the backbone to have, and the weights of the backbone that it trains."""
+
+
+def train_mode(model: ImageClassifier, tune: str) -> None:
+    """Set the model to training mode, in which batch norms of a frozen backbone keep their statistics.
+
+    A backbone of which nothing is trained is in evaluation mode as a whole, and so without dropout.
+
+    Args:
+        tune: as of `freeze`.
     """
     model.train()
     if tune == "head":
@@ -112,7 +130,7 @@ def train_mode(model: ImageClassifier, tune: str) -> None:
 
 
 def merged_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state of the model with its low-rank updates added to the weights: that of the architecture without any."""
+    """The state of the model with its low-rank updates added to the weights, named as without any updates."""
     state = model.state_dict()
     for prefix, module, name in _updated(model):
         own = f"{prefix}.parametrizations.{name}."
@@ -138,8 +156,8 @@ def _updated(model: nn.Module) -> list[tuple[str, nn.Module, str]]:
 
 
 def _attention_weights(backbone: nn.Module) -> list[tuple[nn.Module, str]]:
-    """The modules, with the names of their parameters, that hold query, key and value of an attention layer."""
-    found = []
+    """The modules that hold query, key and value of an attention layer in one parameter, and its name in each."""
+    found: list[tuple[nn.Module, str]] = []
     for name, module in backbone.named_modules():
         if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
             found.append((module, "in_proj_weight"))

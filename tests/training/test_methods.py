@@ -18,17 +18,16 @@ from torchvision.models import VisionTransformer
 from torchvision.transforms import v2
 from workspace import DIGITS, Workspace
 
-from longtail.batches.mixup import Mixer, Targets, remixed
+from longtail.batches.mixup import Mixer, Second, Targets, remixed
 from longtail.batches.sampling import SAMPLERS, class_probabilities, sample
-from longtail.config.load import Config, ConfigError, load_config
-from longtail.config.methods import METHODS
+from longtail.config.load import Config, load_config
 from longtail.data.split.imbalance import longtailed_counts
 from longtail.data.tensors.files import load_tensors
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import Run as RunName
 from longtail.files.parquet import read_parquet
 from longtail.inference.logits import crop_views, logits_of
-from longtail.losses import build_loss, known_losses
+from longtail.losses import build_loss
 from longtail.machine.randomness import derive_seed, generator
 from longtail.models import build_model, from_torchvision
 from longtail.models.file import ModelCard, load_model, save_model
@@ -37,7 +36,9 @@ from longtail.models.variants import adjust
 from longtail.report.labels import label
 from longtail.training.checkpoint import StateFolder
 from longtail.training.optimization import build_optimizer
-from longtail.training.run import Recipe, Run, RunSettings, Stopped
+from longtail.training.recipe import Recipe
+from longtail.training.run import Stopped, Trainer
+from longtail.training.settings import RunSettings
 from longtail.training.tuning import freeze, merge, merged_weights
 
 ROOT = Path(__file__).parents[2]
@@ -141,26 +142,25 @@ def test_the_plain_sampler_leaves_the_order_to_the_feed():
 
 
 def mixer(alpha=1.0, remix=None, steps=3, seed=1, epoch=0, counts=COUNTS):
-    settings = {"alpha": alpha, "remix": remix}
-    return Mixer(settings, counts, steps, 64, seed, epoch, torch.device("cpu"))
+    return Mixer(alpha, remix, counts, steps, 64, seed, epoch, torch.device("cpu"))
 
 
 def test_images_and_labels_are_mixed_in_the_same_shares():
     labels = torch.arange(64) % 4
     images = F.one_hot(labels, 4).float()[:, :, None, None]  # the share of a class can be read off the pixels
     mixtures, targets = mixer()(2, images, labels)
-    expected = targets.share[:, None] * F.one_hot(targets.labels, 4)
-    expected += (1 - targets.share[:, None]) * F.one_hot(targets.others, 4)
+    others, share = targets.second
+    expected = share[:, None] * F.one_hot(targets.labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
     torch.testing.assert_close(mixtures[:, :, 0, 0], expected)
-    assert sorted(targets.others.tolist()) == sorted(labels.tolist()), "every image is a partner once"
-    assert 0 < targets.share[0] < 1
+    assert sorted(others.tolist()) == sorted(labels.tolist()), "every image is a partner once"
+    assert 0 < share[0] < 1
 
 
 def test_mixtures_are_a_function_of_seed_epoch_and_step_also_in_a_short_last_batch():
     images, labels = torch.rand(5, 3, 2, 2), torch.tensor([0, 1, 2, 3, 0])
     first, again = mixer()(2, images, labels), mixer()(2, images, labels)
     assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1].share, again[1].share)
+    assert torch.equal(first[1].second.first_share, again[1].second.first_share)
     others = [mixer()(1, images, labels), mixer(seed=2)(2, images, labels), mixer(epoch=1)(2, images, labels)]
     assert all(not torch.equal(first[0], other[0]) for other in others)
 
@@ -191,7 +191,7 @@ def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
     logits = torch.randn(6, 4, generator=generator, dtype=torch.float64)
     labels, others = torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([1, 1, 0, 2, 3, 0])
     share = torch.rand(6, generator=generator, dtype=torch.float64)
-    targets = Targets(labels, others, share)
+    targets = Targets(labels, Second(others, share))
     soft = share[:, None] * F.one_hot(labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
     loss = build_loss("softmax", COUNTS)
     value = targets.total(loss, logits) / targets.normalizer(loss)
@@ -199,7 +199,7 @@ def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
     parts = sum(part.total(loss, logits[4 * i : 4 * i + 4]) for i, part in enumerate(targets.split(4)))
     assert parts.item() == pytest.approx(targets.total(loss, logits).item(), abs=1e-12)
     # A custom loss that only knows its mean over the batch is right where all shares are alike.
-    one_share = Targets(labels, others, torch.full((6,), 0.3, dtype=torch.float64))
+    one_share = Targets(labels, Second(others, torch.full((6,), 0.3, dtype=torch.float64)))
     weighted = build_loss("weighted_softmax", COUNTS)
     found = one_share.total(weighted, logits) / one_share.normalizer(weighted)
     first, second = (weighted.normalizer(y) for y in (labels, others))
@@ -228,12 +228,11 @@ def trained(digits, train_arguments, tmp_path):
     def train(name: str, stop_after: int | None = None, start=None, **changes):
         arguments = train_arguments(digits, tmp_path, **changes)
         settings = json.loads(arguments[arguments.index("--settings") + 1])
-        settings["recipe"] = Recipe.from_settings(settings["recipe"])
         train_set, val_set = (load_tensors(digits / f"{part}.pth") for part in ("train", "val"))
         stops = 0
         while True:
-            run = Run(
-                RunSettings(**settings, seed=1),
+            run = Trainer(
+                RunSettings.from_settings(settings, seed=1),
                 train_set,
                 val_set,
                 device=torch.device("cpu"),
@@ -532,7 +531,7 @@ COSINE = {
 
 def test_a_cosine_head_starts_from_the_mean_features_of_images_as_they_are(trained, digits):
     _, run = trained("run", **COSINE)
-    run = Run(
+    run = Trainer(
         run.settings,
         load_tensors(digits / "train.pth"),
         load_tensors(digits / "val.pth"),
@@ -700,120 +699,6 @@ def test_a_transformer_is_tuned_by_lora_from_class_means_and_predicted_by_crops(
 
 
 # Configuration ------------------------------------------------------------------------------------------------
-
-
-def test_methods_are_losses_with_settings_that_an_entry_can_change():
-    config = load_config(
-        {
-            "grid": {"losses": ["softmax", "ldam_drw", "crt", "lws", "late"]},
-            "train": {"warmup_epochs": 20},
-            "losses": {
-                "ldam_drw": {"max_m": 0.4, "train": {"drw": {"beta": 0.99}}},
-                "crt": {"retrain": {"start": "focal"}},
-                "late": {"loss": "lws", "train": {"epochs": 3}},
-            },
-        }
-    )
-    assert (config.loss("ldam_drw").loss, config.loss("ldam_drw").max_m) == ("ldam", 0.4)
-    drw = config.recipe("resnet50", "ldam_drw").drw
-    assert (drw.start, drw.beta) == (0.8, 0.99)
-    assert config.recipe("resnet50", "crt").sampler == "class_balanced"
-    assert (config.loss("crt").retrain.start, config.loss("crt").retrain.classifier) == ("focal", "new")
-    assert config.loss("late").retrain.classifier == "scale"
-    assert config.recipe("resnet50", "late").epochs == 3
-    assert config.trained == ("softmax", "ldam_drw", "crt", "lws", "late", "focal")
-    assert METHODS.keys().isdisjoint(known_losses())
-
-
-@pytest.mark.parametrize(
-    ("mapping", "message"),
-    [
-        (
-            {"losses": {"softmax": {"head": "cosine"}}},
-            "losses.softmax.head: the logits of a cosine head lie in [-1, 1], and softmax does not scale them, so its "
-            "softmax would be nearly flat; set s: 25, or head: linear",
-        ),
-        (
-            {"losses": {"focal": {"head": "cosine"}}},
-            "nearly flat; use the loss softmax, balanced_softmax, logit_adjusted or ldam, or head: linear",
-        ),
-        (
-            {"losses": {"softmax": {"s": 25}}},
-            "losses.softmax.s: 25 scales the logits of a cosine head, and those of a linear one have a length",
-        ),
-        (
-            {"losses": {"softmax": {"head_init": "class_means"}}},
-            "losses.softmax.head_init: class_means are directions, for the normalised weights of a cosine head",
-        ),
-        (
-            {"grid": {"losses": ["ldam"]}, "train": {"mixup": {}}},
-            "losses.ldam: mixup with ldam; its margin is that of one class",
-        ),
-        (
-            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"train": {"mixup": {}}}}},
-            "losses.crt.retrain: mixup shapes the backbone, and this one is frozen",
-        ),
-        (
-            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"train": {"image_size": 32}}}},
-            "losses.crt.train.image_size: 32, but the backbone of softmax was trained with 224",
-        ),
-        (
-            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"retrain": {"start": "lws"}}}},
-            "losses.crt.retrain.start: lws is itself retrained; start from softmax",
-        ),
-        (
-            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"retrain": {"start": "focl"}}}},
-            "losses.crt.retrain.start: 'focl' is not known; did you mean 'focal'",
-        ),
-        (
-            {"grid": {"losses": ["lws"]}, "losses": {"lws": {"retrain": {"start": "ldam"}}}},
-            "losses.lws.retrain.classifier: scale rescales the logits of a linear classifier",
-        ),
-        ({"variants": {"ldam+la": {}}}, "variants.ldam+la: the cosine head of ldam has no biases to adjust"),
-        ({"variants": {"ldam+taunorm": {}}}, "the cosine head of ldam normalises its weights already"),
-        ({"variants": {"balanced_softmax+la": {}}}, "adjusting its logits again would correct twice"),
-        ({"variants": {"crt+la": {}}}, "crt shows the classes to the model by the sampler class_balanced"),
-        ({"variants": {"lws+taunorm": {}}}, "variants.lws+taunorm: lws rescales its classifier itself"),
-        ({"variants": {"softmax+lo": {}}}, "call it LOSS+la or LOSS+taunorm"),
-        (
-            {"variants": {"softmx+la": {}}},
-            "variants.softmx+la: 'softmx' is not known; did you mean 'softmax'",
-        ),
-        (
-            {"variants": {"softmax": {"of": "focal", "adjust": "la"}}},
-            "variants.softmax: there is a loss of that",
-        ),
-        ({"variants": {"softmax+la": {"tau": -1}}}, "variants.softmax+la.tau: found -1"),
-        ({"data": {"test_per_class": None}}, "would choose the epoch by the test images"),
-        (
-            {"data": {"test_per_class": None}, "train": {"select": "last"}},
-            "train.calibrate: true would fit the temperature to the test images",
-        ),
-        (
-            {"data": {"test_per_class": None, "source": "digits"}, "train": {"select": "last"}},
-            "data.test_per_class: null is the original test set, and digits has none",
-        ),
-        (
-            {"grid": {"losses": ["crt"], "models": ["vit_b16"]}, "train": {"tune": "lora"}},
-            "losses.crt.retrain: tune: lora chooses weights of the backbone, and all of this one is frozen",
-        ),
-        (
-            {"models": {"vit_b16": {"pretrained": False, "train": {"tune": "bias"}}}},
-            "models.vit_b16.pretrained: false with tune: bias would freeze random weights",
-        ),
-        (
-            {"predict": {"crops": "ten"}, "train": {"flip": False}},
-            "predict.crops: ten adds mirror images, and mobilenetv2 with softmax is trained without any",
-        ),
-        ({"train": {"augment": "auto"}}, "train.augment: found 'auto'"),
-        ({"train": {"mixup": {"alpha": 0}}}, "train.mixup.alpha: found 0"),
-        ({"train": {"sampler": "balanced"}}, "train.sampler: found 'balanced'"),
-    ],
-)
-def test_what_does_not_fit_together_is_refused_with_the_reason(mapping, message):
-    with pytest.raises(ConfigError) as caught:
-        load_config(mapping)
-    assert message in "\n".join(caught.value.problems)
 
 
 def test_the_published_protocol_is_that_of_the_papers():

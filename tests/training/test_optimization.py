@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from longtail.training.optimization import build_optimizer, learning_rate_factor
+from longtail.training.optimization import build_optimizer
+from longtail.training.schedule import learning_rate_factor
 
 SETTINGS = {
     "schedule": "step",

@@ -307,7 +307,9 @@ def train_here(folder: Path, labels: list[int], classes: int, *, val: list[int] 
 
     from longtail.data.tensors.files import LabelledImages
     from longtail.training.checkpoint import StateFolder
-    from longtail.training.run import Recipe, Run, RunSettings
+    from longtail.training.recipe import Recipe
+    from longtail.training.run import Trainer
+    from longtail.training.settings import RunSettings
 
     def images(labels: list[int]) -> LabelledImages:
         pixels = torch.randint(0, 256, (len(labels), 3, 8, 8), dtype=torch.uint8)
@@ -327,7 +329,7 @@ def train_here(folder: Path, labels: list[int], classes: int, *, val: list[int] 
     train_set, val_set = images(labels), images(val or list(range(classes)) * 2)
     states = StateFolder(folder / "work")
     states.folder.mkdir()
-    return Run(settings, train_set, val_set, device=torch.device("cpu"), states=states).train()
+    return Trainer(settings, train_set, val_set, device=torch.device("cpu"), states=states).train()
 
 
 ODD_SETS = {
@@ -353,7 +355,7 @@ def test_odd_training_sets_train_to_the_end(tmp_path, name, loss):
 
 
 def test_a_step_that_explodes_at_the_very_end_is_found_by_the_validation(tmp_path):
-    from longtail.training.run import Diverged
+    from longtail.training.progress import Diverged
 
     explode = {
         "optimizer": "sgd",

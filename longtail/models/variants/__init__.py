@@ -17,8 +17,6 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtail.settings import constant
-
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -26,16 +24,6 @@ if TYPE_CHECKING:
 def known_variants() -> list[str]:
     """The names that `adjust` knows, in alphabetical order."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
-
-
-def why_not_cosine(name: str) -> str:
-    """What forbids to change a cosine head by the variant of that name."""
-    return str(constant(f"models/variants/{name}.py", "NO_COSINE"))
-
-
-def corrects_logits(name: str) -> bool:
-    """Whether the variant of that name takes the class counts out of the logits."""
-    return bool(constant(f"models/variants/{name}.py", "CORRECTS_LOGITS"))
 
 
 def adjust(name: str, head: nn.Module, class_counts: Tensor, *, tau: float, logit_scale: float = 1.0) -> None:

@@ -1,0 +1,87 @@
+"""What a run tells while it trains: a line per epoch, TensorBoard events, a note of the progress."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from longtail.training.checkpoint import StateFolder
+from longtail.training.progress import HISTORY_COLUMNS
+
+
+class EpochLog:
+    """Reports each finished epoch: a progress bar on a terminal, else a plain line; events and a note besides.
+
+    Args:
+        states: the folder that gets the note, for people who watch.
+        events: folder of TensorBoard events; None: none are written.
+        epochs: epochs of the whole run.
+    """
+
+    def __init__(self, states: StateFolder, events: str | Path | None, epochs: int):
+        self.states, self.epochs = states, epochs
+        self.events = Path(events) if events else None
+        self._writer: Any = None
+        self._bar: Any = None
+
+    def epoch(self, history: Sequence[Mapping[str, float]], timing: Sequence[Mapping[str, float]]) -> None:
+        """Report the last epoch of these; both are as in `longtail.training.progress.Progress`."""
+        row, times = history[-1], timing[-1]
+        recent = [t["train_seconds"] + t["val_seconds"] for t in timing[-5:]]
+        remaining = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
+        self._show(row, times, remaining)
+        self._write_events(history, times)
+        self.states.report(
+            epoch=row["epoch"],
+            epochs=self.epochs,
+            val_acc1=row["val_acc1"],
+            best_val_acc1=max(r["val_acc1"] for r in history),
+            images_per_second=times["train_images_per_second"],
+            seconds_left=remaining,
+            updated=time.time(),
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _show(self, row: Mapping[str, float], times: Mapping[str, float], remaining: float) -> None:
+        if sys.stderr.isatty():
+            if self._bar is None:
+                from tqdm import tqdm
+
+                self._bar = tqdm(total=self.epochs, initial=row["epoch"] - 1, unit="epoch")
+            self._bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{row['val_acc1']:.4f}")
+            self._bar.update()
+            return
+        print(
+            f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.4f}, top-1 {row['train_acc1']:.4f}; "
+            f"validation loss {row['val_loss']:.4f}, top-1 {row['val_acc1']:.4f}; lr {row['learning_rate']:g}; "
+            f"{times['train_images_per_second']:.0f} images/s; {remaining:.0f} s left",
+            flush=True,
+        )
+
+    def _write_events(self, history: Sequence[Mapping[str, float]], times: Mapping[str, float]) -> None:
+        if self.events is None:
+            return
+        if self._writer is None:
+            self._writer = _event_writer(self.events)
+            missing = history  # a resumed run writes its earlier epochs anew: its old event file was removed
+        else:
+            missing = history[-1:]
+        for row in missing:
+            for name in HISTORY_COLUMNS[1:]:
+                self._writer.add_scalar(name, row[name], row["epoch"])
+        self._writer.add_scalar("images_per_second", times["train_images_per_second"], history[-1]["epoch"])
+        self._writer.flush()
+
+
+def _event_writer(folder: Path) -> Any:
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(folder)

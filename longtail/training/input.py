@@ -1,0 +1,120 @@
+"""The batches of a run: its training images sampled, augmented and mixed as the recipe says, its validation images."""
+
+from collections.abc import Iterator
+
+import torch
+
+from longtail.batches.feed import Feed
+from longtail.batches.mixup import Mixer, Targets
+from longtail.batches.policies import Policy
+from longtail.batches.sampling import sample
+from longtail.data.tensors.files import LabelledImages
+from longtail.machine.randomness import generator
+from longtail.training.recipe import Recipe
+
+
+class TrainingBatches:
+    """The training batches of each epoch, which are a function of the seed and the epoch.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,), on the CPU.
+        resident: as of `longtail.training.run.Trainer`.
+
+    Attributes:
+        steps: batches in an epoch.
+        images_per_epoch: images in these batches. A last batch of one image is left out, since batch norm cannot
+            train on it.
+    """
+
+    def __init__(
+        self,
+        train_set: LabelledImages,
+        class_counts: torch.Tensor,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        *,
+        resident: bool,
+    ):
+        self.recipe, self.seed, self.device, self.class_counts = recipe, seed, device, class_counts
+        self.labels = train_set.labels.cpu()
+        policy = recipe.augment and Policy(
+            recipe.augment,
+            size=recipe.image_size,
+            operations=recipe.augment_operations,
+            magnitude=recipe.augment_magnitude,
+        )
+        self.feed = _feed(
+            train_set,
+            recipe,
+            device,
+            resident=resident,
+            batch_size=recipe.batch_size,
+            padding=recipe.padding,
+            flip=recipe.flip,
+            policy=policy or None,
+        )
+        self.steps = self.feed.steps()
+        self.images_per_epoch = min(len(self.labels), self.steps * recipe.batch_size)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[torch.Tensor, Targets]]:
+        """The images (B x 3 x H x W) and targets of an epoch's batches, from a step on."""
+        recipe = self.recipe
+        indices = sample(
+            recipe.sampler,
+            self.labels,
+            self.class_counts,
+            epoch=epoch,
+            epochs=recipe.epochs,
+            generator=generator(self.seed, "sampler", epoch),
+        )
+        mix = None
+        if recipe.mixup:
+            remix = recipe.mixup.remix.model_dump() if recipe.mixup.remix else None
+            mix = Mixer(
+                recipe.mixup.alpha,
+                remix,
+                self.class_counts,
+                self.steps,
+                recipe.batch_size,
+                self.seed,
+                epoch,
+                self.device,
+            )
+        batches = self.feed.epoch(
+            generator(self.seed, "order", epoch), indices=indices, start_step=first_step
+        )
+        for step, (images, labels) in enumerate(batches, first_step):
+            yield mix(step, images, labels) if mix else (images, Targets(labels))
+
+
+def validation_feed(val_set: LabelledImages, recipe: Recipe, device: torch.device, *, resident: bool) -> Feed:
+    """The validation images in their order, as they are."""
+    return _feed(val_set, recipe, device, resident=resident, batch_size=recipe.eval_batch_size)
+
+
+def _feed(
+    data: LabelledImages,
+    recipe: Recipe,
+    device: torch.device,
+    *,
+    resident: bool,
+    batch_size: int,
+    padding: int = 0,
+    flip: bool = False,
+    policy: Policy | None = None,
+) -> Feed:
+    return Feed(
+        data.images.to(device) if resident else data.images,
+        data.labels,
+        size=recipe.image_size,
+        padding=padding,
+        flip=flip,
+        policy=policy,
+        mean=recipe.mean,
+        std=recipe.std,
+        batch_size=batch_size,
+        device=device,
+        channels_last=True,
+        read_ahead=not resident,
+    )

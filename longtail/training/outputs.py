@@ -1,0 +1,54 @@
+"""What a finished run says of itself: the card of its model, and its record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from longtail.machine.environment import environment, peak_memory_mb
+from longtail.models.card import ModelCard
+from longtail.training.run import Trainer
+
+
+def model_card(trainer: Trainer, class_names: list[str]) -> ModelCard:
+    """The card of the model that a finished run keeps, not calibrated.
+
+    Args:
+        class_names: one for each label.
+    """
+    settings, recipe = trainer.settings, trainer.recipe
+    return ModelCard(
+        architecture=settings.architecture,
+        head="scaled" if settings.retrain == "scale" else settings.head,
+        class_names=class_names,
+        class_counts=trainer.class_counts.tolist(),
+        stored_size=max(trainer.val_feed.images.shape[-2:]),
+        image_size=recipe.image_size,
+        mean=list(recipe.mean),
+        std=list(recipe.std),
+        logit_scale=trainer.loss.logit_scale,
+        loss=settings.loss,
+        loss_parameters=settings.loss_parameters,
+        recipe=recipe.settings(),
+        seed=settings.seed,
+        best_epoch=trainer.progress.best_epoch,
+    )
+
+
+def run_record(trainer: Trainer, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How a finished run was made: settings, versions, machine, seconds and memory.
+
+    Args:
+        settings: those that the program of training got, whose recipe may be partial.
+    """
+    timing = trainer.progress.timing
+    return {
+        "settings": {**settings, "recipe": trainer.recipe.settings()},
+        "seed": trainer.settings.seed,
+        "best_epoch": trainer.progress.best_epoch,
+        "precision": trainer.precision,
+        "deterministic": trainer.recipe.deterministic,
+        "gpus": trainer.ranks.count,
+        "seconds": sum(row["train_seconds"] + row["val_seconds"] for row in timing),
+        "peak_memory_mb": peak_memory_mb(trainer.device),
+        "epochs": timing,
+        **environment(trainer.device),
+    }

@@ -1,0 +1,43 @@
+"""What one run trains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from longtail.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What one run trains: an architecture with a head, under a loss, by a recipe, from a seed.
+
+    Attributes:
+        loss: a name of `longtail.losses`, or the `path` of a file and the `name` of the loss in it.
+        seed: everything random in the run follows from it.
+        head_init: `random`, or `class_means` for a cosine head.
+        retrain: None, or which classifier is trained on the backbone of another run; see
+            `longtail.training.retraining`.
+    """
+
+    architecture: str
+    head: str
+    loss: str | Mapping[str, str]
+    loss_parameters: Mapping[str, Any]
+    recipe: Recipe
+    seed: int
+    head_init: str = "random"
+    retrain: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], seed: int) -> Self:
+        """The settings that the workflow hands to the program of training: every attribute but the seed.
+
+        Raises:
+            ValueError: a setting of the recipe is unknown or out of range.
+        """
+        return cls(**{**settings, "recipe": Recipe.from_settings(settings["recipe"])}, seed=seed)
+
+    @property
+    def tune(self) -> str:
+        """Which weights of the backbone are trained: those that the recipe says, or none in decoupled training."""
+        return "head" if self.retrain else self.recipe.tune
