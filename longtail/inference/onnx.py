@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from longtail.batches.feed import resize_matrix
+from longtail.batches.cropping import resize_matrix
 from longtail.files.atomic import atomic_path
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard

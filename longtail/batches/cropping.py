@@ -1,0 +1,131 @@
+"""From stored pixels to a batch: resize, crop from a padded border, flip and scale, each image with its own crop.
+
+All of it is linear in the image, so a batch is two batched matrix products: the first stretches the columns, the
+second the rows, each image with the matrices of its own crop and flip. Images that are stored in the size that is
+wanted are not resized: their pixels are gathered.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Cropper:
+    """Makes batches of crops, in float32. Each batch is written into the same buffer.
+
+    A crop is chosen by a row number and a column number: 0 to `offsets` - 1 is its first row or column, within the
+    resized image with its border. Column numbers from `offsets` on are the mirrored crops.
+
+    Args:
+        shape: channels, height and width of the stored images.
+        size: height and width of the crops, in pixels.
+        resize: height and width before the crop.
+        padding: width of the black border, in pixels after resizing.
+        scale, shift: pixels are multiplied with the one, then the other is added; float64, C x 1 x 1.
+        batch_size: images in the largest batch.
+        channels_last: memory format of the batches.
+
+    Attributes:
+        offsets: how many first rows, and first columns, a crop can have.
+        centre: the first row and column of the crop in the middle.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        *,
+        size: int,
+        resize: int,
+        padding: int,
+        scale: Tensor,
+        shift: Tensor,
+        batch_size: int,
+        device: torch.device,
+        channels_last: bool,
+    ) -> None:
+        channels, height, width = shape
+        self.offsets = resize + 2 * padding - size + 1
+        self.centre = padding + round((resize - size) / 2)
+        self.padding = padding
+        self._channels_last = channels_last
+        self._scale, self._shift = (values.to(device, torch.float32) for values in (scale, shift))
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._resizes = (height, width) != (resize, resize)
+        if self._resizes:
+            # One matrix per crop offset; for the columns, those of mirrored crops follow. The rows' matrices end
+            # in a column of ones, which meets a last row of `shift`: adding it needs no pass of its own.
+            rows = _crops(resize_matrix(height, resize), size, padding)
+            columns = _crops(resize_matrix(width, resize), size, padding)
+            self._rows = F.pad(rows, (0, 1), value=1.0).to(device)
+            self._columns = torch.cat([columns, columns.flip(1)]).mT.contiguous().to(device)
+            self._stretched = torch.empty(batch_size, channels, height, size, device=device)
+            lines = (batch_size, channels, height + 1, size)
+            self._lines = torch.empty(lines, device=device, memory_format=layout)
+            self._lines[:, :, height] = shift.squeeze(-1)
+        self.batch = torch.empty((batch_size, channels, size, size), device=device, memory_format=layout)
+
+    def __call__(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The crops, with these row and column numbers (int64, B), of uint8 images: the first B of `batch`."""
+        return (self._resized if self._resizes else self._gathered)(pixels, rows, columns)
+
+    def _gathered(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        batch = self.batch[: len(pixels)]
+        size = batch.shape[-1]
+        bordered = F.pad(pixels, 4 * (self.padding,)) if self.padding else pixels
+        along = torch.arange(size, device=batch.device)
+        mirrored = (columns >= self.offsets).unsqueeze(1)
+        down = rows.unsqueeze(1) + along
+        across = (columns % self.offsets).unsqueeze(1) + torch.where(mirrored, along.flip(0), along)
+        places = (down.unsqueeze(2) * bordered.shape[3] + across.unsqueeze(1)).view(len(pixels), 1, -1)
+        taken = bordered.flatten(2).gather(2, places.expand(-1, pixels.shape[1], -1))
+        return torch.mul(taken.view(batch.shape), self._scale, out=batch).add_(self._shift)
+
+    def _resized(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        count, _, height, _ = pixels.shape
+        stretched, lines, batch = self._stretched[:count], self._lines[:count], self.batch[:count]
+        with _full_precision():
+            # Autocast leaves `out=` alone.
+            columns_matrices = self._columns.index_select(0, columns)
+            torch.bmm(pixels.float().flatten(1, 2), columns_matrices, out=stretched.flatten(1, 2))
+            torch.mul(stretched, self._scale, out=lines[:, :, :height])
+            lines_matrices, batch_matrices = self._matrices(lines), self._matrices(batch)
+            per_image = len(batch_matrices) // count
+            rows_matrices = self._rows.index_select(0, rows.repeat_interleave(per_image))
+            torch.bmm(rows_matrices, lines_matrices, out=batch_matrices)
+        return batch
+
+    def _matrices(self, buffer: Tensor) -> Tensor:
+        """A view of B x C x H x W as matrices with H rows: B of W C columns if channels_last, else B C of W."""
+        if self._channels_last:
+            buffer = buffer.permute(0, 2, 3, 1)
+            return buffer.view(*buffer.shape[:2], -1)
+        return buffer.view(-1, *buffer.shape[2:])
+
+
+def resize_matrix(length: int, resized: int) -> Tensor:
+    """PyTorch's bilinear antialiased resize as a matrix, resized x length: what it makes of unit vectors."""
+    units = torch.eye(length)[None, None]
+    return F.interpolate(units, (resized, length), mode="bilinear", antialias=True)[0, 0]
+
+
+def _crops(matrix: Tensor, size: int, padding: int) -> Tensor:
+    """All runs of `size` rows of the matrix with `padding` zero rows around it: offsets x size x length."""
+    return F.pad(matrix, (0, 0, padding, padding)).unfold(0, size, 1).mT
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Matrix products in true float32; TF32 or bfloat16, chosen for the model, would blur the pixels."""
+    # PyTorch's types lack the second of these two.
+    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        yield
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
