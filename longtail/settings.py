@@ -8,7 +8,7 @@ import ast
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from numbers import Real
 from pathlib import Path
@@ -31,7 +31,8 @@ Reduction = Literal["weighted_mean", "batch_mean"]
 
 PACKAGE = Path(__file__).parent
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Section(BaseModel):
@@ -58,17 +59,21 @@ def one_of(names: Iterable[str]) -> Any:
     return GetPydanticSchema(lambda *_: core_schema.literal_schema(list(names)))
 
 
-def constant(file: str, name: str) -> Any:
+def constant(file: str, name: str, default: Any = ...) -> Any:
     """The literal that a module of this project assigns to a name at its top level, read without importing it.
 
     Args:
         file: path of the module within the package, such as "batches/sampling.py".
+        default: what is returned where nothing is assigned to the name.
+
+    Raises:
+        ValueError: nothing is assigned to the name, and there is no default.
     """
     text = (PACKAGE / file).read_text(encoding="utf-8")
     found = re.search(rf"^{name} = (.+?)\n(?![ )\]}}])", text, re.MULTILINE | re.DOTALL)
-    if found is None:
+    if found is None and default is ...:
         raise ValueError(f"{PACKAGE / file} assigns nothing to {name}")
-    return ast.literal_eval(found[1])
+    return ast.literal_eval(found[1]) if found else default
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -152,10 +157,11 @@ def problems(section: type[BaseModel], error: ValidationError, where: str = "") 
     Args:
         where: the key of the section itself.
     """
-    return [line for detail in error.errors() for line in _problem(section, detail, where).splitlines()]
+    return [line for detail in error.errors() for line in problem(section, detail, where).splitlines()]
 
 
-def _problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) -> str:
+def problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) -> str:
+    """The sentence for one of pydantic's errors; a line each where a check found several things."""
     path = ".".join([where, *map(str, detail["loc"])]).strip(".")
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
@@ -174,7 +180,7 @@ def _settings_at(section: type[BaseModel], path: Iterable[str | int]) -> list[st
     return list(section.model_fields)
 
 
-def _sections(annotation: Any) -> Iterable[type[BaseModel]]:
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):

@@ -11,8 +11,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
-# Programs import the frame that lies beside them; Python sees to that only where it starts a program itself.
-sys.path.append(str(ROOT / "workflow/scripts"))
+sys.path.append(
+    str(ROOT / "workflow/scripts")
+)  # their frame, for the programs that tests run in this process
 
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.

@@ -1,1 +1,22 @@
-"""files"""
+"""How files are written and read, so that each is whole or absent, and shows whether it is still what was written.
+
+    atomic        a temporary path that takes its name when the content is on disk
+    sealed_json   JSON with its own hash in it
+    parquet       tables with a hash over all values in their metadata
+    safetensors   tensors, and sealed JSON that describes them
+
+It uses no other room. Every room that writes a file uses it; nothing in this project opens a result for writing by
+itself.
+
+Three facts that a newcomer needs:
+
+- A job can be killed at any moment, and disks fail or fill up. So nothing is written under its final name: a file gets
+  that name only after its content is on disk. A file with its final name is finished.
+- A flipped bit of a weight or of a number in a table would be another result, and neither safetensors nor parquet
+  notices it. So readers compare hashes, and an error names the file and says what to do (`sealed_json.REMEDY`).
+- Equal content gives equal bytes, in JSON and safetensors. Tests that kill a run again and again compare its files byte
+  by byte.
+
+The tensor files of the data (.pth) and the states of training have readers of their own, in `longtail.data.tensors` and
+`longtail.training.checkpoint`.
+"""

@@ -1,1 +1,20 @@
-"""inference"""
+"""A trained model in use: what it says of images, and the forms in which it is handed on.
+
+    logits        logits of images, their probabilities, and the file that keeps those of the test images
+    pictures      files, folders and lists of pictures, and the most probable classes of each
+    temperature   the one number that calibrates probabilities
+    onnx          the model as a file for other programs, compared with PyTorch before it is kept
+    page          the model described for people, in Markdown
+
+It uses the rooms below: `models` for a model and its card, `batches` and `data` for images, `report` for the
+names on the page. The doors `longtail.predict` and `longtail.export` use it, and the programs train and predict.
+
+Three facts that a newcomer needs:
+
+- All that is needed stands in the card of the model file (`longtail.models.card`): classes, sizes, normalisation,
+  precision. A prediction takes no setting of the experiment's configuration but the crops.
+- The file of predictions holds raw logits, without the temperature and without the sets that an image is in. So
+  another metric, calibration or test set never predicts anew.
+- Probabilities are the softmax of the logits times `ModelCard.sharpness`: the scale that the loss had, over the
+  temperature.
+"""

@@ -1,6 +1,7 @@
 """What a trained model makes of images: logits, probabilities, and the file that keeps the logits of test images."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -98,16 +99,9 @@ def probabilities(logits: torch.Tensor, card: ModelCard) -> torch.Tensor:
 
 
 def predict(
-    model: nn.Module,
-    images: LabelledImages,
-    card: ModelCard,
-    device: torch.device,
-    *,
-    resident: bool = True,
-    crops: str | None = None,
-    expand: int = 0,
+    model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device, **options: Any
 ) -> torch.Tensor:
-    """`logits_of` a labelled set, in the order of its images, after comparing its classes with those of the model.
+    """`logits_of` a labelled set, which takes the options too, after comparing its classes with the model's.
 
     Raises:
         ValueError: the images' classes are not those of the model.
@@ -117,7 +111,7 @@ def predict(
             f"the model knows {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), the images have "
             f"{len(images.class_names)} ({', '.join(images.class_names[:3])}, …); train on the same data"
         )
-    return logits_of(model, images.images, card, device, resident=resident, crops=crops, expand=expand)
+    return logits_of(model, images.images, card, device, **options)
 
 
 def write_predictions(path: str | Path, images: LabelledImages, logits: torch.Tensor) -> None:

@@ -80,7 +80,7 @@ def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
             dynamo=True,
             verbose=False,
         )
-    # An exporter with `dynamo` returns a program; only the old one returns None.
+    # With `dynamo` there is a program; only the old exporter returns None.
     program = cast(torch.onnx.ONNXProgram, program)
     program.model.metadata_props.update(_metadata(card))
     with atomic_path(path) as temporary:
@@ -138,17 +138,14 @@ def _random_images(count: int, card: ModelCard) -> torch.Tensor:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the exporter, which warns of its own internals. No user can act on them, and the file is checked."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)
 
 
 @contextmanager

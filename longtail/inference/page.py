@@ -140,14 +140,10 @@ def _results(evaluation: pd.DataFrame | None) -> str:
             + "None were found: the run was not evaluated, or the model was moved. `--evaluation` names the "
             "evaluation.parquet of its results."
         )
-    values = evaluation.set_index(["test_set", "metric"])["value"]
+    values = evaluation.pivot(index="test_set", columns="metric", values="value")
     images = evaluation.groupby("test_set")["n"].first()
     rows = [
-        [
-            label(name),
-            f"{images[name]:,}",
-            *(_percent(values.get((name, metric), float("nan"))) for metric in METRICS),
-        ]
+        [label(name), f"{images[name]:,}", *map(_percent, values.reindex(columns=METRICS).loc[name])]
         for name in TEST_SETS
         if name in images.index
     ]
@@ -175,9 +171,8 @@ def _recipe(card: ModelCard, record: Mapping[str, Any] | None) -> str:
             ["finished", record.get("finished_at")],
             *([name, version] for name, version in (record.get("packages") or {}).items() if version),
         ]
-    return "## Recipe\n\n" + _table(
-        [[_code(name), _cell(value)] for name, value in rows], ["Setting", "Value"]
-    )
+    cells = [[_code(name), _cell(value)] for name, value in rows]
+    return "## Recipe\n\n" + _table(cells, ["Setting", "Value"])
 
 
 def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
@@ -195,9 +190,10 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
             "They are the likeliest to be missed."
         )
     if max(card.class_counts) > min(card.class_counts):
-        limits.append(
+        favoured = (
             "Classes that were frequent in training are favoured, as far as the loss does not prevent it."
         )
+        limits.append(favoured)
     if evaluation is not None:
         small = [
             f"{label(row.test_set).lower()} {row.n}"
@@ -213,10 +209,8 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
 
 
 def _classes(card: ModelCard) -> str:
-    rows = [
-        [index, _code(name), f"{count:,}"]
-        for index, (name, count) in enumerate(zip(card.class_names, card.class_counts, strict=True))
-    ]
+    counted = enumerate(zip(card.class_names, card.class_counts, strict=True))
+    rows = [[index, _code(name), f"{count:,}"] for index, (name, count) in counted]
     return "## Classes\n\n" + _table(rows, ["Label", "Class", "Training images"])
 
 

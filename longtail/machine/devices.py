@@ -1,11 +1,12 @@
 """Which device a job computes on. Snakemake counts GPUs, but tells no job which one is its own."""
 
+import itertools
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -71,15 +72,12 @@ def claim(
     while True:
         with ExitStack() as held:
             claimed: list[int] = []
-            for slot in range(slots):
-                for index, name in enumerate(names):
-                    if len(claimed) < count and index not in claimed:
-                        # The kernel drops the lock when the process dies, however it dies.
-                        lock = FileLock(folder / f"{name}.{slot}.lock", timeout=0, mode=0o666)
-                        try:
-                            held.enter_context(lock)
-                        except Timeout:
-                            continue
+            for slot, (index, name) in itertools.product(range(slots), enumerate(names)):
+                if len(claimed) < count and index not in claimed:
+                    # The kernel drops the lock when the process dies, however it dies.
+                    lock = FileLock(folder / f"{name}.{slot}.lock", timeout=0, mode=0o666)
+                    with suppress(Timeout):
+                        held.enter_context(lock)
                         claimed.append(index)
             if len(claimed) == count:
                 yield claimed

@@ -35,11 +35,8 @@ def what_to_change(
         else "lower train.batch_size"
     )
     more = "train.precision: bf16" if gpu else "more memory for the job (job.memory_mb)"
+    cause = str(error).strip().partition("\n")[0] or type(error).__name__
     return (
         f"out of memory, {peak}. Either {smaller}, or a lower train.eval_batch_size or train.image_size, or {more}. "
-        f"The batch size was not changed. The same command continues after the last finished epoch. ({_short(error)})"
+        f"The batch size was not changed. The same command continues after the last finished epoch. ({cause})"
     )
-
-
-def _short(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

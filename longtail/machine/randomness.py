@@ -1,4 +1,4 @@
-"""Random numbers as a function of (seed, purpose, epoch), so that no state of a generator needs saving."""
+"""Random numbers as a function of (seed, purpose, epoch), so that every epoch can begin without a saved state."""
 
 import hashlib
 

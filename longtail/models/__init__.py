@@ -1,7 +1,19 @@
-"""Models, one family per file, chosen by name.
+"""Models, chosen by name: an architecture's backbone, a head of ours, and the files that keep them.
 
     model = build_model("mobilenetv2", num_classes=100, image_size=224, weights="mobilenetv2.safetensors")
     logits = model(images)
+
+    mobilenet, resnet, resnetv2, convnext, vit, vit_in1k, cifar_resnet    one family each
+    from_timm, from_torchvision   any other model of these libraries, as timm/NAME or torchvision/NAME
+    classifier    what every model is: a backbone, then a head
+    heads         the last layer: linear, cosine or scaled
+    pretrained    what libraries publish of their weights, and how a file of them is fetched
+    weights       the file of pretrained weights that a job starts from
+    card, file    what a trained model says of itself (without PyTorch), and the file that it is kept in
+    variants/     changes of a trained classifier that need no training
+
+It uses `longtail.files` alone. `training` builds and saves models here, `inference` loads them, and the configuration
+asks it which names there are.
 
 A new family is a new file beside this one: a literal dictionary MODELS of its names, each with the source of its
 pretrained weights (see `longtail.models.pretrained`) or None, and
@@ -14,13 +26,12 @@ this package imports no family and no PyTorch, so names can be checked at once.
 
 from __future__ import annotations
 
-import ast
 import importlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtail.settings import hint
+from longtail.settings import constant, hint
 
 if TYPE_CHECKING:
     from longtail.models.classifier import ImageClassifier
@@ -101,10 +112,8 @@ def _entries() -> dict[str, tuple[str, str | None]]:
     """
     entries: dict[str, tuple[str, str | None]] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        for node in ast.parse(path.read_bytes(), filename=str(path)).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODELS":
-                for name, source in ast.literal_eval(node.value).items():
-                    if name in entries:
-                        raise ValueError(f"{path} and {entries[name][0]} both define the model {name!r}")
-                    entries[name] = (f"{__name__}.{path.stem}", source)
+        for name, source in constant(f"models/{path.name}", "MODELS", {}).items():
+            if name in entries:
+                raise ValueError(f"{path} and {entries[name][0]} both define the model {name!r}")
+            entries[name] = (f"{__name__}.{path.stem}", source)
     return entries

@@ -16,19 +16,13 @@ class ModelCard:
     """All that is needed to use a model, beside its weights.
 
     Attributes:
-        architecture: one of the names that `longtail.models.build_model` takes.
-        class_names, class_counts: the classes in label order, and how many training images each had.
-        image_size: height and width of what the model takes, in pixels.
-        mean, std: of the three channels, from 0 to 1, that images are normalised with.
-        logit_scale: what logits are multiplied with before a softmax makes probabilities of them. It is the scale s
-            of LDAM's cosine logits, and 1 for every other loss.
-        loss: a name, or the file and the class of a user's own loss.
-        recipe: all training settings, as they were resolved.
-        stored_size: height and width of the training images before they were resized to `image_size`; None where
-            that is not known, in files of an earlier version.
-        temperature: what logits are divided by after `logit_scale`, fitted on the validation set; None where the
-            model is not calibrated.
-        variant: how the classifier was changed after training; None where it was not.
+        class_counts: training images per class, in label order.
+        logit_scale: what logits are multiplied with before a softmax makes probabilities of them: the scale s of
+            LDAM's cosine logits, else 1.
+        stored_size: height and width of the training images, in pixels, before they were resized to `image_size`;
+            None, not known, in files of an earlier version.
+        temperature: what logits are then divided by, fitted on the validation set; None, not calibrated.
+        variant: how the classifier was changed after training; None, it was not.
     """
 
     architecture: str
@@ -59,25 +53,21 @@ class ModelCard:
         return self.logit_scale / (self.temperature or 1.0)
 
     def content(self) -> dict[str, Any]:
-        """What stands under `KEY` in the metadata of the model file; `card_from` reads it."""
+        """What stands under `KEY` in the metadata of the model file."""
         return {"format": FORMAT, **asdict(self)}
 
 
 def card_from(content: Mapping[str, Any], path: str | Path) -> ModelCard:
-    """The card that the metadata of a model file holds.
-
-    Args:
-        content: what stands under `KEY`; empty where the file has no such entry.
-        path: the file, for the error.
+    """The card in the metadata of a model file; `content` is what stands under `KEY`, empty where nothing does.
 
     Raises:
-        ValueError: this is no model of this project, or it does not say all that is needed.
+        ValueError: this is no model of this project, or it does not say all that is needed; names `path`.
     """
-    facts = dict(content)
-    found = facts.pop("format", None)
-    if found != FORMAT:
+    facts = {name: value for name, value in content.items() if name != "format"}
+    if content.get("format") != FORMAT:
         raise ValueError(
-            f"{path} is no model of this project: its format is {found!r}, expected {FORMAT!r}; train it again"
+            f"{path} is no model of this project: its format is {content.get('format')!r}, expected {FORMAT!r}; "
+            "train it again"
         )
     try:
         return ModelCard(**facts)

@@ -57,7 +57,6 @@ class CosineLinear(nn.Module):
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.in_features = num_features
-        self.out_features = num_classes
         self.weight = nn.Parameter(torch.empty(num_classes, num_features))
         self.reset_parameters()
 
@@ -74,9 +73,6 @@ class CosineLinear(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
 
-    def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}"
-
 
 class ScaledLinear(nn.Module):
     """A linear classifier whose logits are multiplied with one factor for each class, at first 1.
@@ -89,8 +85,6 @@ class ScaledLinear(nn.Module):
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
-        self.in_features = num_features
-        self.out_features = num_classes
         self.linear = nn.Linear(num_features, num_classes)
         self.scale = nn.Parameter(torch.ones(num_classes))
 

@@ -7,14 +7,18 @@ from typing import Any
 
 import torch
 
-from longtail.files.safetensors import read_content, read_safetensors, write_safetensors
+from longtail.files.safetensors import read_safetensors, write_safetensors
 
 KEY = "longtail pretrained weights"
 REMEDY = "make it with workflow/scripts/fetch_weights.py"
 
 
 def write_weights(path: str | Path, state: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
-    """Write a backbone's weights and the facts about them; the same content gives the same bytes."""
+    """Write a backbone's weights and the facts about them; the same content gives the same bytes.
+
+    Args:
+        facts: as `longtail.models.pretrained.fetch` gives them; they stand in the metadata under `KEY`.
+    """
     write_safetensors(path, state, KEY, facts)
 
 
@@ -25,31 +29,12 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or `write_weights` did not make it.
     """
-    state, facts = read_safetensors(_existing(path), KEY)
-    _check_origin(path, facts)
-    return state
-
-
-def read_facts(path: str | Path) -> dict[str, Any]:
-    """The facts that were written with the weights (see `longtail.models.pretrained.Published`).
-
-    Raises:
-        FileNotFoundError, ValueError: as `read_weights`.
-    """
-    facts = read_content(_existing(path), KEY)
-    _check_origin(path, facts)
-    return facts
-
-
-def _existing(path: str | Path) -> str | Path:
     if not Path(path).is_file():
         raise FileNotFoundError(f"weights file {path} does not exist; {REMEDY}")
-    return path
-
-
-def _check_origin(path: str | Path, facts: Mapping[str, Any]) -> None:
+    state, facts = read_safetensors(path, KEY)
     if not facts:
         raise ValueError(f"{path} does not say which weights it holds (no entry {KEY!r}); {REMEDY}")
+    return state
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import pickle
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,19 +15,21 @@ import pytest
 import torch
 from payloads import PAYLOADS, WRITERS, payloads
 
-from longtail.analysis.frames import read_predictions, read_records
+from longtail.analysis.frames import read_confidences, read_predictions, read_records
 from longtail.data.sources.cifar100 import load_images
 from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
 from longtail.files.parquet import read_parquet, write_parquet
+from longtail.files.safetensors import read_content
 from longtail.files.sealed_json import seal, unseal
 from longtail.machine.environment import write_record
 from longtail.models import build_model
 from longtail.models.card import ModelCard, read_card
 from longtail.models.file import load_model, save_model
 from longtail.models.pretrained import fetch
-from longtail.models.weights import read_facts, read_weights, write_weights
+from longtail.models.weights import KEY, read_weights, write_weights
 from longtail.training.checkpoint import MAGIC, StateFolder, read_state
 
+ROOT = Path(__file__).parents[2]
 RUN = Path("runs/balanced/resnet8/softmax/seed1")
 BLOCK = 512
 CARD = ModelCard(
@@ -100,7 +104,7 @@ def read_with_confidence(path: Path) -> pd.DataFrame:
     predicted = path.with_name("predictions.parquet")
     if not predicted.exists():
         write_parquet(predictions(), predicted)
-    return read_predictions([predicted], [path])
+    return read_confidences([predicted])
 
 
 # Name: how it is written, and all the ways in which it is read.
@@ -121,7 +125,7 @@ FILES = {
         lambda path: write_weights(
             path, {"a": torch.arange(900.0)}, {"source": "timm/x", "sha256": "0" * 64}
         ),
-        [read_weights, read_facts],
+        [read_weights, lambda path: read_content(path, KEY)],
     ),
     "run.json": (lambda path: write_record(path, RECORD), [lambda path: read_records([path])]),
     "current.state": (write_state, [read_state]),
@@ -253,7 +257,7 @@ def test_files_without_checksums_still_load(tmp_path):
     save_file(
         {"a": torch.zeros(2)}, run / "weights.safetensors", {"longtail pretrained weights": '{"source": "x"}'}
     )
-    assert read_facts(run / "weights.safetensors") == {"source": "x"}
+    assert read_content(run / "weights.safetensors", KEY) == {"source": "x"}
     assert read_weights(run / "weights.safetensors")["a"].tolist() == [0, 0]
     (run / "run.json").write_text(json.dumps(RECORD))
     assert read_records([run / "run.json"])["images_per_second"].tolist() == [431.25]
@@ -273,6 +277,17 @@ def test_a_model_of_another_version_says_that_it_has_to_be_trained_again(tmp_pat
     save_file(model_state(), path, {"longtail": json.dumps({"format": "longtail model 1", "head": "linear"})})
     with pytest.raises(ValueError, match=r"model\.safetensors does not say .*train it again"):
         load_model(path)
+
+
+def test_what_a_model_file_says_is_read_without_pytorch(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, model_state(), CARD)
+    program = (
+        "import sys; from longtail.models.card import read_card; print(read_card(sys.argv[1]).logit_scale); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "30.0\n", done.stderr
 
 
 # -- weights that do not fit

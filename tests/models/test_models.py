@@ -14,12 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from longtail.experiment.fingerprint import closure
+from longtail.files.safetensors import read_content
 from longtail.models import build_model, known_models, model_module, pretrained_source
 from longtail.models.cifar_resnet import Block
 from longtail.models.classifier import ImageClassifier
 from longtail.models.heads import HEADS, CosineLinear, build_head
 from longtail.models.pretrained import describe, fetch
-from longtail.models.weights import read_facts, write_weights
+from longtail.models.weights import KEY, write_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -355,7 +356,7 @@ def test_a_weights_file_names_its_origin_and_has_the_same_bytes_each_time(tmp_pa
     path = fetched("torchvision/shufflenet_v2_x0_5", origin, tmp_path)
     first = path.read_bytes()
     assert fetched("torchvision/shufflenet_v2_x0_5", origin, tmp_path).read_bytes() == first
-    facts = read_facts(path)
+    facts = read_content(path, KEY)
     assert facts["source"] == "torchvision/shufflenet_v2_x0_5.IMAGENET1K_V1"
     assert facts["as_published"] is False
     assert facts["input_size"] == 224

@@ -50,14 +50,14 @@ rule tables:
     localrule: True
 
 
-for job, (names, sources) in TABLE_JOBS.items():
+for job, (names, made_from) in TABLE_JOBS.items():
     of_one_model = job == "table_of_runs"
 
     rule:
         name:
             job
         input:
-            **{source: TABLE_SOURCES[source] for source in sources},
+            **{source: TABLE_SOURCES[source] for source in made_from},
         output:
             in_report(
                 "Tables", table_files(job), of_model if of_one_model else "All runs"
@@ -68,7 +68,7 @@ for job, (names, sources) in TABLE_JOBS.items():
         conda:
             "../../envs/analysis.yaml"
         params:
-            key=EXPERIMENT.table_key(sources),
+            key=EXPERIMENT.table_key(made_from),
             names=names,
             options=table_options,
             folder=subpath(output[0], parent=True),

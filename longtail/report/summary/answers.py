@@ -2,17 +2,16 @@
 
 import pandas as pd
 
-from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
+from longtail.analysis.statistics.blocks import ALL_TRAIN_SETS
 from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.statistics.sign_flip import ALPHA, least_p, signs_needed
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
 from longtail.report.summary.phrases import column, interval, p_is, percent
 from longtail.report.typeset import pipe_table
 
-ALPHA = 0.05
-SEEDS_TO_TEST = (
-    6  # with fewer, the sign-flip test of one model cannot reach ALPHA: its least p is 2 / 2 ** seeds
-)
+SEEDS_TO_TEST = signs_needed(1)
+"""With fewer seeds, the sign-flip test of one model cannot reach `ALPHA`."""
 
 
 def tail_and_head(evidence: Evidence) -> str:
@@ -127,7 +126,7 @@ def real(evidence: Evidence) -> str:
     elif seeds < SEEDS_TO_TEST:
         answer += (
             f"Not answered by these runs for a single model: with {seeds} seeds a paired sign-flip test cannot go "
-            f"below p = {2 / 2**seeds:.4g}; six seeds could reach 0.05 for one comparison. "
+            f"below p = {least_p(seeds):.4g}; six seeds could reach 0.05 for one comparison. "
         )
     return answer + _pooled(evidence) + _friedman(evidence)
 

@@ -1,0 +1,24 @@
+"""The section `paths`: the folders of results, downloads and unfinished states."""
+
+import re
+
+from pydantic import field_validator
+
+from longtail.settings import Section
+
+
+class Paths(Section):
+    """Folders, relative to the working directory unless absolute."""
+
+    results: str = "results"
+    data: str = "data"
+    """Downloads; may be read-only and shared once they are there."""
+    work: str = "work"
+    """State to resume from; safe to delete when nothing runs."""
+
+    @field_validator("*")
+    @classmethod
+    def _plain(cls, path: str) -> str:
+        if not path or path.endswith("/") or re.search(r"[\n{}]", path):
+            raise ValueError("must be a folder without a final slash, braces or line breaks")
+        return path
