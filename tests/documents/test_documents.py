@@ -11,6 +11,7 @@ from tools.glyphs import write_letters
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 
 
@@ -75,9 +76,19 @@ def test_the_readmes_python_runs():
 
 
 def test_links_between_the_documents_lead_somewhere():
-    for path in [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
+    for path in PAGES:
         for link in re.findall(r"\]\((?!http)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_files_that_the_documents_name_are_there():
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(
+            r"`((?:config|docs|envs|longtail|profiles|resources|tests|tools)/[^`* ]*)`", text
+        ):
+            known = (ROOT / name).exists() or path.name == "CHANGELOG.md"
+            assert known or name == "config/mine.yaml", f"{path.name} names {name}"
 
 
 def test_the_planning_code_imports_neither_torch_nor_pandas():
