@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from longtail.config.load import Config, load_config
 from longtail.data.split.imbalance import longtailed_counts
 from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
 from longtail.experiment.runs import PATTERN, RECORD, Run, found_in
 from longtail.files.sealed_json import unseal
 from longtail.machine.cores import gpu_count, train_threads
@@ -192,7 +193,9 @@ def assumed_speed(architecture: str, image_size: int, device_type: str) -> Speed
 def epochs_done(experiment: Experiment, run: Run, folder: Path = Path()) -> int:
     """Epochs that an unfinished run has behind it, by the note beside its state."""
     try:
-        return json.loads((folder / experiment.work_folder(run) / "progress.json").read_text())["epoch"]
+        return json.loads((folder / Keys(experiment).state_folder(run) / "progress.json").read_text())[
+            "epoch"
+        ]
     except FileNotFoundError:
         return 0
 

@@ -1,27 +1,19 @@
-"""The experiment as jobs: which runs there are, the settings each uses, and the key of everything it depends on.
+"""The experiment as jobs: which runs there are, and the settings that each job gets.
 
-A job's key hashes the code it runs, the settings it uses and the keys of the jobs before it. Snakemake keeps it
-among the job's params, so a job is stale exactly when its key changed, whatever happened to clocks and time
-stamps; the folder of a run's unfinished state is named after the key too, so changed settings never meet an old
-state. Settings that cannot change a result are left out of it.
+Settings that cannot change a result are not among them, or are left out of the keys: see `longtail.experiment.keys`.
 """
 
-import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from longtail.config.load import Config, ConfigError, Custom
 from longtail.data.collection.listing import Listing, list_images
-from longtail.experiment.fingerprint import fingerprint
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
-from longtail.models import model_module
 
-SCRIPTS = "workflow/scripts"
 PREDICT_MINUTES = 30
 """Time limit of prediction. A job that trains and predicts gets the sum of both limits."""
 
@@ -232,81 +224,8 @@ class Experiment:
         longest = job.max_minutes - PREDICT_MINUTES if job.max_minutes else math.inf
         return min(minutes * attempt, longest)
 
-    def work_folder(self, run: Run) -> str:
-        """Where a run keeps the state to resume from."""
-        return f"{self.config.paths.work}/{self.train_key(run)}"
-
     def pretrained(self, model: str) -> bool:
         return self.config.model(model).pretrained
-
-    # --- keys; an experiment lives as long as its process, so they are cached -----------------------------
-
-    @cache  # noqa: B019
-    def images_key(self) -> str:
-        if self.natural:
-            files = {"files": self.listing.digest(), "options": self.folder_images_options()}
-            return self._key("folder_images", files)
-        return self._key(
-            "images", self.images_options(), choices=[f"longtail.data.sources.{self.config.data.source}"]
-        )
-
-    @cache  # noqa: B019
-    def subsets_key(self) -> str:
-        return self._key("subsets", self.subsets_options(), [self.images_key()])
-
-    @cache  # noqa: B019
-    def split_key(self) -> str:
-        if self.natural:
-            return self._key("folder_split", self.folder_split_options(), [self.images_key()])
-        if self.config.data.source == "lists":
-            return self._key("list_split", self.list_split_options())
-        return self._key("split", self.split_options(), [self.subsets_key()])
-
-    def check_key(self) -> str:
-        return self._key("check_data", self.folder_split_options(), [self.images_key()])
-
-    @cache  # noqa: B019
-    def tensors_key(self, subset: str) -> str:
-        # The balanced sets do not depend on the imbalance.
-        upstream = self.subsets_key() if self.is_balanced(subset) else self.split_key()
-        return self._key("tensors", {"subset": subset}, [self.images_key(), upstream])
-
-    @cache  # noqa: B019
-    def weights_key(self, model: str) -> str:
-        return self._key("fetch_weights", self.weights_json(model), choices=[self._model_code(model)])
-
-    @cache  # noqa: B019
-    def train_key(self, run: Run) -> str:
-        upstream = [self.tensors_key(f"train_{run.train_set}"), self.tensors_key("val")]
-        if start := self.start(run):
-            upstream.append(self.train_key(start))
-        elif self.pretrained(run.model):
-            upstream.append(self.weights_key(run.model))
-        settings = {**self.train_settings(run.model, run.loss), "seed": run.seed}
-        return self._key(
-            "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
-        )
-
-    @cache  # noqa: B019
-    def adjust_key(self, run: Run) -> str:
-        variant = self.config.variant(run.loss)
-        choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
-        return self._key("adjust", self.adjust_json(run.loss), [self.train_key(self.start(run))], choices)
-
-    def model_key(self, run: Run) -> str:
-        """Key of the job that makes a run's model."""
-        return self.adjust_key(run) if self.is_variant(run) else self.train_key(run)
-
-    @cache  # noqa: B019
-    def predict_key(self, run: Run) -> str:
-        upstream = [self.model_key(run), self.tensors_key(self.test_tensors)]
-        return self._key("predict", self.predict_json(), upstream, choices=[self._model_code(run.model)])
-
-    @cache  # noqa: B019
-    def evaluation_key(self) -> str:
-        settings = {"grid": self.runs, "losses": self.losses_json()}
-        upstream = [self.split_key(), *map(self.predict_key, self.shown_runs)]
-        return self._key("evaluation", settings, upstream, choices=list(map(self._loss_code, self.losses)))
 
     def statistics_settings(self) -> dict[str, Any]:
         return {
@@ -314,9 +233,6 @@ class Experiment:
             "resamples": self.config.statistics.resamples,
             "data_seed": self.config.data.seed,
         }
-
-    def statistics_key(self) -> str:
-        return self._key("statistical_analysis", self.statistics_settings(), [self.evaluation_key()])
 
     def summary_settings(self) -> dict[str, Any]:
         data = self.config.data
@@ -326,35 +242,6 @@ class Experiment:
             "imbalance_factor": data.imbalance_factor,
             "reference": self.reference_loss,
         }
-
-    def summary_key(self) -> str:
-        return self._key("summary", self.summary_settings(), [self.statistics_key()])
-
-    def table_key(self, sources: list[str]) -> str:
-        """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
-        upstream = self.split_key() if "split" in sources else self.evaluation_key()
-        return self._key("tables", {}, [upstream])
-
-    def figure_key(self, figure: str, *upstream: str) -> str:
-        return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
-
-    def _model_code(self, model: str) -> str:
-        return model_module(self.config.model(model).architecture)
-
-    def _loss_code(self, loss: str) -> str:
-        entry = self.config.loss(loss)
-        return entry.loss.path if isinstance(entry, Custom) else f"longtail.losses.{entry.loss}"
-
-    def _key(
-        self,
-        rule: str,
-        settings: Mapping[str, Any] | list[str] | str,
-        upstream: list[str] | None = None,
-        choices: list[str] | None = None,
-    ) -> str:
-        code = fingerprint(f"{SCRIPTS}/{rule}.py", *(choices or []))
-        content = json.dumps([rule, code, settings, upstream or []], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:20]
 
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""

@@ -8,6 +8,7 @@ import pytest
 
 from longtail.config.load import load_config
 from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
 from longtail.files.sealed_json import seal
 from longtail.plan import MULTIPLY_ADDS, Speed, assumed_speed, images_of, measured_speeds, stages, training
 
@@ -41,7 +42,7 @@ def test_epochs_that_an_unfinished_run_has_behind_it_do_not_count(tmp_path):
         {"grid": {"train_sets": ["balanced"], "models": ["mobilenetv2"], "losses": ["softmax"]}}
     )
     experiment = Experiment(config)
-    state = tmp_path / experiment.work_folder(experiment.runs[0])
+    state = tmp_path / Keys(experiment).state_folder(experiment.runs[0])
     state.mkdir(parents=True)
     (state / "progress.json").write_text(json.dumps({"epoch": 80}))
     (work,) = training(experiment.runs, experiment, {"balanced": 7, "val": 0}, {}, tmp_path).values()

@@ -24,6 +24,7 @@ from longtail.config.load import Config, load_config
 from longtail.data.split.imbalance import longtailed_counts
 from longtail.data.tensors.files import load_tensors
 from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
 from longtail.experiment.runs import Run as RunName
 from longtail.files.parquet import read_parquet
 from longtail.inference.logits import crop_views, logits_of
@@ -648,8 +649,9 @@ def test_crops_are_an_option_of_the_prediction_and_change_its_key_alone():
     run = plain.runs[0]
     assert json.loads(plain.predict_json()) == {}
     assert json.loads(five.predict_json()) == {"crops": "five", "expand": 24}
-    assert plain.train_key(run) == five.train_key(run)
-    assert plain.predict_key(run) != five.predict_key(run)
+    keys, other = Keys(plain), Keys(five)
+    assert keys.train(run) == other.train(run)
+    assert keys.predict(run) != other.predict(run)
 
 
 # All of it, through the workflow ------------------------------------------------------------------------------
@@ -764,7 +766,7 @@ def test_keys_follow_the_start_and_not_the_other_way_round():
     other = varied(losses={"softmax": {"train": {"epochs": 7}}})
 
     def keys(experiment: Experiment) -> dict[RunName, str]:
-        return {run: experiment.predict_key(run) for run in (softmax, crt, la, strong)}
+        return {run: Keys(experiment).predict(run) for run in (softmax, crt, la, strong)}
 
     def changed(experiment: Experiment) -> set[str]:
         return {run.loss for run, key in keys(experiment).items() if key != keys(before)[run]}

@@ -29,7 +29,7 @@ rule tensors:
     conda:
         "../../envs/train.yaml"
     params:
-        key=lambda wildcards: EXPERIMENT.tensors_key(wildcards.subset),
+        key=lambda wildcards: KEYS.tensors(wildcards.subset),
     shell:
         "python workflow/scripts/tensors.py --images {input.images:q} --split {input.split:q}"
         " --subset {wildcards.subset} --output {output:q} > {log:q} 2>&1"

@@ -30,7 +30,7 @@ rule evaluation:
     conda:
         "../../envs/analysis.yaml"
     params:
-        key=EXPERIMENT.evaluation_key(),
+        key=KEYS.evaluation(),
         settings=EXPERIMENT.losses_json(),
     shell:
         "python workflow/scripts/evaluation.py @{input.runs:q} --split {input.split:q} --settings {params.settings:q}"

@@ -51,8 +51,8 @@ def figure_input(wildcards):
 
 def figure_key(wildcards):
     shown = of_figure(wildcards, EXPERIMENT.shown_runs)
-    upstream = sources.keys(wildcards.figure, EXPERIMENT, shown)
-    return EXPERIMENT.figure_key(wildcards.figure, *upstream)
+    upstream = sources.upstream(wildcards.figure, KEYS, shown)
+    return KEYS.figure(wildcards.figure, *upstream)
 
 
 def figure_options(wildcards, input):

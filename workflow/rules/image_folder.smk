@@ -13,7 +13,7 @@ rule folder_images:
         "../../envs/train.yaml"
     threads: CONFIG.data.image_folder.threads or workflow.cores or 1
     params:
-        key=EXPERIMENT.images_key(),
+        key=KEYS.images(),
         options=EXPERIMENT.folder_images_options(),
         # The key has the files' names and sizes, wherever they lie.
         source=unrecorded(CONFIG.data.image_folder.path),
@@ -36,7 +36,7 @@ rule check_data:
     conda:
         "../../envs/train.yaml"
     params:
-        key=EXPERIMENT.check_key(),
+        key=KEYS.check(),
         options=EXPERIMENT.folder_split_options(),
     shell:
         "python workflow/scripts/check_data.py --index {input.index:q} --findings {input.findings:q} {params.options:q}"
@@ -55,7 +55,7 @@ rule folder_split:
     conda:
         "../../envs/train.yaml"
     params:
-        key=EXPERIMENT.split_key(),
+        key=KEYS.split(),
         options=EXPERIMENT.folder_split_options(),
     shell:
         "python workflow/scripts/folder_split.py --index {input.index:q} --findings {input.findings:q}"

@@ -10,7 +10,7 @@ rule list_split:
     conda:
         "../../envs/train.yaml"
     params:
-        key=EXPERIMENT.split_key(),
+        key=KEYS.split(),
         options=EXPERIMENT.list_split_options(),
     shell:
         "python workflow/scripts/list_split.py {params.options:q} --output {output:q} > {log:q} 2>&1"

@@ -10,6 +10,7 @@ from longtail.config.load import ConfigError, load_config
 from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
+from longtail.experiment.keys import Keys
 from longtail.experiment.lock import lock_folder
 from longtail.experiment.partial import show_finished
 from longtail.machine.cores import (
@@ -25,7 +26,8 @@ gc.disable()
 
 try:
     EXPERIMENT = Experiment(load_config(config))
-    EXPERIMENT.split_key()  # looks at the files of a collection
+    KEYS = Keys(EXPERIMENT)
+    KEYS.split()  # looks at the files of a collection
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config

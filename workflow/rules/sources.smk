@@ -30,7 +30,7 @@ rule images:
     conda:
         "../../envs/train.yaml"
     params:
-        key=EXPERIMENT.images_key(),
+        key=KEYS.images(),
         options=EXPERIMENT.images_options(),
         archive=lambda wildcards, input: (
             ["--archive", *input.archive] if input.archive else []
@@ -51,7 +51,7 @@ rule subsets:
     conda:
         "../../envs/train.yaml"
     params:
-        key=EXPERIMENT.subsets_key(),
+        key=KEYS.subsets(),
         options=EXPERIMENT.subsets_options(),
     shell:
         "python workflow/scripts/subsets.py --images {input.images:q} {params.options:q}"
@@ -69,7 +69,7 @@ rule split:
     conda:
         "../../envs/train.yaml"
     params:
-        key=EXPERIMENT.split_key(),
+        key=KEYS.split(),
         options=EXPERIMENT.split_options(),
     shell:
         "python workflow/scripts/split.py --subsets {input.subsets:q} {params.options:q}"

@@ -25,7 +25,7 @@ rule statistical_analysis:
     conda:
         "../../envs/analysis.yaml"
     params:
-        key=EXPERIMENT.statistics_key(),
+        key=KEYS.statistics(),
         settings=json.dumps(EXPERIMENT.statistics_settings()),
         runs=unrecorded(f"{CONFIG.paths.results}/runs"),
         folder=subpath(output[0], parent=True),
@@ -48,7 +48,7 @@ rule summary:
     conda:
         "../../envs/analysis.yaml"
     params:
-        key=EXPERIMENT.summary_key(),
+        key=KEYS.summary(),
         settings=json.dumps(EXPERIMENT.summary_settings()),
         statistics=unrecorded(f"{CONFIG.paths.results}/statistics"),
     shell:

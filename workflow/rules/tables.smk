@@ -68,7 +68,7 @@ for job, (names, made_from) in TABLE_JOBS.items():
         conda:
             "../../envs/analysis.yaml"
         params:
-            key=EXPERIMENT.table_key(made_from),
+            key=KEYS.tables(made_from),
             names=names,
             options=table_options,
             folder=subpath(output[0], parent=True),

@@ -13,7 +13,7 @@ rule fetch_weights:
     conda:
         "../../envs/train.yaml"
     params:
-        key=lambda wildcards: EXPERIMENT.weights_key(wildcards.model),
+        key=lambda wildcards: KEYS.weights(wildcards.model),
         settings=lambda wildcards: EXPERIMENT.weights_json(wildcards.model),
     shell:
         "python workflow/scripts/fetch_weights.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
@@ -36,7 +36,7 @@ rule adjust:
     conda:
         "../../envs/train.yaml"
     params:
-        key=lambda wildcards: EXPERIMENT.adjust_key(run_of(wildcards)),
+        key=lambda wildcards: KEYS.adjust(run_of(wildcards)),
         settings=lambda wildcards: EXPERIMENT.adjust_json(wildcards.loss),
     shell:
         "python workflow/scripts/adjust.py --model {input.model:q} --settings {params.settings:q} --output {output:q}"
@@ -70,7 +70,7 @@ rule train:
         mem_mb=MEMORY,
         runtime=TRAIN_MINUTES,
     params:
-        key=lambda wildcards: EXPERIMENT.train_key(run_of(wildcards)),
+        key=lambda wildcards: KEYS.train(run_of(wildcards)),
         settings=lambda wildcards: EXPERIMENT.train_json(
             wildcards.model, wildcards.loss
         ),
@@ -78,7 +78,7 @@ rule train:
             *(["--weights", *input.weights] if input.weights else []),
             *(["--start", *input.start] if input.start else []),
         ],
-        work=lambda wildcards, output: EXPERIMENT.work_folder(run_of(wildcards)),
+        work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
         place=unrecorded(EXPERIMENT.place_options()),
     shell:
         "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
@@ -106,7 +106,7 @@ rule predict:
         mem_mb=MEMORY,
         runtime=PREDICT_MINUTES,
     params:
-        key=lambda wildcards: EXPERIMENT.predict_key(run_of(wildcards)),
+        key=lambda wildcards: KEYS.predict(run_of(wildcards)),
         settings=EXPERIMENT.predict_json(),
         place=unrecorded(EXPERIMENT.place_options()),
     shell:

@@ -56,25 +56,27 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "evaluation": Source("read_table", "evaluation.parquet", lambda e, _: e.evaluation_key()),
-    "per_class": Source("read_table", "per_class.parquet", lambda e, _: e.evaluation_key()),
-    "differences": Source("read_table", "statistics/paired_differences.csv", lambda e, _: e.statistics_key()),
-    "split": Source("read_table", "data/split.parquet", lambda e, _: e.split_key()),
+    "evaluation": Source("read_table", "evaluation.parquet", lambda keys, _: keys.evaluation()),
+    "per_class": Source("read_table", "per_class.parquet", lambda keys, _: keys.evaluation()),
+    "differences": Source(
+        "read_table", "statistics/paired_differences.csv", lambda keys, _: keys.statistics()
+    ),
+    "split": Source("read_table", "data/split.parquet", lambda keys, _: keys.split()),
     "tensors": Source(
-        "read_tensors", "data/{train_tensors}.pth", lambda e, _: e.tensors_key(e.train_tensors)
+        "read_tensors", "data/{train_tensors}.pth", lambda keys, _: keys.tensors(keys.jobs.train_tensors)
     ),
     "test_tensors": Source(
-        "read_tensors", "data/{test_tensors}.pth", lambda e, _: e.tensors_key(e.test_tensors)
+        "read_tensors", "data/{test_tensors}.pth", lambda keys, _: keys.tensors(keys.jobs.test_tensors)
     ),
-    "histories": Source("read_histories", "history.parquet", lambda e, run: e.train_key(run), "trained"),
-    "records": Source("read_records", "run.json", lambda e, run: e.train_key(run), "trained"),
+    "histories": Source("read_histories", "history.parquet", lambda keys, run: keys.train(run), "trained"),
+    "records": Source("read_records", "run.json", lambda keys, run: keys.train(run), "trained"),
     "predictions": Source(
-        "read_predictions", "predictions.parquet", lambda e, run: e.predict_key(run), "all"
+        "read_predictions", "predictions.parquet", lambda keys, run: keys.predict(run), "all"
     ),
     "confidences": Source(
         "read_confidences",
         "predictions.parquet",
-        lambda e, run: e.predict_key(run),
+        lambda keys, run: keys.predict(run),
         "all",
         ("model.safetensors",),
     ),
@@ -137,12 +139,12 @@ def options(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
     ]
 
 
-def keys(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
+def upstream(figure: str, keys: Any, runs: Sequence[Any]) -> list[str]:
     """The keys of the jobs that make those files."""
     return [
-        source.key(experiment, run)
+        source.key(keys, run)
         for source in _sources(figure).values()
-        for run in source.owners(experiment, runs)
+        for run in source.owners(keys.jobs, runs)
     ]
 
 

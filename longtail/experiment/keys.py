@@ -1,0 +1,136 @@
+"""The key of every job: a hash of all that its results depend on.
+
+A key hashes the code that the job runs, the settings that it uses and the keys of the jobs before it. Snakemake keeps
+it among the job's params, so a job is stale exactly when its key changed, whatever happened to clocks and time stamps.
+The folder of a run's unfinished state is named after its key too, so changed settings never meet an old state.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from longtail.config.methods import Custom
+from longtail.experiment.fingerprint import fingerprint
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.runs import Run
+from longtail.models import model_module
+
+SCRIPTS = "workflow/scripts"
+
+
+class Keys:
+    """The keys of the jobs of an experiment; they are worked out once, since an experiment does not change."""
+
+    def __init__(self, jobs: Experiment):
+        self.jobs = jobs
+
+    def state_folder(self, run: Run) -> str:
+        """Where a run keeps the state to resume from."""
+        return f"{self.jobs.config.paths.work}/{self.train(run)}"
+
+    @cache  # noqa: B019
+    def images(self) -> str:
+        if self.jobs.natural:
+            files = {"files": self.jobs.listing.digest(), "options": self.jobs.folder_images_options()}
+            return self._key("folder_images", files)
+        return self._key(
+            "images",
+            self.jobs.images_options(),
+            choices=[f"longtail.data.sources.{self.jobs.config.data.source}"],
+        )
+
+    @cache  # noqa: B019
+    def subsets(self) -> str:
+        return self._key("subsets", self.jobs.subsets_options(), [self.images()])
+
+    @cache  # noqa: B019
+    def split(self) -> str:
+        if self.jobs.natural:
+            return self._key("folder_split", self.jobs.folder_split_options(), [self.images()])
+        if self.jobs.config.data.source == "lists":
+            return self._key("list_split", self.jobs.list_split_options())
+        return self._key("split", self.jobs.split_options(), [self.subsets()])
+
+    def check(self) -> str:
+        return self._key("check_data", self.jobs.folder_split_options(), [self.images()])
+
+    @cache  # noqa: B019
+    def tensors(self, subset: str) -> str:
+        # The balanced sets do not depend on the imbalance.
+        upstream = self.subsets() if self.jobs.is_balanced(subset) else self.split()
+        return self._key("tensors", {"subset": subset}, [self.images(), upstream])
+
+    @cache  # noqa: B019
+    def weights(self, model: str) -> str:
+        return self._key("fetch_weights", self.jobs.weights_json(model), choices=[self._model_code(model)])
+
+    @cache  # noqa: B019
+    def train(self, run: Run) -> str:
+        upstream = [self.tensors(f"train_{run.train_set}"), self.tensors("val")]
+        if start := self.jobs.start(run):
+            upstream.append(self.train(start))
+        elif self.jobs.pretrained(run.model):
+            upstream.append(self.weights(run.model))
+        settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
+        return self._key(
+            "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
+        )
+
+    @cache  # noqa: B019
+    def adjust(self, run: Run) -> str:
+        variant = self.jobs.config.variant(run.loss)
+        choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
+        return self._key(
+            "adjust", self.jobs.adjust_json(run.loss), [self.train(self.jobs.start(run))], choices
+        )
+
+    def model(self, run: Run) -> str:
+        """Key of the job that makes a run's model."""
+        return self.adjust(run) if self.jobs.is_variant(run) else self.train(run)
+
+    @cache  # noqa: B019
+    def predict(self, run: Run) -> str:
+        upstream = [self.model(run), self.tensors(self.jobs.test_tensors)]
+        return self._key("predict", self.jobs.predict_json(), upstream, choices=[self._model_code(run.model)])
+
+    @cache  # noqa: B019
+    def evaluation(self) -> str:
+        settings = {"grid": self.jobs.runs, "losses": self.jobs.losses_json()}
+        upstream = [self.split(), *map(self.predict, self.jobs.shown_runs)]
+        return self._key(
+            "evaluation", settings, upstream, choices=list(map(self._loss_code, self.jobs.losses))
+        )
+
+    def statistics(self) -> str:
+        return self._key("statistical_analysis", self.jobs.statistics_settings(), [self.evaluation()])
+
+    def summary(self) -> str:
+        return self._key("summary", self.jobs.summary_settings(), [self.statistics()])
+
+    def tables(self, sources: list[str]) -> str:
+        """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
+        upstream = self.split() if "split" in sources else self.evaluation()
+        return self._key("tables", {}, [upstream])
+
+    def figure(self, figure: str, *upstream: str) -> str:
+        return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
+
+    def _model_code(self, model: str) -> str:
+        return model_module(self.jobs.config.model(model).architecture)
+
+    def _loss_code(self, loss: str) -> str:
+        entry = self.jobs.config.loss(loss)
+        return entry.loss.path if isinstance(entry, Custom) else f"longtail.losses.{entry.loss}"
+
+    def _key(
+        self,
+        rule: str,
+        settings: Mapping[str, Any] | list[str] | str,
+        upstream: list[str] | None = None,
+        choices: list[str] | None = None,
+    ) -> str:
+        code = fingerprint(f"{SCRIPTS}/{rule}.py", *(choices or []))
+        content = json.dumps([rule, code, settings, upstream or []], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:20]
