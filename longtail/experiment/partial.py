@@ -8,15 +8,18 @@ from collections.abc import Sequence
 def partial_words(words: Sequence[str]) -> list[str]:
     """The arguments of a Snakemake that makes what the same arguments asked for, as far as the finished runs go.
 
-    An option takes effect only once on Snakemake's command line, so `partial=true` joins a `--config` that is there.
+    Snakemake heeds only the last `--config` of its command line, so `partial=true` joins that one.
 
     Args:
         words: the arguments of the Snakemake that failed, without its own name.
     """
     words = list(words)
-    for position, word in enumerate(words):
-        if word in ("--config", "-C"):
-            return [*words[: position + 1], "partial=true", *words[position + 1 :]]
+    for position in reversed(range(len(words))):
+        word = words[position]
+        if word.startswith(("--config=", "-C")) or word == "--config":
+            joined = word.removeprefix("--config").removeprefix("-C").removeprefix("=")
+            first = [joined] if joined else []  # a setting may be written in one word with its option
+            return [*words[:position], "--config", "partial=true", *first, *words[position + 1 :]]
     return ["--config", "partial=true", "--keep-going", *words]
 
 

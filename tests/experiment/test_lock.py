@@ -15,7 +15,7 @@ from longtail.experiment.partial import partial_words
         ([], ["--config", "partial=true", "--keep-going"]),
         (["all", "--cores", "2"], ["--config", "partial=true", "--keep-going", "all", "--cores", "2"]),
         (["--config", "seeds=[1]", "-n"], ["--config", "partial=true", "seeds=[1]", "-n"]),
-        (["-C", "seeds=[1]"], ["-C", "partial=true", "seeds=[1]"]),
+        (["-C", "seeds=[1]"], ["--config", "partial=true", "seeds=[1]"]),
     ],
 )
 def test_the_second_start_adds_partial_to_the_options_that_are_there(words, expected):
