@@ -1,104 +1,13 @@
-"""What a plan says of time. Plans of a real workflow are made in test_workflow.py."""
+"""The page of a plan. Plans of a real workflow are made in test_workflow.py, their costs in experiment/test_cost.py."""
 
-import json
+import re
 import subprocess
 import sys
 
-import pytest
-
-from longtail.config.load import load_config
-from longtail.experiment.jobs import Experiment
-from longtail.experiment.keys import Keys
-from longtail.files.sealed_json import seal
-from longtail.plan import MULTIPLY_ADDS, Speed, assumed_speed, images_of, measured_speeds, stages, training
-
-
-def test_images_are_those_of_the_experiment():
-    """The facts of the thesis: 450 images a class, 9,754 long-tailed ones, the 10,000 test images for validation."""
-    assert images_of(load_config({})) == {"balanced": 45_000, "longtailed": 9_754, "val": 10_000}
-
-
-def test_the_full_experiment_trains_on_138_million_images():
-    experiment = Experiment(load_config({}))
-    works = training(experiment.runs, experiment, images_of(experiment.config), {})
-    assert sum(work.runs for work in works.values()) == 56
-    assert round(sum(work.images for work in works.values()) / 1e6) == 138
-    assert all(work.seconds is None for work in works.values())
-
-
-def test_seconds_are_epochs_of_training_images_and_a_third_of_the_validation_images():
-    config = load_config({"seeds": [1], "grid": {"models": ["mobilenetv2"], "losses": ["softmax"]}})
-    experiment = Experiment(config)
-    speeds = {("mobilenetv2", 224): Speed(100.0, "measured")}
-    (work,) = training(
-        experiment.runs, experiment, {"balanced": 300, "longtailed": 60, "val": 30}, speeds
-    ).values()
-    assert work.seconds == pytest.approx(90 * (300 + 10 + 60 + 10) / 100)
-    assert work.longest == pytest.approx(90 * (300 + 10) / 100)
-
-
-def test_epochs_that_an_unfinished_run_has_behind_it_do_not_count(tmp_path):
-    config = load_config(
-        {"grid": {"train_sets": ["balanced"], "models": ["mobilenetv2"], "losses": ["softmax"]}}
-    )
-    experiment = Experiment(config)
-    state = tmp_path / Keys(experiment).state_folder(experiment.runs[0])
-    state.mkdir(parents=True)
-    (state / "progress.json").write_text(json.dumps({"epoch": 80}))
-    (work,) = training(experiment.runs, experiment, {"balanced": 7, "val": 0}, {}, tmp_path).values()
-    assert work.images == 10 * 7
-
-
-def test_speeds_are_the_medians_of_the_runs_of_a_model_and_size_on_that_kind_of_device(tmp_path):
-    def record(seed, speeds, **changes):
-        path = tmp_path / f"balanced/m/softmax/seed{seed}/run.json"
-        path.parent.mkdir(parents=True)
-        settings = {"architecture": "resnet8", "recipe": {"image_size": changes.pop("size", 32)}}
-        epochs = [{"train_images_per_second": speed} for speed in speeds]
-        content = {"settings": settings, "epochs": epochs, "device": "A GPU", "device_type": "cuda"} | changes
-        path.write_text(seal(content))
-
-    record(1, [1.0, 100.0, 110.0])
-    record(2, [300.0])
-    record(3, [9.0], size=64)
-    record(4, [5.0], device_type="cpu", device="A CPU")
-    speeds = measured_speeds(tmp_path, "cuda")
-    assert speeds[("resnet8", 32)] == (200.0, "measured: 2 runs on A GPU")
-    assert speeds[("resnet8", 64)] == (9.0, "measured: 1 run on A GPU")
-    assert set(speeds) == {("resnet8", 32), ("resnet8", 64)}
-    (tmp_path / "balanced/m/softmax/seed1/run.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"seed1/run.json is no record of a run"):
-        measured_speeds(tmp_path, "cuda")
-
-
-@pytest.mark.parametrize("architecture", ["resnet8", "resnet20", "resnet32"])
-def test_multiply_adds_are_those_that_pytorch_counts(architecture):
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from longtail.models import build_model
-
-    listed, size = MULTIPLY_ADDS[architecture]
-    model = build_model(architecture, num_classes=10, image_size=size).eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 3, size, size))
-    assert counter.get_total_flops() / 2 == pytest.approx(listed, rel=0.02)
-
-
-def test_an_assumed_speed_falls_with_the_pixels_and_is_not_made_up_for_unlisted_models():
-    large, small = (assumed_speed("vit_b16", size, "cuda").images_per_second for size in (224, 112))
-    assert small == pytest.approx(4 * large)
-    assert (
-        assumed_speed("resnet8", 32, "cuda").images_per_second
-        == assumed_speed("resnet8", 16, "cuda")[0]
-        == 2500
-    )
-    assert assumed_speed("timm/resnet18", 224, "cuda") is None
+from longtail.plan import stages
 
 
 def test_every_rule_belongs_to_a_stage(repository):
-    import re
-
     written = {
         rule
         for path in (repository / "workflow/rules").glob("*.smk")

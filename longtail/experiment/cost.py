@@ -1,0 +1,199 @@
+"""What training costs: how many images the runs see, and how fast a model trains.
+
+Images per second are measured ones where the results folder holds a finished run of the same architecture and image
+size on the same kind of device. Elsewhere they are assumed from arithmetic.
+"""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from longtail.config.load import Config
+from longtail.data.split.imbalance import longtailed_counts
+from longtail.experiment.keys import Keys
+from longtail.experiment.runs import RECORD, Run, found_in
+from longtail.files.sealed_json import unseal
+
+CLASSES = {"cifar100": 100, "digits": 10}
+"""Classes of the sources that are the same everywhere."""
+
+MULTIPLY_ADDS = {
+    "mobilenetv2": (0.30e9, 224),
+    "resnet50": (4.09e9, 224),
+    "resnetv2_50": (4.11e9, 224),
+    "vit_b16": (17.56e9, 224),
+    "vit_b16_in1k": (17.56e9, 224),
+    "convnext_base": (15.36e9, 224),
+    "resnet8": (12.2e6, 32),
+    "resnet20": (40.6e6, 32),
+    "resnet32": (68.9e6, 32),
+}
+"""Multiply-adds of one image's forward pass, and the image size that they hold for.
+
+Sources: the tables of torchvision and timm; He et al., 2016.
+"""
+SUSTAINED = {"cuda": 30e12, "cpu": 50e9}
+"""Floating-point operations per second that training is assumed to reach on a data-centre GPU, or on a few cores."""
+MOST_IMAGES = 2500
+"""The most images per second that any model is assumed to reach: a small one waits for memory, not for arithmetic."""
+
+
+class Speed(NamedTuple):
+    """How fast a model trains, and how that is known."""
+
+    images_per_second: float
+    source: str
+
+
+class Work(NamedTuple):
+    """The training that is left to one model at one image size."""
+
+    runs: int
+    images: int
+    seconds: float | None
+    longest: float = 0.0
+    """Seconds of the longest run, which no number of GPUs shortens."""
+
+
+def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
+    """Images of each training set, and of the validation set `val`; None while no file tells them.
+
+    Args:
+        folder: where the workflow works. The split below its results counts the images of a collection.
+    """
+    data = config.data
+    if data.source in CLASSES:
+        classes = CLASSES[data.source]
+        balanced = classes * data.train_per_class
+        if data.test_per_class is None:
+            val = 0  # the source's own test set tests, and no image is left to validate
+        elif data.source == "cifar100":
+            val = 10_000  # its own test images
+        else:
+            val = (
+                1797 - balanced - classes * data.test_per_class
+            )  # what training and test leave of the digits
+        return {
+            "balanced": balanced,
+            "longtailed": sum(longtailed_counts(data.train_per_class, classes, data.imbalance_factor)),
+            "val": val,
+        }
+    path = folder / config.paths.results / "data/split.parquet"
+    if not path.is_file():
+        return None
+    from longtail.files.parquet import read_parquet  # imports pandas, which most plans do not need
+
+    split = read_parquet(path, ["subset", "longtailed"])
+    train = split[split["subset"] == "train"]
+    return {
+        "balanced": len(train),
+        "longtailed": int(train["longtailed"].sum()),
+        "val": int((split["subset"] == "val").sum()),
+    }
+
+
+def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed]:
+    """Median images per second of the finished runs, by architecture and image size.
+
+    Args:
+        runs: the folder of all runs.
+        device_type: "cuda" or "cpu"; runs on another kind of device are left out.
+
+    Raises:
+        ValueError: a record was not written by training; names the file.
+    """
+    found: dict[tuple[str, int], list[tuple[float, str]]] = defaultdict(list)
+    for path in found_in(runs, f"/{RECORD}"):
+        record = unseal(path.read_bytes(), path)
+        try:
+            if record["device_type"] != device_type:
+                continue
+            kind = record["settings"]["architecture"], record["settings"]["recipe"]["image_size"]
+            epochs = [epoch["train_images_per_second"] for epoch in record["epochs"]]
+            found[kind].append((statistics.median(epochs), record["device"]))
+        except (KeyError, TypeError, statistics.StatisticsError) as error:
+            raise ValueError(f"{path} is no record of a run ({error!r}); delete it and plan again") from None
+    speeds: dict[tuple[str, int], Speed] = {}
+    for kind, each in found.items():
+        devices = ", ".join(sorted({device for _, device in each}))
+        source = f"measured: {len(each)} run{'s' if len(each) > 1 else ''} on {devices}"
+        speeds[kind] = Speed(statistics.median(speed for speed, _ in each), source)
+    return speeds
+
+
+def assumed_speed(architecture: str, image_size: int, device_type: str) -> Speed | None:
+    """Images per second from arithmetic alone; None for a model whose multiply-adds are not listed.
+
+    An image costs as many multiply-adds as it has pixels, and training three times a forward pass.
+    """
+    if architecture not in MULTIPLY_ADDS:
+        return None
+    operations, size = MULTIPLY_ADDS[architecture]
+    operations *= 2 * 3 * (image_size / size) ** 2
+    return Speed(min(SUSTAINED[device_type] / operations, MOST_IMAGES), "assumed")
+
+
+def known_speeds(
+    runs: Iterable[Run], config: Config, records: Path, device_type: str
+) -> dict[tuple[str, int], Speed]:
+    """How fast the models of these runs train, by architecture and image size: as measured, else as assumed.
+
+    Args:
+        records: the folder of all runs.
+
+    Raises:
+        ValueError: as `measured_speeds`.
+    """
+    speeds = {}
+    for run in runs:
+        kind = config.model(run.model).architecture, config.recipe(run.model, run.loss).image_size
+        if assumed := assumed_speed(*kind, device_type):
+            speeds[kind] = assumed
+    return speeds | measured_speeds(records, device_type)
+
+
+def epochs_done(keys: Keys, run: Run, folder: Path = Path()) -> int:
+    """Epochs that an unfinished run has behind it, as the note beside its state says; 0 without a note."""
+    try:
+        note = folder / keys.state_folder(run) / "progress.json"
+        return json.loads(note.read_text())["epoch"]
+    except FileNotFoundError:
+        return 0
+
+
+def training(
+    runs: Iterable[Run],
+    keys: Keys,
+    images: dict[str, int] | None,
+    speeds: dict[tuple[str, int], Speed],
+    folder: Path = Path(),
+) -> dict[tuple[str, str, int], Work]:
+    """The training that is left, by model, architecture and image size.
+
+    An epoch costs its training images, and a third of that for each validation image.
+
+    Args:
+        images: of `images_of`. With None, seconds are unknown and images are 0.
+        speeds: by architecture and image size. Without that of a model, its seconds are unknown.
+        folder: where the workflow works, and with it the states of unfinished runs.
+    """
+    works: dict[tuple[str, str, int], Work] = {}
+    config = keys.jobs.config
+    for run in runs:
+        recipe = config.recipe(run.model, run.loss)
+        architecture = config.model(run.model).architecture
+        epochs = recipe.epochs - epochs_done(keys, run, folder)
+        kind = run.model, architecture, recipe.image_size
+        before = works.get(kind, Work(0, 0, 0.0))
+        trained = epochs * images[run.train_set] if images else 0
+        speed = speeds.get(kind[1:])
+        if images and speed and before.seconds is not None:
+            own = (trained + epochs * images["val"] / 3) / speed.images_per_second
+            seconds, longest = before.seconds + own, max(before.longest, own)
+        else:
+            seconds, longest = None, 0.0
+        works[kind] = Work(before.runs + 1, before.images + trained, seconds, longest)
+    return works
