@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from longtail.config.methods import Loss, ResolvedVariant
+from longtail.losses.declarations import declarations
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
 
@@ -38,9 +39,8 @@ class Training(NamedTuple):
 def cosines_are_scaled(run: Training) -> Iterator[str]:
     """The logits of a cosine head need a loss that scales them."""
     if run.entry.head == "cosine" and run.usual_head == "linear" and run.scale in (None, 1.0):
-        remedy = (
-            "set s: 25" if run.scale else "use the loss softmax, balanced_softmax, logit_adjusted or ldam"
-        )
+        scaling = [name for name, declared in declarations().items() if "s" in declared.parameters]
+        remedy = "set s: 25" if run.scale else f"use the loss {', '.join(scaling[:-1])} or {scaling[-1]}"
         yield (
             f"losses.{run.loss}.head: the logits of a cosine head lie in [-1, 1], and {run.entry.loss} does not scale "
             f"them, so its softmax would be nearly flat; {remedy}, or head: linear"

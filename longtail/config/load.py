@@ -21,6 +21,7 @@ from longtail.config.predict import Predict
 from longtail.config.statistics import Statistics
 from longtail.losses import known_losses
 from longtail.models import known_models, model_module, pretrained_source
+from longtail.models.variants import known_variants
 from longtail.settings import Name, Section, Seed, problem, problems, unknown
 from longtail.training.recipe import Recipe
 
@@ -118,8 +119,9 @@ class Config(Section):
             try:
                 entry = self.variant(name)
             except ValidationError:
+                names = " or ".join(f"LOSS+{variant}" for variant in known_variants())
                 yield (
-                    f"{where}: the name does not say what it is; call it LOSS+la or LOSS+taunorm, "
+                    f"{where}: the name does not say what it is; call it {names}, "
                     f"or set {where}.of and {where}.adjust"
                 )
                 continue

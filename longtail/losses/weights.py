@@ -41,7 +41,7 @@ def effective_number(class_counts: Tensor, *, beta: HalfOpenUnit = 0.9999) -> Te
 
     Args:
         class_counts: images per class, integers of shape (C,).
-        beta: the chance that a further image overlaps with the earlier ones.
+        beta: (N - 1) / N, with N the number of images that a class can have which all differ.
 
     Returns:
         float64, shape (C,), on the device of the counts.

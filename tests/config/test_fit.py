@@ -40,7 +40,7 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         ),
         (
             {"losses": {"focal": {"head": "cosine"}}},
-            "nearly flat; use the loss softmax, balanced_softmax, logit_adjusted or ldam, or head: linear",
+            "nearly flat; use the loss balanced_softmax, ldam, logit_adjusted or softmax, or head: linear",
         ),
         (
             {"losses": {"softmax": {"s": 25}}},
