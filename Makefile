@@ -49,10 +49,11 @@ faults: $(READY)  ## let the disk fail at every write of every program
 soak: $(READY)  ## kill trainers and Snakemake throughout a grid of 200 runs, and compare with a quiet one
 	$(VENV)/bin/python tests/soak.py
 
-lint: $(READY)  ## check style, security rules and the workflow
+lint: $(READY)  ## check style, security rules, types and the workflow
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile workflow
+	$(VENV)/bin/python -m mypy
 	$(SNAKEMAKE) --lint
 
 audit: $(READY)  ## look the pinned packages up in PyPI's list of known vulnerabilities (needs a network)

@@ -21,7 +21,6 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/statistics.smk"
-include: "workflow/rules/figure_files.smk"
 include: "workflow/rules/figures.smk"
 
 

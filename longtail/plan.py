@@ -109,8 +109,14 @@ def stages() -> dict[str, str]:
         waiting = [ROOT / name]
         while waiting:
             path = waiting.pop()
-            rules = re.findall(r"^ *rule (\w+):$", path.read_text(encoding="utf-8"), re.M)
-            found.update(dict.fromkeys(rules, Path(name).stem))
+            text = path.read_text(encoding="utf-8")
+            rules = re.findall(r"^ *rule (\w+):$", text, re.M)
+            if re.search(
+                r"^ *rule:$", text, re.M
+            ):  # the rules of a loop have their names from strings of the file
+                rules += re.findall(r'"(\w+)"', text)
+            for rule in rules:
+                found.setdefault(rule, Path(name).stem)
             waiting += [path.parent / included for included in _included(path)]
     return found
 

@@ -8,9 +8,8 @@ import ast
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
 
@@ -31,7 +30,8 @@ Reduction = Literal["weighted_mean", "batch_mean"]
 
 PACKAGE = Path(__file__).parent
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Section(BaseModel):
@@ -58,17 +58,21 @@ def one_of(names: Iterable[str]) -> Any:
     return GetPydanticSchema(lambda *_: core_schema.literal_schema(list(names)))
 
 
-def constant(file: str, name: str) -> Any:
+def constant(file: str, name: str, default: Any = ...) -> Any:
     """The literal that a module of this project assigns to a name at its top level, read without importing it.
 
     Args:
         file: path of the module within the package, such as "batches/sampling.py".
+        default: what is returned where nothing is assigned to the name.
+
+    Raises:
+        ValueError: nothing is assigned to the name, and there is no default.
     """
     text = (PACKAGE / file).read_text(encoding="utf-8")
     found = re.search(rf"^{name} = (.+?)\n(?![ )\]}}])", text, re.MULTILINE | re.DOTALL)
-    if found is None:
+    if found is None and default is ...:
         raise ValueError(f"{PACKAGE / file} assigns nothing to {name}")
-    return ast.literal_eval(found[1])
+    return ast.literal_eval(found[1]) if found else default
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -98,52 +102,19 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _checked(name: str, value: Any, annotation: Any) -> Any:
-    choice = get_origin(annotation) is Literal
     try:
         # By itself pydantic takes text and truth values for numbers.
-        if choice or (isinstance(value, Real) and not isinstance(value, bool)):
-            return TypeAdapter(annotation).validate_python(value)
-    except ValidationError:
-        pass
-    allowed = f"choose one of {', '.join(map(repr, get_args(annotation)))}" if choice else _range(annotation)
-    raise ValueError(f"{name} is {value!r}; {allowed}")
-
-
-def _range(annotation: Any) -> str:
-    bounds = [bound for field in annotation.__metadata__ for bound in field.metadata]
-    limits = {
-        key: getattr(bound, key)
-        for bound in bounds
-        for key in ("ge", "gt", "le", "lt")
-        if hasattr(bound, key)
-    }
-    words = {
-        ("ge",): "of at least {ge}",
-        ("gt",): "above {gt}",
-        ("ge", "le"): "from {ge} to {le}",
-        ("ge", "lt"): "from {ge} to below {lt}",
-        ("gt", "le"): "above {gt} and of at most {le}",
-    }
-    return f"it must be a number {words[tuple(limits)].format(**limits)}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like `name`; None: none is like it."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """The nearest known name as a question in brackets, to follow an unknown one; empty where none is like it."""
-    near = nearest(name, known)
-    return f" (did you mean {near!r}?)" if near else ""
+        return TypeAdapter(annotation).validate_python(value, strict=isinstance(value, str | bool))
+    except ValidationError as error:
+        raise ValueError(f"{name}: {_found(error.errors()[0])}") from None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence that `what` is not known, with the nearest known name and all that are allowed."""
+    """The sentence that `what` is not known, with the known name that is most like `name`, and all that are allowed."""
     known = list(dict.fromkeys(known))
-    near = nearest(name, known)
-    hint = f"did you mean '{near}'? " if near else ""
-    return f"{what} is not known; {hint}allowed: {', '.join(known)}"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{what} is not known; {hint}allowed: {', '.join(known) or 'none'}"
 
 
 def problems(section: type[BaseModel], error: ValidationError, where: str = "") -> list[str]:
@@ -152,10 +123,11 @@ def problems(section: type[BaseModel], error: ValidationError, where: str = "") 
     Args:
         where: the key of the section itself.
     """
-    return [line for detail in error.errors() for line in _problem(section, detail, where).splitlines()]
+    return [line for detail in error.errors() for line in problem(section, detail, where).splitlines()]
 
 
-def _problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) -> str:
+def problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) -> str:
+    """The sentence for one of pydantic's errors; a line each where a check found several things."""
     path = ".".join([where, *map(str, detail["loc"])]).strip(".")
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
@@ -163,7 +135,7 @@ def _problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) ->
         return message if message.startswith(f"{path}.") or not path else f"{path}: {message}"
     if detail["type"] == "extra_forbidden":
         return unknown(path, str(detail["loc"][-1]), _settings_at(section, detail["loc"][:-1]))
-    return f"{path}: found {_short(detail['input'])}; {message[0].lower()}{message[1:]}"
+    return f"{path}: {_found(detail)}"
 
 
 def _settings_at(section: type[BaseModel], path: Iterable[str | int]) -> list[str]:
@@ -174,13 +146,14 @@ def _settings_at(section: type[BaseModel], path: Iterable[str | int]) -> list[st
     return list(section.model_fields)
 
 
-def _sections(annotation: Any) -> Iterable[type[BaseModel]]:
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
         yield from _sections(part)
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+def _found(detail: Mapping[str, Any]) -> str:
+    """What was found, and what is allowed."""
+    text, message = repr(detail["input"]), detail["msg"]
+    return f"found {text if len(text) <= 60 else text[:57] + '…'}; {message[0].lower()}{message[1:]}"

@@ -11,7 +11,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "workflow/scripts"))  # their frame, for the programs that tests run in this process
+sys.path.append(
+    str(ROOT / "workflow/scripts")
+)  # their frame, for the programs that tests run in this process
 
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.

@@ -29,6 +29,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "workflow/scri
 
 from failing_disk import ERRORS, FailingDisk  # noqa: E402
 
+from longtail.report.catalogue import STATISTICS  # noqa: E402
+
 RECIPE = {
     "epochs": 2,
     "batch_size": 64,
@@ -48,16 +50,6 @@ SETTINGS = {
     "loss_parameters": {},
     "recipe": RECIPE,
 }
-STATISTICS = (
-    "descriptive",
-    "anova",
-    "posthoc",
-    "friedman",
-    "friedman_pairs",
-    "paired_differences",
-    "pooled_differences",
-    "mcnemar",
-)
 WEIGHTS_OF = "torchvision/shufflenet_v2_x0_5"
 OLD = b"what was here before"
 LONG = (
@@ -219,7 +211,7 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step(
             "tables run",
             [
-                *("run", "--train-set", "longtailed", "--model", "resnet8"),
+                *("top1", "full", "--train-set", "longtailed", "--model", "resnet8"),
                 *("--evaluation", "evaluation.parquet", "--output-folder", "tables"),
             ],
             table,
@@ -228,7 +220,8 @@ def steps(url: str, sha256: str) -> list[Step]:
             "statistical_analysis",
             [
                 *("--evaluation", "evaluation.parquet", "--runs", "runs", "--split", "split.parquet"),
-                *("--resamples", "100", "--output-folder", "statistics"),
+                *("--settings", '{"reference": "softmax", "resamples": 100, "data_seed": 1}'),
+                *("--output-folder", "statistics"),
             ],
             [f"statistics/{name}.{suffix}" for name in STATISTICS for suffix in ("csv", "md", "html")],
         ),
@@ -237,8 +230,12 @@ def steps(url: str, sha256: str) -> list[Step]:
             [
                 *("--evaluation", "evaluation.parquet", "--statistics", "statistics"),
                 *("--thesis", str(ROOT / "resources/thesis_results.csv")),
-                *("--published", str(ROOT / "resources/published_results.csv"), "--data-source", "digits"),
-                *("--imbalance-factor", "0.1", "--data-seed", "1", "--output", "summary.md", "summary.html"),
+                *("--published", str(ROOT / "resources/published_results.csv")),
+                *(
+                    "--settings",
+                    '{"source": "digits", "imbalance_factor": 0.1, "seed": 1, "reference": "softmax"}',
+                ),
+                *("--output", "summary.md", "summary.html"),
             ],
             ["summary.md", "summary.html"],
         ),

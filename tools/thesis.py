@@ -5,17 +5,21 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library beside this program
+# The frame of the programs, which puts the library beside them on the path.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import pandas as pd
+from frame import program, run
 
-from longtail.analysis.grid import TEST_SETS, Grid, by_set, scores
-from longtail.analysis.statistics import anova, posthoc
-from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS, friedman_tables
+from longtail.analysis.grid import TEST_SETS, Grid, scores
+from longtail.analysis.statistics.analyses import from_accuracies
+from longtail.analysis.statistics.blocks import ALL_TRAIN_SETS
 from longtail.analysis.statistics.mcnemar import bounds_table
 from longtail.files.atomic import atomic_path
 from longtail.report.labels import label
 from longtail.report.pages import basis, p_value, write_page
+from longtail.report.summary.phrases import p_is
+from longtail.report.typeset import pipe_table
 
 SEED = 42
 IMAGES = {"balanced": 5000, "longtailed": 1051, "head": 844, "middle": 169, "tail": 38}
@@ -59,14 +63,7 @@ def analyses(evaluation: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The statistics that accuracies of one seed allow, by name."""
     grid = Grid.of(evaluation)
     found = scores(evaluation, grid)
-    by_loss, by_pair = friedman_tables(found, grid)
-    return {
-        "anova": by_set(found, grid, anova.two_way_anova, anova.COLUMNS),
-        "posthoc": by_set(found, grid, posthoc.posthoc, posthoc.COLUMNS),
-        "friedman": by_loss,
-        "friedman_pairs": by_pair,
-        "mcnemar_bounds": bounds_table(found, grid, REFERENCE),
-    }
+    return from_accuracies(found, grid) | {"mcnemar_bounds": bounds_table(found, grid, REFERENCE)}
 
 
 def without_collapsed(evaluation: pd.DataFrame) -> pd.DataFrame:
@@ -110,8 +107,7 @@ def fill(document: str, tables: dict[str, pd.DataFrame]) -> str:
         raise ValueError(f"the document has places for {sorted(names)}, but the tables are {sorted(tables)}")
 
     def place(match: re.Match) -> str:
-        body = tables[match[1]].to_markdown(index=False, disable_numparse=True)
-        return f"<!-- table: {match[1]} -->\n\n{body}\n\n<!-- end -->"
+        return f"<!-- table: {match[1]} -->\n\n{pipe_table(tables[match[1]])}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\S+) -->.*?<!-- end -->", place, document, flags=re.DOTALL)
 
@@ -186,7 +182,7 @@ def _pairs_with_reference(table: pd.DataFrame) -> pd.DataFrame:
     own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
     sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
     own["text"] = [
-        f"{_points(sign * row.difference)} (p {_p(row.p)})"
+        f"{_points(sign * row.difference)} (p {p_is(row.p)})"
         for sign, row in zip(sign, own.itertuples(), strict=True)
     ]
     methods = own.drop_duplicates("test_set").set_index("test_set")["method"]
@@ -205,7 +201,7 @@ def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
         ]
         for train_set, own in chosen.groupby("train_set", sort=False):
             pairs = [f"{label(row.a)} − {label(row.b)}" for row in own.itertuples()]
-            cells = [f"{_points(row.difference)} (p {_p(row.p)})" for row in own.itertuples()]
+            cells = [f"{_points(row.difference)} (p {p_is(row.p)})" for row in own.itertuples()]
             columns[f"{label(train_set)}, {losses}"] = pd.Series(cells, index=pairs)
     return pd.DataFrame(columns).rename_axis("Pair").reset_index()
 
@@ -244,7 +240,7 @@ def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
     own = table[(table["loss"] == loss) & (table["train_set"] == "longtailed")]
     own = own.assign(
         text=[
-            f"{_points(row.difference)} (p {_p(row.p_holm_low)} … {_p(row.p_holm_high)})"
+            f"{_points(row.difference)} (p {p_is(row.p_holm_low)} … {p_is(row.p_holm_high)})"
             for row in own.itertuples()
         ]
     )
@@ -257,11 +253,6 @@ def _points(difference: float) -> str:
     return f"{round(100 * difference, 9):+.1f}"
 
 
-def _p(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
-
-
 def _printed(text: pd.DataFrame, heading: str) -> pd.DataFrame:
     """The table with its index as first column, names as they are printed."""
     named = text.rename(index=label).rename_axis(heading).reset_index().rename_axis(None, axis=1)
@@ -270,8 +261,8 @@ def _printed(text: pd.DataFrame, heading: str) -> pd.DataFrame:
     return named.rename(columns=lambda name: "Trained on" if name == "train_set" else label(name))
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments() -> argparse.ArgumentParser:
+    parser = program(__doc__)
     parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
     parser.add_argument(
         "--output-folder", required=True, metavar="FOLDER", help="where to write the tables in full"
@@ -279,28 +270,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
     )
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    args = arguments()
-    try:
-        evaluation = read_thesis(args.thesis)
-        selections = {"all_losses": evaluation, "without_class_balanced": without_collapsed(evaluation)}
-        results = {name: analyses(chosen) for name, chosen in selections.items()}
-        for folder, tables in results.items():
-            about = basis(selections[folder], Grid.of(selections[folder]), data_seed=None)
-            for name, table in tables.items():
-                write_page(name, table, about, Path(args.output_folder) / folder)
-        if args.document:
-            tables = document_tables(evaluation, *results.values())
-            document = fill(Path(args.document).read_text(encoding="utf-8"), tables)
-            with atomic_path(args.document) as temporary:
-                temporary.write_text(document, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+def main(args: argparse.Namespace) -> None:
+    evaluation = read_thesis(args.thesis)
+    selections = {"all_losses": evaluation, "without_class_balanced": without_collapsed(evaluation)}
+    results = {name: analyses(chosen) for name, chosen in selections.items()}
+    for folder, tables in results.items():
+        about = basis(selections[folder], Grid.of(selections[folder]), data_seed=None)
+        for name, table in tables.items():
+            write_page(name, table, about, Path(args.output_folder) / folder)
+    if args.document:
+        printed = document_tables(evaluation, *results.values())
+        document = fill(Path(args.document).read_text(encoding="utf-8"), printed)
+        with atomic_path(args.document) as temporary:
+            temporary.write_text(document, encoding="utf-8")
     print(f"{args.output_folder}: the thesis's {len(Grid.of(evaluation).runs)} runs", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments())

@@ -42,25 +42,30 @@ def read_histories(paths: Iterable[str | Path]) -> pd.DataFrame:
     return _read(paths, lambda path: read_parquet(path, columns), columns)
 
 
-def read_predictions(paths: Iterable[str | Path], models: Iterable[str | Path] | None = None) -> pd.DataFrame:
-    """One row per run and test image: what was predicted, and how surely.
-
-    Args:
-        models: `model.safetensors` of the same runs. Without them there is no confidence: only the model knows
-            what its logits are multiplied with before a softmax makes probabilities of them.
+def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per run and test image: image_id, label, predicted (the class of the largest logit).
 
     Returns:
-        Columns model, loss, train_set, seed, image_id, label, predicted (the class of the largest logit) and,
-        given models, confidence (its probability).
+        Columns model, loss, train_set, seed, and those.
 
     Raises:
-        As `read_histories`; ValueError also for a run whose model is not among the models.
+        As `read_histories`.
     """
-    columns = ["image_id", "label", "predicted"]
-    if models is None:
-        return _read(paths, _predictions, columns)
-    scales = {path.parent: model_facts(path)["logit_scale"] for path in map(Path, models) if path.is_file()}
-    return _read(paths, lambda path: _predictions(path, scales), [*columns, "confidence"])
+    return _read(paths, lambda path: _predictions(path)[0], ["image_id", "label", "predicted"])
+
+
+def read_confidences(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """As `read_predictions`, and how sure the model is: confidence, the probability of the predicted class.
+
+    Only the model knows what its logits are multiplied with before a softmax makes probabilities of them.
+
+    Args:
+        paths: the predictions, each with `model.safetensors` of its run beside it.
+
+    Raises:
+        As `read_histories`; ValueError also where there is no model beside the predictions.
+    """
+    return _read(paths, _confidences, ["image_id", "label", "predicted", "confidence"])
 
 
 def read_records(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -82,19 +87,20 @@ def _read(
     return pd.concat(frames, ignore_index=True)
 
 
-def _predictions(path: Path, scales: dict[Path, float] | None = None) -> pd.DataFrame:
+def _predictions(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Columns image_id, label, predicted, and the logits, float64, N x C."""
     frame = read_parquet(path, ["image_id", "label", "logits"])
-    logits = np.stack(frame.pop("logits").to_numpy()).astype(np.float64)
-    frame["predicted"] = logits.argmax(axis=1)
-    if scales is None:
-        return frame
-    if path.parent not in scales:
-        raise ValueError(
-            f"{path} has no model beside it ({path.parent / 'model.safetensors'}); give it, or train anew"
-        )
-    below = scales[path.parent] * (logits - logits.max(axis=1, keepdims=True))
-    frame["confidence"] = 1 / np.exp(below).sum(axis=1)
-    return frame
+    logits = np.stack(frame.pop("logits").to_list()).astype(np.float64)
+    return frame.assign(predicted=logits.argmax(axis=1)), logits
+
+
+def _confidences(path: Path) -> pd.DataFrame:
+    model = path.with_name("model.safetensors")
+    if not model.is_file():
+        raise ValueError(f"{path} has no model beside it ({model.name}); put it there, or train again")
+    frame, logits = _predictions(path)
+    below = model_facts(model)["logit_scale"] * (logits - logits.max(axis=1, keepdims=True))
+    return frame.assign(confidence=1 / np.exp(below).sum(axis=1))
 
 
 def model_facts(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -315,54 +315,35 @@ class Experiment:
         upstream = [self.split_key(), *map(self.predict_key, self.shown_runs)]
         return self._key("evaluation", settings, upstream, choices=list(map(self._loss_code, self.losses)))
 
-    def statistics_key(self) -> str:
-        settings = {
+    def statistics_settings(self) -> dict[str, Any]:
+        return {
             "reference": self.reference_loss,
             "resamples": self.config.statistics.resamples,
             "data_seed": self.config.data.seed,
         }
-        return self._key("statistical_analysis", settings, [self.evaluation_key()])
 
-    def summary_key(self) -> str:
+    def statistics_key(self) -> str:
+        return self._key("statistical_analysis", self.statistics_settings(), [self.evaluation_key()])
+
+    def summary_settings(self) -> dict[str, Any]:
         data = self.config.data
-        settings = {
+        return {
             "source": data.source,
             "seed": data.seed,
             "imbalance_factor": data.imbalance_factor,
             "reference": self.reference_loss,
         }
-        return self._key("summary", settings, [self.statistics_key()])
 
-    def table_key(self, *upstream: str) -> str:
-        return self._key("tables", {}, list(upstream))
+    def summary_key(self) -> str:
+        return self._key("summary", self.summary_settings(), [self.statistics_key()])
 
-    def figure_key(self, figure: str, inputs: Iterable[str], runs: Iterable[RunId]) -> str:
-        """Key of a figure.
+    def table_key(self, sources: list[str]) -> str:
+        """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
+        upstream = self.split_key() if "split" in sources else self.evaluation_key()
+        return self._key("tables", {}, [upstream])
 
-        Args:
-            inputs: what it is drawn from, as options of figure.py.
-            runs: whose files those are that every run has.
-        """
-        single = {
-            "split": self.split_key,
-            "tensors": lambda: self.tensors_key(self.train_tensors),
-            "test-tensors": lambda: self.tensors_key(self.test_tensors),
-            "evaluation": self.evaluation_key,
-            "per-class": self.evaluation_key,
-            "statistics": self.statistics_key,
-        }
-        of_run = {"predictions": self.predict_key, "weights": self.model_key}
-        runs = list(runs)
-        trained = [run for run in runs if not self.is_variant(run)]
-        upstream = []
-        for name in inputs:
-            if name in single:
-                upstream.append(single[name]())
-            elif name in of_run:
-                upstream += map(of_run[name], runs)
-            else:
-                upstream += map(self.train_key, trained)
-        return self._key("figure", {}, upstream, [f"longtail.report.figures.{figure}"])
+    def figure_key(self, figure: str, *upstream: str) -> str:
+        return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
 
     def _model_code(self, model: str) -> str:
         return model_module(self.config.model(model).architecture)

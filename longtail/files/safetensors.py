@@ -48,10 +48,8 @@ def read_content(path: str | Path, key: str) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or no safetensors file; names it and the remedy.
     """
-    with _opened(path, "numpy") as file:
-        content = _content(file, key, path)
-    content.pop(TENSORS_KEY, None)
-    return content
+    with _opened(path, key, "numpy") as (_, content):
+        return {name: value for name, value in content.items() if name != TENSORS_KEY}
 
 
 def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -60,8 +58,7 @@ def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dic
     Raises:
         FileNotFoundError, ValueError: as `read_content`.
     """
-    with _opened(path, "pt") as file:
-        content = _content(file, key, path)
+    with _opened(path, key, "pt") as (file, content):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     if content.pop(TENSORS_KEY, None) not in (None, _sha256(tensors)):
         raise ValueError(f"{path} is damaged: its tensors do not match their checksum. {REMEDY}")
@@ -69,19 +66,15 @@ def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dic
 
 
 @contextmanager
-def _opened(path: str | Path, framework: str) -> Iterator[Any]:
+def _opened(path: str | Path, key: str, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist; run the workflow, which makes it")
     try:
         with safe_open(path, framework=framework) as file:
-            yield file
+            text = (file.metadata() or {}).get(key)
+            yield file, {} if text is None else unseal(text, path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}). {REMEDY}") from None
-
-
-def _content(file: Any, key: str, path: str | Path) -> dict[str, Any]:
-    text = (file.metadata() or {}).get(key)
-    return {} if text is None else unseal(text, path)
 
 
 def _sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.losses.declarations import declaration, declarations
-from longtail.settings import hint
+from longtail.settings import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,8 +79,7 @@ def known_losses() -> list[str]:
 def _class_of(name: str) -> type[nn.Module]:
     found = declaration(name)
     if not found:
-        known = known_losses()
-        raise ValueError(f"unknown loss {name!r}{hint(name, known)}; choose one of {', '.join(known)}")
+        raise ValueError(unknown(f"the loss {name!r}", name, known_losses()))
     cls: type[nn.Module] = getattr(importlib.import_module(f"{__name__}.{name}"), found.class_name)
     return cls
 
@@ -107,10 +106,8 @@ def _own_class(spec: Mapping[str, str]) -> type[nn.Module]:
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
     ]
     if spec["name"] not in known:
-        raise ValueError(
-            f"{path} defines no loss {spec['name']!r}{hint(spec['name'], known)}; "
-            f"its subclasses of torch.nn.Module: {', '.join(known) or 'none'}"
-        )
+        what = f"{path}: the loss {spec['name']!r}, a subclass of torch.nn.Module,"
+        raise ValueError(unknown(what, spec["name"], known))
     cls: type[nn.Module] = getattr(module, spec["name"])
     if inspect.isabstract(cls):
         raise ValueError(
@@ -121,16 +118,13 @@ def _own_class(spec: Mapping[str, str]) -> type[nn.Module]:
 
 def _check_params(loss: str, cls: type[nn.Module], params: Mapping[str, object]) -> None:
     """A ValueError unless the class takes exactly these keyword arguments after its class counts."""
-    accepted = list(inspect.signature(cls).parameters.values())[1:]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted):
+    accepted = dict(list(inspect.signature(cls).parameters.items())[1:])
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
         return
-    names = [parameter.name for parameter in accepted]
-    shown = ", ".join(str(parameter.replace(annotation=parameter.empty)) for parameter in accepted)
-    allowed = f"its parameters: {shown or 'none'}"
     for name in params:
-        if name not in names:
-            raise ValueError(f"loss {loss} has no parameter {name!r}{hint(name, names)}; {allowed}")
-    for parameter in accepted:
+        if name not in accepted:
+            raise ValueError(unknown(f"the parameter {name!r} of the loss {loss}", name, accepted))
+    for name, parameter in accepted.items():
         required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
-        if required and parameter.name not in params:
-            raise ValueError(f"loss {loss} needs the parameter {parameter.name!r}; {allowed}")
+        if required and name not in params:
+            raise ValueError(f"the loss {loss} needs the parameter {name!r}; it takes: {', '.join(accepted)}")

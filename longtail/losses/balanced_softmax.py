@@ -18,7 +18,7 @@ class BalancedSoftmax(Loss):
 
     Args:
         class_counts: training images per class, integers of shape (C,).
-        s: scale of the logits, `logit_scale`; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
+        s: scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
     """
 
     corrects = "adjusts its logits by the class counts in training"

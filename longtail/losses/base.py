@@ -27,12 +27,12 @@ class Loss(nn.Module, ABC):
         reduction: with w the class weights and l the losses per image, `weighted_mean` is
             sum(w_y l) / sum(w_y), what torch calls `mean`; `batch_mean` is sum(w_y l) / N.
 
-    A subclass annotates its parameters with types of `longtail.settings`, which are checked when it is built. The
-    configuration reads them from the file, and the first three attributes below as well.
+    A subclass annotates its parameters with types of `longtail.settings`, so they are checked when it is built. The
+    configuration reads them from the subclass's file, and with them the first three attributes.
 
     Attributes:
-        default_head: the classifier that the configuration gives a model under this loss.
-        corrects: what the loss does about the imbalance, where that leaves nothing for post-hoc logit adjustment.
+        default_head: the head that a model gets under this loss where the configuration names none.
+        corrects: what the loss does about the imbalance, if that leaves nothing for post-hoc logit adjustment to do.
         no_mixup: why the loss cannot be trained on mixtures of images; None: it can.
         class_counts: int64 buffer of shape (C,).
         class_weight: float64 buffer of shape (C,), ones unless the loss or `set_class_weight` sets it.

@@ -22,7 +22,7 @@ class ClassBalanced(Loss):
     Args:
         class_counts: training images per class, integers of shape (C,).
         beta: the beta of the effective number of samples; 0 is `softmax`.
-        reduction: `weighted_mean` or `batch_mean`, see `Loss`.
+        reduction: a batch's sum is divided by the sum of its weights (`weighted_mean`) or by its images (`batch_mean`).
     """
 
     corrects = "weighs its classes by their counts in training"

@@ -9,22 +9,11 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from longtail import settings
 
 ROOM = "longtail.losses"
-BUILT_IN = {"bool": bool, "float": float, "int": int, "str": str}
-
-
-class Parameter(NamedTuple):
-    """A keyword argument of a loss."""
-
-    annotation: Any
-    default: Any
-    """`...` where there is none."""
-    description: str
-    """What the docstring says of it under `Args`."""
 
 
 class Declaration(NamedTuple):
@@ -32,7 +21,8 @@ class Declaration(NamedTuple):
 
     class_name: str
     summary: str
-    parameters: dict[str, Parameter]
+    parameters: dict[str, tuple[Any, Any, str]]
+    """Type, default (`...`: none) and what the docstring says under `Args`, by name."""
     default_head: str = "linear"
     corrects: str | None = None
     no_mixup: str | None = None
@@ -92,30 +82,20 @@ def _read(path: Path) -> Declaration | None:
 
 def _parameters(
     path: Path, node: ast.ClassDef, descriptions: dict[str, str]
-) -> Iterator[tuple[str, Parameter]]:
+) -> Iterator[tuple[str, tuple[Any, Any, str]]]:
     """The keyword-only arguments of the class's own `__init__`."""
     for function in node.body:
         if isinstance(function, ast.FunctionDef) and function.name == "__init__":
             arguments = function.args
             for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-                try:
-                    annotation = _annotation(argument.annotation)
-                except ValueError:
+                annotation = getattr(settings, ast.unparse(argument.annotation or argument), None)
+                if annotation is None:
                     raise ValueError(
                         f"{path}, line {argument.lineno}: annotate {argument.arg} with a type of longtail.settings, "
-                        "such as NonNegative, or with Literal"
-                    ) from None
+                        "such as NonNegative"
+                    )
                 value = ... if default is None else ast.literal_eval(default)
-                yield argument.arg, Parameter(annotation, value, descriptions.get(argument.arg, ""))
-
-
-def _annotation(node: ast.expr | None) -> Any:
-    match node:
-        case ast.Name(id=name) if found := vars(settings).get(name, BUILT_IN.get(name)):
-            return found
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
-            return Literal[ast.literal_eval(choices)]
-    raise ValueError
+                yield argument.arg, (annotation, value, descriptions.get(argument.arg, ""))
 
 
 def _descriptions(document: str) -> dict[str, str]:

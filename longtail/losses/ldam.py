@@ -24,7 +24,7 @@ class LDAM(Loss):
     Args:
         class_counts: training images per class, integers of shape (C,).
         max_m: margin of the rarest class in units of the cosine.
-        s: scale of the cosine logits; `logit_scale`.
+        s: scale of the cosine logits.
     """
 
     default_head = "cosine"  # as published; a linear one reproduces the thesis

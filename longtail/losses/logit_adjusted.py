@@ -19,7 +19,7 @@ class LogitAdjusted(Loss):
     Args:
         class_counts: training images per class, integers of shape (C,).
         tau: strength of the adjustment; 1 is `balanced_softmax`, 0 is `softmax`.
-        s: scale of the logits, `logit_scale`; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
+        s: scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
     """
 
     corrects = "adjusts its logits by the class counts in training"

@@ -16,7 +16,7 @@ class Softmax(Loss):
         class_counts: training images per class, integers of shape (C,).
         smoothing: label smoothing, the share of each label that goes to all classes alike (Szegedy et al., Rethinking
             the Inception Architecture for Computer Vision, CVPR 2016, section 7).
-        s: scale of the logits, `logit_scale`; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
+        s: scale of the logits; for `head: cosine`, whose logits lie in [-1, 1], such as 25.
     """
 
     def __init__(self, class_counts: Tensor, *, smoothing: HalfOpenUnit = 0.0, s: Positive = 1.0):

@@ -22,7 +22,7 @@ class WeightedSoftmax(Loss):
     Args:
         class_counts: training images per class, integers of shape (C,).
         power: class weights are n_c^-power, scaled to sum to the number of classes; 0 is `softmax`.
-        reduction: `weighted_mean` or `batch_mean`, see `Loss`.
+        reduction: a batch's sum is divided by the sum of its weights (`weighted_mean`) or by its images (`batch_mean`).
     """
 
     corrects = "weighs its classes by their counts in training"

@@ -26,13 +26,12 @@ this package imports no family and no PyTorch, so names can be checked at once.
 
 from __future__ import annotations
 
-import ast
 import importlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtail.settings import hint
+from longtail.settings import constant, unknown
 
 if TYPE_CHECKING:
     from longtail.models.classifier import ImageClassifier
@@ -98,10 +97,8 @@ def known_models() -> list[str]:
 
 def _entry(name: str) -> tuple[str, str | None]:
     if name not in _entries():
-        raise ValueError(
-            f"unknown model {name!r}{hint(name, known_models())}; choose one of {', '.join(known_models())}, "
-            "or any model of a library as torchvision/NAME or timm/NAME"
-        )
+        known = [*known_models(), *(f"{library}/NAME" for library in LIBRARIES)]
+        raise ValueError(unknown(f"the model {name!r}", name, known))
     return _entries()[name]
 
 
@@ -113,10 +110,8 @@ def _entries() -> dict[str, tuple[str, str | None]]:
     """
     entries: dict[str, tuple[str, str | None]] = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        for node in ast.parse(path.read_bytes(), filename=str(path)).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODELS":
-                for name, source in ast.literal_eval(node.value).items():
-                    if name in entries:
-                        raise ValueError(f"{path} and {entries[name][0]} both define the model {name!r}")
-                    entries[name] = (f"{__name__}.{path.stem}", source)
+        for name, source in constant(f"models/{path.name}", "MODELS", {}).items():
+            if name in entries:
+                raise ValueError(f"{path} and {entries[name][0]} both define the model {name!r}")
+            entries[name] = (f"{__name__}.{path.stem}", source)
     return entries

@@ -11,12 +11,30 @@ def caption(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def of_accuracies(table: pd.DataFrame, *sentences: str) -> str:
+    """A caption of accuracies (see `grid.accuracies`): the sentences, the test images, and what is missing."""
+    return caption(*sentences, test_images(table), missing(table, "accuracy"))
+
+
 def seeds(frame: pd.DataFrame) -> str:
     """How many training seeds the frame holds, and which, as a phrase."""
     found = sorted(frame["seed"].unique())
     listed = ", ".join(map(str, found))
     plural = "one training seed" if len(found) == 1 else f"{len(found)} training seeds"
     return f"{plural} ({listed}), one data split"
+
+
+def training(model: str, train_set: str, loss: str | None = None) -> str:
+    """What was trained on what, as a phrase: `ViT-B/16 with LDAM on the long-tailed training set`."""
+    with_loss = f" with {label(loss)}" if loss else ""
+    return f"{label(model)}{with_loss} on the {label(train_set).lower()} training set"
+
+
+def spread(frame: pd.DataFrame, marks: str) -> str:
+    """What the marks of means over the seeds and their error bars are, as a sentence."""
+    if frame["seed"].nunique() > 1:
+        return f"{marks}: mean over the seeds; error bars: standard deviation over the seeds."
+    return f"{marks}: the one run; no error bars, since one run has no spread."
 
 
 def test_images(table: pd.DataFrame) -> str:

@@ -73,6 +73,12 @@ def label(name: str) -> str:
     return LABELS.get(name, name.replace("_", " "))
 
 
+def trained(model: str, train_set: str, loss: str | None = None) -> str:
+    """The printed form of what was trained, such as `ViT-B/16 with LDAM, trained on long-tailed`."""
+    with_loss = f" with {label(loss)}" if loss else ""
+    return f"{label(model)}{with_loss}, trained on {label(train_set).lower()}"
+
+
 def shortened(name: str, longest: int) -> str:
     """A name, cut where it has more characters than fit."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"

@@ -1,15 +1,15 @@
 """The statistics as tables to print, each with how many seeds and images it rests on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import TEST_SETS, Grid, missing_runs, name_missing, scores
-from longtail.files.atomic import atomic_path
+from longtail.report.catalogue import STATISTICS, THESIS_STATISTICS
 from longtail.report.labels import label
-from longtail.report.typeset import Table, csv, markdown
-from longtail.report.webpage import webpage
+from longtail.report.typeset import Table, write_table
 
 NAMES = ("model", "train_set", "test_set", "loss", "reference", "metric", "a", "b")
 P_VALUES = ("p", "p_holm", "p_f", "p_nemenyi", "p_wilcoxon", "p_low", "p_high", "p_holm_low", "p_holm_high")
@@ -36,86 +36,29 @@ HEADINGS = {
     "a": "A",
     "b": "B",
 }
-# What each table shows and how it is read, and how many of its columns name a row.
-TITLES = {
-    "descriptive": (
-        "Mean and standard deviation (n − 1) of top-1 accuracy in percent, with 95 % intervals: Student's t over the "
-        "seeds, or Wilson's over the test images where there is one run. The csv beside this has all metrics.",
-        5,
-    ),
-    "anova": (
-        "Analysis of variance of top-1 accuracy by loss and model, type II, with effect sizes and the checks of its "
-        "assumptions (statistic: F, W or Levene's).",
-        3,
-    ),
-    "posthoc": (
-        "All pairs of losses and of models after the analysis of variance: difference of mean top-1 accuracy (A − B) "
-        "in percentage points with simultaneous 95 % intervals. Where Levene's test finds the variances unequal, "
-        "Games-Howell applies instead of Tukey's HSD.",
-        5,
-    ),
-    "paired_differences": (
-        "Top-1 accuracy less that of the reference loss with the same model, in percentage points, with 95 % bootstrap "
-        "intervals (over images and, with several seeds, over seeds: from few seeds too narrow); Holm over the models "
-        "and losses of one training and test set.",
-        5,
-    ),
-    "pooled_differences": (
-        "Top-1 accuracy less that of the reference loss, averaged over the models, in percentage points, with 95 % "
-        "bootstrap intervals (over images and, with several seeds, over runs: from few seeds too narrow); Holm over "
-        "the losses of one training and test set.",
-        5,
-    ),
-    "mcnemar": (
-        "McNemar's exact test of every run against the run of the reference loss with the same seed: test images by "
-        "who got them right; Holm over the models and losses of one training set, test set and seed.",
-        6,
-    ),
-    "mcnemar_bounds": (
-        "What the accuracies alone say about McNemar's exact test against the run of the reference loss: the smallest "
-        "and the largest p that any overlap of their correct images allows; Holm over the models and losses of one "
-        "training and test set.",
-        5,
-    ),
-    "friedman": (
-        "Average rank of the losses by top-1 accuracy (1 is best) over blocks of model and training set, with "
-        "Friedman's test (χ²; F is Iman and Davenport's form) and Nemenyi's critical difference (CD) at the 5 % level.",
-        3,
-    ),
-    "friedman_pairs": (
-        "All pairs of losses over blocks of model and training set: difference of average ranks (A − B; below 0: A is "
-        "better), median difference of top-1 accuracy in percentage points, Nemenyi's p and Wilcoxon's signed-rank p "
-        "with Holm over the pairs.",
-        4,
-    ),
-}
 
 
 def page(name: str, data: pd.DataFrame, basis: str) -> Table:
     """A statistic's table; equal notes are printed once, below it, with their numbers in the rows.
 
     Args:
-        name: one of `TITLES`.
+        name: one of `STATISTICS` or `THESIS_STATISTICS` of the catalogue.
         data: with a column `note`; accuracies and their differences are fractions, printed in percent.
         basis: what `basis` returns.
     """
-    title, keys = TITLES[name]
+    about = (STATISTICS | THESIS_STATISTICS)[name]
     shown = data[data["metric"] == "acc1"] if name == "descriptive" else data
     text = shown.drop(columns="note").apply(lambda column: [cell(value, column.name) for value in column])
     places = {note: place for place, note in enumerate(filter(None, dict.fromkeys(shown["note"])), start=1)}
     text["note"] = [str(places.get(note, "")) for note in shown["note"]]
     text.columns = [HEADINGS.get(name, name.replace("_", " ").capitalize()) for name in text.columns]
     listed = tuple(f"{place}. {note[0].upper()}{note[1:]}." for note, place in places.items())
-    return Table(data, text, f"{title} {basis}", keys=keys, notes=listed)
+    return Table(data, text, f"{about.caption} {basis}", keys=about.keys, notes=listed)
 
 
 def write_page(name: str, data: pd.DataFrame, basis: str, folder: str | Path) -> None:
     """Write `name`.csv, with all digits, and `name`.md and .html, as `page` has it."""
-    table = page(name, data, basis)
-    text = markdown(table)
-    for suffix, content in {"csv": csv(table), "md": text, "html": webpage(text, name)}.items():
-        with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    write_table(page(name, data, basis), folder, name)
 
 
 def basis(evaluation: pd.DataFrame, grid: Grid, data_seed: int | None) -> str:
@@ -135,7 +78,7 @@ def basis(evaluation: pd.DataFrame, grid: Grid, data_seed: int | None) -> str:
     )
 
 
-def cell(value: object, name: str) -> str:
+def cell(value: Any, name: str) -> str:
     """One value as it is printed in a column of that name; empty if it is missing."""
     if pd.isna(value):
         return ""

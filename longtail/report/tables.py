@@ -1,82 +1,59 @@
 """The tables of the results: per model and training set, over models, over losses, and beside the thesis.
 
-Accuracies and F1 are fractions in `Table.data` and percent in `Table.text`. A cell prints as "–" without test
-images, as "missing" without any of its runs, and with a dagger where it lacks some of them.
+Accuracies and F1 are fractions in `Table.data` and percent in `Table.text`. To add a table, write its function, and
+name it in `TABLES` below, in the catalogue and in a job of workflow/rules/tables.smk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import in_set
 from longtail.report import captions
-from longtail.report.figures.grid import GROUPS, RUN, TEST_SETS, require, run_grid, select
+from longtail.report.cells import (
+    CELL,
+    by_appearance,
+    cells,
+    differences,
+    named,
+    notes,
+    numbers,
+    printed,
+    wide,
+)
+from longtail.report.figures.grid import GROUPS, require, select
 from longtail.report.labels import label
 from longtail.report.typeset import Table
 
-CELL = ["model", "train_set", "loss", "test_set", "metric"]
-HEADINGS = {
-    "model": "Model",
-    "train_set": "Training set",
-    "loss": "Loss function",
-    "test_set": "Test set",
-    "metric": "Metric",
-}
-# The entries of config/cao2019.yaml in resources/published_results.csv.
-PUBLISHED = {
-    "softmax": "CE",
-    "weighted_softmax": "CE inverse-frequency weights N_min/N_c (CS_CE)",
-    "square_root_weights": "CE sqrt weights (N_min/N_c)^0.5",
-    "focal": "Focal (sigmoid, gamma 2)",
-    "class_balanced": "Class-balanced CE (beta .9)",
-    "ldam": "LDAM (no DRW)",
-    "equalization": "SEQL equalization (gamma .9 lambda .005)",
-    "balanced_softmax": "Balanced softmax",
-    "logit_adjusted": "Logit-adjustment loss tau=1",
-    "label_aware_smoothing": "Label-aware smoothing",
-    "class_balanced_sampler": "Class-balanced sampling",
-    "square_root_sampler": "Square-root sampling",
-    "progressive_sampler": "Progressive sampling",
-    "mixup": "Input mixup",
-    "remix": "Remix",
-    "weighted_softmax_drw": "CS_CE + DRW",
-    "focal_drw": "Focal + DRW",
-    "class_balanced_drw": "CB-CE + DRW",
-    "ldam_drw": "LDAM-DRW",
-    "balanced_softmax_drw": "Balanced softmax + DRW",
-    "crt": "cRT",
-    "lws": "LWS",
-    "softmax+la": "Post-hoc logit adjustment",
-    "softmax+taunorm": "tau-normalization",
-}
-METRICS = {"loss": "Loss", "acc1": "Top-1 (%)", "f1": "F1 (%)"}
+SHOWN = ("loss", "acc1", "f1")
 
 
 def top1_table(evaluation: pd.DataFrame, train_set: str, model: str) -> Table:
     """Top-1 accuracy of one model on one training set: a row for each loss, a column for each test set."""
     runs = select(evaluation, train_set=train_set, model=model)
     data = cells(runs, ["acc1"])
-    text, bold = _wide(data, ["loss"], "test_set")
+    text, bold = wide(data, ["loss"], "test_set")
     caption = (
         f"Top-1 accuracy (%) of {label(model)}, trained on the {label(train_set).lower()} training set; "
         f"{_over_seeds(runs)}. The best of each test set is bold."
     )
-    return Table(data, text, caption, bold=bold, notes=_notes(data, runs))
+    return Table(data, text, caption, bold=bold, notes=notes(data, runs))
 
 
 def full_table(evaluation: pd.DataFrame, train_set: str, model: str) -> Table:
     """Loss, top-1 accuracy and F1 of one model on one training set: a row for each test set and loss."""
     runs = select(evaluation, train_set=train_set, model=model)
-    data = cells(runs, list(METRICS))
-    data = data.sort_values("test_set", key=_by_appearance, kind="stable")
-    text, bold = _wide(data, ["test_set", "loss"], "metric", compared_within=["test_set"])
+    data = cells(runs, SHOWN)
+    data = data.sort_values("test_set", key=by_appearance, kind="stable")
+    text, bold = wide(data, ["test_set", "loss"], "metric", compared_within=["test_set"])
     caption = (
         f"Loss, top-1 accuracy and F1 of {label(model)}, trained on the {label(train_set).lower()} training set; "
         f"{_over_seeds(runs)}. F1 is the macro average on the balanced test set, on the others weighted by images. "
         "The loss is the run's own, so values of different loss functions do not compare. "
         "The best of each test set is bold."
     )
-    return Table(data, text, caption, keys=2, bold=bold, notes=_notes(data, runs))
+    return Table(data, text, caption, keys=2, bold=bold, notes=notes(data, runs))
 
 
 def model_summary(evaluation: pd.DataFrame) -> Table:
@@ -126,30 +103,30 @@ def thesis_comparison(evaluation: pd.DataFrame, thesis: pd.DataFrame) -> Table:
         thesis: columns model, train_set, loss, test_set, metric, value (fraction), source; one run each.
     """
     theirs = thesis[[*CELL, "value", "source"]].rename(columns={"value": "thesis"})
-    data = cells(evaluation, list(METRICS)).merge(theirs, on=CELL)
-    data = data.sort_values(["train_set", "model", "loss", "test_set"], key=_by_appearance)
+    data = cells(evaluation, SHOWN).merge(theirs, on=CELL)
+    data = data.sort_values(["train_set", "model", "loss", "test_set"], key=by_appearance)
     data["difference"] = data["mean"] - data["thesis"]
     if data.empty:
         return Table(data, data[CELL], "None of these runs has a counterpart in the thesis.", keys=len(CELL))
     rows = ["train_set", "model", "loss", "test_set"]
-    printed = data[[*rows, "metric"]].assign(
-        ours=_printed(data),
-        thesis=[_number(value, metric) for value, metric in zip(data["thesis"], data["metric"], strict=True)],
-        difference=[
-            _signed(value, metric) for value, metric in zip(data["difference"], data["metric"], strict=True)
-        ],
+    both = data[[*rows, "metric"]].assign(
+        ours=printed(data),
+        thesis=numbers(data["thesis"], data["metric"]),
+        difference=differences(data["difference"], data["metric"]),
     )
-    wide = printed.set_index([*rows, "metric"]).unstack("metric", sort=False)
+    by_metric = both.set_index([*rows, "metric"]).unstack("metric", sort=False)
     parts = {"ours": "", "thesis": ", thesis", "difference": ", diff."}
     order = [(part, metric) for metric in data["metric"].unique() for part in parts]
-    text = wide[order].set_axis([METRICS[metric] + parts[part] for part, metric in order], axis=1)
+    text = by_metric[order].set_axis(
+        [METRICS[metric].heading + parts[part] for part, metric in order], axis=1
+    )
     caption = (
         f"Beside the thesis: {data.groupby(['model', 'train_set', 'loss']).ngroups} combinations of model, training "
         f"set and loss function. Ours: {_over_seeds(evaluation)}. The thesis: one run each, of 90 epochs at 224 "
         "pixels; runs with other settings differ for that reason too. Difference: ours − thesis, in percentage "
         "points but for the loss."
     )
-    return Table(data, _named(text, rows), caption, keys=len(rows), notes=_notes(data, evaluation))
+    return Table(data, named(text, rows), caption, keys=len(rows), notes=notes(data, evaluation))
 
 
 def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> Table:
@@ -157,26 +134,23 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
 
     Args:
         evaluation: as for `cells`; what was trained on the long-tailed set is compared, on the balanced test set.
-        published: columns method, backbone, pretraining, dataset, top1 (percent), epochs, source.
+        published: all strings: model, loss (our names of both), protocol, method, top1 (percent), epochs, source. The
+            rows of the protocol "cao2019" are those beside config/cao2019.yaml, one for each model and loss.
     """
-    theirs = published[
-        (published["dataset"] == "CIFAR100-LT IR100")
-        & (published["backbone"] == "ResNet-32")
-        & (published["pretraining"] == "none")
-    ]
-    rows = theirs.assign(published=theirs["top1"].astype(float) / 100).set_index("method")
+    theirs = published[published["protocol"] == "cao2019"]
+    theirs = theirs.assign(published=theirs["top1"].astype(float) / 100)
     data = cells(select(evaluation, train_set="longtailed"), ["acc1"])
-    data = data[(data["test_set"] == "balanced") & (data["model"] == "resnet32")]
-    data = data.assign(method=data["loss"].map(PUBLISHED)).dropna(subset="method")
-    data = data.join(rows[["published", "epochs", "source"]], on="method").reset_index(drop=True)
+    data = data[data["test_set"] == "balanced"].merge(
+        theirs[["model", "loss", "method", "published", "epochs", "source"]], on=["model", "loss"]
+    )
     data["difference"] = data["mean"] - data["published"]
     text = pd.DataFrame(
         {
             "Method": data["loss"].map(label),
-            "Published": [_number(value, "acc1") for value in data["published"]],
+            "Published": numbers(data["published"], data["metric"]),
             "Epochs": data["epochs"].astype(str),
-            "Ours": _printed(data),
-            "Difference": [_signed(value, "acc1") for value in data["difference"]],
+            "Ours": printed(data),
+            "Difference": differences(data["difference"], data["metric"]),
         }
     )
     caption = (
@@ -184,41 +158,19 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
         f"test set, ResNet-32. Ours: the last epoch, {_over_seeds(evaluation)}. Published: the sources in the csv, one "
         "number each, after as many epochs as given. Difference: ours − published, in percentage points."
     )
-    return Table(data, text, caption, notes=_notes(data, evaluation))
+    return Table(data, text, caption, notes=notes(data, evaluation))
 
 
-def cells(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Mean and standard deviation over the seeds, for every cell of the grid of runs, whether it ran or not.
-
-    Args:
-        evaluation: columns model, loss, train_set, seed, test_set, metric, value, n (test images); a missing run
-            has NaN or no rows.
-        metrics: names of the metrics to keep.
-
-    Returns:
-        Columns model, train_set, loss, test_set, metric, mean, sd (n - 1; NaN for one run), runs (how many have
-        a value), expected (how many should), n; in the order of the evaluation.
-
-    Raises:
-        ValueError: a column is missing, or a value is there twice.
-    """
-    require(evaluation, [*RUN, "test_set", "metric", "value", "n"], "evaluation")
-    found = evaluation[evaluation["metric"].isin(metrics)].set_index([*RUN, "test_set", "metric"])
-    if found.index.has_duplicates:
-        twice = found.index[found.index.duplicated()][0]
-        raise ValueError(f"the evaluation holds two values of {twice}; one run was added twice")
-    images = evaluation.groupby("test_set")["n"].max()
-    order = [
-        (*run, test_set, metric)
-        for run in run_grid(evaluation)
-        for test_set in TEST_SETS
-        for metric in metrics
-        if test_set in images
-    ]
-    table = found["value"].reindex(pd.MultiIndex.from_tuples(order, names=found.index.names)).reset_index()
-    groups = table.groupby(CELL, sort=False)["value"]
-    summary = groups.agg(mean="mean", sd="std", runs="count", expected="size").reset_index()
-    return summary.assign(n=summary["test_set"].map(images).astype("int64"))
+TABLES: dict[str, Callable[..., Table]] = {
+    "top1": top1_table,
+    "full": full_table,
+    "counts": counts_table,
+    "model_summary": model_summary,
+    "loss_summary": loss_summary,
+    "thesis_comparison": thesis_comparison,
+    "published_comparison": published_comparison,
+}
+"""What makes each table of `longtail.report.catalogue`; its parameters say what it is made from."""
 
 
 def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
@@ -233,8 +185,8 @@ def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
         expected=("expected", "sum"),
         n=("n", "max"),
     ).reset_index()
-    data = data.sort_values(["train_set", "metric"], key=_by_appearance)
-    text, bold = _wide(
+    data = data.sort_values(["train_set", "metric"], key=by_appearance)
+    text, bold = wide(
         data, ["train_set", "metric", name], "test_set", compared_within=["train_set", "metric"]
     )
     averaged = [label(each) for each in evaluation[over].unique()]
@@ -244,7 +196,7 @@ def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
         f"({', '.join(averaged)}), each the mean over {captions.seeds(evaluation)}. "
         "The best of each test set is bold."
     )
-    return Table(data, text, caption, keys=3, bold=bold, notes=_notes(data, evaluation))
+    return Table(data, text, caption, keys=3, bold=bold, notes=notes(data, evaluation))
 
 
 def _counts(name: str, images: pd.DataFrame, labels: Sequence[int]) -> dict[str, str | int]:
@@ -259,84 +211,6 @@ def _counts(name: str, images: pd.DataFrame, labels: Sequence[int]) -> dict[str,
     }
 
 
-def _wide(
-    data: pd.DataFrame, rows: list[str], column: str, compared_within: Sequence[str] = ()
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The printed cells with a column for each value of `column`, and which of them are the best of theirs."""
-    printed = data.assign(text=_printed(data), best=_best(data, [*compared_within, column]))
-    wide = printed.set_index([*rows, column])[["text", "best"]].unstack(column, sort=False)
-    # Renamed first: the metric `loss` would collide with the row's `loss`.
-    wide = wide.rename(columns=lambda name: METRICS.get(name) or label(name), level=column)
-    text, bold = _named(wide["text"], rows), wide["best"].reset_index()
-    bold[rows] = False
-    return text, bold.set_axis(text.columns, axis=1)
-
-
-def _named(text: pd.DataFrame, rows: list[str]) -> pd.DataFrame:
-    """The index, which names the rows, as columns, in the form in which names are printed."""
-    text = text.reset_index()
-    for name in rows:
-        text[name] = text[name].map(label)
-    return text.rename(columns=HEADINGS)
-
-
-def _printed(data: pd.DataFrame) -> list[str]:
-    """The cells as they are printed, without emphasis."""
-    texts = []
-    for cell in data.itertuples():
-        if cell.n == 0:
-            texts.append("–")
-        elif cell.runs == 0:
-            texts.append("missing")
-        else:
-            spread = f" ± {_number(cell.sd, cell.metric)}" if pd.notna(cell.sd) else ""
-            partial = "†" if cell.runs < cell.expected else ""
-            texts.append(_number(cell.mean, cell.metric) + spread + partial)
-    return texts
-
-
-def _best(data: pd.DataFrame, within: list[str]) -> pd.Series:
-    """Whether a cell is the best of at least two; the smallest loss, the largest of the others.
-
-    Numbers that print alike are equally good. A cell that lacks runs does not compete: without its worst model,
-    a loss would have the best mean.
-    """
-    shown = [
-        float(_number(value, metric)) for value, metric in zip(data["mean"], data["metric"], strict=True)
-    ]
-    score = pd.Series(shown, index=data.index).where(data["runs"] == data["expected"])
-    score = score.where(data["metric"] != "loss", -score)
-    groups = score.groupby([data[name] for name in within])
-    return (score == groups.transform("max")) & (groups.transform("count") > 1)
-
-
-def _number(value: float, metric: str) -> str:
-    return f"{value:.4f}" if metric == "loss" else f"{100 * value:.2f}"
-
-
-def _signed(value: float, metric: str) -> str:
-    if pd.isna(value):
-        return "–"
-    text = f"{value:+z.4f}" if metric == "loss" else f"{100 * value:+z.2f}"
-    return text.replace("-", "−")
-
-
-def _by_appearance(names: pd.Series) -> pd.Series:
-    """Sort key that puts names in the order in which the config lists them."""
-    return pd.Series(pd.factorize(names)[0], index=names.index)
-
-
 def _over_seeds(runs: pd.DataFrame) -> str:
     several = runs["seed"].nunique() > 1
     return f"{'mean ± standard deviation (n − 1) over ' if several else ''}{captions.seeds(runs)}"
-
-
-def _notes(data: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, ...]:
-    notes = (
-        "† Mean of fewer runs than planned; not compared with the others."
-        if data["runs"].between(1, data["expected"] - 1).any()
-        else "",
-        "– No test images." if (data["n"] == 0).any() else "",
-        captions.missing(runs, "value"),
-    )
-    return tuple(note for note in notes if note)

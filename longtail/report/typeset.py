@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from longtail.files.atomic import atomic_path
+from longtail.report.catalogue import STATISTIC_FORMATS, TABLE_FORMATS
 from longtail.report.webpage import webpage
 
 LONG = 60  # rows beyond which LaTeX has to break the table over pages
@@ -56,21 +57,19 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def write_table(table: Table, folder: str | Path, name: str, label: str) -> None:
-    """Write `name`.csv, .md, .tex and .html into the folder, each whole or not at all.
+def write_table(table: Table, folder: str | Path, name: str, label: str | None = None) -> None:
+    """Write `name`.csv, .md, .html and, given a label, .tex into the folder, each whole or not at all.
 
     Args:
         label: what LaTeX refers to the table by, after "tab:"; unique among the tables of one document.
     """
-    contents = {
-        "csv": csv(table),
-        "md": markdown(table),
-        "tex": latex(table, label),
-        "html": webpage(markdown(table), name),
-    }
-    for suffix, content in contents.items():
+    text = markdown(table)
+    contents = {"csv": csv(table), "md": text, "html": webpage(text, name)}
+    if label is not None:
+        contents["tex"] = latex(table, label)
+    for suffix in STATISTIC_FORMATS if label is None else TABLE_FORMATS:
         with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
-            temporary.write_text(content, encoding="utf-8")
+            temporary.write_text(contents[suffix], encoding="utf-8")
 
 
 def csv(table: Table) -> str:
@@ -79,12 +78,17 @@ def csv(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A pipe table below its caption and above its notes."""
-    text = _emphasised(table, table.text.map(lambda cell: cell.replace("|", r"\|")), "**{}**")
-    align = ["left"] * table.keys + ["right"] * (text.shape[1] - table.keys)
+    """The table in Markdown, below its caption and above its notes."""
+    text = _emphasised(table, table.text, "**{}**")
+    return "\n\n".join([table.caption, pipe_table(text, table.keys), *table.notes]) + "\n"
+
+
+def pipe_table(text: pd.DataFrame, keys: int | None = None) -> str:
+    """Strings as a table in Markdown. The columns after the first `keys` align right; without `keys`, none does."""
+    align = ["left" if keys is None or place < keys else "right" for place in range(text.shape[1])]
+    escaped = text.map(lambda cell: cell.replace("|", r"\|"))
     # With numparse, tabulate would print 80.10 as 80.1.
-    body = text.to_markdown(index=False, disable_numparse=True, colalign=align)
-    return "\n\n".join([table.caption, body, *table.notes]) + "\n"
+    return escaped.to_markdown(index=False, disable_numparse=True, colalign=align)
 
 
 def latex(table: Table, label: str) -> str:

@@ -21,6 +21,8 @@ from longtail.settings import (
 )
 from longtail.training.schedule import learning_rate_factor
 
+NOT_RESULTS = {"gpus_per_job"}
+"""The settings that cannot change a result."""
 PolicyName = Annotated[str, one_of(constant("batches/policies.py", "POLICIES"))]
 SamplerName = Annotated[str, one_of(constant("batches/sampling.py", "SAMPLERS"))]
 Tune = Annotated[str, one_of(constant("training/tuning.py", "TUNES"))]
@@ -30,7 +32,7 @@ class DeferredReweighting(Section):
     """Class-balanced weights from a late epoch on (Cao et al., 2019)."""
 
     start: HalfOpenUnit = 0.8
-    """Fraction of the epochs after which the weights apply."""
+    """The fraction of the epochs after which the weights apply."""
     beta: HalfOpenUnit = 0.9999
     """The beta of the effective number of samples (Cui et al., 2019)."""
 
@@ -60,7 +62,9 @@ class Recipe(Section):
     """
 
     epochs: Count = 90
+    """How many times the training set is gone through."""
     batch_size: Annotated[int, Field(ge=2)] = 128
+    """Images per step of the optimiser."""
     image_size: Annotated[int, Field(ge=8, le=1024)] = 224
     """Images are resized to this many pixels, both ways."""
     padding: Annotated[int, Field(ge=0, le=64)] = 4
@@ -79,8 +83,11 @@ class Recipe(Section):
     std: tuple[Positive, Positive, Positive] = (0.2023, 0.1994, 0.2010)
     """The standard deviation of the normalisation; CIFAR-10's, as in the thesis."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Adam with L2 regularisation, AdamW with decoupled weight decay, or SGD with momentum."""
     learning_rate: Positive = 1e-3
+    """The rate before the schedule and the warm-up change it."""
     weight_decay: NonNegative = 1e-4
+    """The strength of the weight decay."""
     layer_decay: Fraction | None = None
     """Each layer learns at this fraction of the rate of the layer after it, and one-dimensional weights do not decay;
     null: all at the same rate. Only architectures of timm can take it."""
@@ -107,8 +114,9 @@ class Recipe(Section):
     drw: DeferredReweighting | None = None
     """Deferred re-weighting; null: none."""
     sampler: SamplerName = "instance"
-    """Which images an epoch sees: each once, or as many drawn with all classes equally often, in proportion to the
-    square root of their counts, or from each once in the first epoch towards equally often in the last."""
+    """Which images an epoch sees. `instance`: each once. The others draw as many: `class_balanced` shows all classes
+    equally often, `square_root` in proportion to the square root of their counts, and `progressive` goes from the
+    class counts in the first epoch towards equally often in the last."""
     ema: HalfOpenUnit | None = None
     """Decay of a moving average of the weights, which is what validates and is kept; null: none."""
     mixup: Mixup | None = None
@@ -120,16 +128,18 @@ class Recipe(Section):
     cuda_graphs: bool = False
     """Replay the training step as one CUDA graph (GPU only)."""
     deterministic: bool = True
-    """Deterministic kernels: same bytes again, at some cost in speed on GPUs."""
+    """Use deterministic kernels: a run gives the same bytes again, at some cost in speed on GPUs."""
     micro_batch: Count | None = None
-    """Images per forward pass; gradients accumulate to `batch_size`. Batch norm then sees micro-batches."""
+    """Images per forward pass, whose gradients add up to those of `batch_size`; null: all at once. Batch norm then sees
+    micro-batches."""
     eval_batch_size: Count = 256
     """Images per forward pass of validation and prediction."""
     calibrate: bool = True
     """Fit a temperature on the validation set and keep it in the model file, for `longtail.predict`. The accuracies
     and calibration errors of the tables are those of the model as trained."""
-    gpus_per_job: Annotated[int, Field(ge=1)] = Field(default=1, json_schema_extra={"changes_results": False})
-    """Above 1: distributed data parallel, each GPU with its share of the batch. For a grid, 1 is faster."""
+    gpus_per_job: Count = 1
+    """GPUs of one training job. Above 1 each computes its share of every batch (distributed data parallel). For a grid
+    of runs, 1 is faster."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -156,11 +166,3 @@ class Recipe(Section):
             gamma=self.gamma,
             warmup_epochs=self.warmup_epochs,
         )
-
-
-NOT_RESULTS = {
-    name
-    for name, field in Recipe.model_fields.items()
-    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("changes_results") is False
-}
-"""The settings that cannot change a result."""

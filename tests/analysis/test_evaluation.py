@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 import longtail
 from longtail.analysis.calibration import expected_calibration_error, reliability
-from longtail.analysis.metrics import class_table, evaluate, evaluate_classes
+from longtail.analysis.evaluation import class_table, evaluate, evaluate_classes
 from longtail.data.split.sets import with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import combine, run_of

@@ -75,7 +75,7 @@ def test_the_readmes_python_runs():
 
 
 def test_links_between_the_documents_lead_somewhere():
-    for path in DOCUMENTS:
+    for path in [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
         for link in re.findall(r"\]\((?!http)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), f"{path.name} links to {link}"
 

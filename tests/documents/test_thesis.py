@@ -47,6 +47,7 @@ def test_accuracies_are_restored_to_whole_images(thesis):
     wide = accuracies.assign(count=counts).pivot(
         index=["model", "train_set", "loss"], columns="test_set", values="count"
     )
+    assert len(wide) == 56
     assert (wide["head"] + wide["middle"] + wide["tail"]).round().equals(wide["longtailed"].round())
 
 

@@ -103,7 +103,11 @@ def test_every_rule_belongs_to_a_stage(repository):
         for path in (repository / "workflow/rules").glob("*.smk")
         for rule in re.findall(r"^ *rule (\w+):", path.read_text(), re.MULTILINE)
     }
-    assert set(stages()) == written
+    command = [sys.executable, "-m", "snakemake", "--list-rules"]
+    listed = subprocess.run(
+        command, cwd=repository, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert len(listed) > 20 and written | set(listed) - {"all"} <= set(stages())
     assert list(dict.fromkeys(stages().values()))[:3] == ["data", "train", "evaluate"]
 
 

@@ -243,7 +243,7 @@ def unknown_architecture(path: Path) -> None:
         (without_classes, "does not say what is needed to use it"),
         (wrong_shapes, "does not hold weights of resnet8: size mismatch"),
         (other_architecture, "does not hold weights of resnet20"),
-        (unknown_architecture, "unknown model 'resnet7000'"),
+        (unknown_architecture, "the model 'resnet7000' is not known"),
     ],
 )
 def test_a_file_that_is_no_model_is_refused_in_one_message(photos, tmp_path, capsys, make, message):

@@ -37,10 +37,10 @@ import sys as _sys
 from pathlib import Path as _Path
 _words = _sys.argv[1:]
 _folders = {
-    "run": ["top1", "full"], "summaries": ["model_summary", "loss_summary"], "counts": ["counts"],
-    "thesis": ["thesis_comparison"],
-    "--resamples": ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs", "paired_differences",
-                    "pooled_differences", "mcnemar"],
+    "top1": ["top1", "full"], "model_summary": ["model_summary", "loss_summary"], "counts": ["counts"],
+    "thesis_comparison": ["thesis_comparison"],
+    "--runs": ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs", "paired_differences",
+               "pooled_differences", "mcnemar"],
 }
 for _i, _word in enumerate(_words):
     _files = []

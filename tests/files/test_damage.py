@@ -3,6 +3,8 @@
 import hashlib
 import io
 import pickle
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import torch
 from payloads import PAYLOADS, WRITERS, payloads
 
-from longtail.analysis.frames import read_predictions, read_records
+from longtail.analysis.frames import read_confidences, read_predictions, read_records
 from longtail.data.sources.cifar100 import load_images
 from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
 from longtail.files.parquet import read_parquet, write_parquet
@@ -27,6 +29,7 @@ from longtail.models.pretrained import fetch
 from longtail.models.weights import KEY, read_weights, write_weights
 from longtail.training.checkpoint import MAGIC, StateFolder, read_state
 
+ROOT = Path(__file__).parents[2]
 RUN = Path("runs/balanced/resnet8/softmax/seed1")
 BLOCK = 512
 CARD = ModelCard(
@@ -101,7 +104,7 @@ def read_with_confidence(path: Path) -> pd.DataFrame:
     predicted = path.with_name("predictions.parquet")
     if not predicted.exists():
         write_parquet(predictions(), predicted)
-    return read_predictions([predicted], [path])
+    return read_confidences([predicted])
 
 
 # Name: how it is written, and all the ways in which it is read.
@@ -274,6 +277,17 @@ def test_a_model_of_another_version_says_that_it_has_to_be_trained_again(tmp_pat
     save_file(model_state(), path, {"longtail": json.dumps({"format": "longtail model 1", "head": "linear"})})
     with pytest.raises(ValueError, match=r"model\.safetensors does not say .*train it again"):
         load_model(path)
+
+
+def test_what_a_model_file_says_is_read_without_pytorch(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, model_state(), CARD)
+    program = (
+        "import sys; from longtail.models.card import read_card; print(read_card(sys.argv[1]).logit_scale); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "30.0\n", done.stderr
 
 
 # -- weights that do not fit

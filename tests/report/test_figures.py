@@ -1,9 +1,9 @@
 """Figures: what is drawn is what was measured, nothing missing passes for a number, and files are reproducible."""
 
-import importlib.util
 import itertools
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from longtail.analysis import frames as inputs
+from longtail.analysis import frames
 from longtail.data.split.sets import with_sets
 from longtail.files.parquet import write_parquet
 from longtail.report.figures import (
@@ -32,6 +32,7 @@ from longtail.report.figures import (
     per_class_accuracy,
     reliability,
     run_cost,
+    sources,
     style,
     tradeoff,
     training_curves,
@@ -189,7 +190,7 @@ def tensors(chosen="subset == 'train' and longtailed"):
 RUN_DATA = {
     training_curves: ("histories", histories, "epoch"),
     per_class_accuracy: ("per_class", per_class, "acc"),
-    reliability: ("predictions", predictions, "predicted"),
+    reliability: ("confidences", predictions, "predicted"),
     run_cost: ("records", records, "seconds"),
 }
 EVALUATION_FIGURES = {
@@ -225,7 +226,7 @@ def blank(frame: pd.DataFrame, column: str, **run) -> pd.DataFrame:
 def test_captions_state_seeds_and_images_and_what_bars_are(module, seeds):
     frame = evaluation(seeds=seeds)
     arguments = {"evaluation": frame, **EVALUATION_FIGURES[module]}
-    caption = module.caption(**arguments)
+    caption = module.draw(**arguments).caption
     assert ("one training seed (7)" if len(seeds) == 1 else "5 training seeds (0, 1, 2, 3, 4)") in caption
     assert "one data split" in caption
     assert "tail 10" in caption
@@ -237,15 +238,16 @@ def test_a_missing_run_is_marked_and_named(module):
     everything = evaluation()
     frame = drop_run(everything, model="vit_b16", loss="ldam", train_set="longtailed", seed=2)
     arguments = {"evaluation": frame, **EVALUATION_FIGURES[module]}
-    assert "ViT-B/16 with LDAM, long-tailed training set, seed 2" in module.caption(**arguments)
+    figure, caption = module.draw(**arguments)
+    assert "ViT-B/16 with LDAM, long-tailed training set, seed 2" in caption
     if module is critical_difference:
         return  # ranks the mean over the seeds that all losses have, and says so
-    assert any("/" in text and "runs)" in text for text in texts(module.draw(**arguments)))
+    assert any("/" in text and "runs)" in text for text in texts(figure))
     # NaN is the other form in which a run is missing.
     same = everything.merge(frame.assign(there=True), how="left")
     same["value"] = same["value"].where(same["there"].eq(True))
     arguments["evaluation"] = same.drop(columns="there")
-    assert "seed 2" in module.caption(**arguments)
+    assert "seed 2" in module.draw(**arguments).caption
 
 
 @pytest.mark.parametrize("module", EVALUATION_FIGURES)
@@ -253,8 +255,8 @@ def test_a_model_of_which_every_run_is_missing_is_drawn_as_missing(module):
     frame = evaluation()
     frame.loc[frame["model"] == "vit_b16", "value"] = np.nan
     arguments = {"evaluation": frame, **EVALUATION_FIGURES[module]}
-    assert "ViT-B/16 with LDAM, long-tailed training set, all seeds" in module.caption(**arguments)
-    figure = module.draw(**arguments)
+    figure, caption = module.draw(**arguments)
+    assert "ViT-B/16 with LDAM, long-tailed training set, all seeds" in caption
     figure.draw_without_rendering()
     marked = [
         text for text in texts(figure) if "(missing)" in text or "/6 runs)" in text or "/9 runs)" in text
@@ -266,7 +268,7 @@ def test_a_model_of_which_every_run_is_missing_is_drawn_as_missing(module):
 def test_one_run_is_drawn_or_explained(module):
     frame = evaluation(("vit_b16",), ("softmax",), ("longtailed",), (0,))
     arguments = {"evaluation": frame, **EVALUATION_FIGURES[module]}
-    drawn = texts(module.draw(**arguments))
+    drawn = texts(module.draw(**arguments).figure)
     assert any("Softmax" in text or "at least three losses" in text for text in drawn)
 
 
@@ -283,7 +285,8 @@ def test_figures_of_runs(module, case):
     arguments = {name: frame, "model": "vit_b16", "train_set": "longtailed"}
     if module is reliability:
         arguments["split"] = split()
-    drawn, caption = texts(module.draw(**arguments)), module.caption(**arguments)
+    figure, caption = module.draw(**arguments)
+    drawn = texts(figure)
     assert ("one training seed (0)" if one else "5 training seeds (0, 1, 2, 3, 4)") in caption
     if case == "missing run":
         assert "ViT-B/16 with LDAM, long-tailed training set, seed 4" in caption
@@ -316,7 +319,7 @@ def test_bars_are_means_and_standard_deviations_over_seeds():
     def accuracy(model, loss, train_set, seed, test_set):
         return {0: 0.5, 1: 0.6, 2: 0.7}[seed] if loss == "softmax" else 0.25
 
-    figure = accuracy_bars.draw(evaluation(accuracy=accuracy), "vit_b16", "longtailed")
+    figure = accuracy_bars.draw(evaluation(accuracy=accuracy), "vit_b16", "longtailed").figure
     assert bars(figure, 0, 0) == pytest.approx([60, 25, 25])
     errors = figure.axes[0].containers[1]
     segment = errors.lines[2][0].get_segments()[0]
@@ -328,7 +331,7 @@ def test_a_bar_over_part_of_the_seeds_says_so_and_a_missing_one_has_no_length():
     frame = evaluation(accuracy=lambda *run: 0.4 + 0.1 * run[3])
     frame = drop_run(frame, model="vit_b16", loss="softmax", train_set="longtailed", seed=2)
     frame = drop_run(frame, model="vit_b16", loss="ldam", train_set="longtailed")
-    figure = accuracy_bars.draw(frame, "vit_b16", "longtailed")
+    figure, caption = accuracy_bars.draw(frame, "vit_b16", "longtailed")
     lengths = bars(figure, 0, 0)
     assert lengths[:2] == pytest.approx([45, 50])
     assert np.isnan(lengths[2])
@@ -337,29 +340,25 @@ def test_a_bar_over_part_of_the_seeds_says_so_and_a_missing_one_has_no_length():
     hatched = [patch for container in figure.axes[0].containers[2:] for patch in container]
     assert [patch.get_hatch() is not None for patch in hatched] == [True]
     assert "0.0" not in texts(figure)
-    assert "LDAM, long-tailed training set, all seeds" in accuracy_bars.caption(
-        frame, "vit_b16", "longtailed"
-    )
+    assert "LDAM, long-tailed training set, all seeds" in caption
 
 
 def test_model_comparison_averages_losses_and_may_leave_some_out():
     values = {"softmax": 0.6, "class_balanced": 0.0, "ldam": 0.3}
     frame = evaluation(accuracy=lambda model, loss, *rest: values[loss])
-    everything = model_comparison.draw(frame)
+    everything = model_comparison.draw(frame).figure
     assert bars(everything, 0, 4) == pytest.approx([30, 30])
     assert "30.0 ± 30.0" in texts(everything)
-    without = model_comparison_without_class_balanced.draw(frame)
+    without, caption = model_comparison_without_class_balanced.draw(frame)
     assert bars(without, 0, 4) == pytest.approx([45, 45])
     assert not any("Class-balanced" in text for text in texts(without))
-    assert "Left out on purpose: Class-balanced" in model_comparison_without_class_balanced.caption(frame)
+    assert "Left out on purpose: Class-balanced" in caption
 
 
 def test_model_comparison_without_its_only_loss_explains():
-    frame = evaluation(losses=("class_balanced",))
-    assert any(
-        "no loss is left" in text for text in texts(model_comparison_without_class_balanced.draw(frame))
-    )
-    assert model_comparison_without_class_balanced.caption(frame)
+    figure, caption = model_comparison_without_class_balanced.draw(evaluation(losses=("class_balanced",)))
+    assert any("no loss is left" in text for text in texts(figure))
+    assert "no loss is left" in caption
 
 
 def test_loss_comparison_averages_models_by_training_set():
@@ -368,7 +367,7 @@ def test_loss_comparison_averages_models_by_training_set():
         train_sets=("balanced", "longtailed"),
         accuracy=lambda model, loss, train_set, *rest: values.get((model, train_set), 0.1),
     )
-    figure = loss_comparison.draw(frame)
+    figure = loss_comparison.draw(frame).figure
     assert bars(figure, 0, 2) == pytest.approx([50, 50, 50])
     assert bars(figure, 1, 2) == pytest.approx([10, 10, 10])
     dots = [line for line in figure.axes[2].lines if len(line.get_xdata()) == 3 and line.get_marker() in "s^"]
@@ -379,7 +378,7 @@ def test_lines_go_through_the_means():
     frame = evaluation(
         accuracy=lambda model, loss, train_set, seed, test_set: IMAGES[test_set] / 1000 + seed / 10
     )
-    figure = accuracy_lines.draw(frame, "vit_b16")
+    figure = accuracy_lines.draw(frame, "vit_b16").figure
     line = next(line for line in figure.axes[0].lines if len(line.get_ydata()) == 5)
     assert line.get_ydata() == pytest.approx([60, 21, 18, 12, 11])
 
@@ -388,7 +387,7 @@ def test_head_middle_tail_marks_the_means_and_every_seed():
     frame = evaluation(
         accuracy=lambda model, loss, train_set, seed, test_set: {"tail": 0.1 * seed}.get(test_set, 0.9)
     )
-    figure = head_middle_tail.draw(frame, "vit_b16", "longtailed")
+    figure = head_middle_tail.draw(frame, "vit_b16", "longtailed").figure
     tail = [line for line in figure.axes[0].lines if line.get_color() == style.GROUPS["tail"].color]
     dots, means = sorted(tail, key=lambda line: -len(line.get_xdata()))
     assert sorted(dots.get_xdata()) == pytest.approx([0, 0, 0, 10, 10, 10, 20, 20, 20])
@@ -398,10 +397,12 @@ def test_head_middle_tail_marks_the_means_and_every_seed():
 def test_an_empty_group_is_no_accuracy_of_zero():
     frame = evaluation()
     frame.loc[frame["test_set"] == "tail", ["value", "n"]] = [np.nan, 0]
-    figure = head_middle_tail.draw(frame)
+    figure, caption = head_middle_tail.draw(frame)
     assert not any("Tail" in text for text in texts(figure))
-    assert "tail" not in head_middle_tail.caption(frame).split("Test images")[1]
-    assert any("needs test images of both head and tail" in text for text in texts(tradeoff.draw(frame)))
+    assert "tail" not in caption.split("Test images")[1]
+    assert any(
+        "needs test images of both head and tail" in text for text in texts(tradeoff.draw(frame).figure)
+    )
 
 
 def test_pareto_front_keeps_what_no_other_beats():
@@ -413,7 +414,7 @@ def test_pareto_front_keeps_what_no_other_beats():
 def test_critical_difference_places_average_ranks():
     order = {"softmax": 0.9, "class_balanced": 0.1, "ldam": 0.5}
     frame = evaluation(train_sets=("balanced", "longtailed"), accuracy=lambda model, loss, *rest: order[loss])
-    drawn = texts(critical_difference.draw(frame, test_sets=["tail"]))
+    drawn = texts(critical_difference.draw(frame, test_sets=["tail"]).figure)
     assert {"Softmax (1.00)", "LDAM (2.00)", "Class-balanced (3.00)"} <= {text.strip() for text in drawn}
     # Demšar (2006), table 5: q = 2.343 for three methods; CD = q sqrt(3 * 4 / (6 * 4)) over 4 blocks.
     assert any("CD = 1.66, 4 blocks" in text for text in drawn)
@@ -421,14 +422,15 @@ def test_critical_difference_places_average_ranks():
 
 def test_critical_difference_refuses_too_little():
     few = evaluation(losses=("softmax", "ldam"))
-    assert any("at least three losses" in text for text in texts(critical_difference.draw(few)))
+    assert any("at least three losses" in text for text in texts(critical_difference.draw(few).figure))
     assert any(
-        "at least three complete blocks" in text for text in texts(critical_difference.draw(evaluation()))
+        "at least three complete blocks" in text
+        for text in texts(critical_difference.draw(evaluation()).figure)
     )
 
 
 def test_forest_fills_what_is_significant_and_marks_what_is_missing():
-    figure = forest.draw(differences(), model="vit_b16")
+    figure, caption = forest.draw(differences(), model="vit_b16")
     sure, unsure = figure.axes[0].lines[1:3]
     assert list(sure.get_xdata()) == pytest.approx([10])
     assert sure.get_markerfacecolor() != "white"
@@ -436,41 +438,42 @@ def test_forest_fills_what_is_significant_and_marks_what_is_missing():
     assert unsure.get_markerfacecolor() == "white"
     interval = figure.axes[0].collections[0].get_segments()[0]
     assert interval[:, 0] == pytest.approx([2, 18])
-    caption = forest.caption(differences(), model="vit_b16")
     assert "3 training seeds" in caption
     assert "tail 10" in caption
     lost = differences()
     lost.loc[lost["loss"] == "ldam", ["difference", "low", "high", "p_holm"]] = np.nan
-    assert "missing" in texts(forest.draw(lost, train_set="longtailed"))
-    assert "ViT-B/16 with LDAM, long-tailed training set" in forest.caption(lost)
+    figure, caption = forest.draw(lost, "vit_b16", "longtailed")
+    assert "missing" in texts(figure)
+    assert "ViT-B/16 with LDAM, long-tailed training set" in caption
     nothing = lost.assign(difference=np.nan)
-    assert any("needs a finished run of Softmax" in text for text in texts(forest.draw(nothing)))
+    drawn = texts(forest.draw(nothing, "vit_b16").figure)
+    assert any("needs a finished run of Softmax" in text for text in drawn)
 
 
 def test_forest_names_its_reference():
-    figure = forest.draw(differences(("ldam", "softmax", "focal")), model="vit_b16")
+    figure, caption = forest.draw(differences(("ldam", "softmax", "focal")), model="vit_b16")
     assert any("less that of LDAM" in axes.get_xlabel() for axes in figure.axes)
-    assert "to LDAM, paired" in forest.caption(differences(("ldam", "softmax", "focal")))
+    assert "to LDAM, paired" in caption
 
 
 def test_forest_of_a_single_loss_says_what_it_needs():
     nothing = differences().iloc[:1].map(lambda _: np.nan).assign(note="paired differences need two losses")
-    chosen = {"model": "vit_b16", "train_set": "longtailed"}
-    assert "Paired differences need two losses." in texts(forest.draw(nothing, **chosen))
-    assert forest.caption(nothing, **chosen) == "Paired differences need two losses."
+    figure, caption = forest.draw(nothing, "vit_b16", "longtailed")
+    assert "Paired differences need two losses." in texts(figure)
+    assert caption == "Paired differences need two losses."
 
 
 def test_confusion_counts_and_lists_the_worst_pairs():
     arguments = {"split": split(), "model": "vit_b16", "train_set": "longtailed", "loss": "softmax"}
-    figure = confusion.draw(predictions(), **arguments)
+    figure, caption = confusion.draw(predictions(), **arguments)
     cells = figure.axes[0].images[0].get_array()
     assert cells[4].tolist() == pytest.approx([25, 0, 0, 0, 75, 0])  # one elk of four is taken for an ape
     assert cells[0].tolist() == pytest.approx([100, 0, 0, 0, 0, 0])
     assert {text for text in texts(figure) if " as " in text[:7]} == {"elk as ape", "fox as ape"}
-    assert "Test images: 24, 4 per class" in confusion.caption(predictions(), **arguments)
+    assert "Test images: 24, 4 per class" in caption
     lost = drop_run(predictions(), loss="softmax")
     lost = pd.concat([lost, pd.DataFrame(runs(("softmax",)))], ignore_index=True)
-    assert any("missing" in text for text in texts(confusion.draw(lost, **arguments)))
+    assert any("missing" in text for text in texts(confusion.draw(lost, **arguments).figure))
 
 
 def confusions() -> dict:
@@ -491,7 +494,7 @@ def confusions() -> dict:
 
 
 def test_confused_pairs_show_the_mistaken_images_beside_those_of_the_other_class():
-    figure = confused_pairs.draw(**confusions(), images=3)
+    figure, caption = confused_pairs.draw(**confusions(), images=3)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [
         "elk as ape: 4 of 12",
@@ -504,7 +507,6 @@ def test_confused_pairs_show_the_mistaken_images_beside_those_of_the_other_class
     left, right = (axes.images[0].get_array() for axes in figure.axes[:2])
     assert [left[0, 9 * place, 0] for place in range(3)] == [90, 90, 255], "two elks, then white"
     assert [right[0, 9 * place, 0] for place in range(3)] == [10, 10, 10], "three apes"
-    caption = confused_pairs.caption(**confusions(), images=3)
     assert "The 3 most confused of 3 confused pairs" in caption
     assert "3 training seeds (0, 1, 2)" in caption
     assert "Test images: 24; 9 of 72 predictions are wrong, 9 of them in these pairs." in caption
@@ -512,34 +514,33 @@ def test_confused_pairs_show_the_mistaken_images_beside_those_of_the_other_class
 
 def test_confused_pairs_are_cut_to_the_most_and_show_first_what_most_seeds_mistook():
     arguments = confusions()
-    titles = [axes.get_title(loc="left") for axes in confused_pairs.draw(**arguments, pairs=1).axes]
+    titles = [axes.get_title(loc="left") for axes in confused_pairs.draw(**arguments, pairs=1).figure.axes]
     assert titles == ["elk as ape: 4 of 12", "Training images of ape (16)"]
     elks = arguments["test_tensors"].image_ids[arguments["test_tensors"].labels == 4]
     place = arguments["test_tensors"].image_ids.tolist().index(elks[0])
     arguments["test_tensors"].images[place] = 200  # the one that all three seeds take for an ape
-    left = confused_pairs.draw(**arguments, pairs=1).axes[0].images[0].get_array()
+    left = confused_pairs.draw(**arguments, pairs=1).figure.axes[0].images[0].get_array()
     assert [left[0, 9 * place, 0] for place in range(2)] == [200, 90]
 
 
 def test_confused_pairs_name_only_images_that_were_trained_on():
     arguments = confusions() | {"train_set": "balanced"}
     arguments["predictions"] = arguments["predictions"].assign(train_set="balanced")
-    titles = [axes.get_title(loc="left") for axes in confused_pairs.draw(**arguments).axes]
+    titles = [axes.get_title(loc="left") for axes in confused_pairs.draw(**arguments).figure.axes]
     assert titles[5] == "Training images of bee (16)", "of which the long-tailed set has 12"
 
 
 def test_confused_pairs_say_when_there_is_nothing_to_show():
     arguments = confusions()
     right = arguments["predictions"].assign(predicted=arguments["predictions"]["label"])
-    figure = confused_pairs.draw(**arguments | {"predictions": right})
+    figure, caption = confused_pairs.draw(**arguments | {"predictions": right})
     assert any("no test image was taken for another class" in text for text in texts(figure))
-    assert "0 of 72 predictions are wrong" in confused_pairs.caption(**arguments | {"predictions": right})
+    assert "0 of 72 predictions are wrong" in caption
     lost = drop_run(predictions(), loss="softmax")
     lost = pd.concat([lost, pd.DataFrame(runs(("softmax",)))], ignore_index=True)
-    assert any(
-        "no run finished" in text for text in texts(confused_pairs.draw(**arguments | {"predictions": lost}))
-    )
-    assert "ViT-B/16 with Softmax" in confused_pairs.caption(**arguments | {"predictions": lost})
+    figure, caption = confused_pairs.draw(**arguments | {"predictions": lost})
+    assert any("no run finished" in text for text in texts(figure))
+    assert "ViT-B/16 with Softmax" in caption
     elsewhere = arguments | {"test_tensors": tensors("subset == 'val'")}
     with pytest.raises(ValueError, match="the tensors lack image"):
         confused_pairs.draw(**elsewhere)
@@ -552,58 +553,63 @@ def test_calibration_error_by_group():
     assert errors.to_dict() == pytest.approx(
         {"head": 20, "middle": 20, "tail": 5}
     )  # 100 or 75 % right, sure at 80 %
-    assert "head 8, middle 8, tail 8" in reliability.caption(frame, split(), "vit_b16", "longtailed")
+    assert "head 8, middle 8, tail 8" in reliability.draw(frame, split(), "vit_b16", "longtailed").caption
 
 
 def test_reliability_says_where_too_few_images_leave_a_panel_empty():
     few = predictions(("softmax",), (0,))  # 8 images of each group, all with one confidence
-    assert texts(reliability.draw(few, split(), "vit_b16", "longtailed")).count("no bin has\n20 images") == 3
+    assert (
+        texts(reliability.draw(few, split(), "vit_b16", "longtailed").figure).count("no bin has\n20 images")
+        == 3
+    )
     many = predictions(("softmax",), (0, 1, 2))
-    assert "no bin has\n20 images" not in texts(reliability.draw(many, split(), "vit_b16", "longtailed"))
+    assert "no bin has\n20 images" not in texts(
+        reliability.draw(many, split(), "vit_b16", "longtailed").figure
+    )
 
 
 def test_class_distribution_counts_every_subset():
-    figure = class_distribution.draw(split())
+    figure, caption = class_distribution.draw(split())
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[0] == "Training, balanced\n96 images, 16 per class"
     assert titles[3] == "Training, long-tailed\n47 images, 2 to 16 per class"
     heights = [patch.get_height() for patch in figure.axes[3].patches]
     assert heights == [16, 12, 8, 6, 3, 2]
-    assert "tail 5" in class_distribution.caption(split())
+    assert "tail 5" in caption
     assert any("no long-tailed set" in text for text in texts(figure))
 
 
 def test_class_distribution_of_a_collection_with_a_tail_of_its_own():
     natural = split().query("longtailed or subset == 'val'").assign(longtailed=True)
-    titles = [axes.get_title(loc="left") for axes in class_distribution.draw(natural).axes]
+    titles = [axes.get_title(loc="left") for axes in class_distribution.draw(natural).figure.axes]
     assert titles[0] == "Training\n47 images, 2 to 16 per class"
     assert len(titles) == 3
 
 
 def test_example_images_show_the_images_and_leave_gaps():
-    figure = example_images.draw(tensors(), split(), classes_per_group=2, images_per_class=4)
+    figure, caption = example_images.draw(tensors(), split(), classes_per_group=2, images_per_class=4)
     tail = figure.axes[2].images[0].get_array()
     assert tail[0, 0].tolist() == [90, 90, 90]  # class 4
     assert tail[9, 9].tolist() == [110, 110, 110]  # class 5, second image
     assert tail[9, 18].tolist() == [255, 255, 255]  # class 5 has two images
     assert "elk (3)" in texts(figure)
-    assert "21 of 47 images, from 6 of 6 classes" in example_images.caption(tensors(), split(), 2, 4)
+    assert "21 of 47 images, from 6 of 6 classes" in caption
 
 
 def test_training_curves_are_means_over_seeds():
-    figure = training_curves.draw(histories(("softmax",)), "vit_b16", "longtailed")
+    figure = training_curves.draw(histories(("softmax",)), "vit_b16", "longtailed").figure
     assert figure.axes[3].lines[0].get_ydata() == pytest.approx([11, 21, 31])
     band = figure.axes[3].collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(10)  # the standard deviation of 10, 11 and 12 is 1
 
 
 def test_run_cost_has_a_dot_per_run():
-    figure = run_cost.draw(records())
+    figure, caption = run_cost.draw(records())
     times = np.concatenate([line.get_xdata() for line in figure.axes[0].lines])
     assert len(times) == 9
     assert times.min() == pytest.approx(60)
     assert "Training time (min)" in texts(figure)
-    assert "9 training runs" in run_cost.caption(records())
+    assert "9 training runs" in caption
 
 
 # --- look and files -------------------------------------------------------------------------------------------
@@ -625,7 +631,7 @@ def test_a_style_does_not_depend_on_what_is_left_out():
             for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
         }
         for module in (model_comparison, model_comparison_without_class_balanced)
-        for legend in module.draw(frame).legends
+        for legend in module.draw(frame).figure.legends
     ]
     assert colors[1].items() < colors[0].items()
 
@@ -635,7 +641,7 @@ def test_files_are_the_same_whatever_the_process(tmp_path, repository):
     frame = evaluation(("resnet50", "vit_b16", "resnet8"))
     frame.to_csv(tmp_path / "evaluation.csv", index=False)
     figures = [tmp_path / "here.pdf", tmp_path / "here.png"]
-    style.save(critical_difference.draw(frame, test_sets=["tail"]), *figures)
+    style.save(critical_difference.draw(frame, test_sets=["tail"]).figure, *figures)
     command = [sys.executable, str(repository / "workflow/scripts/figure.py"), "critical_difference"]
     command += ["--evaluation", "evaluation.csv", "--settings", '{"test_sets": ["tail"]}']
     command += ["--output", "a/there.pdf", "a/there.png", "--caption", "there.rst"]
@@ -652,12 +658,12 @@ def test_files_are_the_same_whatever_the_process(tmp_path, repository):
 
 def test_a_figure_is_saved_as_pdf_or_png(tmp_path):
     with pytest.raises(ValueError, match=r"figure\.jpg: a figure is written as \.pdf or \.png"):
-        style.save(style.explanation("nothing"), tmp_path / "figure.jpg")
+        style.save(style.explanation("nothing").figure, tmp_path / "figure.jpg")
 
 
 def test_names_with_signs_of_mathematics_are_printed_as_they_are(tmp_path):
     frame = split().assign(class_name=lambda own: own["class_name"] + " $x_1$ ^{")
-    figure = class_distribution.draw(frame)
+    figure = class_distribution.draw(frame).figure
     style.save(figure, tmp_path / "figure.png")
     assert any("$x_1$ ^{" in text for text in texts(figure))
 
@@ -672,14 +678,14 @@ def run_file(folder: Path, name: str, loss: str = "softmax", seed: int = 0) -> P
 def test_reading_runs_keeps_a_place_for_the_missing(tmp_path):
     there, absent = (run_file(tmp_path, "history.parquet", seed=seed) for seed in (0, 1))
     write_parquet(histories(("softmax",), (0,)).drop(columns=RUN), there)
-    frame = inputs.read_histories([there, absent])
+    frame = frames.read_histories([there, absent])
     assert frame[RUN].drop_duplicates().to_dict("records") == runs(("softmax",), (0, 1))
     assert frame["epoch"].tolist()[:3] == [1, 2, 3]
     assert np.isnan(frame["epoch"].iloc[3])
-    assert inputs.read_histories([absent])["epoch"].isna().all()
+    assert frames.read_histories([absent])["epoch"].isna().all()
     with pytest.raises(ValueError, match=r"not in a run's folder"):
         write_parquet(histories(), tmp_path / "history.parquet")
-        inputs.read_histories([tmp_path / "history.parquet"])
+        frames.read_histories([tmp_path / "history.parquet"])
 
 
 def test_confidence_is_that_of_the_scaled_logits(tmp_path):
@@ -695,11 +701,12 @@ def test_confidence_is_that_of_the_scaled_logits(tmp_path):
         | {"logit_scale": 30.0, "class_names": ["ape", "bee"]}
     )
     save_model(run_file(tmp_path, "model.safetensors", "ldam"), {"weight": torch.zeros(1)}, card)
-    read = inputs.read_predictions([path], [run_file(tmp_path, "model.safetensors", "ldam")])
+    read = frames.read_confidences([path])
     assert read["confidence"].tolist() == pytest.approx([1 / (1 + np.exp(-3.0))])
-    assert "confidence" not in inputs.read_predictions([path])
+    assert "confidence" not in frames.read_predictions([path])
+    run_file(tmp_path, "model.safetensors", "ldam").unlink()
     with pytest.raises(ValueError, match=r"ldam.*has no model beside it"):
-        inputs.read_predictions([path], [run_file(tmp_path, "model.safetensors", "ldam", 1)])
+        frames.read_confidences([path])
 
 
 def test_reading_records(tmp_path):
@@ -707,22 +714,24 @@ def test_reading_records(tmp_path):
     path.parent.mkdir(parents=True)
     epochs = [{"train_images_per_second": speed} for speed in (10.0, 100.0, 110.0)]
     path.write_text(json.dumps({"seconds": 9.0, "peak_memory_mb": 5.0, "device": "CPU", "epochs": epochs}))
-    assert inputs.read_records([path]).iloc[0].to_dict() == {
+    assert frames.read_records([path]).iloc[0].to_dict() == {
         **runs(("softmax",), (0,))[0],
         **{"seconds": 9.0, "images_per_second": 100.0, "peak_memory_mb": 5.0, "device": "CPU"},
     }
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"run\.json is no record of a run"):
-        inputs.read_records([path])
+        frames.read_records([path])
 
 
-@pytest.fixture(scope="module")
-def program():
-    path = Path(__file__).parents[2] / "workflow" / "scripts" / "figure.py"
-    spec = importlib.util.spec_from_file_location("figure_program", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def program(monkeypatch, repository):
+    """Run figure.py in this process."""
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["figure.py", *arguments])
+        runpy.run_path(str(repository / "workflow/scripts/figure.py"), run_name="__main__")
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -741,14 +750,13 @@ def program():
 def test_the_program_says_what_a_figure_needs(program, monkeypatch, tmp_path, options, message):
     monkeypatch.chdir(tmp_path)
     split().to_csv("s.csv", index=False)
-    monkeypatch.setattr(sys, "argv", ["figure.py", *options, "--output", "figure.png"])
     with pytest.raises(SystemExit, match=message):
-        program.main()
+        program(*options, "--output", "figure.png")
     assert not Path("figure.png").exists()
 
 
-def test_the_program_lists_every_figure_of_the_issues(program):
-    assert set(program.figure_names()) == {
+def test_every_figure_is_found():
+    assert set(sources.figures()) == {
         module.__name__.rpartition(".")[2]
         for module in (
             *EVALUATION_FIGURES,

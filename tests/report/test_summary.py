@@ -1,5 +1,6 @@
 """The summary's sentences against runs whose answers are known, and what it says where there is no answer."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -35,18 +36,20 @@ def summarise(repository):
 
     def run(folder: Path, source: str = "cifar100", imbalance_factor: float = 0.01) -> str:
         scripts = repository / "workflow" / "scripts"
-        evaluation = ("--evaluation", folder / "evaluation.parquet", "--data-seed", 7)
+        evaluation = ("--evaluation", folder / "evaluation.parquet")
+        data = {"source": source, "imbalance_factor": imbalance_factor, "seed": 7}
         call(
             scripts / "statistical_analysis.py",
             *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),
-            *("--output-folder", folder / "statistics", "--resamples", 200),
+            *("--output-folder", folder / "statistics"),
+            *("--settings", json.dumps({"reference": "softmax", "resamples": 200, "data_seed": 7})),
         )
         call(
             scripts / "summary.py",
             *(*evaluation, "--statistics", folder / "statistics", "--output", folder / "summary.md"),
             *("--thesis", repository / "resources/thesis_results.csv"),
             *("--published", repository / "resources/published_results.csv"),
-            *("--data-source", source, "--imbalance-factor", imbalance_factor),
+            *("--settings", json.dumps({**data, "reference": "softmax"})),
         )
         return (folder / "summary.md").read_text(encoding="utf-8")
 
@@ -57,7 +60,8 @@ def call(script: Path, *arguments: object) -> None:
     before = sys.argv, sys.path[:]
     sys.argv = [str(script), *map(str, arguments)]
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        with pytest.raises(SystemExit, match=r"^0$"):
+            runpy.run_path(str(script), run_name="__main__")
     finally:
         sys.argv, sys.path[:] = before
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from scipy.optimize import minimize_scalar
 
 from longtail.analysis.calibration import expected_calibration_error
-from longtail.config.load import LOSSES
 from longtail.data.tensors.files import load_tensors, save_tensors
 from longtail.data.tensors.loading import load_sets
 from longtail.inference.logits import predict
+from longtail.losses import known_losses
 from longtail.models.card import read_card
 from longtail.models.file import load_model
 
@@ -333,7 +333,7 @@ def train_here(folder: Path, labels: list[int], classes: int, *, val: list[int] 
 
 
 ODD_SETS = {
-    "a class without images": ([0] * 20 + [1] * 12, 3, sorted(LOSSES)),
+    "a class without images": ([0] * 20 + [1] * 12, 3, known_losses()),
     "one class": ([0] * 32, 1, ["softmax", "balanced_softmax", "ldam"]),
     "a batch of one at the end": ([0] * 17 + [1] * 16, 2, ["softmax"]),
     "one image": ([0], 2, ["softmax"]),

@@ -6,24 +6,9 @@ from importlib.metadata import version
 
 import yaml
 
+from longtail.report.catalogue import title
 from longtail.report.labels import label
 
-TITLES = {
-    "top1": "Top-1 accuracy",
-    "full": "All metrics",
-    "counts": "Number of images",
-    "thesis_comparison": "Beside the thesis",
-    "model_summary": "Means by model",
-    "loss_summary": "Means by loss",
-    "anova": "Analysis of variance",
-    "posthoc": "Pairs after the analysis of variance",
-    "friedman": "Friedman test",
-    "friedman_pairs": "Pairs after the Friedman test",
-    "paired_differences": "Differences to the reference loss",
-    "pooled_differences": "The same over all models",
-    "mcnemar": "McNemar tests",
-    "descriptive": "Means and intervals",
-}
 VERSIONS = ["longtail", "snakemake", "torch", "torchvision", "timm", "numpy", "scipy"]
 
 
@@ -48,9 +33,9 @@ def flag_for_report(file, caption, category, subcategory):
 
     def labels(wildcards):
         of_file = wildcards.get("figure", name)
-        title = TITLES.get(of_file, of_file.replace("_", " ").capitalize())
         of_loss = wildcards.get("loss")
-        return {"Shown": f"{title}, {label(of_loss)}" if of_loss else title}
+        shown = f"{title(of_file)}, {label(of_loss)}" if of_loss else title(of_file)
+        return {"Shown": shown}
 
     place = dict(category=category, subcategory=subcategory, labels=labels)
     return report(file, caption=caption, **place)

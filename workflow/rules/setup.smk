@@ -89,17 +89,6 @@ def lock_folder():
     holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
 
-TABLE_FORMATS = ["csv", "md", "tex", "html"]
-TABLES = "<results>/tables"
-RUN_TABLES = f"{TABLES}/{{train_set}}/{{model}}"
-
-
-def table_files(folder, *names):
-    return [
-        f"{folder}/{name}.{extension}" for name in names for extension in TABLE_FORMATS
-    ]
-
-
 def unrecorded(value):
     """A param that cannot change a result: Snakemake records no param whose function looks at the outputs."""
     return lambda wildcards, output: value

@@ -1,7 +1,8 @@
-# Statistics of all runs.
+# Statistics of all runs, and the summary that answers the questions of the experiment with them.
 
-STATISTICS = ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs"]
-STATISTICS += ["paired_differences", "pooled_differences", "mcnemar"]
+import json
+
+from longtail.report.catalogue import STATISTIC_FORMATS, STATISTICS
 
 
 rule statistical_analysis:
@@ -13,9 +14,9 @@ rule statistical_analysis:
         in_report(
             "Statistical tests",
             expand(
-                "<results>/statistics/{name}.{extension}",
+                "<results>/statistics/{name}.{format}",
                 name=STATISTICS,
-                extension=["csv", "md", "html"],
+                format=STATISTIC_FORMATS,
             ),
         ),
     log:
@@ -25,15 +26,12 @@ rule statistical_analysis:
         "../../envs/analysis.yaml"
     params:
         key=EXPERIMENT.statistics_key(),
-        reference=EXPERIMENT.reference_loss,
-        resamples=CONFIG.statistics.resamples,
-        data_seed=CONFIG.data.seed,
+        settings=json.dumps(EXPERIMENT.statistics_settings()),
         runs=unrecorded(f"{CONFIG.paths.results}/runs"),
         folder=subpath(output[0], parent=True),
     shell:
         "python workflow/scripts/statistical_analysis.py --evaluation {input.evaluation:q} --runs {params.runs:q}"
-        " --split {input.split:q} --reference {params.reference:q} --resamples {params.resamples} --data-seed {params.data_seed}"
-        " --output-folder {params.folder:q} > {log:q} 2>&1"
+        " --split {input.split:q} --settings {params.settings:q} --output-folder {params.folder:q} > {log:q} 2>&1"
 
 
 rule summary:
@@ -51,13 +49,9 @@ rule summary:
         "../../envs/analysis.yaml"
     params:
         key=EXPERIMENT.summary_key(),
+        settings=json.dumps(EXPERIMENT.summary_settings()),
         statistics=unrecorded(f"{CONFIG.paths.results}/statistics"),
-        source=CONFIG.data.source,
-        imbalance_factor=CONFIG.data.imbalance_factor,
-        data_seed=CONFIG.data.seed,
-        reference=EXPERIMENT.reference_loss,
     shell:
         "python workflow/scripts/summary.py --evaluation {input.evaluation:q} --statistics {params.statistics:q}"
-        " --thesis {input.thesis:q} --published {input.published:q} --data-source {params.source}"
-        " --imbalance-factor {params.imbalance_factor} --data-seed {params.data_seed} --reference {params.reference:q}"
+        " --thesis {input.thesis:q} --published {input.published:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"

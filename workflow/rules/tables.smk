@@ -1,110 +1,76 @@
-# Tables, each as csv, Markdown and LaTeX.
+# Tables, each in every format. A job reads only what its tables show, so it runs again only when that has changed.
+
+from longtail.report.catalogue import TABLE_FORMATS
+
+TABLE_SOURCES = {
+    "evaluation": rules.evaluation.output.evaluation,
+    "split": "<results>/data/split.parquet",
+    "thesis": "resources/thesis_results.csv",
+    "published": "resources/published_results.csv",
+}
+# Which tables each job makes, and from what.
+TABLE_JOBS = {
+    "table_of_runs": (["top1", "full"], ["evaluation"]),
+    "table_of_means": (["model_summary", "loss_summary"], ["evaluation"]),
+    "table_of_counts": (["counts"], ["split"]),
+    "table_beside_thesis": (["thesis_comparison"], ["evaluation", "thesis"]),
+    "table_beside_published": (["published_comparison"], ["evaluation", "published"]),
+}
+
+
+def table_files(job):
+    folder = "<results>/tables"
+    if job == "table_of_runs":
+        folder += "/{train_set}/{model}"
+    names, _ = TABLE_JOBS[job]
+    return [f"{folder}/{name}.{format}" for name in names for format in TABLE_FORMATS]
+
+
+def table_options(wildcards, input):
+    """The inputs and wildcards of a job as options of the program."""
+    return [
+        word
+        for name, value in [*input.items(), *wildcards.items()]
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
 
 
 rule tables:
     input:
         expand(
-            table_files(RUN_TABLES, "top1", "full"),
+            table_files("table_of_runs"),
             train_set=CONFIG.grid.train_sets,
             model=CONFIG.grid.models,
         ),
-        table_files(TABLES, "model_summary", "loss_summary", "counts"),
+        table_files("table_of_means"),
+        table_files("table_of_counts"),
         # The thesis's figures are of CIFAR-100.
-        table_files(TABLES, "thesis_comparison")
-        if CONFIG.data.source == "cifar100"
-        else [],
-        table_files(TABLES, "published_comparison")
-        if EXPERIMENT.published_protocol
-        else [],
+        table_files("table_beside_thesis") if CONFIG.data.source == "cifar100" else [],
+        table_files("table_beside_published") if EXPERIMENT.published_protocol else [],
     localrule: True
 
 
-rule table_of_runs:
-    input:
-        evaluation=rules.evaluation.output.evaluation,
-    output:
-        in_report("Tables", table_files(RUN_TABLES, "top1", "full"), of_model),
-    log:
-        "<logs>/tables/{train_set}/{model}.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        key=EXPERIMENT.table_key(EXPERIMENT.evaluation_key()),
-        folder=subpath(output[0], parent=True),
-    shell:
-        "python workflow/scripts/tables.py run --train-set {wildcards.train_set} --model {wildcards.model:q}"
-        " --evaluation {input.evaluation:q} --output-folder {params.folder:q} > {log:q} 2>&1"
+for job, (names, made_from) in TABLE_JOBS.items():
+    of_one_model = job == "table_of_runs"
 
-
-rule table_of_means:
-    input:
-        evaluation=rules.evaluation.output.evaluation,
-    output:
-        in_report("Tables", table_files(TABLES, "model_summary", "loss_summary")),
-    log:
-        "<logs>/tables/means.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        key=EXPERIMENT.table_key(EXPERIMENT.evaluation_key()),
-        folder=subpath(output[0], parent=True),
-    shell:
-        "python workflow/scripts/tables.py summaries --evaluation {input.evaluation:q}"
-        " --output-folder {params.folder:q} > {log:q} 2>&1"
-
-
-rule table_of_counts:
-    input:
-        split="<results>/data/split.parquet",
-    output:
-        in_report("Tables", table_files(TABLES, "counts")),
-    log:
-        "<logs>/tables/counts.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        key=EXPERIMENT.table_key(EXPERIMENT.split_key()),
-        folder=subpath(output[0], parent=True),
-    shell:
-        "python workflow/scripts/tables.py counts --split {input.split:q} --output-folder {params.folder:q} > {log:q} 2>&1"
-
-
-rule table_beside_thesis:
-    input:
-        evaluation=rules.evaluation.output.evaluation,
-        thesis="resources/thesis_results.csv",
-    output:
-        in_report("Tables", table_files(TABLES, "thesis_comparison")),
-    log:
-        "<logs>/tables/thesis_comparison.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        key=EXPERIMENT.table_key(EXPERIMENT.evaluation_key()),
-        folder=subpath(output[0], parent=True),
-    shell:
-        "python workflow/scripts/tables.py thesis --evaluation {input.evaluation:q} --thesis {input.thesis:q}"
-        " --output-folder {params.folder:q} > {log:q} 2>&1"
-
-
-rule table_beside_published:
-    input:
-        evaluation=rules.evaluation.output.evaluation,
-        published="resources/published_results.csv",
-    output:
-        table_files(TABLES, "published_comparison"),
-    log:
-        "<logs>/tables/published_comparison.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        key=EXPERIMENT.table_key(EXPERIMENT.evaluation_key()),
-        folder=subpath(output[0], parent=True),
-    shell:
-        "python workflow/scripts/tables.py published --evaluation {input.evaluation:q} --published {input.published:q}"
-        " --output-folder {params.folder:q} > {log:q} 2>&1"
+    rule:
+        name:
+            job
+        input:
+            **{source: TABLE_SOURCES[source] for source in made_from},
+        output:
+            in_report(
+                "Tables", table_files(job), of_model if of_one_model else "All runs"
+            ),
+        log:
+            f"<logs>/tables/{'{train_set}/{model}' if of_one_model else job}.log",
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            key=EXPERIMENT.table_key(made_from),
+            names=names,
+            options=table_options,
+            folder=subpath(output[0], parent=True),
+        shell:
+            "python workflow/scripts/tables.py {params.names} {params.options:q} --output-folder {params.folder:q} > {log:q} 2>&1"

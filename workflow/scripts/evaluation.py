@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from longtail.analysis.metrics import class_table, evaluate, evaluate_classes
+from longtail.analysis.evaluation import class_table, evaluate, evaluate_classes
 from longtail.data.split.sets import with_sets
 from longtail.experiment.runs import combine, run_of
 from longtail.files.parquet import read_parquet, write_parquet

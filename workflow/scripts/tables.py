@@ -1,76 +1,50 @@
-"""Tables of the results, each as csv, Markdown, LaTeX and a web page."""
+"""Tables of the results, each as csv, Markdown, LaTeX and a web page.
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the library beside this script
+Each table is made from some of the inputs; asked for without one that it needs, it says which.
+"""
 
 import argparse
+import inspect
 
 import pandas as pd
+from frame import program, run
 
 from longtail.files.parquet import read_parquet
-from longtail.report import tables
+from longtail.report.tables import TABLES
 from longtail.report.typeset import write_table
 
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    run = kinds.add_parser("run", help="top1 and full: one model on one training set, all its losses")
-    run.add_argument("--train-set", required=True, help="balanced or longtailed")
-    run.add_argument("--model", required=True, help="name of the model in the results")
-    summaries = kinds.add_parser(
-        "summaries", help="model_summary and loss_summary: means over losses and models"
-    )
-    thesis = kinds.add_parser("thesis", help="thesis_comparison: ours, theirs and the difference")
-    thesis.add_argument("--thesis", required=True, metavar="FILE", help="thesis_results.csv")
-    published = kinds.add_parser("published", help="published_comparison: ours, published and the difference")
-    published.add_argument("--published", required=True, metavar="FILE", help="published_results.csv")
-    for kind in (run, summaries, thesis, published):
-        kind.add_argument(
-            "--evaluation", required=True, metavar="FILE", help="evaluations of all runs (.parquet)"
-        )
-    counts = kinds.add_parser("counts", help="counts: images of every subset and group")
-    counts.add_argument("--split", required=True, metavar="FILE", help="split.parquet")
-    for kind in (run, summaries, thesis, published, counts):
-        kind.add_argument(
-            "--output-folder", required=True, metavar="FOLDER", help="where to write the tables"
-        )
-    return parser.parse_args()
+READERS = {
+    "evaluation": read_parquet,
+    "split": lambda path: read_parquet(path, ["label", "subset", "longtailed", "group"]),
+    "thesis": pd.read_csv,
+    "published": lambda path: pd.read_csv(path, dtype=str),
+}
 
 
-def build(args: argparse.Namespace) -> dict[str, tables.Table]:
-    """The tables of a kind, by file name."""
-    if args.kind == "counts":
-        columns = ["label", "subset", "longtailed", "group"]
-        return {"counts": tables.counts_table(read_parquet(args.split, columns))}
-    evaluation = read_parquet(args.evaluation)
-    if args.kind == "run":
-        return {
-            "top1": tables.top1_table(evaluation, args.train_set, args.model),
-            "full": tables.full_table(evaluation, args.train_set, args.model),
-        }
-    if args.kind == "summaries":
-        return {
-            "model_summary": tables.model_summary(evaluation),
-            "loss_summary": tables.loss_summary(evaluation),
-        }
-    if args.kind == "published":
-        published = pd.read_csv(args.published, dtype=str)
-        return {"published_comparison": tables.published_comparison(evaluation, published)}
-    return {"thesis_comparison": tables.thesis_comparison(evaluation, pd.read_csv(args.thesis))}
+def arguments() -> argparse.ArgumentParser:
+    parser = program(__doc__)
+    parser.add_argument("names", nargs="+", choices=TABLES, metavar="NAME", help=f"of {', '.join(TABLES)}")
+    parser.add_argument("--evaluation", metavar="FILE", help="metrics of all runs (.parquet)")
+    parser.add_argument("--split", metavar="FILE", help="split.parquet")
+    parser.add_argument("--thesis", metavar="FILE", help="resources/thesis_results.csv")
+    parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")
+    parser.add_argument("--train-set", help="training set of a table of one model: balanced or longtailed")
+    parser.add_argument("--model", help="model of a table of one model, by its name in the results")
+    parser.add_argument("--output-folder", required=True, metavar="FOLDER", help="where to write the tables")
+    return parser
 
 
-def main() -> None:
-    args = arguments()
-    try:
-        for name, table in build(args).items():
-            label = f"{name}-{args.train_set}-{args.model}" if args.kind == "run" else name
-            write_table(table, args.output_folder, name, label)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+def main(args: argparse.Namespace) -> None:
+    values = {name: value for name, value in vars(args).items() if value is not None}
+    given = values | {name: read(values[name]) for name, read in READERS.items() if name in values}
+    for name in args.names:
+        needed = inspect.signature(TABLES[name]).parameters
+        if absent := [f"--{parameter.replace('_', '-')}" for parameter in needed if parameter not in given]:
+            raise ValueError(f"the table '{name}' needs {', '.join(absent)}")
+        table = TABLES[name](**{parameter: given[parameter] for parameter in needed})
+        label = f"{name}-{args.train_set}-{args.model}" if "model" in needed else name
+        write_table(table, args.output_folder, name, label)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments())

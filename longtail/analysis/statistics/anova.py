@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,18 +120,18 @@ def two_way_anova(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows + _checks(model)).assign(runs=len(scores)).reindex(columns=COLUMNS)
 
 
-def _checks(model: LinearModel) -> list[dict]:
+def _checks(model: LinearModel) -> list[dict[str, Any]]:
     statistic, p = shapiro(model.results.resid)
     normal = "residuals do not look normal: F is approximate" if p < 0.05 else ""
     rows = [{"term": "Shapiro-Wilk (residuals)", "statistic": statistic, "p": p, "note": normal}]
     for factor in model.factors:
-        row = {"term": f"Levene (residuals by {factor})", "note": ""}
+        row: dict[str, Any] = {"term": f"Levene (residuals by {factor})"}
         try:
-            row["statistic"], row["p"] = model.levene(factor)
-            row["note"] = "variances differ: F is approximate" if row["p"] < 0.05 else ""
+            statistic, p = model.levene(factor)
+            note = "variances differ: F is approximate" if p < 0.05 else ""
+            rows.append(row | {"statistic": statistic, "p": p, "note": note})
         except Refusal as refusal:
-            row["note"] = str(refusal)
-        rows.append(row)
+            rows.append(row | {"note": str(refusal)})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Average ranks of the losses over models and training sets: Friedman, Nemenyi, Wilcoxon."""
+"""Whether ranks differ over blocks: the tests of Friedman, Nemenyi and Wilcoxon."""
 
 import itertools
 import math
@@ -8,16 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f, friedmanchisquare, rankdata, studentized_range, wilcoxon
 
-from longtail.analysis.grid import TEST_SETS, Grid, join_notes
+from longtail.analysis.grid import join_notes
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.refusal import Refusal
-from longtail.analysis.statistics.sign_flip import sign_flip
+from longtail.analysis.statistics.sign_flip import ALPHA, least_p, sign_flip, signs_needed
 
-ALL_TRAIN_SETS = "all"
-BLOCK = ["model", "train_set"]
-SCOPE = ["test_set", "train_set"]
-BY_LOSS = ["loss", "average_rank", "critical_difference", "chi2", "p", "f", "p_f", "blocks", "note"]
-BY_PAIR = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon", "p_holm", "note"]
+COLUMNS = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon", "p_holm", "note"]
 
 
 @dataclass(frozen=True)
@@ -28,12 +24,12 @@ class Friedman:
     """Average rank of each loss; 1 is best."""
     chi2: float
     p: float
-    """Of chi2, which is too coarse for few blocks; corrected for ties."""
+    """The p of chi2, corrected for ties. It is too coarse for few blocks."""
     f: float
     p_f: float
-    """Of Iman and Davenport's F, which Demšar recommends."""
+    """The p of Iman and Davenport's F, which Demšar recommends."""
     critical_difference: float
-    """Nemenyi's, of two average ranks, at the 5 % level."""
+    """How far two average ranks must lie apart to differ at the 5 % level, by Nemenyi's test."""
 
 
 def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
@@ -62,7 +58,7 @@ def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
     rest = n * (k - 1) - chi2
     statistic = (n - 1) * chi2 / rest if rest > 1e-9 else math.inf
     p_f = f.sf(statistic, k - 1, (k - 1) * (n - 1))
-    # The studentized range over sqrt(2), as in Demšar's table 5.
+    # Demšar's table 5 lists the studentized range divided by sqrt(2).
     q = studentized_range.ppf(1 - alpha, k, np.inf) / math.sqrt(2)
     critical = q * math.sqrt(k * (k + 1) / (6 * n))
     return Friedman(ranks.mean(), float(chi2), float(p), float(statistic), float(p_f), critical)
@@ -93,7 +89,7 @@ def pairs(blocks: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for first, second in names:
         a, b = blocks.columns[first], blocks.columns[second]
-        # Rounding removes differences of floating-point noise between means of the same counts.
+        # Means of the same counts can differ in their last bits. Rounded, they tie.
         difference = (blocks[a] - blocks[b]).round(12)
         tied = bool((difference == 0).all())
         rows.append(
@@ -108,7 +104,7 @@ def pairs(blocks: pd.DataFrame) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p_wilcoxon"])).reindex(columns=BY_PAIR)
+    return table.assign(p_holm=holm(table["p_wilcoxon"])).reindex(columns=COLUMNS)
 
 
 def signed_rank(differences: np.ndarray) -> float:
@@ -116,102 +112,17 @@ def signed_rank(differences: np.ndarray) -> float:
     changing = differences[differences != 0]
     sizes = np.abs(changing)
     if len(changing) > 1 and len(np.unique(sizes)) < len(sizes):
-        # With ties scipy works through the sign patterns one by one, up to seconds per pair; this is the same test.
+        # This is the same test. Scipy takes up to seconds for a pair with ties, as it lists all patterns of signs.
         return sign_flip(np.sign(changing) * rankdata(sizes))
     return float(wilcoxon(changing, method="exact").pvalue) if len(changing) else 1.0
 
 
-def blocks(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, str]:
-    """Mean scores by block of model and training set, and what had to be left out.
-
-    A block's means are over the seeds that all its losses have. A loss without any run is left out, then every
-    block that lacks a loss.
-
-    Args:
-        found: rows of one test set, as `longtail.analysis.grid.scores` returns them.
-
-    Returns:
-        One row per complete block (model, train_set), one column per loss; and a note that names what is missing.
-    """
-    wide = found.pivot(index=[*BLOCK, "seed"], columns="loss", values="value").reindex(
-        columns=list(grid.losses)
-    )
-    absent = [loss for loss in grid.losses if wide[loss].isna().all()]
-    complete = wide.drop(columns=absent).dropna()
-    table = complete.groupby(BLOCK, sort=False).mean()
-    expected = list(itertools.product(grid.models, grid.train_sets))
-    lost = [
-        f"{model} trained on {train_set}"
-        for model, train_set in expected
-        if (model, train_set) not in table.index
-    ]
-    partial = [
-        f"{model} trained on {train_set} ({seeds} of {len(grid.seeds)} seeds)"
-        for (model, train_set), seeds in complete.groupby(BLOCK, sort=False).size().items()
-        if seeds < len(grid.seeds)
-    ]
-    note = join_notes(
-        f"losses without any run: {', '.join(absent)}" if absent else "",
-        f"blocks left out because a loss is missing: {', '.join(lost)}" if lost else "",
-        f"blocks with missing seeds: {', '.join(partial)}" if partial else "",
-    )
-    return table, note
-
-
-def friedman_tables(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Friedman's test and all pairs, for each test set, over all training sets and over each alone.
-
-    Args:
-        found: as `longtail.analysis.grid.scores` returns them.
-
-    Returns:
-        Two frames. By loss: test_set, train_set ("all", or one), loss, average_rank, critical_difference, chi2,
-        p, f, p_f, blocks, note. By pair: test_set, train_set, and the columns of `pairs`. Refusals are rows with
-        nothing but a note.
-    """
-    scopes = [(ALL_TRAIN_SETS, grid.train_sets)] if len(grid.train_sets) > 1 else []
-    scopes += [(train_set, (train_set,)) for train_set in grid.train_sets]
-    by_loss, by_pair = [], []
-    for test_set, (scope, train_sets) in itertools.product(TEST_SETS, scopes):
-        own = found[(found["test_set"] == test_set) & found["train_set"].isin(train_sets)]
-        table, note = blocks(own, Grid(grid.models, grid.losses, train_sets, grid.seeds))
-        try:
-            frames = [_by_loss(table), pairs(table)]
-        except Refusal as refusal:
-            frames = [pd.DataFrame([{"note": str(refusal)}])] * 2
-        for frame, collected in zip(frames, (by_loss, by_pair), strict=True):
-            notes = [join_notes(own_note, note) for own_note in frame["note"]]
-            collected.append(frame.assign(test_set=test_set, train_set=scope, note=notes))
-    tables = (pd.concat(frames, ignore_index=True) for frames in (by_loss, by_pair))
-    columns = ([*SCOPE, *names] for names in (BY_LOSS, BY_PAIR))
-    return tuple(table.reindex(columns=names) for table, names in zip(tables, columns, strict=True))
-
-
-def _by_loss(table: pd.DataFrame) -> pd.DataFrame:
-    result = friedman(table)
-    ranks = result.ranks.sort_values(kind="stable")
-    return pd.DataFrame(
-        {
-            "loss": ranks.index,
-            "average_rank": ranks.to_numpy(),
-            "critical_difference": result.critical_difference,
-            "chi2": result.chi2,
-            "p": result.p,
-            "f": result.f,
-            "p_f": result.p_f,
-            "blocks": len(table),
-            "note": "",
-        }
-    )
-
-
 def _limit(n: int, tests: int) -> str:
     """What the signed-rank test cannot show with so few blocks; empty where it can."""
-    floor = 2 / 2**n
-    if tests * floor <= 0.05:
+    least = least_p(n)
+    if tests * least <= ALPHA:
         return ""
-    needed = 1 + math.ceil(math.log2(tests / 0.05))
     return (
-        f"{n} blocks: Wilcoxon cannot go below p = {floor:.4g}, {min(1.0, tests * floor):.4g} after Holm over {tests} "
-        f"pairs; 0.05 needs {needed} blocks"
+        f"{n} blocks: Wilcoxon cannot go below p = {least:.4g}, {min(1.0, tests * least):.4g} after Holm over {tests} "
+        f"pairs; {ALPHA} needs {signs_needed(tests)} blocks"
     )

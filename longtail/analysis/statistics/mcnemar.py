@@ -11,19 +11,8 @@ from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.refusal import Refusal
 
-COLUMNS = [
-    "train_set",
-    "model",
-    "loss",
-    "reference",
-    "seed",
-    "test_set",
-    "both",
-    "only_loss",
-    "only_reference",
-    "neither",
-]
-COLUMNS += ["p", "p_holm", "n", "note"]
+COLUMNS = ["train_set", "model", "loss", "reference", "seed", "test_set"]
+COLUMNS += ["both", "only_loss", "only_reference", "neither", "p", "p_holm", "n", "note"]
 
 
 class McNemar(NamedTuple):
@@ -54,8 +43,9 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
         )
     if not len(a):
         raise Refusal("McNemar's test needs test images, but the test set has none")
-    counts = np.array([[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]])
-    return McNemar(*map(int, counts.ravel()), p=float(mcnemar_test(counts, exact=True).pvalue))
+    both, only_a, only_b, neither = (int(np.sum(who)) for who in (a & b, a & ~b, ~a & b, ~a & ~b))
+    p = float(mcnemar_test([[both, only_a], [only_b, neither]], exact=True).pvalue)
+    return McNemar(both, only_a, only_b, neither, p)
 
 
 def mcnemar_bounds(correct_a: int, correct_b: int, n: int) -> tuple[float, float]:
@@ -84,9 +74,7 @@ def mcnemar_bounds(correct_a: int, correct_b: int, n: int) -> tuple[float, float
     return bounds[0], bounds[1]
 
 
-def bounds_table(
-    found: pd.DataFrame, grid: Grid, reference: str = "softmax", alpha: float = 0.05
-) -> pd.DataFrame:
+def bounds_table(found: pd.DataFrame, grid: Grid, reference: str, alpha: float = 0.05) -> pd.DataFrame:
     """`mcnemar_bounds` of every run against the `reference` loss, where there are accuracies but no predictions.
 
     Args:
@@ -119,7 +107,7 @@ def bounds_table(
     return table[[name for name in table.columns if name != "note"] + ["note"]]
 
 
-def mcnemar_table(correctness: Correctness, grid: Grid, reference: str = "softmax") -> pd.DataFrame:
+def mcnemar_table(correctness: Correctness, grid: Grid, reference: str) -> pd.DataFrame:
     """McNemar's test of every run against the `reference` loss with the same model, training set and seed.
 
     Returns:

@@ -1,42 +1,28 @@
 """Differences to a reference loss on the same images, with intervals and tests that respect the pairing."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import TEST_SETS, Grid, Run, compared, join_notes, name_missing
+from longtail.analysis.statistics.bootstrap import bootstrap_means
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.mcnemar import mcnemar
-from longtail.analysis.statistics.sign_flip import sign_flip, sign_flip_images
+from longtail.analysis.statistics.sign_flip import ALPHA, least_p, sign_flip, sign_flip_images, signs_needed
 
 ALL_MODELS = "all models"
-COLUMNS = [
-    "model",
-    "train_set",
-    "test_set",
-    "loss",
-    "reference",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_holm",
-    "n",
-    "seeds",
-    "method",
-]
-COLUMNS += ["note"]
-_WEIGHTS = 4_000_000  # resampling weights held at a time: 16 MB
+COLUMNS = ["model", "train_set", "test_set", "loss", "reference", "difference", "low", "high", "p", "p_holm"]
+COLUMNS += ["n", "seeds", "method", "note"]
 
 
 def paired_differences(
     correctness: Correctness,
     grid: Grid,
-    reference: str = "softmax",
-    resamples: int = 2000,
+    reference: str,
+    resamples: int,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Accuracy of each loss minus that of the reference, per model and averaged over the models.
@@ -58,7 +44,7 @@ def paired_differences(
     Args:
         correctness: what `read_correctness` returns.
         reference: the loss that the others are compared with.
-        resamples: of the bootstrap. Its random numbers are always the same.
+        resamples: how many the bootstrap draws. Its random numbers are always the same.
 
     Returns:
         Columns model (or "all models", where there are several), train_set, test_set, loss, reference,
@@ -86,36 +72,6 @@ def paired_differences(
     return table.assign(reference=reference)[COLUMNS]
 
 
-def bootstrap_means(differences: np.ndarray, resamples: int) -> np.ndarray:
-    """Means of the differences over resampled rows and columns.
-
-    Args:
-        differences: P x S x N: P comparisons, each of S seeds by N images. The images are resampled jointly for
-            all, the seeds anew for each comparison.
-
-    Returns:
-        Float, P x resamples.
-    """
-    comparisons, seeds, images = differences.shape
-    rng = np.random.default_rng(0)
-    flat = differences.reshape(-1, images).T.astype(np.float32)
-    means = np.concatenate([weights @ flat for weights in _image_weights(images, resamples, rng)]) / images
-    means = means.reshape(resamples, comparisons, seeds)
-    if seeds > 1:
-        chosen = rng.integers(seeds, size=means.shape)
-        means = np.take_along_axis(means, chosen, axis=2)
-    return means.mean(axis=2).T
-
-
-def _image_weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each image is drawn in each resample; float32, some resamples x images at a time."""
-    batch = max(1, _WEIGHTS // images)
-    for start in range(0, resamples, batch):
-        rows = min(batch, resamples - start)
-        drawn = rng.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float32)
-
-
 def _compare_all(
     correctness: Correctness,
     grid: Grid,
@@ -134,26 +90,27 @@ def _compare_all(
         for pair in pairs
     }
     means = _bootstrap_by_seeds({pair: d for pair, d in differences.items() if d.size}, resamples)
-    rows = []
-    for model, loss in pairs:
-        key = {"model": model, "train_set": train_set, "test_set": test_set, "loss": loss}
-        absent = _absent(correctness, grid, [model], train_set, [loss, reference])
-        rows.append(key | _row([differences[model, loss]], [means.get((model, loss))], absent, level))
+    started = {run.model for run in correctness.correct if run.train_set == train_set}
+    averages = {model: [model] for model in grid.models}
     if len(grid.models) > 1:
-        started = {run.model for run in correctness.correct if run.train_set == train_set}
-        models = [model for model in grid.models if model in started]
+        averages[ALL_MODELS] = [model for model in grid.models if model in started] or [grid.models[0]]
+    rows = []
+    for name, models in averages.items():
+        expected = grid.models if name == ALL_MODELS else models
         for loss in losses:
-            key = {"model": ALL_MODELS, "train_set": train_set, "test_set": test_set, "loss": loss}
-            absent = _absent(correctness, grid, grid.models, train_set, [loss, reference])
-            own = [differences[model, loss] for model in models] or [differences[grid.models[0], loss]]
-            drawn = [means.get((model, loss)) for model in models]
+            key = {"model": name, "train_set": train_set, "test_set": test_set, "loss": loss}
+            absent = _absent(correctness, grid, expected, train_set, [loss, reference])
+            own = [differences[model, loss] for model in models]
+            drawn = [means[model, loss] for model in models if (model, loss) in means]
             rows.append(key | _row(own, drawn, absent, level))
     return rows
 
 
-def _bootstrap_by_seeds(differences: dict, resamples: int) -> dict:
-    """`bootstrap_means` of all pairs, those with equally many seeds at once."""
-    means = {}
+def _bootstrap_by_seeds(
+    differences: dict[tuple[str, str], np.ndarray], resamples: int
+) -> dict[tuple[str, str], np.ndarray]:
+    """`bootstrap_means` of all pairs of model and loss, those with equally many seeds at once."""
+    means: dict[tuple[str, str], np.ndarray] = {}
     for seeds in {len(d) for d in differences.values()}:
         pairs = [pair for pair, d in differences.items() if len(d) == seeds]
         stacked = np.stack([differences[pair] for pair in pairs])
@@ -161,19 +118,17 @@ def _bootstrap_by_seeds(differences: dict, resamples: int) -> dict:
     return means
 
 
-def _row(differences: list[np.ndarray], means: list[np.ndarray | None], absent: str, level: float) -> dict:
-    """Estimate, interval and test of the mean over models; one entry per model, S x N each."""
+def _row(differences: list[np.ndarray], means: list[np.ndarray], absent: str, level: float) -> dict[str, Any]:
+    """Estimate, interval and test of the mean over models; one entry per model.
+
+    Args:
+        differences: S x N each.
+        means: resampled means, as many as differences with at least one seed and one image.
+        absent: note that names the missing runs.
+    """
     n, seeds = differences[0].shape[1], min(map(len, differences))
-    row = {
-        "difference": np.nan,
-        "low": np.nan,
-        "high": np.nan,
-        "p": np.nan,
-        "n": n,
-        "seeds": seeds,
-        "units": 0,
-    }
-    row |= {"method": "", "note": absent}
+    row: dict[str, Any] = dict.fromkeys(("difference", "low", "high", "p"), np.nan)
+    row |= {"n": n, "seeds": seeds, "units": 0, "method": "", "note": absent}
     if n == 0:
         return row | {"note": join_notes("no image in this test set", absent)}
     if seeds == 0:
@@ -195,17 +150,18 @@ def _row(differences: list[np.ndarray], means: list[np.ndarray | None], absent: 
     return row | {"p": sign_flip_images(images), "method": "bootstrap over images; sign flips over images"}
 
 
-def _absent(correctness: Correctness, grid: Grid, models, train_set: str, losses: list[str]) -> str:
+def _absent(
+    correctness: Correctness, grid: Grid, models: Iterable[str], train_set: str, losses: list[str]
+) -> str:
     runs = [Run(model, loss, train_set, seed) for model in models for loss in losses for seed in grid.seeds]
     return name_missing([run for run in runs if run not in correctness.correct])
 
 
 def _limit(units: int, name: str, tests: int) -> str:
-    """What a sign-flip test of so few runs, one of so many tests, cannot show; empty where it can."""
-    if units == 0 or tests * 2 / 2**units <= 0.05:
+    """What a sign-flip test of so few runs, one of so many tests, cannot show; empty if it can show a difference."""
+    if units == 0 or tests * least_p(units) <= ALPHA:
         return ""
-    together = 1 + math.ceil(math.log2(tests / 0.05))
     return (
-        f"{units} {name}: a paired sign-flip test cannot go below p = {2 / 2**units:.4g}; 0.05 needs 6 {name}, or "
-        f"{together} after Holm over {tests} tests"
+        f"{units} {name}: a paired sign-flip test cannot go below p = {least_p(units):.4g}; {ALPHA} needs "
+        f"{signs_needed(1)} {name}, or {signs_needed(tests)} after Holm over {tests} tests"
     )

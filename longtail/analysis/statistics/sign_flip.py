@@ -1,19 +1,32 @@
 """Paired permutation tests: under the hypothesis of no difference each pair might as well be the other way round."""
 
+import math
+
 import numpy as np
 from scipy.stats import permutation_test
 
 from longtail.analysis.statistics.refusal import Refusal
 
+ALPHA = 0.05
 COUNTED_PATTERNS = 9_999
 DRAWN_PATTERNS = 99_999
+
+
+def least_p(differences: int) -> float:
+    """The least two-sided p of a test over the signs of so many differences."""
+    return 2 / 2**differences
+
+
+def signs_needed(tests: int) -> int:
+    """How many differences such a test needs to be able to reach `ALPHA` after Holm's correction over so many tests."""
+    return 1 + math.ceil(math.log2(tests / ALPHA))
 
 
 def sign_flip(differences: np.ndarray) -> float:
     """Two-sided p of the hypothesis that paired differences are symmetric about 0, by flipping their signs.
 
     All sign patterns are counted where there are at most 9,999, else that many are drawn, always the same.
-    With s differences p cannot be below 2 / 2**s.
+    p cannot be below `least_p`.
 
     Raises:
         Refusal: fewer than two differences.

@@ -2,37 +2,56 @@
 
     adjust("la", model.head, class_counts, tau=1.0)
 
-A new one is a new file beside this one with a function `change(weight, bias, class_counts, tau, logit_scale)` that
-returns the new weight and bias, and its name in `longtail.config.load.Variant`.
+A new one is a new file beside these, and nothing else changes. It holds
+
+- `change(weight, bias, class_counts, tau, logit_scale)`, which returns the new weight and bias,
+- `NO_COSINE`: why a cosine head cannot be changed so, which ends the sentence "the cosine head of softmax …", and
+- `CORRECTS_LOGITS`: whether it takes the class counts out of the logits, which must not be done twice.
+
+The configuration reads the two constants from the source. Importing this package imports no PyTorch.
 """
 
+from __future__ import annotations
+
 import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
-@torch.no_grad()
+def known_variants() -> list[str]:
+    """The names that `adjust` knows, in alphabetical order."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
 def adjust(name: str, head: nn.Module, class_counts: Tensor, *, tau: float, logit_scale: float = 1.0) -> None:
     """Change a linear classifier in place.
 
     Args:
-        name: a file of this package: "la" or "taunorm".
+        name: one of `known_variants()`.
         head: linear, F features to C logits, with bias.
         class_counts: training images per class, integers of shape (C,).
-        tau: strength, 0 or more.
+        tau: strength of the change, 0 or more.
         logit_scale: what the model's logits are multiplied with before a softmax makes probabilities of them.
 
     Raises:
         ValueError: the head is not linear.
         ModuleNotFoundError: there is no variant of that name.
     """
+    import torch
+    from torch import nn
+
     if not isinstance(head, nn.Linear):
         raise ValueError(
             f"the model's head is a {type(head).__name__}; only a linear one can be adjusted. Use a run with "
             "head: linear"
         )
-    variant = importlib.import_module(f"longtail.models.variants.{name}")
-    weight, bias = variant.change(head.weight.double(), head.bias.double(), class_counts, tau, logit_scale)
-    head.weight.copy_(weight)
-    head.bias.copy_(bias)
+    variant = importlib.import_module(f"{__name__}.{name}")
+    with torch.no_grad():
+        weight, bias = variant.change(
+            head.weight.double(), head.bias.double(), class_counts, tau, logit_scale
+        )
+        head.weight.copy_(weight)
+        head.bias.copy_(bias)

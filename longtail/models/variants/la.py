@@ -2,6 +2,9 @@
 
 from torch import Tensor
 
+NO_COSINE = "has no biases to adjust"
+CORRECTS_LOGITS = True
+
 
 def change(
     weight: Tensor, bias: Tensor, class_counts: Tensor, tau: float, logit_scale: float

@@ -2,6 +2,9 @@
 
 from torch import Tensor
 
+NO_COSINE = "normalises its weights already"
+CORRECTS_LOGITS = False
+
 
 def change(
     weight: Tensor, bias: Tensor, class_counts: Tensor, tau: float, logit_scale: float

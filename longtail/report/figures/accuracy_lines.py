@@ -3,16 +3,15 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.grid import accuracies, over_seeds, select
-from longtail.report.labels import label
+from longtail.report.labels import label, trained
 
 
 @style.look()
-def draw(evaluation: pd.DataFrame, model: str, train_set: str | None = None) -> Figure:
+def draw(evaluation: pd.DataFrame, model: str, train_set: str | None = None) -> style.Drawn:
     """A line of means over seeds per loss; a panel per training set."""
     table = select(accuracies(evaluation), model=model, train_set=train_set)
     summary = over_seeds(table)
@@ -21,27 +20,18 @@ def draw(evaluation: pd.DataFrame, model: str, train_set: str | None = None) -> 
     figure = style.new_figure(3.3 + 0.15 * (len(looks) // 5))
     panels = figure.subplots(1, len(train_sets), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, train_sets, strict=True):
-        axes.set_title(f"{label(model)}, trained on {label(name).lower()}", loc="left")
+        axes.set_title(trained(model, name), loc="left")
         _panel(axes, summary[summary["train_set"] == name], looks)
     panels[0].set_ylabel("Top-1 accuracy (%)")
     panels[0].set_ylim(-3, 103)
     style.legend(figure, {label(name): look for name, look in looks.items()}, lines=True)
-    return figure
-
-
-def caption(evaluation: pd.DataFrame, model: str, train_set: str | None = None) -> str:
-    """What the points are, and of how many runs and images."""
-    table = select(accuracies(evaluation), model=model, train_set=train_set)
-    several = table["seed"].nunique() > 1
-    return captions.caption(
+    text = captions.of_accuracies(
+        table,
         f"Top-1 accuracy of {label(model)} over the test sets, {captions.seeds(table)}.",
-        "Points: mean over the seeds; error bars: standard deviation over the seeds."
-        if several
-        else "Points: the one run; no error bars, since one run has no spread.",
+        captions.spread(table, "Points"),
         "Lines only guide the eye from one test set to the next.",
-        captions.test_images(table),
-        captions.missing(table, "accuracy"),
     )
+    return style.Drawn(figure, text)
 
 
 def _panel(axes: Axes, summary: pd.DataFrame, looks: dict[str, style.Style]) -> None:

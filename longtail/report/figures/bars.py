@@ -5,14 +5,47 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from longtail.report.figures.style import GREY, MISSING, Style, new_figure, runs_note
+from longtail.report import captions
+from longtail.report.figures.grid import across, over_seeds
+from longtail.report.figures.style import GREY, MISSING, Drawn, Style, legend, new_figure, runs_note
 from longtail.report.labels import label
 
 ROW = 0.175  # inches per bar
 ROW_WITH_DOTS = 0.26
+PLURALS = {"loss": "losses", "model": "models"}
+
+
+def compare(table: pd.DataFrame, name: str, averaged: str, looks: dict[str, Style], note: str = "") -> Drawn:
+    """Bars of the mean over `averaged`, a dot for each; a row of panels per training set, one per test set.
+
+    Args:
+        table: as `grid.accuracies` returns it.
+        name: what is compared, `loss` or `model`.
+        averaged: the other of the two.
+        looks: how each of `averaged` looks; of the whole experiment.
+        note: a sentence for the caption.
+    """
+    summary = over_seeds(table)
+    bars = across(summary, name)
+    dots = summary.rename(columns={averaged: "kind"})
+    figure = draw_bars(table, bars, name, dict.fromkeys(bars[name], "0.8"), dots, looks)
+    shown = table[averaged].unique()
+    legend(figure, {label(kind): looks[kind] for kind in shown})
+    count, kinds = len(shown), PLURALS[averaged]
+    each = "the mean over its seeds" if table["seed"].nunique() > 1 else "one run"
+    text = captions.of_accuracies(
+        table,
+        f"Top-1 accuracy by {name}, over {count} {kinds if count != 1 else averaged}, {captions.seeds(table)}.",
+        f"Bars: mean over the {kinds}; error bars: standard deviation over the {kinds}; dots: the {kinds}, each {each}."
+        if count > 1
+        else f"Bars: the one {averaged}, mean over its seeds; no error bars, since one has no spread.",
+        note,
+    )
+    return Drawn(figure, text)
 
 
 def draw_bars(
+    table: pd.DataFrame,
     summary: pd.DataFrame,
     name: str,
     colors: dict[str, str],
@@ -22,7 +55,8 @@ def draw_bars(
     """One row of panels per training set, one panel per test set, one bar per `name`.
 
     Args:
-        summary: columns `name`, train_set, test_set, mean, sd, runs, expected, n; accuracies in percent.
+        table: as `grid.accuracies` returns it, for the number of test images.
+        summary: columns `name`, train_set, test_set, mean, sd, runs, expected; accuracies in percent.
         name: the column whose values are the bars, `loss` or `model`, in the order of the frame.
         colors: of each bar.
         dots: what each bar is the mean of: columns `name`, train_set, test_set, mean, kind.
@@ -41,11 +75,11 @@ def draw_bars(
         row[0].set_ylim(len(names) - 0.4, -0.6)
         for axes, test_set in zip(row, test_sets, strict=True):
             _bars(axes, here[here["test_set"] == test_set].set_index(name).loc[names], colors)
-            if dots is not None:
+            if dots is not None and dot_styles is not None:
                 cell = dots[(dots["train_set"] == train_set) & (dots["test_set"] == test_set)]
                 _dots(axes, cell, name, names, dot_styles)
     for axes, test_set in zip(panels[0], test_sets, strict=True):
-        count = summary.loc[summary["test_set"] == test_set, "n"].max()
+        count = table.loc[table["test_set"] == test_set, "n"].max()
         axes.set_title(f"{label(test_set)}\n{count:,.0f} image{'s' if count != 1 else ''}", loc="left")
     panels[0, 0].set_xlim(0, 100)
     figure.align_ylabels(panels[:, 0])

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longtail.data.split.sets import in_set
-from longtail.report.captions import caption as paragraph
+from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.grid import GROUPS, require
 from longtail.report.labels import label
@@ -16,10 +15,11 @@ NAMED = 20  # most classes whose names fit below a panel
 
 
 @style.look()
-def draw(split: pd.DataFrame) -> Figure:
+def draw(split: pd.DataFrame) -> style.Drawn:
     """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed."""
-    panels = _panels(split)
+    require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
     classes = _classes(split)
+    panels = _panels(split, classes)
     subsets = [name for name in SUBSETS if any(subset == name for subset, _ in panels)]
     rows = [name for name in ("balanced", "longtailed") if any(kind == name for _, kind in panels)]
     figure = style.new_figure(1.75 * len(rows) + (0.9 if len(classes) <= NAMED else 0.5))
@@ -33,28 +33,25 @@ def draw(split: pd.DataFrame) -> Figure:
         axes.set_ylabel("Images")
     for column in grid.T:
         _name_classes([axes for axes in column if axes.axison][-1], classes)
-    return figure
+    return style.Drawn(figure, _caption(panels, classes))
 
 
-def caption(split: pd.DataFrame) -> str:
+def _caption(panels: dict[tuple[str, str], pd.Series], classes: pd.DataFrame) -> str:
     """How many images and classes each panel shows."""
-    classes, panels = _classes(split), _panels(split)
     sizes = []
     for (subset, kind), counts in panels.items():
         groups = counts.groupby(classes["group"]).sum()
         listed = ", ".join(f"{label(name).lower()} {groups[name]:,}" for name in GROUPS if name in groups)
         sizes.append(f"{_title(subset, kind, panels).lower()}: {counts.sum():,} ({listed})")
-    return paragraph(
+    return captions.caption(
         f"Images per class, {len(classes)} classes in order of their long-tailed training images.",
         f"Images: {'; '.join(sizes)}.",
         "One data split; every training seed uses the same.",
     )
 
 
-def _panels(split: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
+def _panels(split: pd.DataFrame, classes: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
     """Images per label of every (subset, balanced or longtailed) that there is, in class order."""
-    require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
-    classes = _classes(split)
     panels = {}
     for subset in SUBSETS:
         everything = split[split["subset"] == subset]

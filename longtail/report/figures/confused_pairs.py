@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longtail.data.split.sets import in_set
 from longtail.data.tensors.files import LabelledImages
@@ -14,7 +13,7 @@ from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.grid import require, select
 from longtail.report.figures.pictures import CELL, strip
-from longtail.report.labels import label, shortened
+from longtail.report.labels import shortened, trained
 
 LONGEST = 18  # characters of a class name above a row of pictures
 
@@ -24,7 +23,7 @@ class Pair(NamedTuple):
 
     true: int
     predicted: int
-    count: int  # predictions, over all seeds
+    times: int  # predictions, over all seeds
     total: int  # predictions for images of the true class
     mistaken: list[int]  # ids of its test images that were taken for the other class, by most seeds first
 
@@ -40,7 +39,7 @@ def draw(
     loss: str,
     pairs: int = 6,
     images: int = 7,
-) -> Figure:
+) -> style.Drawn:
     """A row for each pair: test images of one class that were taken for another; training images of that other.
 
     Args:
@@ -55,13 +54,14 @@ def draw(
         ValueError: there is no such run, or a mistaken image is not among the test images.
     """
     runs = select(predictions, model=model, train_set=train_set, loss=loss)
-    title = f"{label(model)} with {label(loss)}, trained on {label(train_set).lower()}"
-    if runs["predicted"].isna().all():
-        return style.explanation(f"{title}: missing, no run finished.")
     shown = _pairs(runs, pairs)
+    title = trained(model, train_set, loss)
+    text = _caption(runs, captions.training(model, train_set, loss), shown, images)
+    if runs["predicted"].isna().all():
+        return style.explanation(f"{title}: missing, no run finished.", text)
     if not shown:
-        return style.explanation(f"{title}: no test image was taken for another class.")
-    trained = _trained_on(split, train_set)
+        return style.explanation(f"{title}: no test image was taken for another class.", text)
+    learned = _learned(split, train_set)
     names = test_tensors.class_names
     figure = style.new_figure(len(shown) * (CELL + 0.22) + 0.3)
     grid = figure.subplots(len(shown), 2, squeeze=False)
@@ -69,40 +69,28 @@ def draw(
         true, predicted = (shortened(names[place], LONGEST) for place in (pair.true, pair.predicted))
         mistaken = _positions(test_tensors, pair.mistaken)
         _panel(left, strip(test_tensors.images, mistaken, images))
-        left.set_title(f"{true} as {predicted}: {pair.count:,} of {pair.total:,}", loc="left")
-        examples = _positions(tensors, trained[trained["label"] == pair.predicted]["image_id"].sort_values())
+        left.set_title(f"{true} as {predicted}: {pair.times:,} of {pair.total:,}", loc="left")
+        examples = _positions(tensors, learned[learned["label"] == pair.predicted]["image_id"].sort_values())
         _panel(right, strip(tensors.images, examples, images))
         right.set_title(f"Training images of {predicted} ({len(examples):,})", loc="left")
     figure.suptitle(title, x=0.01, ha="left")
-    return figure
+    return style.Drawn(figure, text)
 
 
-def caption(
-    predictions: pd.DataFrame,
-    test_tensors: LabelledImages,
-    tensors: LabelledImages,
-    split: pd.DataFrame,
-    model: str,
-    train_set: str,
-    loss: str,
-    pairs: int = 6,
-    images: int = 7,
-) -> str:
+def _caption(runs: pd.DataFrame, training: str, shown: list[Pair], images: int) -> str:
     """What is shown, of how many mistakes, images and runs."""
-    runs = select(predictions, model=model, train_set=train_set, loss=loss)
     done = runs.dropna(subset="predicted")
     mistakes = done[done["predicted"] != done["label"]]
-    shown = _pairs(runs, pairs)
     found = mistakes.drop_duplicates(["label", "predicted"])
     return captions.caption(
-        f"The {len(shown)} most confused of {len(found):,} confused pairs of classes: {label(model)} with {label(loss)}"
-        f" on the {label(train_set).lower()} training set, {captions.seeds(runs)}.",
+        f"The {len(shown)} most confused of {len(found):,} confused pairs of classes: {training},"
+        f" {captions.seeds(runs)}.",
         f"Left: up to {images} test images of a class that were taken for another one, those first that most seeds"
         " mistook, then by image id; above them how many predictions for images of that class were this mistake, all"
         f" seeds together. Right: up to {images} images of that other class that were trained on, the first by image"
         " id; in brackets how many there are.",
         f"Test images: {done['image_id'].nunique():,}; {len(mistakes):,} of {len(done):,} predictions are wrong,"
-        f" {sum(pair.count for pair in shown):,} of them in these pairs."
+        f" {sum(pair.times for pair in shown):,} of them in these pairs."
         if len(done)
         else "",
         captions.missing(runs, "predicted"),
@@ -125,7 +113,7 @@ def _pairs(runs: pd.DataFrame, most: int) -> list[Pair]:
     return pairs
 
 
-def _trained_on(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
+def _learned(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
     require(split, ["image_id", "label", "class_name", "subset", "longtailed"], "split")
     return split[(split["subset"] == "train") & in_set(split, train_set)]
 

@@ -10,7 +10,7 @@ from longtail.data.split.sets import in_set
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.grid import GROUPS, require, select
-from longtail.report.labels import label, shortened
+from longtail.report.labels import label, shortened, trained
 
 NAMED = 20  # most classes whose names fit beside the matrix
 LONGEST = 18  # characters of a class name in the list of pairs
@@ -19,12 +19,12 @@ LONGEST = 18  # characters of a class name in the list of pairs
 @style.look()
 def draw(
     predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str, loss: str, pairs: int = 15
-) -> Figure:
+) -> style.Drawn:
     """The share of each class's test images by predicted class, over all seeds, beside the most confused pairs."""
     runs = select(predictions, model=model, train_set=train_set, loss=loss)
-    title = f"{label(model)} with {label(loss)}, trained on {label(train_set).lower()}"
+    title, text = trained(model, train_set, loss), _caption(runs, captions.training(model, train_set, loss))
     if runs["predicted"].isna().all():
-        return style.explanation(f"{title}: missing, no run finished.")
+        return style.explanation(f"{title}: missing, no run finished.", text)
     classes = _classes(split, train_set)
     shares = _shares(runs, classes)
     figure = style.new_figure(4.0)
@@ -32,18 +32,14 @@ def draw(
     _matrix(figure, matrix, shares, classes)
     _listing(listing, shares, pairs)
     figure.suptitle(title, x=0.01, ha="left")
-    return figure
+    return style.Drawn(figure, text)
 
 
-def caption(
-    predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str, loss: str, pairs: int = 15
-) -> str:
+def _caption(runs: pd.DataFrame, training: str) -> str:
     """What the cells are, and of how many images, classes and runs."""
-    runs = select(predictions, model=model, train_set=train_set, loss=loss)
     per_class = runs.drop_duplicates(["image_id", "label"]).dropna()["label"].value_counts()
     return captions.caption(
-        f"Confusion of {label(model)} with {label(loss)} on the {label(train_set).lower()} training set,"
-        f" {captions.seeds(runs)}.",
+        f"Confusion of {training}, {captions.seeds(runs)}.",
         "Cells: share of the test images of a class (row) by predicted class (column), all seeds together; the"
         " colour scale is that of the square root. Classes by their training images, the most frequent first."
         " Right: the most frequent confusions.",

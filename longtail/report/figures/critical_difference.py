@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
 from longtail.analysis.grid import Grid, scores
-from longtail.analysis.statistics.friedman import blocks, friedman, pairs
+from longtail.analysis.statistics.blocks import complete_blocks
+from longtail.analysis.statistics.friedman import friedman, pairs
 from longtail.analysis.statistics.refusal import Refusal
 from longtail.report import captions
 from longtail.report.figures import style
@@ -21,13 +21,14 @@ TEST_SETS = ("balanced", "head", "tail")
 @style.look()
 def draw(
     evaluation: pd.DataFrame, train_set: str | None = None, test_sets: Sequence[str] = TEST_SETS
-) -> Figure:
+) -> style.Drawn:
     """A diagram (Demšar, 2006) per test set, over the blocks of model and training set; rank 1 is best."""
-    tables = _blocks(evaluation, train_set, test_sets)
+    tables = _blocks(select(evaluation, train_set=train_set), test_sets)
+    text = _caption(select(accuracies(evaluation), train_set=train_set), tables)
     looks = style.styles(evaluation["loss"].unique(), style.LOSSES)
     refused = {name: _refusal(table) for name, table in tables.items()}
     if len(set(refused.values())) == 1 and all(refused.values()):
-        return style.explanation(next(iter(refused.values())))
+        return style.explanation(next(iter(refused.values())), text)
     figure = style.new_figure((0.8 + 0.1 * len(looks)) * len(tables))
     panels = figure.subplots(len(tables), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (test_set, table) in zip(panels, tables.items(), strict=True):
@@ -36,15 +37,11 @@ def draw(
             style.explain(axes, refused[test_set])
         else:
             _panel(axes, table, label(test_set), looks)
-    return figure
+    return style.Drawn(figure, text)
 
 
-def caption(
-    evaluation: pd.DataFrame, train_set: str | None = None, test_sets: Sequence[str] = TEST_SETS
-) -> str:
+def _caption(table: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
     """What is ranked over how many blocks, runs and images, and what had to be left out."""
-    table = select(accuracies(evaluation), train_set=train_set)
-    tables = _blocks(evaluation, train_set, test_sets)
     expected = list(table[["model", "train_set"]].drop_duplicates().itertuples(index=False, name=None))
     lost = [block for block in expected if any(block not in found.index for found in tables.values())]
     listed = ", ".join(f"{label(model)} trained on {label(name).lower()}" for model, name in lost)
@@ -54,20 +51,17 @@ def caption(
         "Bars join losses that do not differ by Nemenyi's test at the 5 % level; CD is its critical difference;"
         " p is that of Friedman's test in Iman and Davenport's form, which comes first: where it is not below 0.05,"
         " the ranks show no difference.",
-        captions.test_images(table[table["test_set"].isin(test_sets)]),
+        captions.test_images(table[table["test_set"].isin(tables)]),
         f"Blocks left out, since a loss is missing there: {listed}." if lost else "",
         captions.missing(table, "accuracy"),
     )
 
 
-def _blocks(
-    evaluation: pd.DataFrame, train_set: str | None, test_sets: Sequence[str]
-) -> dict[str, pd.DataFrame]:
+def _blocks(evaluation: pd.DataFrame, test_sets: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Accuracies by complete block (rows) and loss (columns), for each test set."""
-    chosen = select(evaluation, train_set=train_set)
-    grid = Grid.of(chosen)
-    found = scores(chosen, grid)
-    return {name: blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
+    grid = Grid.of(evaluation)
+    found = scores(evaluation, grid)
+    return {name: complete_blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
 
 
 def _refusal(table: pd.DataFrame) -> str:

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longtail.data.tensors.files import LabelledImages
-from longtail.report.captions import caption as paragraph
+from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.grid import GROUPS
 from longtail.report.figures.pictures import CELL, strip
@@ -16,7 +15,7 @@ from longtail.report.labels import label, shortened
 @style.look()
 def draw(
     tensors: LabelledImages, split: pd.DataFrame, classes_per_group: int = 4, images_per_class: int = 12
-) -> Figure:
+) -> style.Drawn:
     """The first images, by id, of classes spread evenly over each group; a class with fewer leaves a gap."""
     rows = _rows(tensors, split, classes_per_group)
     groups = [name for name in GROUPS if name in set(rows["group"])]
@@ -27,20 +26,13 @@ def draw(
         own = rows[rows["group"] == group]
         sheet = np.concatenate([_strip(tensors, class_label, images_per_class) for class_label in own.index])
         _panel(axes, sheet, own, group)
-    return figure
-
-
-def caption(
-    tensors: LabelledImages, split: pd.DataFrame, classes_per_group: int = 4, images_per_class: int = 12
-) -> str:
-    """How many classes and images are shown, of how many."""
-    rows = _rows(tensors, split, classes_per_group)
     shown = rows["count"].clip(upper=images_per_class).sum()
-    return paragraph(
+    text = captions.caption(
         f"{shown:,} of {len(tensors.labels):,} images, from {len(rows)} of {len(tensors.class_names)} classes:"
         f" up to {images_per_class} of each, the first by image id. In brackets how many the class has.",
         "One data split; every training seed uses the same.",
     )
+    return style.Drawn(figure, text)
 
 
 def _rows(tensors: LabelledImages, split: pd.DataFrame, classes_per_group: int) -> pd.DataFrame:

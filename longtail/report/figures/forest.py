@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longtail.report import captions
 from longtail.report.figures import style
@@ -12,22 +11,34 @@ from longtail.report.labels import label
 
 ROW = 0.165  # inches per loss
 LEVEL = 0.05
+COLUMNS = ["model", "train_set", "test_set", "loss", "reference", "difference", "low", "high", "p_holm", "n"]
+COLUMNS += ["seeds", "note"]
 
 
 @style.look()
-def draw(differences: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> Figure:
-    """A row of panels per model and training set, a panel per test set, an interval per loss.
+def draw(differences: pd.DataFrame, model: str, train_set: str | None = None) -> style.Drawn:
+    """A row of panels per training set, a panel per test set, an interval per loss.
 
     Args:
         differences: columns model, train_set, test_set, loss, reference, difference, low, high (fractions; the
             interval is 95 %), p_holm, n (images), seeds, note; NaN where a difference could not be computed. Where
             there was nothing to compare it is one row with only the note that says why.
     """
-    table = _table(differences, model, train_set)
-    if table["difference"].isna().all():
-        return style.explanation(_refusal(table))
-    losses = list(table["loss"].unique())
+    require(differences, COLUMNS, "differences")
+    if differences["loss"].isna().all():
+        note = differences["note"].iloc[0]
+        return style.explanation(f"{note[0].upper()}{note[1:]}.")
+    table = select(differences, model=model, train_set=train_set)
+    reference = label(table["reference"].iloc[0])
     test_sets = [name for name in TEST_SETS if name in set(table["test_set"])]
+    text = _caption(table, reference, test_sets)
+    if table["difference"].isna().all():
+        return style.explanation(
+            f"No difference to {reference}: it needs a finished run of {reference} and of another loss, on the same"
+            " images.",
+            text,
+        )
+    losses = list(table["loss"].unique())
     blocks = list(table.groupby(["train_set", "model"], sort=False))
     figure = style.new_figure(len(blocks) * max(ROW * len(losses) + 0.15, 0.75) + 0.75)
     grid = figure.subplots(len(blocks), len(test_sets), squeeze=False, sharex="col", sharey=True)
@@ -39,66 +50,25 @@ def draw(differences: pd.DataFrame, model: str | None = None, train_set: str | N
         axes.set_title(label(test_set), loc="left")
     grid[0, 0].set_yticks(range(len(losses)), [label(loss) for loss in losses])
     grid[0, 0].set_ylim(len(losses) - 0.4, -0.6)
-    grid[-1, len(test_sets) // 2].set_xlabel(
-        f"Top-1 accuracy less that of {_reference(table)} (percentage points)"
-    )
+    grid[-1, len(test_sets) // 2].set_xlabel(f"Top-1 accuracy less that of {reference} (percentage points)")
     figure.align_ylabels(grid[:, 0])
-    return figure
+    return style.Drawn(figure, text)
 
 
-def caption(differences: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> str:
+def _caption(table: pd.DataFrame, reference: str, test_sets: list[str]) -> str:
     """What marks and intervals are, and of how many images; which differences are missing."""
-    table = _table(differences, model, train_set)
-    if table["loss"].isna().all():
-        return _refusal(table)
-    images = (
-        table.groupby("test_set")["n"].max().reindex([n for n in TEST_SETS if n in set(table["test_set"])])
-    )
+    images = table.groupby("test_set")["n"].max().reindex(test_sets)
     absent = table[table["difference"].isna()].drop_duplicates(["model", "train_set", "loss"])
     listed = "; ".join(
         f"{label(row.model)} with {label(row.loss)}, {label(row.train_set).lower()} training set"
         for row in absent.itertuples()
     )
     return captions.caption(
-        f"Differences in top-1 accuracy to {_reference(table)}, paired over test images and"
+        f"Differences in top-1 accuracy to {reference}, paired over test images and"
         f" {captions.span(table['seeds'])} training seed{'s' if table['seeds'].max() > 1 else ''}, one data split.",
         "Marks: difference; lines: 95 % interval; filled marks: Holm-adjusted p below 0.05.",
         f"Test images: {', '.join(f'{label(name).lower()} {count:,.0f}' for name, count in images.items())}.",
         f"Missing: {listed}." if listed else "",
-    )
-
-
-def _table(differences: pd.DataFrame, model: str | None, train_set: str | None) -> pd.DataFrame:
-    columns = [
-        "model",
-        "train_set",
-        "test_set",
-        "loss",
-        "reference",
-        "difference",
-        "low",
-        "high",
-        "p_holm",
-        "n",
-    ]
-    require(differences, [*columns, "seeds", "note"], "differences")
-    compared = differences["loss"].notna().any()
-    return select(differences, model=model, train_set=train_set) if compared else differences
-
-
-def _reference(table: pd.DataFrame) -> str:
-    return label(table["reference"].iloc[0])
-
-
-def _refusal(table: pd.DataFrame) -> str:
-    """Why there is no difference to draw, as a sentence."""
-    if table["loss"].isna().all():
-        note = table["note"].iloc[0]
-        return f"{note[0].upper()}{note[1:]}."
-    reference = _reference(table)
-    return (
-        f"No difference to {reference}: it needs a finished run of {reference} and of another loss, on the same "
-        "images."
     )
 
 
@@ -111,8 +81,14 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
     axes.hlines(positions, low, high, color=style.BLUE, linewidth=1)
     sure = (table["p_holm"] < LEVEL).to_numpy()
     for chosen, face in ((sure, style.BLUE), (~sure, "white")):
-        look = {"markerfacecolor": face, "markeredgecolor": style.BLUE, "markersize": 3.8}
-        axes.plot(difference[chosen], positions[chosen], "o", **look)
+        axes.plot(
+            difference[chosen],
+            positions[chosen],
+            "o",
+            markerfacecolor=face,
+            markeredgecolor=style.BLUE,
+            markersize=3.8,
+        )
     for position in positions[np.isnan(difference)]:
         axes.text(
             0.5, position, "missing", transform=axes.get_yaxis_transform(), **style.NOTE | {"ha": "center"}

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longtail.report import captions
 from longtail.report.figures import style
@@ -16,42 +15,31 @@ MARK = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.4}
 
 
 @style.look()
-def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> Figure:
+def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> style.Drawn:
     """A row per loss with a mark for each group, a panel per model and training set."""
-    table = _groups(evaluation, model, train_set)
+    table = select(accuracies(evaluation), model=model, train_set=train_set)
+    table = table[table["test_set"].isin(GROUPS)]
     if table.empty:
         return style.explanation("No test images are in the groups head, middle or tail: nothing to compare.")
     summary = over_seeds(table)
     losses = list(table["loss"].unique())
     figure, grid, panels = panel_grid(table, max(ROW * len(losses), 0.5), 0.6, share=True)
     for cell, axes in panels.items():
-        own = [frame.set_index(["train_set", "model"]).loc[[cell]] for frame in (table, summary)]
-        _panel(axes, *own, losses)
+        own, means = (frame.set_index(["train_set", "model"]).loc[[cell]] for frame in (table, summary))
+        _panel(axes, own, means, losses)
     grid[0, 0].set_yticks(range(len(losses)), [label(loss) for loss in losses])
     grid[0, 0].set_ylim(len(losses) - 0.4, -0.6)
     grid[0, 0].set_xlim(0, 100)
     label_axes(grid, "Top-1 accuracy (%)", "")
     style.legend(figure, {label(name): style.GROUPS[name] for name in table["test_set"].unique()})
-    return figure
-
-
-def caption(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> str:
-    """What marks and dots are, and of how many runs and images."""
-    table = _groups(evaluation, model, train_set)
-    several = table["seed"].nunique() > 1
-    return captions.caption(
+    text = captions.of_accuracies(
+        table,
         f"Top-1 accuracy on the head, middle and tail classes by loss, {captions.seeds(table)}.",
         "Large marks: mean over the seeds; small dots: the seeds; grey lines: from the worst to the best group."
-        if several
+        if table["seed"].nunique() > 1
         else "Marks: the one run; grey lines: from the worst to the best group.",
-        captions.test_images(table),
-        captions.missing(table, "accuracy"),
     )
-
-
-def _groups(evaluation: pd.DataFrame, model: str | None, train_set: str | None) -> pd.DataFrame:
-    table = select(accuracies(evaluation), model=model, train_set=train_set)
-    return table[table["test_set"].isin(GROUPS)]
+    return style.Drawn(figure, text)
 
 
 def _panel(axes: Axes, table: pd.DataFrame, summary: pd.DataFrame, losses: list[str]) -> None:

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import missing_runs, require, run_grid, select
+from longtail.report.figures.grid import require, select
 from longtail.report.figures.panels import label_axes
-from longtail.report.labels import label
+from longtail.report.labels import label, trained
 
 COLUMNS = 4
 REFERENCE = "softmax"
@@ -19,11 +18,13 @@ RESAMPLES = 1000
 
 
 @style.look()
-def draw(per_class: pd.DataFrame, model: str, train_set: str) -> Figure:
+def draw(per_class: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
     """A panel per loss: a dot per class, its mean over the seeds, and a smooth curve with a bootstrap band."""
-    runs = _runs(per_class, model, train_set)
+    require(per_class, ["label", "n_train", "n_test", "acc"], "per_class")
+    runs = select(per_class, model=model, train_set=train_set)
+    title, text = trained(model, train_set), _caption(runs, captions.training(model, train_set))
     if runs["acc"].isna().all():
-        return style.explanation(f"{label(model)}, trained on {label(train_set).lower()}: no run finished.")
+        return style.explanation(f"{title}: no run finished.", text)
     looks = style.styles(per_class["loss"].unique(), style.LOSSES)
     losses = list(runs["loss"].unique())
     columns = min(COLUMNS, len(losses))
@@ -33,24 +34,22 @@ def draw(per_class: pd.DataFrame, model: str, train_set: str) -> Figure:
     ranked = runs["n_train"].nunique() == 1
     reference = _curve(runs[runs["loss"] == REFERENCE], ranked)
     for axes, loss in zip(grid.flat, losses, strict=False):
-        axes.set_title(_title(loss, runs), loc="left")
+        axes.set_title(style.name_runs(loss, runs, "acc"), loc="left")
         _panel(axes, runs[runs["loss"] == loss], looks[loss], ranked)
         if reference is not None and loss != REFERENCE and axes.lines:
             axes.plot(*reference[:2], color="0.6", linewidth=0.9, linestyle=style.DASHED)
     _scales(grid, len(losses), runs, ranked)
-    figure.suptitle(f"{label(model)}, trained on {label(train_set).lower()}", x=0.01, ha="left")
-    return figure
+    figure.suptitle(title, x=0.01, ha="left")
+    return style.Drawn(figure, text)
 
 
-def caption(per_class: pd.DataFrame, model: str, train_set: str) -> str:
+def _caption(runs: pd.DataFrame, training: str) -> str:
     """What dots, curve and band are, and of how many classes, runs and images."""
-    runs = _runs(per_class, model, train_set)
     classes = runs.drop_duplicates("label")
     each = "on average over the seeds" if runs["seed"].nunique() > 1 else "in the one run"
     reference = REFERENCE in set(runs["loss"]) and runs["loss"].nunique() > 1
     return captions.caption(
-        f"Accuracy of each of {len(classes)} classes for {label(model)} on the {label(train_set).lower()} training"
-        f" set, {captions.seeds(runs)}.",
+        f"Accuracy of each of {len(classes)} classes for {training}, {captions.seeds(runs)}.",
         f"Dots: classes, {each}; line: their mean smoothed over neighbouring classes; band: its 95 %"
         " bootstrap interval over the classes."
         + (f" Grey dashed line: {label(REFERENCE)}." if reference else ""),
@@ -60,17 +59,6 @@ def caption(per_class: pd.DataFrame, model: str, train_set: str) -> str:
         else "",
         captions.missing(runs, "acc"),
     )
-
-
-def _runs(per_class: pd.DataFrame, model: str, train_set: str) -> pd.DataFrame:
-    require(per_class, ["label", "n_train", "n_test", "acc"], "per_class")
-    return select(per_class, model=model, train_set=train_set)
-
-
-def _title(loss: str, runs: pd.DataFrame) -> str:
-    expected = run_grid(runs).get_level_values("loss").tolist().count(loss)
-    lost = (missing_runs(runs, "acc")["loss"] == loss).sum()
-    return f"{label(loss)}{style.runs_note(expected - lost, expected)}"
 
 
 def _points(runs: pd.DataFrame, ranked: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from longtail.analysis.calibration import expected_calibration_error, reliability
 from longtail.data.split.sets import with_sets
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.grid import GROUPS, RUN, require, run_grid, select
-from longtail.report.labels import label
+from longtail.report.labels import label, trained
 
 BINS = 15
 FEWEST = 20  # images in a bin that is drawn, over all seeds
@@ -18,38 +17,42 @@ ROW = 0.2  # inches per loss in the lower panel
 
 
 @style.look()
-def draw(predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str) -> Figure:
+def draw(confidences: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
     """Above, accuracy against confidence, a panel per group and a line per loss; below, the calibration errors."""
-    runs, finished = _runs(predictions, split, model, train_set)
+    require(confidences, ["image_id", "label", "predicted", "confidence"], "confidences")
+    require(split, ["image_id", "group", "longtailed"], "split")
+    runs = select(confidences, model=model, train_set=train_set)
+    finished = with_sets(runs.dropna(subset="predicted"), split)
+    finished = finished.assign(correct=finished["predicted"] == finished["label"])
+    title, text = trained(model, train_set), _caption(runs, finished, captions.training(model, train_set))
     if finished.empty:
-        return style.explanation(f"{label(model)}, trained on {label(train_set).lower()}: no run finished.")
-    looks = style.styles(predictions["loss"].unique(), style.LOSSES)
+        return style.explanation(f"{title}: no run finished.", text)
+    looks = style.styles(confidences["loss"].unique(), style.LOSSES)
     losses = list(runs["loss"].unique())
     groups = [name for name in GROUPS if name in set(finished["group"])]
     curves, errors = 1.9, max(ROW * len(losses), 0.5)
     figure = style.new_figure(curves + errors + 1.0 + 0.15 * (len(losses) // 5))
     grid = figure.add_gridspec(2, len(groups), height_ratios=[curves, errors])
-    first = None
+    panels: list[Axes] = []
     for column, group in enumerate(groups):
-        axes = figure.add_subplot(grid[0, column], sharey=first)
-        first = first or axes
+        axes = figure.add_subplot(grid[0, column], sharey=panels[0] if panels else None)
+        panels.append(axes)
         own = finished[finished["group"] == group]
         axes.set_title(f"{label(group)}\n{own['image_id'].nunique():,} images", loc="left")
         _curves(axes, own, {loss: looks[loss] for loss in losses})
-    first.set_ylabel("Accuracy (%)")
+    panels[0].set_ylabel("Accuracy (%)")
     _errors(figure.add_subplot(grid[1, :]), runs, finished, losses, groups)
-    figure.suptitle(f"{label(model)}, trained on {label(train_set).lower()}", x=0.01, ha="left")
+    figure.suptitle(title, x=0.01, ha="left")
     style.legend(figure, {label(loss): looks[loss] for loss in losses}, lines=True)
-    return figure
+    return style.Drawn(figure, text)
 
 
-def caption(predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str) -> str:
+def _caption(runs: pd.DataFrame, finished: pd.DataFrame, training: str) -> str:
     """What lines and marks are, and of how many images and runs."""
-    runs, finished = _runs(predictions, split, model, train_set)
     images = finished.groupby("group")["image_id"].nunique().reindex(GROUPS).dropna()
     listed = ", ".join(f"{label(name).lower()} {count:,.0f}" for name, count in images.items())
     return captions.caption(
-        f"Reliability of {label(model)} on the {label(train_set).lower()} training set, {captions.seeds(runs)}.",
+        f"Reliability of {training}, {captions.seeds(runs)}.",
         f"Above: accuracy against confidence in {BINS} equally wide bins, all seeds together; bins of fewer than"
         f" {FEWEST} images are not drawn. Below: expected calibration error, the mean gap between the two over"
         " all bins; large marks: mean over the seeds"
@@ -71,18 +74,6 @@ def calibration_errors(finished: pd.DataFrame) -> pd.DataFrame:
         for key, own in finished.groupby([*RUN, "group"], sort=False)
     ]
     return pd.DataFrame(rows)
-
-
-def _runs(
-    predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The chosen runs, and the images of those that finished with the columns `correct` and `group`."""
-    require(predictions, ["image_id", "label", "predicted", "confidence"], "predictions")
-    require(split, ["image_id", "group", "longtailed"], "split")
-    runs = select(predictions, model=model, train_set=train_set)
-    finished = runs.dropna(subset="predicted")
-    finished = with_sets(finished, split)
-    return runs, finished.assign(correct=finished["predicted"] == finished["label"])
 
 
 def _curves(axes: Axes, finished: pd.DataFrame, looks: dict[str, style.Style]) -> None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from longtail.report import captions
 from longtail.report.figures import style
@@ -14,11 +13,13 @@ PANELS = {"time": "Training time", "images_per_second": "Images/s", "memory": "P
 
 
 @style.look()
-def draw(records: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> Figure:
+def draw(records: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> style.Drawn:
     """A dot per run, by loss; a row per model and training set, a panel per quantity."""
-    runs = _runs(records, model, train_set)
+    require(records, ["seconds", "images_per_second", "peak_memory_mb", "device"], "records")
+    runs = select(records, model=model, train_set=train_set)
+    text = _caption(runs)
     if runs["seconds"].isna().all():
-        return style.explanation("No run has finished, so there is no time or memory to show.")
+        return style.explanation("No run has finished, so there is no time or memory to show.", text)
     looks = style.styles(records["loss"].unique(), style.LOSSES)
     looks = {name: look for name, look in looks.items() if name in set(runs["loss"])}
     rows = list(runs.groupby(["model", "train_set"], sort=False))
@@ -41,12 +42,11 @@ def draw(records: pd.DataFrame, model: str | None = None, train_set: str | None 
     panels[0].set_yticks(range(len(rows)), [_row_label(cell, own) for cell, own in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     style.legend(figure, {label(name): look for name, look in looks.items()})
-    return figure
+    return style.Drawn(figure, text)
 
 
-def caption(records: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> str:
+def _caption(runs: pd.DataFrame) -> str:
     """How many runs are shown, on which devices, and the time of all."""
-    runs = _runs(records, model, train_set)
     finished = runs.dropna(subset="seconds")
     devices = ", ".join(sorted(finished["device"].unique()))
     unit, seconds = _unit(finished["seconds"].sum())
@@ -57,11 +57,6 @@ def caption(records: pd.DataFrame, model: str | None = None, train_set: str | No
         " of training alone; memory is the GPU's, or the process's on a CPU.",
         captions.missing(runs, "seconds"),
     )
-
-
-def _runs(records: pd.DataFrame, model: str | None, train_set: str | None) -> pd.DataFrame:
-    require(records, ["seconds", "images_per_second", "peak_memory_mb", "device"], "records")
-    return select(records, model=model, train_set=train_set)
 
 
 def _row_label(cell: tuple[str, str], runs: pd.DataFrame) -> str:

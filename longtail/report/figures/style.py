@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from longtail.files.atomic import atomic_path
+from longtail.report.figures.grid import missing_runs, run_grid
+from longtail.report.labels import label
 
 TEXT_WIDTH = 6.9  # inches: the text of an A4 page with margins of 17 mm
 DPI = 200
-LOOK = {
+LOOK: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
     "font.size": 7.5,
     "axes.titlesize": 7.5,
@@ -44,15 +48,32 @@ LOOK = {
     "savefig.facecolor": "white",
 }
 # Without dates and version numbers, the same data give the same bytes.
-METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+METADATA: dict[str, dict] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 GREY = "0.45"
-MISSING = {"color": "none", "edgecolor": "0.75", "hatch": "/////", "linewidth": 0}  # in place of a bar
-PLATE = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-NOTE = {"ha": "right", "va": "center_baseline", "fontsize": 6, "color": "0.35", "bbox": PLATE}
+MISSING: dict[str, Any] = {
+    "color": "none",
+    "edgecolor": "0.75",
+    "hatch": "/////",
+    "linewidth": 0,
+}  # in place of a bar
+PLATE: dict[str, Any] = {
+    "boxstyle": "square,pad=0.1",
+    "facecolor": "white",
+    "edgecolor": "none",
+    "alpha": 0.8,
+}
+NOTE: dict[str, Any] = {"ha": "right", "va": "center_baseline", "fontsize": 6, "color": "0.35", "bbox": PLATE}
 # Okabe and Ito's palette without its yellow, which is lost on white paper.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+
+class Drawn(NamedTuple):
+    """What a figure's `draw` returns."""
+
+    figure: Figure
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -105,9 +126,9 @@ GROUPS = {
     "tail": Style(VERMILION, "^"),
 }
 _COLORS = (GREEN, PURPLE, ORANGE, SKY, BLACK, BLUE, VERMILION)
-_MARKERS = ((">", "-"), ("p", DASHED), ("h", DOTTED), ("d", DASH_DOTTED))
+_MARKERS: tuple[tuple[str, str | tuple], ...] = ((">", "-"), ("p", DASHED), ("h", DOTTED), ("d", DASH_DOTTED))
 # Seven colours against four markers: neighbours differ in both, and 28 styles pass before a pair returns.
-_SPARE = [Style(_COLORS[i % 7], *_MARKERS[i % 4], filled=i >= 28) for i in range(56)]
+_SPARE = [Style(_COLORS[i % 7], _MARKERS[i % 4][0], _MARKERS[i % 4][1], i >= 28) for i in range(56)]
 
 
 def styles(names: Iterable[str], known: dict[str, Style]) -> dict[str, Style]:
@@ -137,11 +158,11 @@ def explain(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
 
 
-def explanation(text: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
+def explanation(text: str, caption: str = "") -> Drawn:
+    """A figure that says why there is nothing to draw, and so does its caption unless another is given."""
     figure = new_figure(1.2)
     explain(figure.add_subplot(), text)
-    return figure
+    return Drawn(figure, caption or text)
 
 
 def runs_note(runs: float, expected: float) -> str:
@@ -151,12 +172,19 @@ def runs_note(runs: float, expected: float) -> str:
     return f" ({runs:.0f}/{expected:.0f} runs)" if runs else " (missing)"
 
 
+def name_runs(loss: str, runs: pd.DataFrame, value: str) -> str:
+    """The printed name of a loss, and how many of its runs have a number in `value` unless all do."""
+    expected = run_grid(runs).get_level_values("loss").tolist().count(loss)
+    lost = (missing_runs(runs, value)["loss"] == loss).sum()
+    return f"{label(loss)}{runs_note(expected - lost, expected)}"
+
+
 def legend(
     figure: Figure, entries: dict[str, Style], columns: int = 5, lines: bool = False, markers: bool = True
 ) -> None:
     """A legend below all panels: printed label to style."""
     hidden = ({} if lines else {"linestyle": ""}) | ({} if markers else {"marker": ""})
-    handles = [Line2D([], [], label=label, **(style.line | hidden)) for label, style in entries.items()]
+    handles = [Line2D([], [], label=name, **(style.line | hidden)) for name, style in entries.items()]
     ncols, length = min(columns, len(handles)), 3 if lines else 1
     figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=length)
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from longtail.report import captions
@@ -16,12 +15,14 @@ LEAST_RANGE = 10  # percentage points an axis spans, so that noise does not fill
 
 
 @style.look()
-def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> Figure:
+def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> style.Drawn:
     """Head accuracy across, tail accuracy up; a mark per loss, a panel per model and training set."""
-    table = _ends(evaluation, model, train_set)
+    table = select(accuracies(evaluation), model=model, train_set=train_set)
+    table = table[table["test_set"].isin(["head", "tail"])]
+    text = _caption(table)
     if table["test_set"].nunique() < 2:
         return style.explanation(
-            "The trade-off needs test images of both head and tail; one of them has none."
+            "The trade-off needs test images of both head and tail; one of them has none.", text
         )
     looks = style.styles(table["loss"].unique(), style.LOSSES)
     points = over_seeds(table).pivot(index=["train_set", "model", "loss"], columns="test_set")
@@ -31,22 +32,19 @@ def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | No
         _panel(axes, points.loc[cell].loc[list(looks)], looks)
     label_axes(grid, "Head: top-1 accuracy (%)", "Tail: top-1 accuracy (%)")
     style.legend(figure, {label(name): look for name, look in looks.items()})
-    return figure
+    return style.Drawn(figure, text)
 
 
-def caption(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> str:
+def _caption(table: pd.DataFrame) -> str:
     """What marks, bars and the line are, and of how many runs and images."""
-    table = _ends(evaluation, model, train_set)
-    several = table["seed"].nunique() > 1
-    return captions.caption(
+    return captions.of_accuracies(
+        table,
         f"Top-1 accuracy on the tail against the head by loss, {captions.seeds(table)}.",
         "Marks: mean over the seeds; error bars: standard deviation over the seeds."
-        if several
+        if table["seed"].nunique() > 1
         else "Marks: the one run.",
         "Grey line: the Pareto front of the marks; the losses on it, drawn larger, are beaten by none on both head"
         " and tail. Each panel has its own scale.",
-        captions.test_images(table),
-        captions.missing(table, "accuracy"),
     )
 
 
@@ -57,18 +55,14 @@ def pareto_front(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
     return ~(at_least & better).any(axis=1) & ~np.isnan(head + tail)
 
 
-def _ends(evaluation: pd.DataFrame, model: str | None, train_set: str | None) -> pd.DataFrame:
-    table = select(accuracies(evaluation), model=model, train_set=train_set)
-    return table[table["test_set"].isin(["head", "tail"])]
-
-
 def _panel(axes: Axes, points: pd.DataFrame, looks: dict[str, style.Style]) -> None:
     axes.grid()
     head, tail = points["mean", "head"].to_numpy(), points["mean", "tail"].to_numpy()
     front = pareto_front(head, tail)
     for (loss, point), best in zip(points.iterrows(), front, strict=True):
         axes.errorbar(
-            *point["mean"],
+            point["mean", "head"],
+            point["mean", "tail"],
             xerr=point["sd", "head"],
             yerr=point["sd", "tail"],
             elinewidth=0.7,

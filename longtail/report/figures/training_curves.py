@@ -1,13 +1,12 @@
 """Loss and accuracy of one model over the epochs, on training and validation images, for every loss."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.figures.grid import missing_runs, run_grid, select
-from longtail.report.labels import label
+from longtail.report.figures.grid import select
+from longtail.report.labels import trained
 
 PANELS = {
     "train_loss": "Training: the run's own loss",
@@ -18,19 +17,20 @@ PANELS = {
 
 
 @style.look()
-def draw(histories: pd.DataFrame, model: str, train_set: str) -> Figure:
+def draw(histories: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
     """A line per loss, the mean over seeds, with a band of one standard deviation; a panel per curve."""
     import seaborn  # takes seconds, so only the figures that use it pay for it
 
     runs = select(histories, model=model, train_set=train_set)
+    title, text = trained(model, train_set), _caption(runs, captions.training(model, train_set))
     curves = runs.dropna(subset="epoch")
     if curves.empty:
-        return style.explanation(f"{label(model)}, trained on {label(train_set).lower()}: no run finished.")
+        return style.explanation(f"{title}: no run finished.", text)
     looks = style.styles(histories["loss"].unique(), style.LOSSES)
     names = [name for name in looks if name in set(runs["loss"])]
     figure = style.new_figure(4.3 + 0.15 * (len(names) // 5))
     grid = figure.subplots(2, 2, sharex=True)
-    for axes, (column, title) in zip(grid.flat, PANELS.items(), strict=True):
+    for axes, (column, heading) in zip(grid.flat, PANELS.items(), strict=True):
         accuracy = column.endswith("acc1")
         seaborn.lineplot(
             curves.assign(value=curves[column] * (100 if accuracy else 1)),
@@ -46,7 +46,7 @@ def draw(histories: pd.DataFrame, model: str, train_set: str) -> Figure:
             ax=axes,
         )
         axes.set(title=None, xlabel=None, ylabel=None)
-        axes.set_title(title, loc="left")
+        axes.set_title(heading, loc="left")
         axes.grid(axis="y")
         if not accuracy:
             axes.set_yscale("log")
@@ -57,30 +57,23 @@ def draw(histories: pd.DataFrame, model: str, train_set: str) -> Figure:
         axes.set_xlabel("Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 100)
-    figure.suptitle(f"{label(model)}, trained on {label(train_set).lower()}", x=0.01, ha="left")
-    style.legend(figure, {_entry(name, runs): looks[name] for name in names}, lines=True, markers=False)
-    return figure
+    figure.suptitle(title, x=0.01, ha="left")
+    entries = {style.name_runs(name, runs, "epoch"): looks[name] for name in names}
+    style.legend(figure, entries, lines=True, markers=False)
+    return style.Drawn(figure, text)
 
 
-def caption(histories: pd.DataFrame, model: str, train_set: str) -> str:
+def _caption(runs: pd.DataFrame, training: str) -> str:
     """What lines and bands are, and of how many runs."""
-    runs = select(histories, model=model, train_set=train_set)
-    several = runs["seed"].nunique() > 1
     return captions.caption(
-        f"Training of {label(model)} on the {label(train_set).lower()} training set, {captions.seeds(runs)}.",
+        f"Training of {training}, {captions.seeds(runs)}.",
         "Lines: mean over the seeds; bands: standard deviation over the seeds."
-        if several
+        if runs["seed"].nunique() > 1
         else "Lines: the one run.",
         "Each run's loss is its own, so its height does not compare across losses, only its course.",
         captions.missing(runs, "epoch"),
     )
 
 
-def _entry(loss: str, runs: pd.DataFrame) -> str:
-    own = run_grid(runs).get_level_values("loss").tolist().count(loss)
-    lost = (missing_runs(runs, "epoch")["loss"] == loss).sum()
-    return f"{label(loss)}{style.runs_note(own - lost, own)}"
-
-
-def _dashes(look: style.Style) -> tuple:
-    return "" if look.dash == "-" else look.dash[1]
+def _dashes(look: style.Style) -> str | tuple:
+    return look.dash[1] if isinstance(look.dash, tuple) else ""

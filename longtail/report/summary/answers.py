@@ -2,16 +2,16 @@
 
 import pandas as pd
 
-from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
+from longtail.analysis.statistics.blocks import ALL_TRAIN_SETS
 from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.statistics.sign_flip import ALPHA, least_p, signs_needed
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
-from longtail.report.summary.phrases import column, interval, markdown, p_is, percent
+from longtail.report.summary.phrases import column, interval, p_is, percent
+from longtail.report.typeset import pipe_table
 
-ALPHA = 0.05
-SEEDS_TO_TEST = (
-    6  # with fewer, the sign-flip test of one model cannot reach ALPHA: its least p is 2 / 2 ** seeds
-)
+SEEDS_TO_TEST = signs_needed(1)
+"""With fewer seeds, the sign-flip test of one model cannot reach `ALPHA`."""
 
 
 def tail_and_head(evidence: Evidence) -> str:
@@ -97,7 +97,7 @@ def safest(evidence: Evidence) -> str:
         "set, over models and training sets, 1 is best. Worst group: mean accuracy (%) of the worst of head, middle "
         "and tail after long-tailed training."
     )
-    return f"{answer}{evidence.left_out} {caption}\n\n{markdown(table)}"
+    return f"{answer}{evidence.left_out} {caption}\n\n{pipe_table(table)}"
 
 
 def real(evidence: Evidence) -> str:
@@ -126,7 +126,7 @@ def real(evidence: Evidence) -> str:
     elif seeds < SEEDS_TO_TEST:
         answer += (
             f"Not answered by these runs for a single model: with {seeds} seeds a paired sign-flip test cannot go "
-            f"below p = {2 / 2**seeds:.4g}; six seeds could reach 0.05 for one comparison. "
+            f"below p = {least_p(seeds):.4g}; six seeds could reach 0.05 for one comparison. "
         )
     return answer + _pooled(evidence) + _friedman(evidence)
 
@@ -162,7 +162,7 @@ def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
                 interval(differences.loc[key]) if key in differences.index else ""
             )
         rows.append(row)
-    return markdown(pd.DataFrame(rows))
+    return pipe_table(pd.DataFrame(rows))
 
 
 def _pooled(evidence: Evidence) -> str:

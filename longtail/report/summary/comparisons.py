@@ -5,29 +5,11 @@ import pandas as pd
 from longtail.analysis.statistics.refusal import Refusal
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
-from longtail.report.summary.phrases import markdown, percent, spread
+from longtail.report.summary.phrases import percent, spread
+from longtail.report.typeset import pipe_table
 
 COLLAPSED = "class_balanced"
 THESIS_SOURCE = "cifar100"
-# Names of the losses in resources/published_results.csv; where one has several variants, the plain one.
-PUBLISHED = {
-    "softmax": ("CE", "Softmax", "ERM baseline"),
-    "weighted_softmax": ("CE inverse-frequency weights N_min/N_c (CS_CE)",),
-    "focal": ("Focal (sigmoid, gamma 2)",),
-    "class_balanced": ("Class-balanced CE (beta .9)",),
-    "balanced_softmax": ("Balanced softmax",),
-    "equalization": ("SEQL equalization (gamma .9 lambda .005)",),
-    "ldam": ("LDAM (no DRW)",),
-    "ldam_drw": ("LDAM-DRW",),
-    "logit_adjusted": ("Logit-adjustment loss tau=1", "Logit adjustment"),
-}
-BACKBONES = {
-    "mobilenetv2": "MobileNetV2",
-    "resnet50": "ResNet-50",
-    "vit_b16": "ViT-B/16",
-    "convnext_base": "ConvNeXt (closest published)",
-    "resnet32": "ResNet-32",
-}
 
 
 def model_comparison(evidence: Evidence) -> str:
@@ -65,7 +47,7 @@ def model_comparison(evidence: Evidence) -> str:
         " ".join([*sentences, caption])
         + evidence.left_out
         + "\n\n"
-        + markdown(table.rename_axis("Model").reset_index())
+        + pipe_table(table.rename_axis("Model").reset_index())
     )
 
 
@@ -97,7 +79,7 @@ def beside_thesis(evidence: Evidence) -> str:
         "has one run each, and another recipe where the configuration says so. Every cell is in "
         "`tables/thesis_comparison.csv`."
     )
-    return f"{answer}\n\n{markdown(pd.DataFrame(rows))}"
+    return f"{answer}\n\n{pipe_table(pd.DataFrame(rows))}"
 
 
 def beside_published(evidence: Evidence) -> str:
@@ -125,12 +107,12 @@ def _published_losses(evidence: Evidence) -> str:
     wide = cells.pivot_table(index="loss", columns="model", values="mean", sort=False)
     rows = []
     for loss, ours in wide.iterrows():
-        theirs = published[published["method"].isin(PUBLISHED.get(str(loss), ()))]["top1"]
+        theirs = published[published["loss"] == loss]["top1"]
         text = "" if theirs.empty else spread(theirs)
         rows.append({"Loss function": label(str(loss))} | {label(m): percent(v) for m, v in ours.items()})
         rows[-1]["Published, ResNet-32 from scratch"] = text
     return (
-        "Trained on the long-tailed set (imbalance 100), top-1:\n\n" + markdown(pd.DataFrame(rows))
+        "Trained on the long-tailed set (imbalance 100), top-1:\n\n" + pipe_table(pd.DataFrame(rows))
         if rows
         else ""
     )
@@ -149,9 +131,9 @@ def _published_networks(evidence: Evidence) -> str:
             "Published": spread(theirs),
         }
         for row in cells.itertuples()
-        if len(theirs := published[published["backbone"] == BACKBONES.get(row.model)]["top1"])
+        if len(theirs := published[published["model"] == row.model]["top1"])
     ]
-    return "Trained on the balanced set, top-1:\n\n" + markdown(pd.DataFrame(rows)) if rows else ""
+    return "Trained on the balanced set, top-1:\n\n" + pipe_table(pd.DataFrame(rows)) if rows else ""
 
 
 def _require_cifar100(evidence: Evidence, what: str) -> None:

@@ -10,6 +10,7 @@ from longtail.analysis.grid import Grid, missing_runs, scores
 from longtail.analysis.statistics.descriptive import describe
 from longtail.report.summary.phrases import listed
 
+STATISTICS = ("anova", "friedman", "paired_differences", "pooled_differences")
 PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
 
 
@@ -27,13 +28,14 @@ class Evidence:
 
     evaluation: pd.DataFrame
     statistics: dict[str, pd.DataFrame]
-    """Tables of `results/statistics` by name: anova, friedman, paired_differences, pooled_differences."""
+    """The tables of `results/statistics` that are named in `STATISTICS`, by name."""
     thesis: pd.DataFrame
     """Columns model, train_set, loss, test_set, metric, value."""
     published: pd.DataFrame
-    """Columns method, backbone, pretraining, dataset, top1 (percent), source."""
+    """Columns model and loss (our names, where we have what the row is of), dataset, top1 (percent)."""
     data: Data
-    reference: str = "softmax"
+    reference: str
+    """The loss that the others are compared with."""
 
     @cached_property
     def planned(self) -> Grid:

@@ -38,8 +38,3 @@ def column(values: pd.Series, factor: float, form: str) -> list[str]:
 def listed(names: list[str]) -> str:
     """Names as they are printed, in a row."""
     return ", ".join(map(label, names))
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A pipe table of strings."""
-    return table.to_markdown(index=False, disable_numparse=True)

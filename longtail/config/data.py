@@ -1,0 +1,129 @@
+"""The section `data`: where the images come from, how they are split, and how the classes differ in size."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from longtail.settings import Count, Fraction, HalfOpenUnit, Section, Seed
+
+OFFICIAL_CIFAR100 = (
+    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    "https://cave.cs.toronto.edu/kriz/cifar-100-python.tar.gz",
+)
+
+
+class Cifar100(Section):
+    """Where the CIFAR-100 archive comes from."""
+
+    url: str | tuple[str, ...] = OFFICIAL_CIFAR100
+    """Address, `file:` address or path of `cifar-100-python.tar.gz`; several are tried in turn."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
+        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
+    )
+    """Hash of the archive, which is checked before anything in it is opened."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses to try, also where there is one."""
+        return (self.url,) if isinstance(self.url, str) else self.url
+
+
+class ImageFolder(Section):
+    """A collection of your own. Its class counts are kept: they make its long-tailed training set.
+
+    The balanced training set is cut from that one, with as many images of each class as the smallest class has; the
+    balanced test set likewise. The settings of `data` about the size and imbalance of classes mean nothing here.
+    """
+
+    path: str | None = None
+    """A folder of class folders, or a csv: path (relative to it), label, and optionally split and group."""
+    group_column: str = "group"
+    """Column of the csv whose equal values (an individual, a trap, a night) stay on one side of the split."""
+    size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    """Height and width in pixels that images are stored with; null: the largest `image_size` of the training."""
+    test_fraction: HalfOpenUnit = 0.2
+    """Share of the images of each class to test on."""
+    val_fraction: HalfOpenUnit = 0.1
+    """Share of the images of each class to select the epoch by; at least one image where one can be spared."""
+    min_test_per_class: Count = 3
+    """The fewest test images of a class. A class that has no more images than this is too small."""
+    small_classes: Literal["error", "train_only", "merge"] = "error"
+    """What happens to classes that are too small: they are refused, trained on but not tested, or made one class."""
+    merged_name: Annotated[str, Field(min_length=1)] = "other"
+    """Name of the class that `merge` makes."""
+    groups: Literal["thirds", "counts"] = "thirds"
+    """What head, middle and tail are: thirds of the classes by their training images, or classes by `group_limits`."""
+    group_limits: tuple[Count, Count] = (100, 20)
+    """For `groups: counts`: with more training images than the first number a class is head, with fewer than the second
+    it is tail."""
+    max_side: Count = 30_000
+    """Images with a longer side, in pixels, are left out."""
+    min_side: Count = 2
+    """Images with a shorter side, in pixels, are left out."""
+    near_duplicates: bool = True
+    """Keep pictures that look the same on one side of the split, as equal files always are."""
+    strict: bool = False
+    """Refuse a collection if anything in it would be left out, replaced or merged."""
+    threads: Count | None = None
+    """Images decoded at a time; null: one per core. Changes no result."""
+
+    @field_validator("group_limits")
+    @classmethod
+    def _falling(cls, limits: tuple[int, int]) -> tuple[int, int]:
+        if limits[0] < limits[1]:
+            raise ValueError(f"{list(limits)} must not rise: first the head's, then the tail's")
+        return limits
+
+
+class Lists(Section):
+    """Lists of a data set without its images, such as ImageNet-LT's: text files of lines `path label`."""
+
+    train: str | None = None
+    """The list of the training images."""
+    val: str | None = None
+    """The list of the validation images."""
+    test: str | None = None
+    """The list of the test images."""
+    class_names: str | None = None
+    """A file with one class name in a line, in label order; null: classes are called by their labels."""
+    groups: Literal["thirds", "counts"] = "counts"
+    """The same as `data.image_folder.groups`."""
+    group_limits: tuple[Count, Count] = (100, 20)
+    """The same as `data.image_folder.group_limits`."""
+
+
+class Data(Section):
+    """Images, their split and their imbalance."""
+
+    source: Literal["cifar100", "digits", "image_folder", "lists"] = "cifar100"
+    """`cifar100`; `digits`, scikit-learn's 1,797 images of handwritten digits; `image_folder`, a collection of your
+    own; or `lists`, which have no images and so give class counts and their figures alone."""
+    seed: Seed = 42
+    """The seed of the split and the imbalance; training has seeds of its own."""
+    train_per_class: Count = 450
+    """Training images of each class, for `cifar100` and `digits`."""
+    test_per_class: Count | None = 50
+    """Test images of each class, for `cifar100` and `digits`; they are cut from the training images, as in the thesis.
+    null: the original test set, which then validates too, so that `train.select` must be `last` and `train.calibrate`
+    false."""
+    imbalance_factor: Fraction = 0.01
+    """The number of images of the rarest class, divided by that of the most frequent one, in the long-tailed training
+    set."""
+    test_imbalance_factor: Fraction | None = None
+    """The same for the long-tailed test set; null: the value of `imbalance_factor`."""
+    cifar100: Cifar100 = Cifar100()
+    image_folder: ImageFolder = ImageFolder()
+    lists: Lists = Lists()
+
+    @model_validator(mode="after")
+    def _source_is_there(self) -> Self:
+        if self.source == "image_folder" and not self.image_folder.path:
+            raise ValueError(
+                "data.image_folder.path is not set, but data.source is image_folder; "
+                "give a folder of class folders, or a csv with the columns path and label"
+            )
+        if self.source == "lists" and not self.lists.train:
+            raise ValueError(
+                "data.lists.train is not set, but data.source is lists; give a text file of lines `path label`"
+            )
+        return self

@@ -1,0 +1,199 @@
+"""Which settings go together: rules about settings that are valid each, but not with one another.
+
+A rule looks at one thing, and yields a sentence for everything that is wrong: the key, why, and what to set.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from longtail.config.methods import Loss, ResolvedVariant
+from longtail.settings import constant
+from longtail.training.recipe import Recipe
+
+
+class Training(NamedTuple):
+    """One model of the grid with one loss that is trained."""
+
+    model: str
+    loss: str
+    entry: Loss
+    recipe: Recipe
+    pretrained: bool
+    crops: str | None
+    """How test images are cropped (`predict.crops`)."""
+    start: tuple[Loss, Recipe] | None
+    """The run that decoupled training takes its backbone from."""
+
+    @property
+    def scale(self) -> float | None:
+        """What the loss multiplies the logits with; None: it has no such parameter."""
+        return getattr(self.entry, "s", None)
+
+    @property
+    def usual_head(self) -> str | None:
+        """The head that the loss is made for; None: it is not known, as the loss is your own."""
+        return self.entry.declared.default_head if self.entry.declared else None
+
+
+def cosines_are_scaled(run: Training) -> Iterator[str]:
+    """The logits of a cosine head need a loss that scales them."""
+    if run.entry.head == "cosine" and run.usual_head == "linear" and run.scale in (None, 1.0):
+        remedy = (
+            "set s: 25" if run.scale else "use the loss softmax, balanced_softmax, logit_adjusted or ldam"
+        )
+        yield (
+            f"losses.{run.loss}.head: the logits of a cosine head lie in [-1, 1], and {run.entry.loss} does not scale "
+            f"them, so its softmax would be nearly flat; {remedy}, or head: linear"
+        )
+
+
+def linear_logits_are_not_scaled(run: Training) -> Iterator[str]:
+    """The logits of a linear head have a scale already."""
+    if run.entry.head == "linear" and run.usual_head == "linear" and run.scale not in (None, 1.0):
+        yield (
+            f"losses.{run.loss}.s: {run.scale:g} scales the logits of a cosine head, and those of a linear one have a "
+            "length of their own; set head: cosine, or leave s out"
+        )
+
+
+def class_means_start_a_cosine_head(run: Training) -> Iterator[str]:
+    """Only a cosine head can start from the class means."""
+    if run.entry.head == "linear" and run.entry.head_init == "class_means":
+        yield (
+            f"losses.{run.loss}.head_init: class_means are directions, for the normalised weights of a cosine head; "
+            "set head: cosine, or head_init: random"
+        )
+
+
+def loss_allows_mixtures(run: Training) -> Iterator[str]:
+    """Some losses cannot be trained on mixtures of two images."""
+    if run.recipe.mixup and run.entry.declared and run.entry.declared.no_mixup:
+        yield (
+            f"losses.{run.loss}: mixup with {run.entry.loss}; {run.entry.declared.no_mixup}. "
+            "Set mixup: null for this loss, or use another loss"
+        )
+
+
+def mirrored_crops_were_trained(run: Training) -> Iterator[str]:
+    """Ten crops show mirror images, which a model without flips has never seen."""
+    if run.crops == "ten" and not run.recipe.flip:
+        yield (
+            f"predict.crops: ten adds mirror images, and {run.model} with {run.loss} is trained without any "
+            "(flip: false); set predict.crops: five, or flip: true"
+        )
+
+
+def frozen_weights_are_pretrained(run: Training) -> Iterator[str]:
+    """A backbone of which only few weights are trained has to start from pretrained ones."""
+    if run.recipe.tune != "all" and not run.entry.retrain and not run.pretrained:
+        yield (
+            f"models.{run.model}.pretrained: false with tune: {run.recipe.tune} would freeze random weights; set "
+            "pretrained: true, or tune: all"
+        )
+
+
+def retraining_starts_from_a_whole_run(run: Training) -> Iterator[str]:
+    """Decoupled training starts from a run that trained its own backbone."""
+    if run.start and run.entry.retrain and (earlier := run.start[0].retrain):
+        yield (
+            f"losses.{run.loss}.retrain.start: {run.entry.retrain.start} is itself retrained; start from "
+            f"{earlier.start}"
+        )
+
+
+def only_linear_classifiers_are_rescaled(run: Training) -> Iterator[str]:
+    """LWS scales the logits of each class, which a cosine head would undo."""
+    heads = [entry.head for entry in (run.entry, *(run.start or ())[:1])]
+    if run.entry.retrain and run.entry.retrain.classifier == "scale" and "cosine" in heads:
+        yield (
+            f"losses.{run.loss}.retrain.classifier: scale rescales the logits of a linear classifier; those of a "
+            "cosine head have all the same scale. Use classifier: new, or a start with head: linear"
+        )
+
+
+def frozen_backbone_sees_the_same_images(run: Training) -> Iterator[str]:
+    """A backbone that is kept has to be shown images as it was trained with."""
+    if run.start and run.entry.retrain:
+        for name in ("image_size", "mean", "std"):
+            ours, theirs = getattr(run.recipe, name), getattr(run.start[1], name)
+            if ours != theirs:
+                yield (
+                    f"losses.{run.loss}.train.{name}: {ours}, but the backbone of {run.entry.retrain.start} was "
+                    f"trained with {theirs} and stays as it is; use the same"
+                )
+
+
+def retraining_tunes_no_backbone(run: Training) -> Iterator[str]:
+    """Decoupled training freezes the whole backbone."""
+    if run.entry.retrain and run.recipe.tune != "all":
+        yield (
+            f"losses.{run.loss}.retrain: tune: {run.recipe.tune} chooses weights of the backbone, and all of this one "
+            "is frozen; set train.tune: all for this loss"
+        )
+
+
+def retraining_mixes_no_images(run: Training) -> Iterator[str]:
+    """Mixtures are for the backbone, which decoupled training freezes."""
+    if run.entry.retrain and run.recipe.mixup:
+        yield (
+            f"losses.{run.loss}.retrain: mixup shapes the backbone, and this one is frozen; set mixup: null for this "
+            "loss"
+        )
+
+
+RULES = (
+    cosines_are_scaled,
+    linear_logits_are_not_scaled,
+    class_means_start_a_cosine_head,
+    loss_allows_mixtures,
+    mirrored_crops_were_trained,
+    frozen_weights_are_pretrained,
+    retraining_starts_from_a_whole_run,
+    only_linear_classifiers_are_rescaled,
+    frozen_backbone_sees_the_same_images,
+    retraining_tunes_no_backbone,
+    retraining_mixes_no_images,
+)
+
+
+def misfits(run: Training) -> Iterator[str]:
+    """What is wrong with one model under one loss."""
+    for rule in RULES:
+        yield from rule(run)
+
+
+def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
+    """Why the classifier of a model that was trained so cannot be changed so; at most one reason."""
+    where, file = f"variants.{name}", f"models/variants/{variant.adjust}.py"
+    if entry.head == "cosine":
+        why = constant(file, "NO_COSINE")
+        yield f"{where}: the cosine head of {variant.of} {why}; use a loss with head: linear"
+    elif entry.retrain and entry.retrain.classifier == "scale":
+        yield f"{where}: {variant.of} rescales its classifier itself; use the loss it starts from"
+    elif constant(file, "CORRECTS_LOGITS") and (reason := _corrected(entry, recipe)):
+        yield f"{where}: {variant.of} {reason}; adjusting its logits again would correct twice"
+
+
+def _corrected(entry: Loss, recipe: Recipe) -> str | None:
+    """What a training does about the imbalance already."""
+    if recipe.drw:
+        return "re-weighs its classes in its last epochs (drw)"
+    if recipe.sampler != "instance":
+        return f"shows the classes to the model by the sampler {recipe.sampler}"
+    return entry.declared.corrects if entry.declared else None
+
+
+def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Iterator[str]:
+    """`data.test_per_class: null` tests on the original test set, which leaves no images to validate with."""
+    if source == "digits":
+        yield "data.test_per_class: null is the original test set, and digits has none; set a number"
+    for run in [run for run in runs if run.recipe.select == "best"][:1]:
+        yield (
+            f"train.select: best, for {run.model} with {run.loss}, would choose the epoch by the test images, as "
+            "data.test_per_class: null leaves no others to validate with; set train.select: last"
+        )
+    if any(run.recipe.calibrate for run in runs):
+        yield (
+            "train.calibrate: true would fit the temperature to the test images, as data.test_per_class: null "
+            "leaves no others to validate with; set train.calibrate: false"
+        )

@@ -1,0 +1,64 @@
+"""The sections `grid` and `models`: which combinations are run, and what each model is."""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import field_validator
+
+from longtail.settings import Name, Section
+
+TrainSet = Literal["balanced", "longtailed"]
+
+T = TypeVar("T")
+
+
+def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """The values, or a ValueError where there are none, or one of them twice."""
+    if not values:
+        raise ValueError("is empty; at least one is needed")
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"holds {', '.join(repeated)} more than once")
+    return values
+
+
+class Grid(Section):
+    """Which combinations are run: every training set with every model, loss and seed."""
+
+    train_sets: tuple[TrainSet, ...] = ("balanced", "longtailed")
+    """The training sets."""
+    models: tuple[Name, ...] = ("mobilenetv2", "resnet50", "vit_b16", "convnext_base")
+    """The models: names of entries under `models`, or of known architectures."""
+    losses: tuple[Name, ...] = (
+        "softmax",
+        "weighted_softmax",
+        "focal",
+        "class_balanced",
+        "balanced_softmax",
+        "equalization",
+        "ldam",
+    )
+    """The losses: names of entries under `losses`, or of known losses."""
+
+    @field_validator("train_sets", "models", "losses")
+    @classmethod
+    def _set(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return distinct(names)
+
+
+class Model(Section):
+    """One model of the grid; the entry's name is its label in all results."""
+
+    architecture: str | None = None
+    """A known architecture (`mobilenetv2`, …), `torchvision/NAME` or `timm/NAME`; null: the entry's name."""
+    pretrained: bool = True
+    """Start from published ImageNet weights; false: from random ones."""
+    weights: str | None = None
+    """A file or address of weights to use instead of the published ones."""
+    train: dict[str, Any] = {}
+    """Settings of `train` that differ for this model."""
+
+
+class ResolvedModel(Model):
+    """A model's entry, with its architecture filled in."""
+
+    architecture: str

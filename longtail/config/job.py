@@ -1,0 +1,30 @@
+"""The section `job`: what a training job asks of the machine."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from longtail.settings import Count, Section
+
+
+class Job(Section):
+    """What a training job asks of the machine. No setting here changes a result."""
+
+    threads: Count | None = None
+    """CPU cores of a job; null: 2 with a GPU, and all of them without one."""
+    memory_mb: Count = 16000
+    """Memory of the host in MB; it grows with each retry."""
+    minutes: Count | Annotated[dict[str, Count], Field(min_length=1)] = {
+        "mobilenetv2": 360,
+        "resnet50": 480,
+        "vit_b16": 960,
+        "convnext_base": 1440,
+    }
+    """Time limit on a cluster, for all models or by model; it grows with each retry."""
+    max_minutes: Annotated[int, Field(ge=60)] | None = None
+    """The longest time limit that the cluster grants; null: it has none."""
+    jobs_per_gpu: Count = 1
+    """Training jobs that share one GPU."""
+    images: Literal["auto", "device", "file"] = "auto"
+    """Where a job keeps its images: in the memory of the device, or in their files, from which batches are read ahead;
+    `auto`: on the device if they take at most half of its free memory."""

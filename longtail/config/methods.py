@@ -1,0 +1,153 @@
+"""The sections `losses` and `variants`: what a model is trained with, and how its classifier is changed afterwards.
+
+Which losses there are, and what each takes, stands in the files of `longtail.losses`; likewise the variants in
+`longtail.models.variants`.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, create_model
+
+from longtail.losses import known_losses
+from longtail.losses.declarations import Declaration, declaration
+from longtail.models.variants import known_variants
+from longtail.settings import Name, NonNegative, Section, one_of, problems, unknown
+
+Head = Literal["linear", "cosine"]
+Adjustment = Annotated[str, one_of(known_variants())]
+
+
+class CustomLoss(Section):
+    """A loss of your own."""
+
+    path: str
+    """A Python file. Its runs go stale when it changes."""
+    name: str
+    """The class in that file."""
+
+
+class Retrain(Section):
+    """Decoupled training: only the classifier is trained, on the frozen backbone of another run (Kang et al., 2020)."""
+
+    start: Name = "softmax"
+    """The loss whose run, with the same model, training set and seed, gives the backbone."""
+    classifier: Literal["new", "scale"] = "new"
+    """`new`: a new classifier (cRT); `scale`: the classifier of that run, with one factor for each class that is
+    trained (LWS)."""
+
+
+class Loss(Section):
+    """What every loss entry has; the entry's name is its label in all results."""
+
+    loss: str | CustomLoss
+    """The name of a loss, where the entry's own name is none."""
+    head: Head = "linear"
+    """The classifier: linear, or linear on normalised features and weights."""
+    head_init: Literal["random", "class_means"] = "random"
+    """What the weights of a cosine head start from: random directions, or those of each class's mean feature under the
+    backbone before training (Shi et al., 2024). A class without training images keeps its random direction."""
+    retrain: Retrain | None = None
+    """Decoupled training; null: backbone and classifier are trained together."""
+    train: dict[str, Any] = {}
+    """Settings of `train` that differ for this loss."""
+
+    @property
+    def declared(self) -> Declaration | None:
+        """What the file of the loss says; None for a loss of your own."""
+        return declaration(self.loss) if isinstance(self.loss, str) else None
+
+
+class Custom(Loss):
+    """An entry with a loss of your own."""
+
+    loss: CustomLoss
+    parameters: dict[str, Any] = {}
+    """The keyword arguments of your class."""
+
+
+_SECOND_STAGE = {
+    "epochs": 10,
+    "schedule": "cosine",
+    "warmup_epochs": 0,
+    "sampler": "class_balanced",
+    "drw": None,
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "ldam_drw": {"loss": "ldam", "train": {"drw": {}}},
+    "crt": {"loss": "softmax", "retrain": {"classifier": "new"}, "train": _SECOND_STAGE},
+    "lws": {"loss": "softmax", "retrain": {"classifier": "scale"}, "train": _SECOND_STAGE},
+}
+"""Names that stand for a loss with other settings; what an entry of that name says comes on top."""
+
+
+@cache
+def loss_section(name: str) -> type[Loss] | None:
+    """The section of an entry with the loss of that name; None: there is no such loss."""
+    declared = declaration(name)
+    if declared is None:
+        return None
+    fields: dict[str, Any] = {"loss": (Literal[name], name)}
+    fields |= {
+        parameter: (annotation, Field(default, description=description[:1].upper() + description[1:] or None))
+        for parameter, (annotation, default, description) in declared.parameters.items()
+    }
+    if declared.default_head != "linear":
+        fields["head"] = (
+            Head,
+            Field(declared.default_head, description=Loss.model_fields["head"].description),
+        )
+    return create_model(declared.class_name, __base__=Loss, __doc__=declared.summary, **fields)
+
+
+def parse_loss(name: str, entry: Any) -> Loss:
+    """The checked entry of `losses`.
+
+    Raises:
+        ValueError: a line for each thing to mend, with its key.
+    """
+    where = f"losses.{name}"
+    if isinstance(entry, Loss):
+        return entry
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where}: found {entry!r}, expected settings such as {{gamma: 2.0}}")
+    kind = entry.get("loss", name)
+    if isinstance(kind, str) and kind in METHODS:
+        entry = merged(METHODS[kind], {key: value for key, value in entry.items() if key != "loss"})
+        kind = entry["loss"]
+    section = Custom if isinstance(kind, Mapping) else loss_section(str(kind))
+    if section is None:
+        raise ValueError(unknown(f"{where}.loss: '{kind}'", str(kind), [*known_losses(), *METHODS]))
+    try:
+        return section.model_validate(dict(entry))
+    except ValidationError as error:
+        raise ValueError("\n".join(problems(section, error, where))) from None
+
+
+def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `base`, with those of `overrides` put over them; sections are merged in turn."""
+    result = dict(base)
+    for key, value in overrides.items():
+        nested = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if nested else value
+    return result
+
+
+class Variant(Section):
+    """A trained model whose classifier is changed afterwards; the entry's name is its label in all results."""
+
+    of: Name | None = None
+    """The loss of the runs that are changed; null: what stands before the + in the entry's name."""
+    adjust: Adjustment | None = None
+    """`la`: post-hoc logit adjustment (Menon et al., 2021); `taunorm`: tau-normalisation (Kang et al., 2020); null:
+    what stands after the + in the entry's name."""
+    tau: NonNegative = 1.0
+    """The strength of the change; 0 changes nothing, except that `taunorm` still drops the biases."""
+
+
+class ResolvedVariant(Variant):
+    """A variant's entry, with what its name says filled in."""
+
+    of: Name
+    adjust: Adjustment
