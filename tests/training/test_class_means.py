@@ -1,4 +1,4 @@
-"""A cosine head that starts from class means, and the losses that scale its logits."""
+"""A cosine head that starts from class means."""
 
 import pytest
 import torch
@@ -77,17 +77,3 @@ def test_a_head_from_class_means_is_not_made_again_when_a_run_resumes(trained, m
     assert same_weights(whole.best_weights, stopped.best_weights)
     with pytest.raises(ValueError, match="head_init: class_means with head: linear; allowed: random, or"):
         trained("linear", **{**COSINE, "head": "linear"})
-
-
-@pytest.mark.parametrize("name", ["softmax", "balanced_softmax", "logit_adjusted"])
-def test_scaled_cosines_have_the_loss_of_logits_that_are_that_large(name):
-    generator = torch.Generator().manual_seed(0)
-    cosines = torch.rand(6, 4, generator=generator, dtype=torch.float64) * 2 - 1
-    labels = torch.tensor([0, 1, 2, 3, 0, 1])
-    scaled = build_loss(name, COUNTS, s=25.0)
-    assert scaled(cosines, labels).item() == pytest.approx(
-        build_loss(name, COUNTS)(25 * cosines, labels).item()
-    )
-    assert scaled.logit_scale == 25.0
-    with pytest.raises(ValueError, match="s is 0"):
-        build_loss(name, COUNTS, s=0)
