@@ -14,6 +14,6 @@ Three facts that a newcomer needs:
 - All that is random is drawn on the CPU, for a whole epoch at once. So every device gets the same batches, an epoch
   that was interrupted continues with the batches it would have had, and no step waits for the device.
 - Every batch is written into the same buffer, which is valid until the next batch is asked for.
-- A batch equals torchvision's transforms of each image to 1e-5, but costs a fraction of their time, as all of them
-  together are two matrix products for the whole batch.
+- A batch equals torchvision's transforms of each image to 1e-5, but is made by two matrix products, since resizing,
+  cropping, flipping and normalising are linear in the image.
 """

@@ -6,7 +6,6 @@ from small_runs import same_weights
 from torch import nn
 
 from longtail.data.tensors.files import load_tensors
-from longtail.losses import build_loss
 from longtail.models import build_model
 from longtail.models.heads import CosineLinear, class_means
 from longtail.training.checkpoint import StateFolder
