@@ -102,6 +102,27 @@ def train_arguments():
     return arguments
 
 
+@pytest.fixture
+def trained(digits, train_arguments, tmp_path):
+    """Train in this process, see `small_runs.train_here`; the run's progress and its trainer."""
+    from small_runs import train_here
+
+    def train(name: str, stop_after: int | None = None, start: Path | None = None, **changes):
+        arguments = train_arguments(digits, tmp_path, **changes)
+        return train_here(digits, arguments, tmp_path / name, stop_after=stop_after, start=start)
+
+    return train
+
+
+@pytest.fixture
+def base(trained, digits, tmp_path):
+    """The model file of a short run to start from."""
+    from small_runs import save_run
+
+    _, run = trained("base", loss="softmax", loss_parameters={}, recipe={"epochs": 2})
+    return save_run(run, digits, tmp_path / "base.safetensors")
+
+
 SMALL_RECIPE = {
     "epochs": 4,
     "batch_size": 32,

@@ -4,9 +4,9 @@
     plan = policy.draw(images=50_000, batch_size=128, generator=generator, device=device)
     plan.apply(step, pixels)
 
-What is drawn is drawn on the CPU for a whole epoch, so every device, and an epoch that is taken up in its middle,
-gets the same. It is also known there which images of a batch share an operation: those are computed together, and
-no step waits for the device.
+All choices are drawn on the CPU for a whole epoch, so every device gets the same ones, and so does an epoch that is
+resumed in its middle. The CPU then also knows which images of a batch share an operation: they are computed together,
+and no step waits for the device.
 """
 
 from collections.abc import Callable
@@ -27,23 +27,23 @@ GROUPS = ("identity", "affine", *OPERATIONS[1 + len(AFFINE) :])
 
 
 class Policy:
-    """Which operations an image gets, and how strong.
+    """Chooses the operations that an image gets, and how strong they are.
 
     `trivial` is TrivialAugment (Wide): one operation of the 14 with one of the 31 strengths, both uniform (Müller and
     Hutter, TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, ICCV 2021, algorithm 1 and table 2).
-    `rand` is RandAugment: `operations` of them in turn, all of strength `magnitude` (Cubuk et al., RandAugment:
+    `rand` is RandAugment: `operations` of the 14 in turn, all of strength `magnitude` (Cubuk et al., RandAugment:
     Practical automated data augmentation with a reduced search space, NeurIPS 2020, section 3). Half of the strengths
     that have a sign are negative.
 
     The operations are those of torchvision on uint8 images, with bilinear interpolation and black outside, as in its
-    reference recipes; but for `solarize`, which at strength 0 changes nothing, as in the authors' code of
-    TrivialAugment, where torchvision's still inverts pure white.
+    reference recipes. One differs: `solarize` changes nothing at strength 0, as in the code of TrivialAugment's
+    authors, while torchvision's still inverts pure white.
 
     Args:
         name: `trivial` or `rand`.
         size: height and width of the images, in pixels.
-        operations: of `rand`, on each image.
-        magnitude: of `rand`, from 0 to 30.
+        operations: how many of them `rand` applies to each image.
+        magnitude: their strength under `rand`, from 0 to 30.
 
     Raises:
         ValueError: another name, or a number out of range.
@@ -64,7 +64,7 @@ class Policy:
     def draw(
         self, images: int, batch_size: int, generator: torch.Generator, device: torch.device | str
     ) -> "Plan":
-        """Operations and strengths for the images of an epoch, in the order in which they come.
+        """Operations and strengths for the images of an epoch, in the order of the images.
 
         Args:
             generator: on the CPU.
@@ -80,12 +80,12 @@ class Policy:
 
 
 class Plan:
-    """Drawn operations, in the order of their batches and, within a batch, of their kind.
+    """Drawn operations, sorted by batch and, within a batch, by kind.
 
     Args:
-        operations: indices into `OPERATIONS`, int64, in turn x images.
-        strength: as of `strengths`, signed, float64, in turn x images.
-        size, batch_size, device: as of `Policy.draw`.
+        operations: indices into `OPERATIONS`, int64, turns x images; an image gets one operation in each turn.
+        strength: signed, in the units of `strengths`, float64, turns x images.
+        size, batch_size, device: as `Policy` and `Policy.draw` take them.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Plan:
         """Change the images of a batch in place.
 
         Args:
-            pixels: float32, B x 3 x size x size, whole numbers from 0 to 255; so they stay.
+            pixels: float32, B x 3 x size x size, whole numbers from 0 to 255, before and after.
         """
         with torch.autocast(pixels.device.type, enabled=False):
             for counts, positions, parameters in self._turns:
@@ -125,9 +125,9 @@ class Plan:
 def strengths(name: str, size: int) -> Tensor:
     """The strengths of a policy, by operation and level: float64, 14 x 31.
 
-    Their units: of the shears, pixels per pixel; translations, whole pixels; rotation, degrees; of brightness, color,
-    contrast and sharpness, what 1 is added to for the factor of the blend; posterize, bits that are kept; solarize,
-    the threshold from which on pixels are inverted.
+    The units: shears, pixels per pixel; translations, whole pixels; rotation, degrees; brightness, color, contrast and
+    sharpness, the factor of the blend minus 1; posterize, the number of bits that are kept; solarize, the threshold
+    from which on pixels are inverted.
     """
     wide = name == "trivial"
     far, shear, angle, blend, bits = (
@@ -157,7 +157,7 @@ def _sorted_turn(
 ) -> tuple[list[list[int]], Tensor, Tensor]:
     """How many images of each batch are in each group, their positions in the batch, and their parameters.
 
-    The parameters are the affine map's six numbers and the strength, or of a blend its factor: float32, images x 7.
+    The parameters are the six numbers of the affine map and the strength, for a blend its factor: float32, images x 7.
     """
     groups = torch.where(
         operations <= len(AFFINE), operations.clamp(max=1), operations - (len(AFFINE) - 1)
@@ -175,9 +175,9 @@ def _sorted_turn(
 
 
 def _matrices(operations: Tensor, strength: Tensor, size: int) -> Tensor:
-    """From a pixel of the result to the one of the image it shows, in coordinates from -1 to 1: images x 2 x 3.
+    """Affine maps from a pixel of the result to the pixel it shows, in coordinates from -1 to 1: images x 2 x 3.
 
-    Shears keep the upper left corner in place, as those of the papers' code and torchvision do; rotations turn
+    Shears keep the upper left corner in place, as in the papers' code and in torchvision. Rotations turn
     counter-clockwise around the centre.
     """
     of = {name: (operations == OPERATIONS.index(name)).double() * strength for name in AFFINE}
@@ -191,7 +191,7 @@ def _matrices(operations: Tensor, strength: Tensor, size: int) -> Tensor:
     return matrix
 
 
-# The operations: pixels as of `Plan.apply`, and parameters; they return pixels ----------------------------------
+# The operations. Each takes pixels as `Plan.apply` does, and parameters, and returns pixels -----------------------
 
 
 def _affine(pixels: Tensor, parameters: Tensor) -> Tensor:
@@ -240,7 +240,7 @@ def _autocontrast(pixels: Tensor, parameters: Tensor) -> Tensor:
 
 
 def _equalize(pixels: Tensor, parameters: Tensor) -> Tensor:
-    """Pillow's: each channel's values spread so that equally many pixels have each, as far as whole numbers can."""
+    """Spread each channel's values so that about equally many pixels have each, in the way of Pillow."""
     flat = pixels.flatten(2)
     # Sorting counts without atomic additions, which are not deterministic on GPUs.
     ranked = flat.sort(dim=2).values

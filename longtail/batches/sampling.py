@@ -10,11 +10,11 @@ SAMPLERS = ("instance", "class_balanced", "square_root", "progressive")
 
 
 def class_probabilities(name: str, class_counts: Tensor, *, epoch: int, epochs: int) -> Tensor:
-    """How often an epoch's images are of each class, float64 of shape (C,), summing to 1.
+    """The probability of each class for an image of an epoch: float64 of shape (C,), summing to 1.
 
     Proportional to n_c^q with q = 1 for `instance`, 0 for `class_balanced` and 1/2 for `square_root` (equation 1);
     `progressive` goes from q = 1 to q = 0 as (1 - t / T) p_instance + (t / T) p_class_balanced in epoch t of T
-    (equation 2), counted from 0. A class without images has 0.
+    (equation 2), counted from 0. A class without images has probability 0.
 
     Args:
         class_counts: training images per class, integers of shape (C,).
@@ -42,9 +42,9 @@ def class_probabilities(name: str, class_counts: Tensor, *, epoch: int, epochs: 
 def sample(
     name: str, labels: Tensor, class_counts: Tensor, *, epoch: int, epochs: int, generator: torch.Generator
 ) -> Tensor | None:
-    """The images of an epoch, int64 of the same number as there are; None: all of them once, in any order.
+    """Positions of an epoch's images, int64, as many as there are images; None for all of them once, in any order.
 
-    Drawn with replacement: a class by `class_probabilities`, then one of its images, each as likely as the others.
+    They are drawn with replacement: first a class by `class_probabilities`, then any of its images.
 
     Args:
         labels: int64 of shape (N,), on the CPU.

@@ -1,10 +1,12 @@
 """Schedules against PyTorch's own, and the published protocol's."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
+from longtail.models import build_model
 from longtail.training.optimization import build_optimizer
 from longtail.training.schedule import learning_rate_factor
 
@@ -104,3 +106,22 @@ def test_parameters_that_are_not_trained_are_left_out():
 def test_unknown_names_are_refused_with_what_is_allowed(build):
     with pytest.raises(ValueError, match="is not known; allowed: "):
         build()
+
+
+def test_layers_learn_at_decaying_rates_and_vectors_do_not_decay():
+    model = build_model("timm/test_vit", num_classes=10, image_size=32)
+    settings = {"learning_rate": 1.0, "weight_decay": 0.1, "momentum": 0.9}
+    optimizer = build_optimizer(model, "adamw", layer_decay=0.5, **settings)
+    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert len(group_of) == len(list(model.parameters()))
+    rates = {name: group_of[id(p)]["lr_scale"] for name, p in model.named_parameters()}
+    assert rates["head.weight"] == 1.0
+    blocks = [rates[f"backbone.blocks.{i}.mlp.fc1.weight"] for i in range(len(model.backbone.blocks))]
+    assert [later / earlier for earlier, later in pairwise(blocks)] == [2.0] * (len(blocks) - 1)
+    assert rates["backbone.patch_embed.proj.weight"] <= blocks[0] / 2
+    for name, parameter in model.named_parameters():
+        decays = parameter.ndim > 1 and not name.endswith(("pos_embed", "cls_token", "reg_token"))
+        assert group_of[id(parameter)]["weight_decay"] == (0.1 if decays else 0.0), name
+    small = build_model("resnet8", num_classes=10, image_size=32)
+    with pytest.raises(ValueError, match="layer_decay needs to know the layers of CifarResNet"):
+        build_optimizer(small, "adamw", layer_decay=0.5, **settings)

@@ -1,0 +1,73 @@
+"""Runs of variants and methods: what they start from, and which keys a change moves."""
+
+import json
+from pathlib import Path
+
+from longtail.config.load import Config, load_config
+from longtail.experiment.jobs import Experiment, RunId
+from longtail.report.labels import label
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_crops_are_an_option_of_the_prediction_and_change_its_key_alone():
+    plain, five = Experiment(Config()), Experiment(load_config({"predict": {"crops": "five"}}))
+    run = plain.runs[0]
+    assert json.loads(plain.predict_json()) == {}
+    assert json.loads(five.predict_json()) == {"crops": "five", "expand": 24}
+    assert plain.train_key(run) == five.train_key(run)
+    assert plain.predict_key(run) != five.predict_key(run)
+
+
+VARIED = {
+    "grid": {"losses": ["softmax", "crt"], "train_sets": ["longtailed"], "models": ["resnet50"]},
+    "variants": {
+        "softmax+la": {},
+        "strong": {"of": "softmax", "adjust": "la", "tau": 2},
+        "focal+taunorm": {},
+    },
+}
+
+
+def varied(**changes) -> Experiment:
+    return Experiment(load_config(VARIED | changes))
+
+
+def test_variants_are_shown_like_losses_and_name_their_start():
+    experiment = varied()
+    assert [run.loss for run in experiment.runs] == [
+        "softmax",
+        "crt",
+        "softmax+la",
+        "strong",
+        "focal+taunorm",
+    ]
+    starts = [start and start.loss for start in map(experiment.start, experiment.runs)]
+    assert starts == [None, "softmax", "softmax", "softmax", "focal"]
+    assert json.loads(experiment.adjust_json("strong")) == {"adjust": "la", "tau": 2.0}
+    assert experiment.loss_settings("focal+taunorm")["loss"] == "focal"
+    assert label("softmax+la") == "Softmax + LA"
+    assert label("my_loss+taunorm") == "my loss + τ-norm"
+    assert label("a+b") == "a+b"
+
+
+def test_keys_follow_the_start_and_not_the_other_way_round():
+    softmax, crt, la, strong, _ = varied().runs
+    before, stronger = varied(), varied(variants={**VARIED["variants"], "softmax+la": {"tau": 1.5}})
+    longer = varied(losses={"crt": {"train": {"epochs": 7}}})
+    other = varied(losses={"softmax": {"train": {"epochs": 7}}})
+
+    def keys(experiment: Experiment) -> dict[RunId, str]:
+        return {run: experiment.predict_key(run) for run in (softmax, crt, la, strong)}
+
+    def changed(experiment: Experiment) -> set[str]:
+        return {run.loss for run, key in keys(experiment).items() if key != keys(before)[run]}
+
+    assert changed(stronger) == {"softmax+la"}
+    assert changed(longer) == {"crt"}
+    assert changed(other) == {"softmax", "crt", "softmax+la", "strong"}
+
+
+def test_the_default_experiment_knows_none_of_this():
+    assert Config().variants == {}
+    assert all(Experiment(Config()).start(run) is None for run in Experiment(Config()).runs)

@@ -1,0 +1,86 @@
+"""Changed classifiers: the published formulas, and the program that writes them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from forked import be_script
+from torch import nn
+from torch.nn import functional as F
+
+from longtail.losses import build_loss
+from longtail.models.file import load_model
+from longtail.models.variants import adjust
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "losses.json").read_text())["cases"]
+COUNTS = torch.tensor([9, 4, 1, 0])
+
+
+def head(weight, bias=None) -> nn.Linear:
+    weight = torch.tensor(weight)
+    linear = nn.Linear(weight.shape[1], len(weight))
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.bias.copy_(torch.zeros(len(weight)) if bias is None else torch.tensor(bias))
+    return linear
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, 2.0])
+def test_post_hoc_adjustment_undoes_what_the_logit_adjusted_loss_adds(tau):
+    # The published loss of raw logits is softmax cross-entropy of the adjusted ones, so the loss of a classifier
+    # whose biases were adjusted is that of the classifier as it was.
+    case = next(case for case in GOLDEN if "logits" in case and len(case["class_counts"]) == 10)
+    counts, labels = torch.tensor(case["class_counts"]), torch.tensor(case["labels"])
+    logits = torch.tensor(case["logits"], dtype=torch.float64)
+    linear = head(torch.eye(10).tolist()).double()
+    adjust("la", linear, counts, tau=tau)
+    value = build_loss("logit_adjusted", counts, tau=tau)(linear(logits), labels)
+    assert value.item() == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-9)
+
+
+def test_post_hoc_adjustment_moves_predictions_to_rarer_classes_only_and_knows_the_scale():
+    linear = head([[1.0], [1.0]])
+    adjust("la", linear, torch.tensor([90, 10]), tau=1.0, logit_scale=10.0)
+    difference = linear.bias[1] - linear.bias[0]
+    assert 10 * difference.item() == pytest.approx(2.1972246, abs=1e-5)  # ln 9
+    balanced = head([[1.0], [1.0]])
+    adjust("la", balanced, torch.tensor([5, 5]), tau=1.0)
+    assert balanced.bias[0] == balanced.bias[1]
+
+
+@pytest.mark.parametrize(
+    ("tau", "expected"),
+    [(0.0, [[3.0, 4.0], [0.0, 2.0]]), (1.0, [[0.6, 0.8], [0.0, 1.0]]), (2.0, [[0.12, 0.16], [0.0, 0.5]])],
+)
+def test_tau_normalisation_by_hand(tau, expected):
+    linear = head([[3.0, 4.0], [0.0, 2.0]], bias=[5.0, 7.0])
+    adjust("taunorm", linear, torch.tensor([9, 1]), tau=tau)
+    torch.testing.assert_close(linear.weight.detach(), torch.tensor(expected))
+    assert linear.bias.tolist() == [0, 0]
+
+
+def test_only_a_linear_classifier_is_adjusted():
+    with pytest.raises(ValueError, match="only a linear one"):
+        adjust("la", nn.Identity(), COUNTS, tau=1.0)
+
+
+def test_the_script_writes_a_model_with_adjusted_logits(base, tmp_path):
+    out = tmp_path / "adjusted.safetensors"
+    be_script(
+        "adjust", ["--model", str(base), "--settings", '{"adjust": "la", "tau": 2}', "--output", str(out)]
+    )
+    (first, card), (second, changed) = load_model(base), load_model(out)
+    assert changed.variant == {"adjust": "la", "tau": 2.0}
+    assert changed.temperature is None
+    prior = torch.tensor(card.class_counts) / sum(card.class_counts)
+    images = torch.rand(4, 3, 8, 8)
+    torch.testing.assert_close(second(images), first(images) - 2 * prior.log())
+
+
+@pytest.mark.parametrize("name", ["la", "taunorm"])
+def test_each_method_names_its_paper(name):
+    text = (ROOT / f"longtail/models/variants/{name}.py").read_text()
+    assert re.search(r"Source: .*20\d\d", text)
