@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -367,6 +369,12 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
         run_script("tables", *of_model, "x", *evaluation)
     with pytest.raises(SystemExit, match="error: the table 'top1' needs --train-set, --model"):
         run_script("tables", "top1", *evaluation)
+
+
+def test_the_rules_read_the_catalogue_without_a_package():
+    code = "import sys, longtail.report.catalogue; print({'torch', 'pandas', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from longtail.analysis.grid import Grid, Run, missing_runs
+from longtail.analysis.grid import Grid, Run
 from longtail.data.split.sets import in_set, with_sets
 from longtail.files.parquet import read_parquet
 
@@ -35,10 +35,6 @@ class Correctness:
             and (other := Run(model, reference, train_set, seed)) in self.correct
         ]
         return np.array(rows, dtype=np.int8).reshape(len(rows), len(self.images))
-
-    def missing(self, grid: Grid) -> list[Run]:
-        """The runs of the grid without predictions."""
-        return missing_runs(pd.DataFrame(list(self.correct), columns=Run._fields), grid)
 
 
 def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correctness:
