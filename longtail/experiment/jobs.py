@@ -339,8 +339,9 @@ class Experiment:
 
     def table_key(self, sources: list[str]) -> str:
         """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
-        upstream = self.split_key() if "split" in sources else self.evaluation_key()
-        return self._key("tables", {}, [upstream])
+        if "split" in sources:
+            return self._key("tables", {}, [self.split_key()], ["longtail.report.counts"])
+        return self._key("tables", {}, [self.evaluation_key()], ["longtail.report.tables"])
 
     def figure_key(self, figure: str, *upstream: str) -> str:
         return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])

@@ -16,6 +16,7 @@ from longtail.files.parquet import write_parquet
 from longtail.report import tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES
 from longtail.report.cells import cells, wide
+from longtail.report.counts import counts_table
 from longtail.report.labels import label
 from longtail.report.typeset import Table, csv, latex, markdown, write_table
 from tools.thesis import IMAGES
@@ -246,7 +247,7 @@ def test_counts_table_counts_each_subset_by_group():
         for index in range(size)
     ]
     split = pd.DataFrame(rows, columns=["label", "group", "subset", "longtailed"])
-    table = tables.counts_table(split)
+    table = counts_table(split)
     assert table.text.to_numpy().tolist() == [
         ["Training, balanced", "27", "9", "9", "9", "9", "9"],
         ["Training, long-tailed", "13", "9", "3", "1", "9", "1"],
@@ -261,7 +262,7 @@ def test_counts_table_counts_each_subset_by_group():
 def test_counts_table_leaves_out_subsets_without_images():
     rows = [(0, "head", "train"), (0, "head", "train"), (1, "tail", "train"), (0, "head", "test")]
     split = pd.DataFrame(rows, columns=["label", "group", "subset"]).assign(longtailed=True, balanced=False)
-    assert tables.counts_table(split).text["Set"].tolist() == ["Training, long-tailed", "Test, long-tailed"]
+    assert counts_table(split).text["Set"].tolist() == ["Training, long-tailed", "Test, long-tailed"]
 
 
 def test_run_that_is_there_twice_is_refused():
