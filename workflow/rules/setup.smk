@@ -12,7 +12,11 @@ from snakemake.exceptions import WorkflowError
 
 from longtail.config.load import ConfigError, load_config
 from longtail.experiment.jobs import PREDICT_MINUTES, SUBSETS, Experiment, RunId
-from longtail.machine.cores import gpu_count, run_scripts_with_this_python, train_threads
+from longtail.machine.cores import (
+    gpu_count,
+    run_scripts_with_this_python,
+    train_threads,
+)
 
 run_scripts_with_this_python()
 
