@@ -184,10 +184,7 @@ def _pairs_with_reference(table: pd.DataFrame) -> pd.DataFrame:
     own = table[applies & ((table["a"] == REFERENCE) | (table["b"] == REFERENCE))].copy()
     own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
     sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
-    own["text"] = [
-        f"{_points(sign * row.difference)} (p {p_is(row.p)})"
-        for sign, row in zip(sign, own.itertuples(), strict=True)
-    ]
+    own["text"] = _tested(own.assign(difference=sign * own["difference"]))
     methods = own.drop_duplicates("test_set").set_index("test_set")["method"]
     wide = own.pivot(index="other", columns="test_set", values="text")[list(TEST_SETS)]
     return _printed(wide, "Less softmax").rename(
@@ -204,8 +201,7 @@ def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
         ]
         for train_set, own in chosen.groupby("train_set", sort=False):
             pairs = [f"{label(row.a)} − {label(row.b)}" for row in own.itertuples()]
-            cells = [f"{_points(row.difference)} (p {p_is(row.p)})" for row in own.itertuples()]
-            columns[f"{label(train_set)}, {losses}"] = pd.Series(cells, index=pairs)
+            columns[f"{label(train_set)}, {losses}"] = pd.Series(_tested(own), index=pairs)
     return pd.DataFrame(columns).rename_axis("Pair").reset_index()
 
 
@@ -248,6 +244,11 @@ def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
         ]
     )
     return _printed(own.pivot(index="model", columns="test_set", values="text")[list(TEST_SETS)], "Model")
+
+
+def _tested(pairs: pd.DataFrame) -> list[str]:
+    """The differences of pairs in percentage points, each with its p."""
+    return [f"{_points(row.difference)} (p {p_is(row.p)})" for row in pairs.itertuples()]
 
 
 def _points(difference: float) -> str:

@@ -111,8 +111,9 @@ class Keys:
 
     def tables(self, sources: list[str]) -> str:
         """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
-        upstream = self.split() if "split" in sources else self.evaluation()
-        return self._key("tables", {}, [upstream])
+        if "split" in sources:
+            return self._key("tables", {}, [self.split()], ["longtail.report.counts"])
+        return self._key("tables", {}, [self.evaluation()], ["longtail.report.tables"])
 
     def figure(self, figure: str, *upstream: str) -> str:
         return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])

@@ -4,13 +4,12 @@ Accuracies and F1 are fractions in `Table.data` and percent in `Table.text`. To 
 name it in `TABLES` below, in the catalogue and in a job of workflow/rules/tables.smk.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pandas as pd
 
-from longtail.analysis.grid import require, select
+from longtail.analysis.grid import select
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import GROUPS, in_set
 from longtail.report import captions
 from longtail.report.cells import (
     CELL,
@@ -64,35 +63,6 @@ def model_summary(evaluation: pd.DataFrame) -> Table:
 def loss_summary(evaluation: pd.DataFrame) -> Table:
     """Top-1 accuracy and F1 of every loss, mean and standard deviation over the models, per training set."""
     return _summary(evaluation, "loss", "model")
-
-
-def counts_table(split: pd.DataFrame) -> Table:
-    """Images of every subset that has any, in all and by group, and of its largest and smallest class.
-
-    Args:
-        split: columns label, subset, longtailed, group; one row per image.
-    """
-    require(split, ["label", "subset", "longtailed", "group"], "split")
-    balanced, longtailed = split[in_set(split, "balanced")], split[split["longtailed"]]
-    subsets = {
-        "Training, balanced": balanced[balanced["subset"] == "train"],
-        "Training, long-tailed": longtailed[longtailed["subset"] == "train"],
-        "Validation": split[split["subset"] == "val"],
-        "Test, balanced": balanced[balanced["subset"] == "test"],
-        "Test, long-tailed": longtailed[longtailed["subset"] == "test"],
-    }
-    labels = sorted(split["label"].unique())
-    data = pd.DataFrame([_counts(name, images, labels) for name, images in subsets.items() if len(images)])
-    text = data.map(lambda cell: cell if isinstance(cell, str) else f"{cell:,}")
-    text.columns = ["Set", "Images", *map(label, GROUPS), "Largest class", "Smallest class"]
-    per_group = split.groupby("group")["label"].nunique().reindex(GROUPS, fill_value=0)
-    listed = ", ".join(f"{count} {label(group).lower()}" for group, count in per_group.items())
-    caption = (
-        f"Images of every subset; {len(labels)} classes ({listed}). "
-        "The head, middle and tail test sets are those parts of the long-tailed test set. "
-        "One data split; every training seed uses the same."
-    )
-    return Table(data, text, caption)
 
 
 def thesis_comparison(evaluation: pd.DataFrame, thesis: pd.DataFrame) -> Table:
@@ -164,13 +134,12 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
 TABLES: dict[str, Callable[..., Table]] = {
     "top1": top1_table,
     "full": full_table,
-    "counts": counts_table,
     "model_summary": model_summary,
     "loss_summary": loss_summary,
     "thesis_comparison": thesis_comparison,
     "published_comparison": published_comparison,
 }
-"""What makes each table of `longtail.report.catalogue`; its parameters say what it is made from."""
+"""What makes each table of the catalogue but the counts; its parameters say what it is made from."""
 
 
 def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
@@ -197,18 +166,6 @@ def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
         "The best of each test set is bold."
     )
     return Table(data, text, caption, keys=3, bold=bold, notes=notes(data, evaluation))
-
-
-def _counts(name: str, images: pd.DataFrame, labels: Sequence[int]) -> dict[str, str | int]:
-    per_class = images["label"].value_counts().reindex(labels, fill_value=0)
-    per_group = images["group"].value_counts().reindex(GROUPS, fill_value=0)
-    return {
-        "set": name,
-        "images": len(images),
-        **per_group.to_dict(),
-        "largest_class": int(per_class.max()),
-        "smallest_class": int(per_class.min()),
-    }
 
 
 def _over_seeds(runs: pd.DataFrame) -> str:

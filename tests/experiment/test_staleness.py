@@ -205,7 +205,7 @@ TABLE = [
         together(
             code("longtail/training/run.py", "import time\n", "# a comment\nimport time\n"),
             code("longtail/losses/focal.py", '"""', '"""More: '),
-            code("longtail/analysis/metrics.py", "import ", "\n\nimport "),
+            code("longtail/analysis/metrics.py", "import numpy", "\n\nimport numpy"),
             reformat_config,
         ),
         set(),

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from longtail.config.load import Config, load_config
-from longtail.experiment.jobs import Experiment, RunId
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
+from longtail.experiment.runs import Run
 from longtail.report.labels import label
 
 ROOT = Path(__file__).parents[2]
@@ -15,8 +17,9 @@ def test_crops_are_an_option_of_the_prediction_and_change_its_key_alone():
     run = plain.runs[0]
     assert json.loads(plain.predict_json()) == {}
     assert json.loads(five.predict_json()) == {"crops": "five", "expand": 24}
-    assert plain.train_key(run) == five.train_key(run)
-    assert plain.predict_key(run) != five.predict_key(run)
+    keys, other = Keys(plain), Keys(five)
+    assert keys.train(run) == other.train(run)
+    assert keys.predict(run) != other.predict(run)
 
 
 VARIED = {
@@ -57,8 +60,8 @@ def test_keys_follow_the_start_and_not_the_other_way_round():
     longer = varied(losses={"crt": {"train": {"epochs": 7}}})
     other = varied(losses={"softmax": {"train": {"epochs": 7}}})
 
-    def keys(experiment: Experiment) -> dict[RunId, str]:
-        return {run: experiment.predict_key(run) for run in (softmax, crt, la, strong)}
+    def keys(experiment: Experiment) -> dict[Run, str]:
+        return {run: Keys(experiment).predict(run) for run in (softmax, crt, la, strong)}
 
     def changed(experiment: Experiment) -> set[str]:
         return {run.loss for run, key in keys(experiment).items() if key != keys(before)[run]}

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from longtail.files.parquet import write_parquet
 from longtail.report import tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES
 from longtail.report.cells import cells, wide
+from longtail.report.counts import counts_table
 from longtail.report.labels import label
 from longtail.report.typeset import Table, csv, latex, markdown, write_table
 from tools.thesis import IMAGES
@@ -244,7 +247,7 @@ def test_counts_table_counts_each_subset_by_group():
         for index in range(size)
     ]
     split = pd.DataFrame(rows, columns=["label", "group", "subset", "longtailed"])
-    table = tables.counts_table(split)
+    table = counts_table(split)
     assert table.text.to_numpy().tolist() == [
         ["Training, balanced", "27", "9", "9", "9", "9", "9"],
         ["Training, long-tailed", "13", "9", "3", "1", "9", "1"],
@@ -259,7 +262,7 @@ def test_counts_table_counts_each_subset_by_group():
 def test_counts_table_leaves_out_subsets_without_images():
     rows = [(0, "head", "train"), (0, "head", "train"), (1, "tail", "train"), (0, "head", "test")]
     split = pd.DataFrame(rows, columns=["label", "group", "subset"]).assign(longtailed=True, balanced=False)
-    assert tables.counts_table(split).text["Set"].tolist() == ["Training, long-tailed", "Test, long-tailed"]
+    assert counts_table(split).text["Set"].tolist() == ["Training, long-tailed", "Test, long-tailed"]
 
 
 def test_run_that_is_there_twice_is_refused():
@@ -367,6 +370,12 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
         run_script("tables", *of_model, "x", *evaluation)
     with pytest.raises(SystemExit, match="error: the table 'top1' needs --train-set, --model"):
         run_script("tables", "top1", *evaluation)
+
+
+def test_the_rules_read_the_catalogue_without_a_package():
+    code = "import sys, longtail.report.catalogue; print({'torch', 'pandas', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(

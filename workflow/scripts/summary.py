@@ -9,7 +9,7 @@ from frame import program, run, settings
 from longtail.files.atomic import atomic_path
 from longtail.files.parquet import read_parquet
 from longtail.report.summary.document import summarise
-from longtail.report.summary.evidence import STATISTICS, Data, Evidence
+from longtail.report.summary.evidence import STATISTICS, Evidence, Settings
 from longtail.report.webpage import webpage
 
 
@@ -31,14 +31,12 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    reference = args.settings.pop("reference")
     evidence = Evidence(
         evaluation=read_parquet(args.evaluation),
         statistics={name: pd.read_csv(Path(args.statistics) / f"{name}.csv") for name in STATISTICS},
         thesis=pd.read_csv(args.thesis),
         published=pd.read_csv(args.published),
-        data=Data(**args.settings),
-        reference=reference,
+        settings=Settings(**args.settings),
     )
     text = summarise(evidence)
     for path in args.output:

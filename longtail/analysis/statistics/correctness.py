@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from longtail.analysis.grid import Grid, missing_runs
+from longtail.analysis.grid import Grid
 from longtail.data.split.sets import in_set, with_sets
-from longtail.experiment.runs import RUN, Run
+from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet
 
 IMAGE = ["image_id", "label"]
@@ -36,10 +36,6 @@ class Correctness:
             and (other := Run(model, reference, train_set, seed)) in self.correct
         ]
         return np.array(rows, dtype=np.int8).reshape(len(rows), len(self.images))
-
-    def missing(self, grid: Grid) -> list[Run]:
-        """The runs of the grid without predictions."""
-        return missing_runs(pd.DataFrame(list(self.correct), columns=RUN), grid)
 
 
 def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correctness:

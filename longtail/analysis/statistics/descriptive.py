@@ -1,5 +1,7 @@
 """Mean, standard deviation and 95 % interval of every metric over the seeds."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from scipy.stats import t
@@ -23,16 +25,20 @@ def describe(evaluation: pd.DataFrame, grid: Grid, level: float = 0.95) -> pd.Da
         Columns train_set, model, loss, test_set, metric, seeds (runs that ended), n (test images of each), mean,
         sd (n - 1 in the denominator), low, high, interval ("t over seeds", "Wilson" or ""), note.
     """
+    values = {name: scores(evaluation, grid, name) for name in sorted(evaluation["metric"].unique())}
+    groups = {
+        (*cell, metric): group for metric, found in values.items() for cell, group in found.groupby(CELL[:-1])
+    }
+    measured = {(test_set, metric) for *_, test_set, metric in groups}
+    cells = itertools.product(grid.train_sets, grid.models, grid.losses, TEST_SETS, values)
     rows = [
-        cell
-        for metric in evaluation["metric"].unique()
-        for cell in _cells(scores(evaluation, grid, metric), grid, metric, level)
+        dict(zip(CELL, cell, strict=True))
+        | _describe(groups.get(cell, evaluation.iloc[:0]), grid, cell[-1], level)
+        for cell in cells
+        if cell[-2:] in measured
     ]
-    table = pd.DataFrame(rows)
-    order = {"train_set": grid.train_sets, "model": grid.models, "loss": grid.losses, "test_set": TEST_SETS}
-    return table.sort_values(
-        CELL, ignore_index=True, kind="stable", key=lambda names: names.map(_rank(order.get(names.name)))
-    )[[*CELL, "seeds", "n", "mean", "sd", "low", "high", "interval", "note"]]
+    columns = [*CELL, "seeds", "n", "mean", "sd", "low", "high", "interval", "note"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def t_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
@@ -45,19 +51,6 @@ def t_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
 def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson, 1927, JASA 22, 209-212)."""
     return proportion_confint(correct, n, alpha=1 - level, method="wilson")
-
-
-def _cells(found: pd.DataFrame, grid: Grid, metric: str, level: float) -> list[dict]:
-    groups = dict(iter(found.groupby(["train_set", "model", "loss", "test_set"])))
-    test_sets = [name for name in TEST_SETS if name in set(found["test_set"])]
-    return [
-        {"train_set": train_set, "model": model, "loss": loss, "test_set": test_set, "metric": metric}
-        | _describe(groups.get((train_set, model, loss, test_set), found.iloc[:0]), grid, metric, level)
-        for train_set in grid.train_sets
-        for model in grid.models
-        for loss in grid.losses
-        for test_set in test_sets
-    ]
 
 
 def _describe(group: pd.DataFrame, grid: Grid, metric: str, level: float) -> dict:
@@ -77,7 +70,3 @@ def _describe(group: pd.DataFrame, grid: Grid, metric: str, level: float) -> dic
         low, high = wilson_interval(round(values[0] * n), n, level)
         return row | {"low": low, "high": high, "interval": "Wilson"}
     return row | {"note": join_notes("one seed: an interval needs at least two", note)}
-
-
-def _rank(names: tuple[str, ...] | None):
-    return (lambda name: name) if names is None else {name: place for place, name in enumerate(names)}.get

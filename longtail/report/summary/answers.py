@@ -25,7 +25,7 @@ def tail_and_head(evidence: Evidence) -> str:
     best = means["tail"].idxmax()
     over = "" if len(evidence.grid.models) == 1 else f", mean over {len(evidence.grid.models)} models"
     lead = f"**{label(best)}** has the best tail after long-tailed training: {percent(means.loc[best, 'tail'])}{over}"
-    if best == evidence.reference:
+    if best == evidence.settings.reference:
         answer = f"{lead}. No other loss improves on it."
     else:
         answer = (
@@ -99,7 +99,7 @@ def real(evidence: Evidence) -> str:
         )
     sure = made[made["p_holm"] < ALPHA]
     beyond = made[(made["low"] > 0) | (made["high"] < 0)]
-    reference = label(evidence.reference)
+    reference = label(evidence.settings.reference)
     better, worse = (sure["difference"] > 0).sum(), (sure["difference"] < 0).sum()
     answer = (
         f"Of {len(made)} differences to {reference} (each loss, model, training and test set), {len(sure)} are "
@@ -144,7 +144,7 @@ def _against(evidence: Evidence, loss: str, test_set: str) -> str:
     table = evidence.differences()
     key = ("longtailed", loss, test_set)
     if key not in table.index or pd.isna(table.loc[key, "difference"]):
-        return f"not compared with {label(evidence.reference)}"
+        return f"not compared with {label(evidence.settings.reference)}"
     row = table.loc[key]
     if pd.isna(row["p_holm"]):
         shown = "no test"
@@ -154,7 +154,7 @@ def _against(evidence: Evidence, loss: str, test_set: str) -> str:
         shown = f"{len(evidence.grid.seeds)} seeds are too few to test it"
     else:
         shown = f"not significant, Holm p {p_is(row['p_holm'])}"
-    return f"{interval(row)} points against {label(evidence.reference)} ({shown})"
+    return f"{interval(row)} points against {label(evidence.settings.reference)} ({shown})"
 
 
 def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
@@ -166,7 +166,7 @@ def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
         for test_set in ("tail", "head", "balanced"):
             key = ("longtailed", loss, test_set)
             row[label(test_set)] = percent(mean[test_set])
-            row[f"{label(test_set)}, less {label(evidence.reference).lower()}"] = (
+            row[f"{label(test_set)}, less {label(evidence.settings.reference).lower()}"] = (
                 interval(differences.loc[key]) if key in differences.index else ""
             )
         rows.append(row)

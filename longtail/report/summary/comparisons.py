@@ -91,7 +91,7 @@ def beside_published(evidence: Evidence) -> str:
 
 def _published_losses(evidence: Evidence) -> str:
     """The table of losses after long-tailed training; empty where the published data are others."""
-    if "longtailed" not in evidence.grid.train_sets or evidence.data.imbalance_factor != 0.01:
+    if "longtailed" not in evidence.grid.train_sets or evidence.settings.imbalance_factor != 0.01:
         return ""
     published = evidence.published[evidence.published["dataset"] == "CIFAR100-LT IR100"]
     cells = evidence.competing("longtailed", ("balanced",))
@@ -114,11 +114,11 @@ def _published_networks(evidence: Evidence) -> str:
     if "balanced" not in evidence.grid.train_sets:
         return ""
     cells = evidence.competing("balanced", ("balanced",))
-    cells = cells[(cells["loss"] == evidence.reference) & cells["model"].isin(published["model"])]
+    cells = cells[(cells["loss"] == evidence.settings.reference) & cells["model"].isin(published["model"])]
     rows = [
         {
             "Model": label(row.model),
-            label(evidence.reference): percent(row.mean),
+            label(evidence.settings.reference): percent(row.mean),
             "Published": spread(published.loc[published["model"] == row.model, "top1"]),
         }
         for row in cells.itertuples()
@@ -127,5 +127,5 @@ def _published_networks(evidence: Evidence) -> str:
 
 
 def _require_cifar100(evidence: Evidence, what: str) -> None:
-    if evidence.data.source != THESIS_SOURCE:
-        raise Refusal(f"they are on '{evidence.data.source}', {what} on '{THESIS_SOURCE}'")
+    if evidence.settings.source != THESIS_SOURCE:
+        raise Refusal(f"they are on '{evidence.settings.source}', {what} on '{THESIS_SOURCE}'")

@@ -20,7 +20,7 @@ def summarise(evidence: Evidence) -> str:
         "Beside the thesis": beside_thesis,
         "Beside published results": beside_published,
     }
-    parts = ["# Summary", basis(evidence.evaluation, evidence.planned, evidence.data.seed)]
+    parts = ["# Summary", basis(evidence.evaluation, evidence.planned, evidence.settings.seed)]
     for question, answer in questions.items():
         parts.append(f"## {question}")
         try:

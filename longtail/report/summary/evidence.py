@@ -14,12 +14,14 @@ STATISTICS = ("anova", "friedman", "paired_differences", "pooled_differences")
 PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
 
 
-class Data(NamedTuple):
-    """What the runs were trained on, which decides what they may be compared with."""
+class Settings(NamedTuple):
+    """What the runs were trained on, which decides what they may be compared with, and the loss to compare with."""
 
     source: str
     imbalance_factor: float
     seed: int
+    """The seed of the data split."""
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,7 @@ class Evidence:
     """Columns model, train_set, loss, test_set, metric, value."""
     published: pd.DataFrame
     """Columns model and loss (our names, where we have what the row is of), dataset, top1 (percent)."""
-    data: Data
-    reference: str
-    """The loss that the others are compared with."""
+    settings: Settings
 
     @cached_property
     def planned(self) -> Grid:

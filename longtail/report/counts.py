@@ -1,0 +1,57 @@
+"""The table of the data: how many images every subset, group and class has.
+
+It stands apart from the tables of the results, or a change of theirs would make it anew.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from longtail.analysis.grid import require
+from longtail.data.split.sets import GROUPS, in_set
+from longtail.report.labels import label
+from longtail.report.typeset import Table
+
+
+def counts_table(split: pd.DataFrame) -> Table:
+    """Images of every subset that has any, in all and by group, and of its largest and smallest class.
+
+    Args:
+        split: columns label, subset, longtailed, group; one row per image.
+    """
+    require(split, ["label", "subset", "longtailed", "group"], "split")
+    balanced, longtailed = split[in_set(split, "balanced")], split[split["longtailed"]]
+    subsets = {
+        "Training, balanced": balanced[balanced["subset"] == "train"],
+        "Training, long-tailed": longtailed[longtailed["subset"] == "train"],
+        "Validation": split[split["subset"] == "val"],
+        "Test, balanced": balanced[balanced["subset"] == "test"],
+        "Test, long-tailed": longtailed[longtailed["subset"] == "test"],
+    }
+    labels = sorted(split["label"].unique())
+    data = pd.DataFrame([_counts(name, images, labels) for name, images in subsets.items() if len(images)])
+    text = data.map(lambda cell: cell if isinstance(cell, str) else f"{cell:,}")
+    text.columns = ["Set", "Images", *map(label, GROUPS), "Largest class", "Smallest class"]
+    per_group = split.groupby("group")["label"].nunique().reindex(GROUPS, fill_value=0)
+    listed = ", ".join(f"{count} {label(group).lower()}" for group, count in per_group.items())
+    caption = (
+        f"Images of every subset; {len(labels)} classes ({listed}). "
+        "The head, middle and tail test sets are those parts of the long-tailed test set. "
+        "One data split; every training seed uses the same."
+    )
+    return Table(data, text, caption)
+
+
+def _counts(name: str, images: pd.DataFrame, labels: Sequence[int]) -> dict[str, str | int]:
+    per_class = images["label"].value_counts().reindex(labels, fill_value=0)
+    per_group = images["group"].value_counts().reindex(GROUPS, fill_value=0)
+    return {
+        "set": name,
+        "images": len(images),
+        **per_group.to_dict(),
+        "largest_class": int(per_class.max()),
+        "smallest_class": int(per_class.min()),
+    }
+
+
+TABLES = {"counts": counts_table}
