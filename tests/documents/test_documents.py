@@ -2,10 +2,11 @@
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
-from workspace import Workspace
+from workspace import Workspace, jobs
 
 from tools.glyphs import write_letters
 
@@ -21,24 +22,41 @@ def commands(path: Path, program: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
-SNAKEMAKE = [
-    words for path in DOCUMENTS for words in commands(path, "snakemake") if "slurm" not in " ".join(words)
-]
+def planned_words(words: list[str]) -> tuple[str, ...]:
+    """What a command says to Snakemake, for a dry run.
+
+    A report needs finished runs (tests/report/test_report.py); here it is what it reports that has to be planned.
+    """
+    drop = ("-n", "--report", *words[words.index("--report") + 1 :][:1]) if "--report" in words else ("-n",)
+    return tuple(word for word in words[1:] if word not in drop)
+
+
+SNAKEMAKE = {
+    planned_words(words)
+    for path in DOCUMENTS
+    for words in commands(path, "snakemake")
+    if "slurm" not in " ".join(words)
+}
 MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
+def plan(tmp_path_factory):
+    """From the words of a command to what its dry run prints; each is planned once."""
     workspace = Workspace.create(tmp_path_factory.mktemp("documents") / "workspace")
     write_letters(workspace.folder / "data/letters")  # the collection of docs/own-images.md
-    return workspace
+
+    @cache
+    def printed(*words: str) -> str:
+        done = workspace.snakemake("-n", *words)
+        return done.stdout + done.stderr
+
+    return printed
 
 
-@pytest.mark.parametrize("words", SNAKEMAKE, ids=" ".join)
-def test_snakemake_commands_plan(workspace, words):
-    # A report needs finished runs (tests/report/test_report.py); here it is what it reports that has to be planned.
-    drop = ("-n", "--report", *words[words.index("--report") + 1 :][:1]) if "--report" in words else ("-n",)
-    workspace.snakemake("-n", *[word for word in words[1:] if word not in drop])
+@pytest.mark.parametrize("words", sorted(SNAKEMAKE), ids=lambda words: " ".join(("snakemake", *words)))
+def test_snakemake_commands_plan(plan, words):
+    plan(*words)
 
 
 @pytest.mark.parametrize("words", MAKE, ids=" ".join)
@@ -48,20 +66,18 @@ def test_make_commands_name_a_target(words):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_shipped_config_plans(workspace, path):
-    done = workspace.snakemake("-n", "--configfile", f"config/{path.name}")
-    assert "train" in done.stdout + done.stderr
+def test_every_shipped_config_plans(plan, path):
+    assert "train" in plan("--configfile", f"config/{path.name}")
 
 
-def test_the_full_experiment_is_56_training_jobs_with_a_gpu_each(workspace):
-    done = workspace.snakemake("-n")
-    blocks = re.findall(r"rule train:\n(?: +.*\n)*", done.stdout + done.stderr)
+def test_the_full_experiment_is_56_training_jobs_with_a_gpu_each(plan):
+    blocks = re.findall(r"rule train:\n(?: +.*\n)*", plan())
     assert len(blocks) == 56
     assert all(re.search(r"resources: .*\bgpu=1\b", block) for block in blocks)
 
 
-def test_the_one_figure_of_the_readme_needs_no_cores_option(workspace):
-    planned = workspace.planned("results/figures/model_comparison.pdf")
+def test_the_one_figure_of_the_readme_needs_no_cores_option(plan):
+    planned = jobs(plan("results/figures/model_comparison.pdf"))
     assert "figure model_comparison" in planned
     assert not any(job.startswith("table") for job in planned)
 

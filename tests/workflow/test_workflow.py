@@ -14,7 +14,7 @@ from longtail.experiment.status import statuses
 from longtail.files.parquet import read_parquet
 
 CONFIG = {
-    "grid": {"train_sets": ["balanced", "longtailed"], "models": ["resnet8"], "losses": ["softmax", "ldam"]},
+    "grid": {"train_sets": ["longtailed"], "models": ["resnet8"], "losses": ["softmax", "ldam"]},
     "models": {"resnet8": {"pretrained": False}},
     "data": DIGITS,
     "train": {"epochs": 2, "image_size": 8, "batch_size": 64, "padding": 1, "learning_rate": 0.003},
@@ -34,7 +34,7 @@ class Diverging(torch.nn.Module):
 """
 
 
-EARLIER = "results/runs/balanced/resnet8/mine/seed42/predictions.parquet"
+EARLIER = "results/runs/longtailed/resnet8/mine/seed42/predictions.parquet"
 
 
 def write_config(workspace: Workspace, config: dict) -> None:
@@ -60,7 +60,7 @@ def with_a_failure(workspace):
     earlier.write_bytes(b"of an earlier model")
     return workspace.snakemake(
         "--retries=0",
-        "results/tables/balanced/resnet8/top1.md",
+        "results/tables/longtailed/resnet8/top1.md",
         "results/figures/loss_comparison.txt",
         check=False,
     )
@@ -83,13 +83,11 @@ def test_a_run_that_fails_ends_the_workflow_with_an_error_that_says_why(with_a_f
 
 def test_watching_tells_which_run_failed(workspace, with_a_failure):
     states = {one.run: one.state for one in statuses(workspace.folder / "results")}
-    assert {run for run, state in states.items() if state == "failed"} == {
-        f"{train_set}/resnet8/mine/seed42" for train_set in CONFIG["grid"]["train_sets"]
-    }
+    assert {run for run, state in states.items() if state == "failed"} == {"longtailed/resnet8/mine/seed42"}
 
 
 def test_what_the_other_runs_show_is_made_and_the_failed_one_is_shown_as_missing(workspace, with_a_failure):
-    table = (workspace.folder / "results/tables/balanced/resnet8/top1.md").read_text()
+    table = (workspace.folder / "results/tables/longtailed/resnet8/top1.md").read_text()
     row = next(line for line in table.splitlines() if "mine" in line.lower())
     assert "missing" in row
     assert "0.00" not in row
@@ -113,7 +111,7 @@ def test_everything_is_made_and_nothing_is_left_to_do(finished):
     for name in (
         "model_comparison.pdf",
         "longtailed/resnet8/accuracy_bars.png",
-        "balanced/resnet8/softmax/confusion.pdf",
+        "longtailed/resnet8/softmax/confusion.pdf",
     ):
         assert (results / "figures" / name).stat().st_size > 1000
 
@@ -133,33 +131,32 @@ def test_the_results_hang_together(finished):
     ).iloc[0]
     assert row["value"] == pytest.approx(hits.mean())
     assert row["n"] == len(predictions) == 400
-    assert len(loaded.history.query("loss == 'ldam' and train_set == 'balanced'")) == 2
+    assert len(loaded.history.query("loss == 'ldam'")) == 2
 
 
 def test_watching_shows_what_the_finished_runs_gave(finished):
     done = module(finished, "longtail.watch", "--once")
-    assert "4 runs: 4 finished" in done.splitlines()[-1]
+    assert "2 runs: 2 finished" in done.splitlines()[-1]
     record = load_results(finished.folder / "results").history
     for one in statuses(finished.folder / "results"):
-        train_set, _, loss, _ = one.run.split("/")
-        history = record[(record["train_set"] == train_set) & (record["loss"] == loss)]
+        history = record[record["loss"] == one.run.split("/")[2]]
         assert one.epoch == one.epochs == 2
         assert one.accuracy == history["val_acc1"].max()
         assert f"{one.run}: finished, epoch 2/2, val top-1 {one.accuracy:.1%}" in done
 
 
 def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(finished):
-    assert "0 jobs would run, 0 of them training (the grid has 4 runs)" in module(finished, "longtail.plan")
+    assert "0 jobs would run, 0 of them training (the grid has 2 runs)" in module(finished, "longtail.plan")
     options = ("--config", "seeds=[42,1]", "train={epochs: 2000}")
     plan, expected = module(finished, "longtail.plan", *options), finished.planned(*options)
-    assert f"{len(expected)} jobs would run, 8 of them training (the grid has 8 runs)" in plan
-    assert "train 8, predict 8" in plan
+    assert f"{len(expected)} jobs would run, 4 of them training (the grid has 4 runs)" in plan
+    assert "train 4, predict 4" in plan
     row = next(line for line in plan.splitlines() if line.split()[:1] == ["resnet8"])
-    assert "measured: 4 runs on" in row
+    assert "measured: 2 runs on" in row
     split = read_parquet(finished.folder / "results/data/split.parquet")
-    train = split[split["subset"] == "train"]
-    assert f"{4 * 2000 * (len(train) + train['longtailed'].sum()):,}" in row
-    assert row.split()[2] == "8"
+    train = split[(split["subset"] == "train") & split["longtailed"]]
+    assert f"{4 * 2000 * len(train):,}" in row
+    assert row.split()[2] == "4"
 
 
 def test_no_output_holds_a_path_of_this_machine(finished):
