@@ -1,6 +1,7 @@
 """The batches of a run: its training images sampled, augmented and mixed as the recipe says, its validation images."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -44,15 +45,9 @@ class TrainingBatches:
             operations=recipe.augment_operations,
             magnitude=recipe.augment_magnitude,
         )
-        self.feed = _feed(
-            train_set,
-            recipe,
-            device,
-            resident=resident,
-            batch_size=recipe.batch_size,
-            padding=recipe.padding,
-            flip=recipe.flip,
-            policy=policy or None,
+        augmentation = {"padding": recipe.padding, "flip": recipe.flip, "policy": policy or None}
+        self.feed = build_feed(
+            train_set, recipe, device, recipe.batch_size, resident=resident, **augmentation
         )
         self.steps = self.feed.steps()
         self.images_per_epoch = min(len(self.labels), self.steps * recipe.batch_size)
@@ -71,16 +66,8 @@ class TrainingBatches:
         mix = None
         if recipe.mixup:
             remix = recipe.mixup.remix.model_dump() if recipe.mixup.remix else None
-            mix = Mixer(
-                recipe.mixup.alpha,
-                remix,
-                self.class_counts,
-                self.steps,
-                recipe.batch_size,
-                self.seed,
-                epoch,
-                self.device,
-            )
+            size = self.steps, recipe.batch_size
+            mix = Mixer(recipe.mixup.alpha, remix, self.class_counts, *size, self.seed, epoch, self.device)
         batches = self.feed.epoch(
             generator(self.seed, "order", epoch), indices=indices, start_step=first_step
         )
@@ -88,33 +75,30 @@ class TrainingBatches:
             yield mix(step, images, labels) if mix else (images, Targets(labels))
 
 
-def validation_feed(val_set: LabelledImages, recipe: Recipe, device: torch.device, *, resident: bool) -> Feed:
-    """The validation images in their order, as they are."""
-    return _feed(val_set, recipe, device, resident=resident, batch_size=recipe.eval_batch_size)
-
-
-def _feed(
+def build_feed(
     data: LabelledImages,
     recipe: Recipe,
     device: torch.device,
+    batch_size: int,
     *,
     resident: bool,
-    batch_size: int,
-    padding: int = 0,
-    flip: bool = False,
-    policy: Policy | None = None,
+    **augmentation: Any,
 ) -> Feed:
+    """The feed of these images in the recipe's size and normalisation.
+
+    Args:
+        resident: as of `longtail.training.run.Trainer`.
+        augmentation: `padding`, `flip` and `policy`, as `Feed` takes them; none for validation.
+    """
     return Feed(
         data.images.to(device) if resident else data.images,
         data.labels,
         size=recipe.image_size,
-        padding=padding,
-        flip=flip,
-        policy=policy,
         mean=recipe.mean,
         std=recipe.std,
         batch_size=batch_size,
         device=device,
         channels_last=True,
         read_ahead=not resident,
+        **augmentation,
     )

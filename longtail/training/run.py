@@ -20,7 +20,7 @@ from longtail.models.classifier import ImageClassifier
 from longtail.models.heads import CosineLinear, class_means
 from longtail.training.checkpoint import StateFolder, random_state, restore_random_state, snapshot
 from longtail.training.epoch_log import EpochLog
-from longtail.training.input import TrainingBatches, validation_feed
+from longtail.training.input import TrainingBatches, build_feed
 from longtail.training.model import forward_function, initial_model, moving_average
 from longtail.training.optimization import build_optimizer
 from longtail.training.progress import Diverged, Progress, Tally
@@ -100,7 +100,7 @@ class Trainer:
         self.batches = TrainingBatches(
             train_set, self.class_counts, recipe, settings.seed, device, resident=resident
         )
-        self.val_feed = validation_feed(val_set, recipe, device, resident=resident)
+        self.val_feed = build_feed(val_set, recipe, device, recipe.eval_batch_size, resident=resident)
         self.progress = Progress()
 
     @property
