@@ -1,1 +1,22 @@
-"""experiment"""
+"""The experiment as jobs of a workflow: which there are, what each gets, and when one has to run again.
+
+    jobs          which runs there are, and the settings that the jobs get
+    keys          the key of every job: a hash of all that its results depend on
+    fingerprint   the part of a key that stands for the code that a job runs
+    runs          one run: its name, its folder, and the files in it
+    status        how far every run is, read from its log and its results
+    cost          what the runs that are left would cost
+    lock          one Snakemake at a time works in a folder
+    partial       the second start of Snakemake, which shows what is finished after a failure
+
+It uses the configuration and the names of the rooms below. The rules of the workflow use all of it, `longtail.plan` and
+`longtail.watch` print parts of it, and every room above takes the name of a run from `runs`.
+
+Facts that a newcomer needs:
+
+- Planning imports this room, and has to be quick. Nothing here imports PyTorch, and only `cost` and `status` import
+  pandas, once they read a file that needs it.
+- Snakemake keeps a job's key among its params. A job is stale exactly when its key differs from the kept one. Clocks,
+  comments, formatting, threads and memory are in no key.
+- A setting that cannot change a result must not reach a key; one that can must, by the settings of its job.
+"""

@@ -5,7 +5,6 @@ Settings that cannot change a result are not among them, or are left out of the 
 
 import itertools
 import json
-import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -221,8 +220,9 @@ class Experiment:
         minutes = job.minutes
         if isinstance(minutes, dict):
             minutes = minutes.get(model, max(minutes.values()))
-        longest = job.max_minutes - PREDICT_MINUTES if job.max_minutes else math.inf
-        return min(minutes * attempt, longest)
+        if job.max_minutes is None:
+            return minutes * attempt
+        return min(minutes * attempt, job.max_minutes - PREDICT_MINUTES)
 
     def pretrained(self, model: str) -> bool:
         return self.config.model(model).pretrained
