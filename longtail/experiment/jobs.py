@@ -11,6 +11,7 @@ from typing import Any
 
 from longtail.config.load import Config, ConfigError, Custom
 from longtail.data.collection.listing import Listing, list_images
+from longtail.data.sources.table import Source, known_sources
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 
 PREDICT_MINUTES = 30
@@ -80,9 +81,14 @@ class Experiment:
         return wanted if wanted in losses else losses[0]
 
     @cached_property
+    def source(self) -> Source:
+        """What the rules must know of the source of the images."""
+        return known_sources()[self.config.data.source]
+
+    @cached_property
     def natural(self) -> bool:
         """Whether the classes differ in size by nature: balanced sets are cut from long-tailed ones."""
-        return self.config.data.source == "image_folder"
+        return self.source.natural
 
     @property
     def test_tensors(self) -> str:

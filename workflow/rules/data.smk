@@ -1,16 +1,7 @@
 # From a source to tensors.
 
-if CONFIG.data.source == "image_folder":
 
-    include: "image_folder.smk"
-
-elif CONFIG.data.source == "lists":
-
-    include: "lists.smk"
-
-else:
-
-    include: "sources.smk"
+include: EXPERIMENT.source.rules
 
 
 rule tensors:

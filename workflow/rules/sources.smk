@@ -21,7 +21,7 @@ rule download:
 
 rule images:
     input:
-        archive=rules.download.output if CONFIG.data.source == "cifar100" else [],
+        archive=rules.download.output if EXPERIMENT.source.archive else [],
     output:
         "<results>/data/images.pth",
     log:

@@ -10,7 +10,10 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from longtail.data.sources.table import Source
 from longtail.data.tensors.files import LabelledImages
+
+SOURCE = Source(archive=True)
 
 FOLDER = "cifar-100-python"
 MAX_UNPACKED_BYTES = 400_000_000  # The official archive unpacks to 186 MB.

@@ -2,7 +2,10 @@
 
 import torch
 
+from longtail.data.sources.table import Source
 from longtail.data.tensors.files import LabelledImages
+
+SOURCE = Source()
 
 
 def load_images() -> LabelledImages:

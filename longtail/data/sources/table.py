@@ -1,0 +1,42 @@
+"""The sources of images, found from the files of this room, which are read and not imported: planning stays fast."""
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the rules and the plan must know of a source; its file states it as `SOURCE = Source(...)`, in literals."""
+
+    rules: str = "sources.smk"
+    """The file of `workflow/rules` that makes the split of this source."""
+    archive: bool = False
+    """Whether its images come from a downloaded archive, whose hash is checked; if not, `load_images()` needs none."""
+    natural: bool = False
+    """Whether its classes keep the counts they have; if not, counts are given per class."""
+
+
+@cache
+def known_sources() -> dict[str, Source]:
+    """The sources by the names of their files, in alphabetical order.
+
+    Raises:
+        ValueError: a file's `SOURCE` is not a call of `Source` with literals; names the file.
+    """
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SOURCE":
+                found[path.stem] = _described(path, node.value)
+    return found
+
+
+def _described(path: Path, call: ast.expr) -> Source:
+    try:
+        if not isinstance(call, ast.Call) or ast.unparse(call.func) != "Source" or call.args:
+            raise ValueError(f"found {ast.unparse(call)}")
+        return Source(**{str(word.arg): ast.literal_eval(word.value) for word in call.keywords})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: SOURCE must be Source(name=literal, ...): {error}") from None
