@@ -30,13 +30,9 @@ rule all:
         # Lists without images have classes to count and nothing to train on.
         (
             [rules.table_of_counts.output, figure_files(FIGURES, "class_distribution")]
-            if CONFIG.data.source == "lists"
+            if not EXPERIMENT.source.has_images
             else [
-                (
-                    rules.check_data.output
-                    if CONFIG.data.source == "image_folder"
-                    else []
-                ),
+                (rules.check_data.output if EXPERIMENT.natural else []),
                 rules.tables.input,
                 rules.statistical_analysis.output,
                 rules.summary.output,

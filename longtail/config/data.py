@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from longtail.settings import Count, Fraction, HalfOpenUnit, Section, Seed
+from longtail.data.sources.table import known_sources
+from longtail.settings import Count, Fraction, HalfOpenUnit, Section, Seed, one_of
 
 OFFICIAL_CIFAR100 = (
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
@@ -95,7 +96,7 @@ class Lists(Section):
 class Data(Section):
     """Images, their split and their imbalance."""
 
-    source: Literal["cifar100", "digits", "image_folder", "lists"] = "cifar100"
+    source: Annotated[str, one_of(known_sources())] = "cifar100"
     """`cifar100`; `digits`, scikit-learn's 1,797 images of handwritten digits; `image_folder`, a collection of your
     own; or `lists`, which have no images and so give class counts and their figures alone."""
     seed: Seed = 42
@@ -117,13 +118,9 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _source_is_there(self) -> Self:
-        if self.source == "image_folder" and not self.image_folder.path:
+        source = known_sources()[self.source]
+        if source.required and not getattr(getattr(self, self.source), source.required):
             raise ValueError(
-                "data.image_folder.path is not set, but data.source is image_folder; "
-                "give a folder of class folders, or a csv with the columns path and label"
-            )
-        if self.source == "lists" and not self.lists.train:
-            raise ValueError(
-                "data.lists.train is not set, but data.source is lists; give a text file of lines `path label`"
+                f"data.{self.source}.{source.required} is not set, but data.source is {self.source}; {source.hint}"
             )
         return self

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from longtail.config.methods import Loss, ResolvedVariant
+from longtail.data.sources.table import known_sources
 from longtail.losses.declarations import declarations
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
@@ -185,8 +186,8 @@ def _corrected(entry: Loss, recipe: Recipe) -> str | None:
 
 def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Iterator[str]:
     """`data.test_per_class: null` tests on the original test set, which leaves no images to validate with."""
-    if source == "digits":
-        yield "data.test_per_class: null is the original test set, and digits has none; set a number"
+    if not known_sources()[source].test_images:
+        yield f"data.test_per_class: null is the original test set, and {source} has none; set a number"
     for run in [run for run in runs if run.recipe.select == "best"][:1]:
         yield (
             f"train.select: best, for {run.model} with {run.loss}, would choose the epoch by the test images, as "

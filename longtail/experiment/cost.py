@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtail.config.load import Config
+from longtail.data.sources.table import known_sources
 from longtail.data.split.imbalance import longtailed_counts
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import RECORD, Run, found_in
 from longtail.files.sealed_json import unseal
-
-CLASSES = {"cifar100": 100, "digits": 10}
-"""Classes of the sources that are the same everywhere."""
 
 MULTIPLY_ADDS = {
     "mobilenetv2": (0.30e9, 224),
@@ -65,21 +63,15 @@ def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
         folder: where the workflow works. The split below its results counts the images of a collection.
     """
     data = config.data
-    if data.source in CLASSES:
-        classes = CLASSES[data.source]
-        balanced = classes * data.train_per_class
-        if data.test_per_class is None:
-            val = 0  # the source's own test set tests, and no image is left to validate
-        elif data.source == "cifar100":
-            val = 10_000  # its own test images
-        else:
-            val = (
-                1797 - balanced - classes * data.test_per_class
-            )  # what training and test leave of the digits
+    source = known_sources()[data.source]
+    if source.images:
+        balanced = source.classes * data.train_per_class
+        # An original test set validates, whether it tests as well or not. Otherwise what is left over validates.
+        left = source.images - balanced - source.classes * (data.test_per_class or 0)
         return {
             "balanced": balanced,
-            "longtailed": sum(longtailed_counts(data.train_per_class, classes, data.imbalance_factor)),
-            "val": val,
+            "longtailed": sum(longtailed_counts(data.train_per_class, source.classes, data.imbalance_factor)),
+            "val": source.test_images or left,
         }
     path = folder / config.paths.results / "data/split.parquet"
     if not path.is_file():

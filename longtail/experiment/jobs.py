@@ -4,7 +4,6 @@ Settings that cannot change a result are not among them, or are left out of the 
 """
 
 import itertools
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -113,62 +112,35 @@ class Experiment:
         except (OSError, ValueError) as error:
             raise ConfigError([f"data.image_folder: {error}"]) from None
 
-    # --- settings, as the jobs' scripts take them -----------------------------------------------------------
+    # --- settings, as the programs of the rules take them: each as one JSON ------------------------------------
 
-    def images_options(self) -> list[str]:
+    def images_settings(self) -> dict[str, Any]:
         data = self.config.data
-        return _options(
-            source=data.source, sha256=data.cifar100.sha256 if data.source == "cifar100" else None
-        )
+        own = {"sha256": getattr(data, data.source).sha256} if self.source.archive else {}
+        return {"source": data.source, **own}
 
-    def subsets_options(self) -> list[str]:
-        data = self.config.data
-        return _options(
-            seed=data.seed, train_per_class=data.train_per_class, test_per_class=data.test_per_class
-        )
+    def subsets_settings(self) -> dict[str, Any]:
+        return self.config.data.model_dump(include={"seed", "train_per_class", "test_per_class"})
 
-    def split_options(self) -> list[str]:
-        data = self.config.data
-        return _options(
-            seed=data.seed,
-            imbalance_factor=data.imbalance_factor,
-            test_imbalance_factor=data.test_imbalance_factor,
-        )
+    def split_settings(self) -> dict[str, Any]:
+        return self.config.data.model_dump(include={"seed", "imbalance_factor", "test_imbalance_factor"})
 
-    def folder_images_options(self) -> list[str]:
+    def folder_images_settings(self) -> dict[str, Any]:
         folder, grid = self.config.data.image_folder, self.config.grid
         sizes = [self.config.recipe(m, loss).image_size for m in grid.models for loss in grid.losses]
-        return _options(
-            group_column=folder.group_column,
-            size=folder.size or max(sizes),
-            max_side=folder.max_side,
-            min_side=folder.min_side,
-        ) + ([] if folder.near_duplicates else ["--equal-files-only"])
+        settings = folder.model_dump(include={"group_column", "max_side", "min_side", "near_duplicates"})
+        return {**settings, "size": folder.size or max(sizes)}
 
-    def folder_split_options(self) -> list[str]:
-        folder = self.config.data.image_folder
-        return [
-            *_options(
-                seed=self.config.data.seed,
-                test_fraction=folder.test_fraction,
-                val_fraction=folder.val_fraction,
-                min_test_per_class=folder.min_test_per_class,
-                small_classes=folder.small_classes,
-                merged_name=folder.merged_name,
-                groups=folder.groups,
-            ),
-            *("--group-limits", *map(str, folder.group_limits)),
-            *(["--strict"] if folder.strict else []),
-        ]
+    def folder_split_settings(self) -> dict[str, Any]:
+        elsewhere = {"path", "group_column", "size", "max_side", "min_side", "near_duplicates", "threads"}
+        return {"seed": self.config.data.seed, **self.config.data.image_folder.model_dump(exclude=elsewhere)}
 
-    def list_split_options(self) -> list[str]:
-        lists = self.config.data.lists
-        files = _options(train=lists.train, val=lists.val, test=lists.test, class_names=lists.class_names)
-        return [*files, *_options(groups=lists.groups), "--group-limits", *map(str, lists.group_limits)]
+    def list_split_settings(self) -> dict[str, Any]:
+        return self.config.data.lists.model_dump()
 
-    def weights_json(self, model: str) -> str:
+    def weights_settings(self, model: str) -> dict[str, Any]:
         entry = self.config.model(model)
-        return json.dumps({"model": entry.architecture, "weights": entry.weights})
+        return {"model": entry.architecture, "weights": entry.weights}
 
     def loss_settings(self, loss: str) -> dict[str, Any]:
         """Type and parameters of a loss entry."""
@@ -190,32 +162,26 @@ class Experiment:
             **({"retrain": retrain.classifier} if retrain else {}),
         }
 
-    def train_json(self, model: str, loss: str) -> str:
-        """`train_settings`, as the training script takes them."""
-        return json.dumps(self.train_settings(model, loss))
-
-    def adjust_json(self, loss: str) -> str:
+    def adjust_settings(self, loss: str) -> dict[str, Any]:
         """How the classifier of a variant is changed."""
         variant = self.config.variant(loss)
-        return json.dumps({"adjust": variant.adjust, "tau": variant.tau})
+        return {"adjust": variant.adjust, "tau": variant.tau}
 
-    def predict_json(self) -> str:
+    def predict_settings(self) -> dict[str, Any]:
         predict = self.config.predict
-        return json.dumps({"crops": predict.crops, "expand": predict.expand} if predict.crops else {})
+        return predict.model_dump() if predict.crops else {}
 
     def place_options(self) -> list[str]:
         """Where a job computes, which cannot change its results."""
         return _options(jobs_per_gpu=self.config.job.jobs_per_gpu, images=self.config.job.images)
 
-    def losses_json(self) -> str:
-        """`loss_settings` of every loss, as the evaluation script takes them."""
-        return json.dumps({loss: self.loss_settings(loss) for loss in self.losses})
+    def evaluation_settings(self) -> dict[str, Any]:
+        """What every loss computes."""
+        return {loss: self.loss_settings(loss) for loss in self.losses}
 
-    def grid_json(self) -> str:
+    def run_list_settings(self) -> dict[str, Any]:
         """What the runs are all combinations of."""
-        grid = self.config.grid
-        names = {"train_sets": grid.train_sets, "models": grid.models, "losses": self.losses}
-        return json.dumps({**names, "seeds": self.config.seeds})
+        return {**self.config.grid.model_dump(), "losses": self.losses, "seeds": self.config.seeds}
 
     def gpus(self, model: str, loss: str) -> int:
         return self.config.recipe(model, loss).gpus_per_job

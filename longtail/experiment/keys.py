@@ -33,28 +33,24 @@ class Keys:
     @cache  # noqa: B019
     def images(self) -> str:
         if self.jobs.natural:
-            files = {"files": self.jobs.listing.digest(), "options": self.jobs.folder_images_options()}
+            files = {"files": self.jobs.listing.digest(), "settings": self.jobs.folder_images_settings()}
             return self._key("folder_images", files)
-        return self._key(
-            "images",
-            self.jobs.images_options(),
-            choices=[f"longtail.data.sources.{self.jobs.config.data.source}"],
-        )
+        source = f"longtail.data.sources.{self.jobs.config.data.source}"
+        return self._key("images", self.jobs.images_settings(), choices=[source])
 
     @cache  # noqa: B019
     def subsets(self) -> str:
-        return self._key("subsets", self.jobs.subsets_options(), [self.images()])
+        return self._key("subsets", self.jobs.subsets_settings(), [self.images()])
 
     @cache  # noqa: B019
     def split(self) -> str:
-        if self.jobs.natural:
-            return self._key("folder_split", self.jobs.folder_split_options(), [self.images()])
-        if self.jobs.config.data.source == "lists":
-            return self._key("list_split", self.jobs.list_split_options())
-        return self._key("split", self.jobs.split_options(), [self.subsets()])
+        rule = self.jobs.source.split
+        before = {"split": self.subsets, "folder_split": self.images}
+        upstream = [before[rule]()] if rule in before else []
+        return self._key(rule, getattr(self.jobs, f"{rule}_settings")(), upstream)
 
     def check(self) -> str:
-        return self._key("check_data", self.jobs.folder_split_options(), [self.images()])
+        return self._key("check_data", self.jobs.folder_split_settings(), [self.images()])
 
     @cache  # noqa: B019
     def tensors(self, subset: str) -> str:
@@ -64,7 +60,9 @@ class Keys:
 
     @cache  # noqa: B019
     def weights(self, model: str) -> str:
-        return self._key("fetch_weights", self.jobs.weights_json(model), choices=[self._model_code(model)])
+        return self._key(
+            "fetch_weights", self.jobs.weights_settings(model), choices=[self._model_code(model)]
+        )
 
     @cache  # noqa: B019
     def train(self, run: Run) -> str:
@@ -83,7 +81,7 @@ class Keys:
         variant = self.jobs.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
         return self._key(
-            "adjust", self.jobs.adjust_json(run.loss), [self.train(self.jobs.start(run))], choices
+            "adjust", self.jobs.adjust_settings(run.loss), [self.train(self.jobs.start(run))], choices
         )
 
     def model(self, run: Run) -> str:
@@ -93,11 +91,13 @@ class Keys:
     @cache  # noqa: B019
     def predict(self, run: Run) -> str:
         upstream = [self.model(run), self.tensors(self.jobs.test_tensors)]
-        return self._key("predict", self.jobs.predict_json(), upstream, choices=[self._model_code(run.model)])
+        return self._key(
+            "predict", self.jobs.predict_settings(), upstream, choices=[self._model_code(run.model)]
+        )
 
     @cache  # noqa: B019
     def evaluation(self) -> str:
-        settings = {"grid": self.jobs.runs, "losses": self.jobs.losses_json()}
+        settings = {"grid": self.jobs.runs, "losses": self.jobs.evaluation_settings()}
         upstream = [self.split(), *map(self.predict, self.jobs.shown_runs)]
         return self._key(
             "evaluation", settings, upstream, choices=list(map(self._loss_code, self.jobs.losses))
@@ -128,7 +128,7 @@ class Keys:
     def _key(
         self,
         rule: str,
-        settings: Mapping[str, Any] | list[str] | str,
+        settings: Mapping[str, Any],
         upstream: list[str] | None = None,
         choices: list[str] | None = None,
     ) -> str:

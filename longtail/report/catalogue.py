@@ -5,6 +5,8 @@ The rules of the workflow import this to know what the programs will write, so i
 
 from typing import NamedTuple
 
+THESIS_SOURCE = "cifar100"
+"""The source of images that the figures of the thesis are about."""
 STATISTIC_FORMATS = ("csv", "md", "html")
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 TABLES = {

@@ -95,7 +95,7 @@ def check_no_traceback(mapping):
     for run in experiment.runs[:5]:
         experiment.train_settings(run.model, run.loss)
         experiment.minutes(run.model, 2)
-        json.loads(experiment.train_json(run.model, run.loss))
+        json.dumps(experiment.train_settings(run.model, run.loss))
         assert not set(str(run)) & set("\n{}'\"$ ")
 
 

@@ -23,9 +23,9 @@ def test_images_are_those_of_the_experiment():
     assert images_of(load_config({})) == {"balanced": 45_000, "longtailed": 9_754, "val": 10_000}
 
 
-def test_the_original_test_set_leaves_no_images_to_validate():
+def test_the_original_test_set_validates_where_it_is_what_tests():
     config = load_config({"data": {"test_per_class": None}, "train": {"select": "last", "calibrate": False}})
-    assert images_of(config)["val"] == 0
+    assert images_of(config)["val"] == 10_000
 
 
 def test_the_full_experiment_trains_on_138_million_images():

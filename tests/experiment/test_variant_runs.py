@@ -1,6 +1,5 @@
 """Runs of variants and methods: what they start from, and which keys a change moves."""
 
-import json
 from pathlib import Path
 
 from longtail.config.load import Config, load_config
@@ -15,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 def test_crops_are_an_option_of_the_prediction_and_change_its_key_alone():
     plain, five = Experiment(Config()), Experiment(load_config({"predict": {"crops": "five"}}))
     run = plain.runs[0]
-    assert json.loads(plain.predict_json()) == {}
-    assert json.loads(five.predict_json()) == {"crops": "five", "expand": 24}
+    assert plain.predict_settings() == {}
+    assert five.predict_settings() == {"crops": "five", "expand": 24}
     keys, other = Keys(plain), Keys(five)
     assert keys.train(run) == other.train(run)
     assert keys.predict(run) != other.predict(run)
@@ -47,7 +46,7 @@ def test_variants_are_shown_like_losses_and_name_their_start():
     ]
     starts = [start and start.loss for start in map(experiment.start, experiment.runs)]
     assert starts == [None, "softmax", "softmax", "softmax", "focal"]
-    assert json.loads(experiment.adjust_json("strong")) == {"adjust": "la", "tau": 2.0}
+    assert experiment.adjust_settings("strong") == {"adjust": "la", "tau": 2.0}
     assert experiment.loss_settings("focal+taunorm")["loss"] == "focal"
     assert label("softmax+la") == "Softmax + LA"
     assert label("my_loss+taunorm") == "my loss + τ-norm"

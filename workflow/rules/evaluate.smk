@@ -9,7 +9,7 @@ rule run_list:
         "<logs>/run_list.log",
     localrule: True
     params:
-        settings=EXPERIMENT.grid_json(),
+        settings=as_json(EXPERIMENT.run_list_settings()),
         runs=f"{CONFIG.paths.results}/runs",
     shell:
         "python workflow/scripts/run_list.py --settings {params.settings:q} --runs {params.runs:q}"
@@ -31,7 +31,7 @@ rule evaluation:
         "../../envs/analysis.yaml"
     params:
         key=KEYS.evaluation(),
-        settings=EXPERIMENT.losses_json(),
+        settings=as_json(EXPERIMENT.evaluation_settings()),
     shell:
         "python workflow/scripts/evaluation.py @{input.runs:q} --split {input.split:q} --settings {params.settings:q}"
         " --output {output.evaluation:q} --output-per-class {output.per_class:q} > {log:q} 2>&1"

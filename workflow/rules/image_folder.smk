@@ -14,11 +14,11 @@ rule folder_images:
     threads: CONFIG.data.image_folder.threads or workflow.cores or 1
     params:
         key=KEYS.images(),
-        options=EXPERIMENT.folder_images_options(),
+        settings=as_json(EXPERIMENT.folder_images_settings()),
         # The key has the files' names and sizes, wherever they lie.
         source=unrecorded(CONFIG.data.image_folder.path),
     shell:
-        "python workflow/scripts/folder_images.py --source {params.source:q} {params.options:q} --threads {threads}"
+        "python workflow/scripts/folder_images.py --source {params.source:q} --settings {params.settings:q} --threads {threads}"
         " --output-images {output.images:q} --output-index {output.index:q} --output-findings {output.findings:q}"
         " > {log:q} 2>&1"
 
@@ -37,9 +37,9 @@ rule check_data:
         "../../envs/train.yaml"
     params:
         key=KEYS.check(),
-        options=EXPERIMENT.folder_split_options(),
+        settings=as_json(EXPERIMENT.folder_split_settings()),
     shell:
-        "python workflow/scripts/check_data.py --index {input.index:q} --findings {input.findings:q} {params.options:q}"
+        "python workflow/scripts/check_data.py --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
         " --output-csv {output.csv:q} --output-markdown {output.markdown:q} > {log:q} 2>&1"
 
 
@@ -56,7 +56,7 @@ rule folder_split:
         "../../envs/train.yaml"
     params:
         key=KEYS.split(),
-        options=EXPERIMENT.folder_split_options(),
+        settings=as_json(EXPERIMENT.folder_split_settings()),
     shell:
         "python workflow/scripts/folder_split.py --index {input.index:q} --findings {input.findings:q}"
-        " {params.options:q} --output {output:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

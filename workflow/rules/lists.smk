@@ -11,6 +11,6 @@ rule list_split:
         "../../envs/train.yaml"
     params:
         key=KEYS.split(),
-        options=EXPERIMENT.list_split_options(),
+        settings=as_json(EXPERIMENT.list_split_settings()),
     shell:
-        "python workflow/scripts/list_split.py {params.options:q} --output {output:q} > {log:q} 2>&1"
+        "python workflow/scripts/list_split.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

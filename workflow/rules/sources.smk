@@ -2,21 +2,24 @@
 # never touches them.
 
 
-rule download:
-    output:
-        "<data>/cifar-100-python.tar.gz",
-    log:
-        "<logs>/download.log",
-    localrule: True
-    conda:
-        "../../envs/train.yaml"
-    params:
-        sha256=CONFIG.data.cifar100.sha256,
-        # The hash fixes the content, whatever address it comes from.
-        urls=unrecorded(CONFIG.data.cifar100.urls),
-    shell:
-        "python workflow/scripts/download.py --url {params.urls:q} --sha256 {params.sha256}"
-        " --output {output:q} > {log:q} 2>&1"
+if EXPERIMENT.source.archive:
+    ARCHIVE = getattr(CONFIG.data, CONFIG.data.source)
+
+    rule download:
+        output:
+            f"<data>/{EXPERIMENT.source.archive}",
+        log:
+            "<logs>/download.log",
+        localrule: True
+        conda:
+            "../../envs/train.yaml"
+        params:
+            sha256=ARCHIVE.sha256,
+            # The hash fixes the content, whatever address it comes from.
+            urls=unrecorded(ARCHIVE.urls),
+        shell:
+            "python workflow/scripts/download.py --url {params.urls:q} --sha256 {params.sha256}"
+            " --output {output:q} > {log:q} 2>&1"
 
 
 rule images:
@@ -31,12 +34,12 @@ rule images:
         "../../envs/train.yaml"
     params:
         key=KEYS.images(),
-        options=EXPERIMENT.images_options(),
+        settings=as_json(EXPERIMENT.images_settings()),
         archive=lambda wildcards, input: (
             ["--archive", *input.archive] if input.archive else []
         ),
     shell:
-        "python workflow/scripts/images.py {params.options:q}"
+        "python workflow/scripts/images.py --settings {params.settings:q}"
         " {params.archive:q} --output {output:q} > {log:q} 2>&1"
 
 
@@ -52,9 +55,9 @@ rule subsets:
         "../../envs/train.yaml"
     params:
         key=KEYS.subsets(),
-        options=EXPERIMENT.subsets_options(),
+        settings=as_json(EXPERIMENT.subsets_settings()),
     shell:
-        "python workflow/scripts/subsets.py --images {input.images:q} {params.options:q}"
+        "python workflow/scripts/subsets.py --images {input.images:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -70,7 +73,7 @@ rule split:
         "../../envs/train.yaml"
     params:
         key=KEYS.split(),
-        options=EXPERIMENT.split_options(),
+        settings=as_json(EXPERIMENT.split_settings()),
     shell:
-        "python workflow/scripts/split.py --subsets {input.subsets:q} {params.options:q}"
+        "python workflow/scripts/split.py --subsets {input.subsets:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"

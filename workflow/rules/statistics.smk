@@ -1,7 +1,5 @@
 # Statistics of all runs, and the summary that answers the questions of the experiment with them.
 
-import json
-
 from longtail.report.catalogue import STATISTIC_FORMATS, STATISTICS
 
 
@@ -26,7 +24,7 @@ rule statistical_analysis:
         "../../envs/analysis.yaml"
     params:
         key=KEYS.statistics(),
-        settings=json.dumps(EXPERIMENT.statistics_settings()),
+        settings=as_json(EXPERIMENT.statistics_settings()),
         runs=unrecorded(f"{CONFIG.paths.results}/runs"),
         folder=subpath(output[0], parent=True),
     shell:
@@ -49,7 +47,7 @@ rule summary:
         "../../envs/analysis.yaml"
     params:
         key=KEYS.summary(),
-        settings=json.dumps(EXPERIMENT.summary_settings()),
+        settings=as_json(EXPERIMENT.summary_settings()),
         statistics=unrecorded(f"{CONFIG.paths.results}/statistics"),
     shell:
         "python workflow/scripts/summary.py --evaluation {input.evaluation:q} --statistics {params.statistics:q}"

@@ -1,6 +1,6 @@
 # Tables, each in every format. A job reads only what its tables show, so it runs again only when that has changed.
 
-from longtail.report.catalogue import TABLE_FORMATS
+from longtail.report.catalogue import TABLE_FORMATS, THESIS_SOURCE
 
 TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
@@ -45,7 +45,9 @@ rule tables:
         table_files("table_of_means"),
         table_files("table_of_counts"),
         # The thesis's figures are of CIFAR-100.
-        table_files("table_beside_thesis") if CONFIG.data.source == "cifar100" else [],
+        table_files("table_beside_thesis")
+        if CONFIG.data.source == THESIS_SOURCE
+        else [],
         table_files("table_beside_published") if EXPERIMENT.published_protocol else [],
     localrule: True
 

@@ -14,7 +14,7 @@ rule fetch_weights:
         "../../envs/train.yaml"
     params:
         key=lambda wildcards: KEYS.weights(wildcards.model),
-        settings=lambda wildcards: EXPERIMENT.weights_json(wildcards.model),
+        settings=lambda wildcards: as_json(EXPERIMENT.weights_settings(wildcards.model)),
     shell:
         "python workflow/scripts/fetch_weights.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
@@ -37,7 +37,7 @@ rule adjust:
         "../../envs/train.yaml"
     params:
         key=lambda wildcards: KEYS.adjust(run_of(wildcards)),
-        settings=lambda wildcards: EXPERIMENT.adjust_json(wildcards.loss),
+        settings=lambda wildcards: as_json(EXPERIMENT.adjust_settings(wildcards.loss)),
     shell:
         "python workflow/scripts/adjust.py --model {input.model:q} --settings {params.settings:q} --output {output:q}"
         " > {log:q} 2>&1"
@@ -71,8 +71,8 @@ rule train:
         runtime=TRAIN_MINUTES,
     params:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
-        settings=lambda wildcards: EXPERIMENT.train_json(
-            wildcards.model, wildcards.loss
+        settings=lambda wildcards: as_json(
+            EXPERIMENT.train_settings(wildcards.model, wildcards.loss)
         ),
         begin=lambda wildcards, input: [
             *(["--weights", *input.weights] if input.weights else []),
@@ -107,7 +107,7 @@ rule predict:
         runtime=PREDICT_MINUTES,
     params:
         key=lambda wildcards: KEYS.predict(run_of(wildcards)),
-        settings=EXPERIMENT.predict_json(),
+        settings=as_json(EXPERIMENT.predict_settings()),
         place=unrecorded(EXPERIMENT.place_options()),
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"

@@ -1,40 +1,32 @@
 """The split of a data set from lists of its images alone: text files of lines `path label`."""
 
-import sys
+import argparse
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2])
-)  # the library beside this script, not an installed copy
-
-import argparse
+from frame import program, run, settings
 
 from longtail.data.split.lists import split_of_lists
 from longtail.files.parquet import write_parquet
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True, metavar="FILE", help="list of training images")
-    parser.add_argument("--val", type=Path, metavar="FILE", help="list of validation images")
-    parser.add_argument("--test", type=Path, metavar="FILE", help="list of test images")
-    parser.add_argument("--class-names", type=Path, metavar="FILE", help="a name a line, in label order")
-    parser.add_argument("--groups", choices=["thirds", "counts"], required=True, help="head, middle, tail by")
-    parser.add_argument("--group-limits", type=int, nargs=2, required=True, help="of counts: head, tail")
+def arguments() -> argparse.ArgumentParser:
+    parser = program(__doc__)
+    parser.add_argument(
+        "--settings",
+        type=settings,
+        required=True,
+        metavar="JSON",
+        help="the files train, val, test and class_names or null; groups and group_limits",
+    )
     parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
-    arguments = parser.parse_args()
-    lists = {name: getattr(arguments, name) for name in ("train", "val", "test")}
-    try:
-        split = split_of_lists(
-            {name: path for name, path in lists.items() if path},
-            class_names=arguments.class_names,
-            groups=arguments.groups,
-            group_limits=tuple(arguments.group_limits),
-        )
-        write_parquet(split, arguments.output)
-    except (OSError, ValueError) as error:
-        sys.exit(f"list_split.py: {error}")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    own = dict(args.settings)
+    lists = {name: Path(path) for name in ("train", "val", "test") if (path := own.pop(name))}
+    write_parquet(split_of_lists(lists, **own), args.output)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments())

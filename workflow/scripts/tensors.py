@@ -1,21 +1,18 @@
 """Write the images of one set (train_balanced, val, test_tail, …) into a file of tensors."""
 
-import sys
+import argparse
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2])
-)  # the library beside this script, not an installed copy
+from frame import program, run
 
-import argparse
-
+from longtail.data.split.sets import SUBSETS
 from longtail.data.tensors.files import load_tensors, save_tensors
-from longtail.data.tensors.selection import SETS, select_set
+from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments() -> argparse.ArgumentParser:
+    parser = program(__doc__)
     parser.add_argument("--images", type=Path, required=True, help="file of tensors that images.py wrote")
     parser.add_argument(
         "--split",
@@ -23,17 +20,16 @@ def main() -> None:
         required=True,
         help="table of split.py; that of subsets.py has the balanced sets and val",
     )
-    parser.add_argument("--subset", choices=SETS, required=True, help="set to write")
+    parser.add_argument("--subset", choices=SUBSETS, required=True, help="set to write")
     parser.add_argument("--output", type=Path, required=True, help="file of tensors (.pth) to write")
-    arguments = parser.parse_args()
-    try:
-        split = read_parquet(arguments.split, ["image_id", "label", "class_name", "subset"])
-        images = load_tensors(arguments.images, mmap=True)
-        chosen = select_set(images, split, arguments.subset, scratch=arguments.output.parent)
-        save_tensors(chosen, arguments.output)
-    except (OSError, ValueError) as error:
-        sys.exit(f"tensors.py: {error}")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    split = read_parquet(args.split, ["image_id", "label", "class_name", "subset"])
+    images = load_tensors(args.images, mmap=True)
+    save_tensors(select_set(images, split, args.subset, scratch=args.output.parent), args.output)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, arguments())

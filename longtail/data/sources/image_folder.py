@@ -2,4 +2,10 @@
 
 from longtail.data.sources.table import Source
 
-SOURCE = Source(rules="image_folder.smk", natural=True)
+SOURCE = Source(
+    rules="image_folder.smk",
+    split="folder_split",
+    natural=True,
+    required="path",
+    hint="give a folder of class folders, or a csv with the columns path and label",
+)

@@ -2,4 +2,10 @@
 
 from longtail.data.sources.table import Source
 
-SOURCE = Source(rules="lists.smk")
+SOURCE = Source(
+    rules="lists.smk",
+    split="list_split",
+    has_images=False,
+    required="train",
+    hint="give a text file of lines `path label`",
+)

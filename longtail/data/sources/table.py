@@ -12,10 +12,25 @@ class Source:
 
     rules: str = "sources.smk"
     """The file of `workflow/rules` that makes the split of this source."""
-    archive: bool = False
-    """Whether its images come from a downloaded archive, whose hash is checked; if not, `load_images()` needs none."""
+    split: str = "split"
+    """The rule that makes it, and the program of that name."""
+    archive: str = ""
+    """The name of the archive that its images come from, if there is one. `data.NAME` of the configuration then says
+    `urls` and `sha256`, and `load_images(archive, sha256)` reads it; without one, `load_images()` does."""
     natural: bool = False
     """Whether its classes keep the counts they have; if not, counts are given per class."""
+    has_images: bool = True
+    """Whether there are images; if not, its classes are counted and nothing is trained."""
+    classes: int = 0
+    """How many classes it has, if that is the same everywhere."""
+    images: int = 0
+    """How many images there are to divide, if that is the same everywhere."""
+    test_images: int = 0
+    """How many images its original test set has; 0: there is none."""
+    required: str = ""
+    """The key of `data.NAME` that has to be set."""
+    hint: str = ""
+    """What to set it to."""
 
 
 @cache

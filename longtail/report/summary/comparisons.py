@@ -3,6 +3,7 @@
 import pandas as pd
 
 from longtail.analysis.statistics.refusal import Refusal
+from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
 from longtail.report.summary.phrases import percent, spread
@@ -10,7 +11,6 @@ from longtail.report.typeset import pipe_table
 
 COLLAPSED = "class_balanced"
 """The loss that fell to an accuracy near 0 in the thesis, and would hide what the other losses have in common."""
-THESIS_SOURCE = "cifar100"
 
 
 def model_comparison(evidence: Evidence) -> str:
