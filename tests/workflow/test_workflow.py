@@ -147,16 +147,17 @@ def test_watching_shows_what_the_finished_runs_gave(finished):
 
 def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(finished):
     assert "0 jobs would run, 0 of them training (the grid has 2 runs)" in module(finished, "longtail.plan")
-    options = ("--config", "seeds=[42,1]", "train={epochs: 2000}")
+    both = "grid={train_sets: [balanced, longtailed]}"
+    options = ("--config", "seeds=[42,1]", "train={epochs: 2000}", both)
     plan, expected = module(finished, "longtail.plan", *options), finished.planned(*options)
-    assert f"{len(expected)} jobs would run, 4 of them training (the grid has 4 runs)" in plan
-    assert "train 4, predict 4" in plan
+    assert f"{len(expected)} jobs would run, 8 of them training (the grid has 8 runs)" in plan
+    assert "train 8, predict 8" in plan
     row = next(line for line in plan.splitlines() if line.split()[:1] == ["resnet8"])
     assert "measured: 2 runs on" in row
     split = read_parquet(finished.folder / "results/data/split.parquet")
-    train = split[(split["subset"] == "train") & split["longtailed"]]
-    assert f"{4 * 2000 * len(train):,}" in row
-    assert row.split()[2] == "4"
+    train = split[split["subset"] == "train"]
+    assert f"{4 * 2000 * (len(train) + train['longtailed'].sum()):,}" in row
+    assert row.split()[2] == "8"
 
 
 def test_no_output_holds_a_path_of_this_machine(finished):
