@@ -82,20 +82,13 @@ def steps(url: str, sha256: str) -> list[Step]:
     """The whole pipeline on the digits, in an order in which each finds its inputs."""
     run = "runs/longtailed/resnet8/softmax/seed1"
     subsets = ("train_balanced", "train_longtailed", "val", "test_balanced")
-    groups = ["--groups", "thirds", "--group-limits", "100", "20"]
+    groups = {"groups": "thirds", "group_limits": [100, 20]}
+    division = {"seed": 1, "test_fraction": 0.2, "val_fraction": 0.1, "min_test_per_class": 1}
+    division |= {"small_classes": "error", "merged_name": "other", "strict": False, **groups}
+    decoding = {"group_column": "group", "size": 12, "max_side": 100, "min_side": 2, "near_duplicates": True}
+    lists = {"train": "../list.txt", "val": None, "test": None, "class_names": None, **groups}
     of_folder = [
-        *(
-            "--index",
-            "index.parquet",
-            "--findings",
-            "findings.parquet",
-            "--seed",
-            "1",
-            "--test-fraction",
-            "0.2",
-        ),
-        *("--val-fraction", "0.1", "--min-test-per-class", "1", "--small-classes", "error"),
-        *("--merged-name", "other", *groups),
+        *("--index", "index.parquet", "--findings", "findings.parquet", "--settings", json.dumps(division))
     ]
     table = [
         f"tables/{name}.{suffix}" for name in ("top1", "full") for suffix in ("csv", "md", "tex", "html")
@@ -107,20 +100,20 @@ def steps(url: str, sha256: str) -> list[Step]:
             ["archive.tar.gz"],
             ["archive.tar.gz.*.part"],
         ),
-        Step("images", ["--source", "digits", "--output", "images.pth"], ["images.pth"]),
+        Step("images", ["--settings", '{"source": "digits"}', "--output", "images.pth"], ["images.pth"]),
         Step(
             "subsets",
             [
-                *("--images", "images.pth", "--train-per-class", "40", "--test-per-class", "20"),
-                *("--seed", "1", "--output", "subsets.parquet"),
+                *("--images", "images.pth", "--output", "subsets.parquet", "--settings"),
+                json.dumps({"seed": 1, "train_per_class": 40, "test_per_class": 20}),
             ],
             ["subsets.parquet"],
         ),
         Step(
             "split",
             [
-                *("--subsets", "subsets.parquet", "--imbalance-factor", "0.1", "--seed", "1"),
-                *("--output", "split.parquet"),
+                *("--subsets", "subsets.parquet", "--output", "split.parquet", "--settings"),
+                json.dumps({"seed": 1, "imbalance_factor": 0.1, "test_imbalance_factor": None}),
             ],
             ["split.parquet"],
         ),
@@ -138,7 +131,7 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step(
             "folder_images",
             [
-                *("--source", "../photos", "--size", "12", "--max-side", "100", "--min-side", "2"),
+                *("--source", "../photos", "--settings", json.dumps(decoding)),
                 *("--output-images", "photos/images.pth", "--output-index", "index.parquet"),
                 *("--output-findings", "findings.parquet"),
             ],
@@ -153,7 +146,7 @@ def steps(url: str, sha256: str) -> list[Step]:
         ),
         Step(
             "list_split",
-            ["--train", "../list.txt", *groups, "--output", "list.parquet"],
+            ["--settings", json.dumps(lists), "--output", "list.parquet"],
             ["list.parquet"],
         ),
         Step(

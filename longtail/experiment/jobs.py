@@ -108,7 +108,7 @@ class Experiment:
         """
         folder = self.config.data.image_folder
         try:
-            return list_images(folder.path, folder.group_column)
+            return list_images(folder.path or "", folder.group_column)
         except (OSError, ValueError) as error:
             raise ConfigError([f"data.image_folder: {error}"]) from None
 

@@ -26,8 +26,9 @@ from longtail.data.sources import cifar100, digits
 from longtail.data.split.balanced import assign_subsets
 from longtail.data.split.imbalance import longtailed_counts
 from longtail.data.split.longtailed import add_longtail, class_groups
+from longtail.data.split.sets import SUBSETS
 from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
-from longtail.data.tensors.selection import SETS, select_set
+from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet, write_parquet
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow/scripts"
@@ -474,7 +475,7 @@ def test_sets_hold_the_images_that_the_split_names(long_split):
         "test_middle": (split["subset"] == "test") & split["longtailed"] & split["label"].isin([2, 3]),
         "test_tail": (split["subset"] == "test") & split["longtailed"] & split["label"].isin([4, 5]),
     }
-    assert set(SETS) == set(conditions)
+    assert set(SUBSETS) == set(conditions)
     for name, condition in conditions.items():
         chosen = select_set(data, split.sample(frac=1, random_state=0), name)
         assert chosen.image_ids.tolist() == split.loc[condition, "image_id"].tolist()
@@ -489,7 +490,7 @@ def test_balanced_sets_need_only_the_balanced_subsets(long_split):
     subsets = split.drop(columns=["longtailed", "group"])
     for name in ("train_balanced", "val", "test_balanced"):
         assert_same(select_set(data, subsets, name), select_set(data, split, name))
-    for name in set(SETS) - {"train_balanced", "val", "test_balanced"}:
+    for name in set(SUBSETS) - {"train_balanced", "val", "test_balanced"}:
         with pytest.raises(ValueError, match=f"'{name}' needs the split"):
             select_set(data, subsets, name)
 
@@ -825,26 +826,37 @@ def test_refuses_a_table_of_another_program(tmp_path):
 
 def run_program(monkeypatch, name, **options):
     arguments = [
-        part for option, value in options.items() for part in (f"--{option.replace('_', '-')}", str(value))
+        part
+        for option, value in options.items()
+        for part in (
+            f"--{option.replace('_', '-')}",
+            json.dumps(value) if isinstance(value, dict) else str(value),
+        )
     ]
     monkeypatch.setattr(sys, "argv", [name, *arguments])
     monkeypatch.setattr(sys, "path", list(sys.path))
-    runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+    try:
+        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 def test_programs_carry_the_digits_to_tensor_files(tmp_path, monkeypatch):
     run = functools.partial(run_program, monkeypatch)
     images, subsets, split = tmp_path / "images.pth", tmp_path / "subsets.parquet", tmp_path / "split.parquet"
-    run("images.py", source="digits", output=images)
-    run("subsets.py", images=images, train_per_class=120, test_per_class=30, seed=42, output=subsets)
-    run("split.py", subsets=subsets, imbalance_factor=0.02, seed=42, output=split)
-    for name in SETS:
+    run("images.py", settings={"source": "digits"}, output=images)
+    settings = {"train_per_class": 120, "test_per_class": 30, "seed": 42}
+    run("subsets.py", images=images, settings=settings, output=subsets)
+    settings = {"imbalance_factor": 0.02, "test_imbalance_factor": None, "seed": 42}
+    run("split.py", subsets=subsets, settings=settings, output=split)
+    for name in SUBSETS:
         run("tensors.py", images=images, split=split, subset=name, output=tmp_path / f"{name}.pth")
-    loaded = {name: load_tensors(tmp_path / f"{name}.pth") for name in SETS}
+    loaded = {name: load_tensors(tmp_path / f"{name}.pth") for name in SUBSETS}
     # 120 * 0.02 ** (i / 9) and 30 * 0.02 ** (i / 9), worked out by hand and truncated.
     assert torch.bincount(loaded["train_longtailed"].labels).tolist() == [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
     assert torch.bincount(loaded["test_longtailed"].labels).tolist() == [30, 19, 12, 8, 5, 3, 2, 1, 1, 1]
-    assert [len(loaded[name].labels) for name in SETS] == [1200, 331, 297, 300, 82, 61, 16, 5]
+    assert [len(loaded[name].labels) for name in SUBSETS] == [1200, 331, 297, 300, 82, 61, 16, 5]
     assert read_parquet(split).columns.tolist() == [
         "image_id",
         "label",
@@ -860,14 +872,17 @@ def test_programs_end_with_one_message(tmp_path, monkeypatch):
     run = functools.partial(run_program, monkeypatch)
     missing, output = tmp_path / "missing", tmp_path / "output"
     for name, options in {
-        "images.py": {"source": "cifar100", "archive": missing, "sha256": "0" * 64},
-        "subsets.py": {"images": missing, "train_per_class": 1, "test_per_class": 1, "seed": 0},
-        "split.py": {"subsets": missing, "imbalance_factor": 0.5, "seed": 0},
+        "images.py": {"archive": missing, "settings": {"source": "cifar100", "sha256": "0" * 64}},
+        "subsets.py": {
+            "images": missing,
+            "settings": {"train_per_class": 1, "test_per_class": 1, "seed": 0},
+        },
+        "split.py": {"subsets": missing, "settings": {"imbalance_factor": 0.5, "seed": 0}},
         "tensors.py": {"images": missing, "split": missing, "subset": "val"},
     }.items():
         with pytest.raises(SystemExit) as end:
             run(name, **options, output=output)
-        assert end.value.code.startswith(f"{name}: ")
+        assert end.value.code.startswith("error: ")
         assert str(missing) in end.value.code
     assert not output.exists()
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import runpy
 import sys
@@ -696,7 +697,11 @@ def test_a_wrong_list_names_the_line(tmp_path, text, message):
 def run_program(monkeypatch, name, *words):
     monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
     monkeypatch.setattr(sys, "path", list(sys.path))
-    runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+    try:
+        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, capsys):
@@ -704,24 +709,28 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, caps
     (root / "x" / "bad.jpg").write_bytes(b"")
     data = tmp_path / "data"
     made = {name: data / name for name in ("images.pth", "index.parquet", "findings.parquet")}
-    words = ["--size", 12, "--max-side", 30000, "--min-side", 2, "--threads", 2]
+    decoding = {
+        "group_column": "group",
+        "size": 12,
+        "max_side": 30000,
+        "min_side": 2,
+        "near_duplicates": True,
+    }
+    decode = ["--settings", json.dumps(decoding), "--threads", 2]
     outputs = ["--output-images", made["images.pth"], "--output-index", made["index.parquet"]]
     outputs += ["--output-findings", made["findings.parquet"]]
-    run_program(monkeypatch, "folder_images.py", "--source", root, *words, *outputs)
+    run_program(monkeypatch, "folder_images.py", "--source", root, *decode, *outputs)
     assert "49/49" in capsys.readouterr().err, "the progress bar"
-    options = ["--seed", 1, "--test-fraction", 0.2, "--val-fraction", 0.1, "--min-test-per-class", 2]
-    options += [
-        "--small-classes",
-        "error",
-        "--merged-name",
-        "other",
-        "--groups",
-        "thirds",
-        "--group-limits",
-        9,
-        3,
-    ]
-    inputs = ["--index", made["index.parquet"], "--findings", made["findings.parquet"], *options]
+    division = {
+        "seed": 1,
+        "test_fraction": 0.2,
+        "val_fraction": 0.1,
+        "min_test_per_class": 2,
+        "strict": False,
+    }
+    division |= {"small_classes": "error", "merged_name": "other", "groups": "thirds", "group_limits": [9, 3]}
+    tables = ["--index", made["index.parquet"], "--findings", made["findings.parquet"]]
+    inputs = [*tables, "--settings", json.dumps(division)]
     run_program(monkeypatch, "folder_split.py", *inputs, "--output", data / "split.parquet")
     run_program(
         monkeypatch,
@@ -744,7 +753,8 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, caps
         assert sorted(torch.bincount(loaded.labels).tolist(), reverse=True) == expected
         assert loaded.class_names == sorted(["ä b", "🦋", "x"])
     with pytest.raises(SystemExit, match="strict refuses this collection: 1 x empty"):
-        run_program(monkeypatch, "folder_split.py", *inputs, "--strict", "--output", data / "strict.parquet")
+        strict = ["--settings", json.dumps(division | {"strict": True})]
+        run_program(monkeypatch, "folder_split.py", *tables, *strict, "--output", data / "strict.parquet")
     assert len(read_parquet(data / "split.parquet")) == 48
     with pytest.raises(SystemExit, match="gone does not exist"):
         run_program(
@@ -752,11 +762,6 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, caps
             "folder_images.py",
             "--source",
             tmp_path / "gone",
-            "--size",
-            8,
-            "--max-side",
-            9,
-            "--min-side",
-            1,
+            *decode,
             *outputs,
         )

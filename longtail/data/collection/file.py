@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from longtail.data.collection.decoding import FORMATS, UnreadableImage, decode
 from longtail.data.collection.duplicates import difference_hash
@@ -117,8 +118,9 @@ def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[s
         notes.append(("CMYK", "has colours for print", "converted to RGB without its colour profile", False))
     if _is_16_bit(image, content):
         notes.append(("16-bit", "has 16 bits per channel", "the upper 8 are kept", False))
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a photograph and its preview
-        notes.append(("animated", f"has {image.n_frames} frames or pages", "the first one is used", True))
+    frames = getattr(image, "n_frames", 1)
+    if image.format != "MPO" and frames > 1:  # MPO: a photograph and its preview
+        notes.append(("animated", f"has {frames} frames or pages", "the first one is used", True))
     if image.has_transparency_data:
         notes.append(("transparent", "has transparent pixels", "laid on white", False))
     return notes
@@ -127,7 +129,7 @@ def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[s
 def _is_16_bit(image: Image.Image, content: bytes) -> bool:
     if content.startswith(_PNG):
         return content[24] == 16  # Pillow hides it: colours of 16 bits open as plain RGB
-    bits = image.tag_v2.get(_BITS_PER_SAMPLE, ()) if image.format == "TIFF" else ()
+    bits = image.tag_v2.get(_BITS_PER_SAMPLE, ()) if isinstance(image, TiffImageFile) else ()
     return image.mode.startswith("I") or 16 in (bits if isinstance(bits, tuple) else (bits,))
 
 

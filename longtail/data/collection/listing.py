@@ -211,14 +211,14 @@ def _list_csv(path: Path, group_column: str) -> Listing:
             raise ValueError(
                 f"{path}, row {number}: it has more or fewer fields than the header; quote commas"
             )
-        file, label, subset = row["path"], row["label"], row.get("split", "")
-        if not file or not label.strip():
+        named, label, subset = row["path"], row["label"], row.get("split", "")
+        if not named or not label.strip():
             raise ValueError(f"{path}, row {number}: path or label is empty; fill it in or remove the row")
         if "split" in columns and subset not in SUBSETS:
             raise ValueError(
                 f"{path}, row {number}: split is {subset!r}; allowed: {', '.join(SUBSETS)}, in every row"
             )
-        name = PurePosixPath(file).as_posix()
+        name = PurePosixPath(named).as_posix()
         if name in seen:
             raise ValueError(f"{path}, row {number}: {name} stands in row {seen[name]} too; keep one of them")
         seen[name] = number

@@ -5,7 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -67,26 +67,8 @@ def read_collection(
     """
     entries = sorted(listing.entries, key=lambda entry: image_id(entry.path))
     read = partial(_read, listing.root, size=size, max_side=max_side, min_side=min_side)
-    findings, kept, facts = list(listing.findings), [], []
-    with (
-        writing(Path(scratch) / "(temporary file)"),
-        tempfile.TemporaryFile(dir=scratch) as file,
-        ThreadPoolExecutor(threads) as pool,
-        warnings.catch_warnings(),
-    ):
-        # Those too large for Pillow's taste become findings.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = _in_order(pool, read, entries, ahead=4 * threads)
-        for entry, image in tqdm(
-            zip(entries, results, strict=True), "decoding", len(entries), unit=" images"
-        ):
-            findings += image.findings
-            if image.pixels is not None:
-                file.write(image.pixels.tobytes())
-                kept.append(entry)
-                facts.append((image.sha256, image.hash, image.thumbnail, image.width, image.height))
-        file.flush()
-        pixels = _mapped(file, len(kept), size)
+    kept, facts, pixels, found = _decoded(entries, read, size, scratch, threads)
+    findings = listing.findings + found
     class_names = sorted({entry.class_name for entry in kept})
     if len(class_names) < 2:
         raise ValueError(
@@ -99,8 +81,8 @@ def read_collection(
         for name in sorted({entry.class_name for entry in entries} - set(class_names))
     ]
     ids = np.array([image_id(entry.path) for entry in kept], dtype=np.int64)
-    sha256, hashes, thumbnails, widths, heights = zip(*facts, strict=True)
-    twins = _twins(kept, sha256, hashes, thumbnails, near)
+    sha256 = [image.sha256 for image in facts]
+    twins = _twins(facts, near)
     findings += _duplicate_findings(kept, sha256, twins)
     label_of = {name: label for label, name in enumerate(class_names)}
     images = LabelledImages(
@@ -117,12 +99,39 @@ def read_collection(
             "subset": [entry.subset for entry in kept],
             "group": [entry.group for entry in kept],
             "twin": ids[twins],
-            "width": widths,
-            "height": heights,
+            "width": [image.width for image in facts],
+            "height": [image.height for image in facts],
             "sha256": sha256,
         }
     )
     return Collection(images, index, sorted(findings))
+
+
+def _decoded(
+    entries: list[Entry], read: Callable[[Entry], Inspected], size: int, scratch: str | Path, threads: int
+) -> tuple[list[Entry], list[Inspected], torch.Tensor, list[Finding]]:
+    """The entries that can be used, what is known of each, their pixels in a temporary file, and all findings."""
+    findings: list[Finding] = []
+    kept, facts = [], []
+    with (
+        writing(Path(scratch) / "(temporary file)"),
+        tempfile.TemporaryFile(dir=scratch) as file,
+        ThreadPoolExecutor(threads) as pool,
+        warnings.catch_warnings(),
+    ):
+        # Those too large for Pillow's taste become findings.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        results = _in_order(pool, read, entries, ahead=4 * threads)
+        for entry, image in tqdm(
+            zip(entries, results, strict=True), "decoding", len(entries), unit=" images"
+        ):
+            findings += image.findings
+            if image.pixels is not None:
+                file.write(image.pixels.tobytes())
+                kept.append(entry)
+                facts.append(replace(image, pixels=None))
+        file.flush()
+        return kept, facts, _mapped(file, len(kept), size), findings
 
 
 def _read(root: Path, entry: Entry, **options: int) -> Inspected:
@@ -149,22 +158,19 @@ def _mapped(file: BinaryIO, count: int, size: int) -> torch.Tensor:
     return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(count, 3, size, size)))
 
 
-def _twins(
-    entries: list[Entry],
-    sha256: tuple[str, ...],
-    hashes: tuple[int, ...],
-    thumbnails: tuple[np.ndarray, ...],
-    near: bool,
-) -> np.ndarray:
+def _twins(images: list[Inspected], near: bool) -> np.ndarray:
     """Position of the first duplicate of every image, its own if there is none; duplicates in order of the ids."""
     first: dict[str, int] = {}
-    links = [(first.setdefault(digest, place), place) for place, digest in enumerate(sha256)]
+    links = [(first.setdefault(image.sha256, place), place) for place, image in enumerate(images)]
     if near:
-        links += near_duplicates(np.array(hashes, dtype=np.uint64), np.stack(thumbnails))
-    return connected(len(entries), links)
+        hashes = np.array([image.hash for image in images], dtype=np.uint64)
+        links += near_duplicates(
+            hashes, np.stack([image.thumbnail for image in images if image.thumbnail is not None])
+        )
+    return connected(len(images), links)
 
 
-def _duplicate_findings(entries: list[Entry], sha256: tuple[str, ...], twins: np.ndarray) -> list[Finding]:
+def _duplicate_findings(entries: list[Entry], sha256: list[str], twins: np.ndarray) -> list[Finding]:
     findings = []
     for place in np.flatnonzero(twins != np.arange(len(twins))):
         own, other = entries[place], entries[twins[place]]

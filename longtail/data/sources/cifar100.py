@@ -5,7 +5,7 @@ import hashlib
 import pickle
 import tarfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def _images_and_labels(content: dict, member: str) -> tuple[np.ndarray, np.ndarr
     return images.reshape(-1, 3, 32, 32), np.array(labels, dtype=np.int64)
 
 
-def _field(content: dict, member: str, name: str) -> object:
+def _field(content: dict, member: str, name: str) -> Any:
     value = content.get(name.encode(), content.get(name))  # bytes where Python 2 wrote the pickle
     if value is None:
         raise ValueError(f"{member} has no entry `{name}`")
@@ -108,7 +108,10 @@ def _read_members(file: BinaryIO) -> dict[str, dict]:
     """
     wanted = {f"{FOLDER}/{name}": name for name in ("meta", "train", "test")}
     content = {}
-    with gzip.open(file) as unpacked, tarfile.open(fileobj=_Limited(unpacked), mode="r|") as tar:
+    with (
+        gzip.open(file) as unpacked,
+        tarfile.open(fileobj=cast(BinaryIO, _Limited(unpacked)), mode="r|") as tar,
+    ):
         for member in tar:
             name = wanted.get(member.name)
             if name is None:
@@ -117,7 +120,8 @@ def _read_members(file: BinaryIO) -> dict[str, dict]:
                 raise ValueError(f"{member.name} is a link, device or folder instead of a plain file")
             if name in content:
                 raise ValueError(f"{member.name} occurs twice")
-            content[name] = _RestrictedUnpickler(tar.extractfile(member), encoding="bytes").load()
+            stream = cast(BinaryIO, tar.extractfile(member))  # a plain file has one
+            content[name] = _RestrictedUnpickler(stream, encoding="bytes").load()
             if not isinstance(content[name], dict):
                 raise ValueError(f"{member.name} holds a {type(content[name]).__name__} instead of a dict")
     missing = sorted(set(wanted.values()) - set(content))

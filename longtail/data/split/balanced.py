@@ -50,7 +50,7 @@ def assign_subsets(
     _check_counts(free, data.class_names, train_per_class, test_per_class, left_for_val)
     if official_test.any():
         _check_validation(table[official_test], data.class_names)
-    drawn = {}
+    drawn: dict[int, str] = {}
     for _, image_ids in free.groupby("label")["image_id"]:
         order = seeded_order(image_ids, seed, "subset")
         drawn |= dict.fromkeys(order[:train_per_class], "train")

@@ -34,7 +34,7 @@ def split_of_lists(
     labels = {subset: _labels(Path(path)) for subset, path in lists.items()}
     count = 1 + max(int(found.max()) for found in labels.values())
     names = _names(class_names, count)
-    trained = np.bincount(labels["train"], minlength=count)
+    trained = np.bincount(labels["train"], minlength=count).tolist()
     group_of = frequency_groups(trained, groups, group_limits)
     parts = []
     for subset, found in labels.items():

@@ -1,9 +1,6 @@
 """The split of a collection that is long-tailed by nature: its class counts are kept."""
 
-import argparse
-import inspect
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +11,6 @@ from longtail.data.split.balanced import seeded_order
 from longtail.data.split.longtailed import class_groups
 from longtail.data.split.sets import GROUPS
 from longtail.machine.randomness import derive_seed
-
-SMALL_CLASSES = ("error", "train_only", "merge")
 
 
 class SplitError(ValueError):
@@ -40,10 +35,10 @@ def natural_split(
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Divide a collection into training, validation and test images, class by class, with its natural counts.
 
-    Of every class, `test_fraction` of the images test, but at least `min_test_per_class`; `val_fraction`
-    validate, but at least one where one can be spared; one at least trains. Images with the same group, or that
-    are duplicates, stay together; then the shares are met as nearly as whole groups can. Where the csv has a
-    split, it is taken, and validation images are cut from its training images if it has none.
+    In every class, `test_fraction` of the images test, but at least `min_test_per_class`; `val_fraction` validate, but
+    at least one where one can be spared; and at least one trains. Images with the same group, or that are duplicates,
+    stay together; then the shares are met as nearly as whole groups can. Where the csv has a split, it is taken, and
+    validation images are cut from its training images if it has none.
 
     The choice depends on the seed and on the ids of the images: one more image moves few of the others.
 
@@ -52,9 +47,8 @@ def natural_split(
 
     Args:
         index: columns image_id, class_name, subset, group, twin of `longtail.data.collection.reading`.
-        merged_name: of the class that `merge` makes.
-        groups: "thirds" of the classes by their training images, or by "counts" of them.
-        group_limits: of "counts": more than the first is head, fewer than the second is tail.
+        merged_name: the name of the class that `merge` makes.
+        groups, group_limits: as for `frequency_groups`.
 
     Returns:
         One row per image, by ascending id: image_id, label int64, class_name, subset ("train", "val", "test"),
@@ -72,18 +66,7 @@ def natural_split(
     if small and small_classes == "error":
         raise ValueError(_too_small(table, small, min_test_per_class))
     if small and small_classes == "merge":
-        merged = table["class_name"].isin(small)
-        if merged_name in set(table.loc[~merged, "class_name"]):
-            raise ValueError(
-                f"the merged class would be called {merged_name!r}, as another one is; set merged_name"
-            )
-        if table.loc[~merged, "class_name"].nunique() == 0:
-            raise ValueError("all classes are too small, so merging them leaves one; add images")
-        findings += [
-            Finding(name, "small class", f"has {count} images", f"merged into {merged_name!r}")
-            for name, count in table.loc[merged, "class_name"].value_counts().sort_index().items()
-        ]
-        table = table.assign(class_name=table["class_name"].mask(merged, merged_name))
+        table, findings = _merged(table, small, merged_name)
         subsets, small = _divide(table, test_fraction, val_fraction, min_test_per_class, seed)
         if small:
             raise ValueError(
@@ -100,6 +83,27 @@ def natural_split(
         Finding(name, "untested class", "has no test image in the csv's split", "only trains")
         for name in sorted(untested)
     ]
+    return _as_split(table, subsets, groups, group_limits, seed), findings
+
+
+def _merged(table: pd.DataFrame, small: list[str], name: str) -> tuple[pd.DataFrame, list[Finding]]:
+    """The images with the small classes made one class of that name, and what was done to each."""
+    merged = table["class_name"].isin(small)
+    if name in set(table.loc[~merged, "class_name"]):
+        raise ValueError(f"the merged class would be called {name!r}, as another one is; set merged_name")
+    if merged.all():
+        raise ValueError("all classes are too small, so merging them leaves one; add images")
+    findings = [
+        Finding(own, "small class", f"has {count} images", f"merged into {name!r}")
+        for own, count in table.loc[merged, "class_name"].value_counts().sort_index().items()
+    ]
+    return table.assign(class_name=table["class_name"].mask(merged, name)), findings
+
+
+def _as_split(
+    table: pd.DataFrame, subsets: pd.Series, groups: str, limits: tuple[int, int], seed: int
+) -> pd.DataFrame:
+    """The table that `natural_split` returns, when the subset of every image is known."""
     class_names = sorted(table["class_name"].unique())
     split = table[["image_id", "class_name"]].assign(
         label=table["class_name"].map({name: label for label, name in enumerate(class_names)}),
@@ -108,9 +112,9 @@ def natural_split(
     )
     split["balanced"] = _balanced(split, seed)
     trained = split.loc[split["subset"] == "train", "label"].value_counts().reindex(range(len(class_names)))
-    split["group"] = split["label"].map(frequency_groups(trained.to_numpy(), groups, group_limits))
+    split["group"] = split["label"].map(frequency_groups(trained.tolist(), groups, limits))
     columns = ["image_id", "label", "class_name", "subset", "longtailed", "balanced", "group"]
-    return split[columns], findings
+    return split[columns]
 
 
 def frequency_groups(counts: Sequence[int], groups: str, limits: tuple[int, int]) -> dict[int, str]:
@@ -118,8 +122,9 @@ def frequency_groups(counts: Sequence[int], groups: str, limits: tuple[int, int]
 
     Args:
         counts: training images by label.
-        groups: "thirds": of the classes from the most frequent on, equals in label order, the remainder to the
-            tail. "counts": more than `limits[0]` is head, fewer than `limits[1]` tail, between them middle.
+        groups: "thirds" divides the classes from the most frequent on, equals in label order, and gives the remainder
+            to the tail. By "counts" a class with more than `limits[0]` images is head, one with fewer than `limits[1]`
+            tail, and one between them middle.
 
     Source: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", 2019 (more than 100, fewer than 20).
     """
@@ -261,22 +266,3 @@ def _too_small(table: pd.DataFrame, small: list[str], min_test: int) -> str:
         f"{', '.join(listed[:10])}{more}. Lower data.image_folder.min_test_per_class, or set "
         "data.image_folder.small_classes to train_only (they are not tested) or merge (they become one class)"
     )
-
-
-def add_split_options(parser: argparse.ArgumentParser) -> None:
-    """The settings of `natural_split`, and `strict`, as command-line options of the programs that make it."""
-    parser.add_argument("--seed", type=int, required=True, help="data seed, chooses the images")
-    parser.add_argument("--test-fraction", type=float, required=True, help="of each class, to test on")
-    parser.add_argument("--val-fraction", type=float, required=True, help="of each class, to validate on")
-    parser.add_argument("--min-test-per-class", type=int, required=True, help="test images of each class")
-    parser.add_argument("--small-classes", choices=SMALL_CLASSES, required=True, help="what becomes of them")
-    parser.add_argument("--merged-name", required=True, help="of the class that small classes become")
-    parser.add_argument("--groups", choices=["thirds", "counts"], required=True, help="head, middle, tail by")
-    parser.add_argument("--group-limits", type=int, nargs=2, required=True, help="of counts: head, tail")
-    parser.add_argument("--strict", action="store_true", help="refuse what would be left out or replaced")
-
-
-def split_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Of those options, the settings of `natural_split`."""
-    parameters = [name for name in inspect.signature(natural_split).parameters if name != "index"]
-    return {name: getattr(arguments, name) for name in parameters}

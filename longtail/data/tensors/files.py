@@ -122,9 +122,9 @@ def _remove_shards(path: Path, first: int) -> None:
         folder.rmdir()
 
 
-def _content(data: LabelledImages) -> dict[str, torch.Tensor | list[str] | str]:
-    content: dict[str, torch.Tensor | list[str] | str] = {
-        "images": _compact(data.images),
+def _content(data: LabelledImages) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "images": _compact(_in_one_piece(data)),
         "labels": _compact(data.labels),
         "image_ids": _compact(data.image_ids),
         "class_names": _interned(data.class_names),
@@ -182,9 +182,9 @@ def _read(path: Path, set_path: Path, mmap: bool) -> object:
 def _verified(content: object, path: Path, set_path: Path) -> tuple[LabelledImages, str]:
     """The set in a file, and its checksum."""
     try:
-        _check_content(content)
-        expected = content.pop("sha256")
-        data = LabelledImages(**content)
+        fields = _check_content(content)
+        expected = fields.pop("sha256")
+        data = LabelledImages(**fields)
         found = _sha256(data)
     except MemoryError:
         raise
@@ -213,7 +213,7 @@ def _joined(index: dict[str, Any], path: Path, mmap: bool) -> LabelledImages:
             raise _unreadable(shard, "it is a part of another set", path)
         parts.append(data)
     official = [subset for part in parts for subset in part.official_subset or ()]
-    images = ShardedImages([part.images for part in parts])
+    images = ShardedImages([_in_one_piece(part) for part in parts])
     return LabelledImages(
         images=images if mmap else images.to("cpu"),
         labels=torch.cat([part.labels for part in parts]),
@@ -233,7 +233,8 @@ def _check_container(file: BinaryIO, path: Path, set_path: Path) -> None:
         raise _unreadable(path, f"its part {compressed[0]} is compressed", set_path)
 
 
-def _check_content(content: object) -> None:
+def _check_content(content: object) -> dict[str, Any]:
+    """The content, if it has the fields of a set and no tensor that unpacks to more than its file holds."""
     fields = {"images", "labels", "image_ids", "class_names", "sha256"}
     if not isinstance(content, dict) or set(content) - {"official_subset"} != fields:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
@@ -242,13 +243,21 @@ def _check_content(content: object) -> None:
         # Strides of 0 would let a file of a few bytes unpack to any size.
         if isinstance(value, torch.Tensor) and not value.is_contiguous():
             raise ValueError(f"{name} is not contiguous")
+    return content
+
+
+def _in_one_piece(data: LabelledImages) -> torch.Tensor:
+    """The images of a set that is not divided among files."""
+    if isinstance(data.images, ShardedImages):
+        raise TypeError("images that are divided among files are written part by part")
+    return data.images
 
 
 def _sha256(data: LabelledImages) -> str:
     digest = hashlib.sha256()
-    for tensor in (data.images, data.labels, data.image_ids):
+    for tensor in (_in_one_piece(data), data.labels, data.image_ids):
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().reshape(-1))
+        digest.update(tensor.contiguous().numpy().reshape(-1).data)
     digest.update(json.dumps([data.class_names, data.official_subset]).encode())
     return digest.hexdigest()
 

@@ -8,21 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from longtail.data.split.sets import in_set
+from longtail.data.split.sets import SUBSETS, in_set
 from longtail.data.tensors.files import LabelledImages
 from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import writing
-
-SETS = (
-    "train_balanced",
-    "train_longtailed",
-    "val",
-    "test_balanced",
-    "test_longtailed",
-    "test_head",
-    "test_middle",
-    "test_tail",
-)
 
 LARGE = 2**30
 """Bytes of images beyond which a file takes the place of memory."""
@@ -42,7 +31,7 @@ def select_set(
         data: all images of the source.
         split: table of `assign_subsets`, which suffices for the balanced sets and val, of `add_longtail`, or of
             `natural_split`, whose merged classes take the place of those they were made of.
-        name: one of SETS. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
+        name: one of `SUBSETS`. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
         scratch: folder for a temporary file that takes the place of memory for more than 1 GiB of images.
 
     Raises:
@@ -95,8 +84,8 @@ _REMEDY = "They come from different sources: make the split anew from these imag
 
 
 def _members(split: pd.DataFrame, name: str) -> pd.Series:
-    if name not in SETS:
-        raise ValueError(f"there is no set {name!r}; the sets are {', '.join(SETS)}")
+    if name not in SUBSETS:
+        raise ValueError(f"there is no set {name!r}; the sets are {', '.join(SUBSETS)}")
     subset, _, part = name.partition("_")
     members = split["subset"] == subset
     if name == "val" and "balanced" not in split and not members.any():
