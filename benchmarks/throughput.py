@@ -206,7 +206,7 @@ def engine_run(data: LabelledImages, args: argparse.Namespace, work: str, reside
 
 
 def rate(device: str, work: Callable[[], int], seconds: float = 0.0) -> float:
-    """Of `work`, which returns how many images it has done; repeated for at least `seconds`."""
+    """Images per second of `work`, which returns how many it has done and is repeated for at least `seconds`."""
     images, started = 0, time.perf_counter()
     while True:
         images += work()
@@ -224,7 +224,7 @@ def count(batches: Batches) -> int:
 def loader_rate(
     device: str, loader: DataLoader, work: Callable[[Batches], int], seconds: float = 0.0
 ) -> float:
-    """Of `work` on the loader's batches, with its workers started before and ended after the clock runs."""
+    """Images per second of `work` on the loader's batches; its workers start before the clock runs and end after."""
     batches = iter(loader)
     # Workers (2 batches each) and the pinning thread work ahead: what they made off the clock does not count.
     count(islice(batches, 3 * loader.num_workers))
@@ -240,7 +240,7 @@ def feed_rate(device: str, feed: Feed, order: torch.Generator) -> float:
 
 
 def engine_rate(run: Trainer) -> float:
-    """Of the training part of one epoch, as the run itself reports it."""
+    """Images per second of the training part of one epoch, as the run itself reports it."""
     set_numerics(run.precision, deterministic=run.recipe.deterministic)
     run.train_epoch()
     run.states.wait()  # or writing the state would slow down what is measured next
@@ -248,7 +248,7 @@ def engine_rate(run: Trainer) -> float:
 
 
 def model_rate(device: str, run: Trainer, images: torch.Tensor, labels: torch.Tensor, steps: int) -> float:
-    """Of the engine's step on one batch."""
+    """Images per second of the engine's step on one batch."""
     set_numerics(run.precision, deterministic=run.recipe.deterministic)
     run.model.train()
     targets = Targets(labels)
@@ -308,7 +308,7 @@ def drawn(run: Trainer, steps: int, order: torch.Generator) -> Batches:
 
 
 def steps_rate(device: str, run: Trainer, steps: int, order: torch.Generator) -> float:
-    """Of training steps on such batches."""
+    """Images per second of training steps on such batches."""
     set_numerics(run.precision, deterministic=run.recipe.deterministic)
     run.model.train()
 

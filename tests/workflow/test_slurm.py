@@ -62,7 +62,7 @@ class Observed(NamedTuple):
     trainers: dict[str, Trainer]
     """By what happened to them."""
     first_logs: dict[str, str]
-    """Of each run, when its trainer was held."""
+    """When the trainer of each run was held."""
 
 
 def checkout(folder: Path, repository: Path) -> Path:

@@ -9,13 +9,14 @@ from PIL import Image, ImageOps
 from longtail.data.collection.listing import SUFFIXES as SUFFIXES
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""What is decoded, by content and not by name. Pillow's others are vector graphics, which start programs, or rare."""
+"""The formats that are decoded, told by content and not by name. Pillow's others are rare, or are vector graphics, which
+start other programs."""
 MAX_PIXELS = 89_478_485
-"""Width times height that is decoded unless told otherwise: Pillow's own threshold, 256 MiB of RGB."""
+"""The largest width times height that is decoded, unless told otherwise: Pillow's own threshold, 256 MiB of RGB."""
 
 
 class UnreadableImage(ValueError):
-    """A file that gives no picture: which, and why."""
+    """A file cannot be decoded; says which, and why."""
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(

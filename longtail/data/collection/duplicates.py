@@ -6,9 +6,9 @@ import numpy as np
 
 HASH_BITS = 64
 MAX_DISTANCE = 3
-"""Bits in which the hashes of near duplicates may differ."""
+"""In how many bits the hashes of near duplicates may differ."""
 MAX_DIFFERENCE = 5.0
-"""Levels, of 255, by which the thumbnails of near duplicates may differ on average."""
+"""By how many of 255 levels the thumbnails of near duplicates may differ on average."""
 _BANDS = MAX_DISTANCE + 1
 
 

@@ -119,7 +119,7 @@ def _decoded(
         ThreadPoolExecutor(threads) as pool,
         warnings.catch_warnings(),
     ):
-        # Those too large for Pillow's taste become findings.
+        # Pillow warns of very large pictures; here they become findings.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         results = _in_order(pool, read, entries, ahead=4 * threads)
         for entry, image in tqdm(

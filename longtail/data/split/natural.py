@@ -14,7 +14,7 @@ from longtail.machine.randomness import derive_seed
 
 
 class SplitError(ValueError):
-    """There is no such split; `findings` has what was found about the classes nevertheless."""
+    """The collection cannot be split like this; `findings` still says what was found about its classes."""
 
     def __init__(self, message: str, findings: list[Finding]):
         super().__init__(message)
@@ -165,7 +165,7 @@ def _divide(
     wanted = {name: _share(n, test_fraction, min_test) for name, n in sizes.items()}
     small = {str(name) for name, n in sizes.items() if n < min_test + 1}
     while True:
-        # A unit that holds an image of a small class trains as a whole.
+        # A unit stays together, so one that holds an image of a small class trains as a whole.
         free = table[~table["unit"].isin(table.loc[table["class_name"].isin(small), "unit"])]
         test = _draw(free, wanted, seed, "test", min_test)
         tested = table.loc[table["unit"].isin(test), "class_name"].value_counts()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TRAIN_SETS = ("balanced", "longtailed")
 GROUPS = ("head", "middle", "tail")
 TEST_SETS = (*TRAIN_SETS, *GROUPS)
-"""They are nested: head, middle and tail in longtailed, that in balanced."""
+"""They are nested: head, middle and tail are parts of longtailed, and that is a part of balanced."""
 SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
 """The sets of images that have a file of tensors each."""
 OF_IMAGE = ["group", "longtailed", "balanced"]

@@ -15,8 +15,8 @@ from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import atomic_path
 
 SHARD_BYTES = 2**31
-"""Bytes of images in one file. A file has no limit of its own; but some file systems (4 GiB), quotas, archives and
-uploads have, and of a set in parts only the damaged part has to be copied again."""
+"""Bytes of images in one file. Some file systems (4 GiB), quotas, archives and uploads limit the size of a file, and
+where a part of a set is damaged, only that part has to be copied again."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def save_tensors(data: LabelledImages, path: str | Path, shard_bytes: int = SHAR
 
 
 def _save_shards(data: LabelledImages, path: Path, shard_bytes: int) -> list[str]:
-    """Write the parts of a set; their checksums."""
+    """Write the parts of a set, and return their checksums."""
     each = max(1, shard_bytes // math.prod(data.images.shape[1:]))
     checksums = []
     for number, start in enumerate(range(0, len(data.labels), each)):
@@ -141,7 +141,7 @@ def _save(content: dict[str, Any], path: Path) -> None:
             # Given a path instead of a file, torch.save writes the (temporary) name into the archive.
             torch.save(content, file)
         except RuntimeError as error:
-            # torch.save hides the disk's own error, "No space left on device", say.
+            # torch.save hides the error of the disk, such as "No space left on device".
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise

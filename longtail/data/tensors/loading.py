@@ -11,7 +11,7 @@ from longtail.data.tensors.files import LabelledImages, load_tensors
 
 PLACES = ("auto", "device", "file")
 SHARE = 0.5
-"""Of the free memory of a device that `auto` gives to images. The rest is for weights, activations and other jobs."""
+"""The share of a device's free memory that `auto` gives to images. Weights, activations and other jobs get the rest."""
 
 
 def load_sets(

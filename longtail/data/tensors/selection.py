@@ -14,9 +14,9 @@ from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import writing
 
 LARGE = 2**30
-"""Bytes of images beyond which a file takes the place of memory."""
+"""With more bytes of images than this, they are written to a file instead of held in memory."""
 LEAST_BALANCED = 2
-"""Training images of every class that a balanced set cut from natural counts needs."""
+"""How many training images every class needs, so that a balanced set can be cut from natural counts."""
 
 
 def select_set(

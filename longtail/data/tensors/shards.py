@@ -41,7 +41,7 @@ class ShardedImages:
         return found
 
     def index_select(self, dimension: int, positions: torch.Tensor) -> torch.Tensor:
-        """As that of a tensor, in dimension 0."""
+        """The images at these positions, as `torch.Tensor.index_select` gives them in dimension 0."""
         return self[positions]
 
     def to(self, device: torch.device | str, copy: bool = True) -> torch.Tensor:
@@ -69,8 +69,8 @@ def take(images: torch.Tensor | ShardedImages, positions: torch.Tensor, out: tor
             f"positions {places.min()} to {places.max()} among {len(images)} images, counted from 0"
         )
     if not isinstance(images, ShardedImages):
-        # Not by PyTorch, which would start a second set of threads beside those that compute. `clip`: NumPy writes
-        # to `out` without a copy between.
+        # NumPy copies, since PyTorch would start a second set of threads beside those that compute. With `clip` it
+        # writes to `out` without a copy in between.
         np.take(images.numpy(), places, axis=0, out=target, mode="clip")
         return
     for start, part in zip(images.starts, images.parts, strict=True):
