@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 from longtail.data.collection.listing import SUFFIXES as SUFFIXES
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""The formats that are decoded, told by content and not by name. Pillow's others are rare, or are vector graphics, which
-start other programs."""
+"""The formats that are decoded, told by content and not by name. Pillow's others are rare, or are vector graphics,
+which start other programs."""
 MAX_PIXELS = 89_478_485
 """The largest width times height that is decoded, unless told otherwise: Pillow's own threshold, 256 MiB of RGB."""
 
