@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 
 import torch
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.models.file import load_model, save_model
 from longtail.models.variants import adjust
@@ -13,12 +13,9 @@ from longtail.models.variants import adjust
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("--model", required=True, metavar="FILE", help="trained model (.safetensors)")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength}',
+    takes_settings(
+        parser,
+        '{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength}',
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="changed model (.safetensors)")
     return parser

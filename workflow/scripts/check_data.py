@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.collection.findings import check, page
 from longtail.files.atomic import atomic_path
@@ -14,13 +14,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("--index", type=Path, required=True, help="images, of folder_images.py")
     parser.add_argument("--findings", type=Path, required=True, help="findings, of folder_images.py")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="seed, strict, and what data.image_folder says of the split",
-    )
+    takes_settings(parser, "seed, strict, and what data.image_folder says of the split")
     parser.add_argument("--output-csv", type=Path, required=True, help="table (.csv) to write")
     parser.add_argument("--output-markdown", type=Path, required=True, help="page (.md) to write")
     return parser

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.analysis.classes import class_table
 from longtail.analysis.evaluation import evaluate, evaluate_classes
@@ -33,12 +33,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split", required=True, metavar="FILE", help="split.parquet: test sets, classes and their counts"
     )
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=settings,
-        metavar="JSON",
-        help='what each loss computes, by its name: \'{"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}\'',
+    takes_settings(
+        parser,
+        'what each loss computes, by its name: \'{"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}\'',
     )
     parser.add_argument(
         "--output", required=True, metavar="FILE", help="one row per run, test set and metric (.parquet)"

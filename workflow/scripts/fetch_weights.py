@@ -6,7 +6,7 @@ Downloads are kept in TORCH_HOME (torchvision) and HF_HOME (timm); files that ar
 import argparse
 import sys
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.models.pretrained import fetch
 from longtail.models.weights import write_weights
@@ -14,12 +14,9 @@ from longtail.models.weights import write_weights
 
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help='{"model": such as "mobilenetv2", "torchvision/NAME" or "timm/NAME", '
+    takes_settings(
+        parser,
+        '{"model": such as "mobilenetv2", "torchvision/NAME" or "timm/NAME", '
         '"weights": path or address of a file to use instead of the published one, or null}',
     )
     parser.add_argument(

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.collection.findings import findings_table
 from longtail.data.collection.listing import list_images
@@ -15,12 +15,8 @@ from longtail.files.parquet import write_parquet
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder of class folders, or csv")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="group_column, size, max_side, min_side and near_duplicates, as in the configuration",
+    takes_settings(
+        parser, "group_column, size, max_side, min_side and near_duplicates, as in the configuration"
     )
     parser.add_argument("--threads", type=int, default=1, help="images decoded at a time (default: 1)")
     parser.add_argument("--output-images", type=Path, required=True, help="file of tensors (.pth) to write")

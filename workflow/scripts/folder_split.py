@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.collection.findings import findings_of, findings_table, require_none
 from longtail.data.split.natural import natural_split
@@ -14,13 +14,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("--index", type=Path, required=True, help="images, of folder_images.py")
     parser.add_argument("--findings", type=Path, required=True, help="findings, of folder_images.py")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="seed, strict, and what data.image_folder says of the split",
-    )
+    takes_settings(parser, "seed, strict, and what data.image_folder says of the split")
     parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
     return parser
 

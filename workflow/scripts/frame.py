@@ -46,7 +46,14 @@ def program(description: str | None) -> argparse.ArgumentParser:
     )
 
 
-def settings(text: str) -> dict[str, Any]:
+class Settings(dict[str, Any]):
+    """The settings of a program; one that is missing is named where it is asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(f"--settings lacks {name!r}; it has {', '.join(self) or 'none'}")
+
+
+def settings(text: str) -> Settings:
     """The type of the option `--settings`: JSON of an object, as the rules of the workflow hand settings on.
 
     Raises:
@@ -55,4 +62,9 @@ def settings(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError(f"settings are a JSON object, found {text}")
-    return found
+    return Settings(found)
+
+
+def takes_settings(parser: argparse.ArgumentParser, told: str) -> None:
+    """Add the option `--settings`; `told` says which there are."""
+    parser.add_argument("--settings", type=settings, required=True, metavar="JSON", help=told)

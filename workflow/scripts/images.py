@@ -4,7 +4,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.sources.table import known_sources
 from longtail.data.tensors.files import save_tensors
@@ -12,13 +12,7 @@ from longtail.data.tensors.files import save_tensors
 
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help=f"source, one of {', '.join(known_sources())}, and the sha256 of its archive",
-    )
+    takes_settings(parser, f"source, one of {', '.join(known_sources())}, and the sha256 of its archive")
     parser.add_argument("--archive", type=Path, metavar="FILE", help="the archive, of a source that has one")
     parser.add_argument("--output", type=Path, required=True, help="file of tensors (.pth) to write")
     return parser

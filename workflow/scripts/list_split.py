@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.split.lists import split_of_lists
 from longtail.files.parquet import write_parquet
@@ -11,13 +11,7 @@ from longtail.files.parquet import write_parquet
 
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="the files train, val, test and class_names or null; groups and group_limits",
-    )
+    takes_settings(parser, "the files train, val, test and class_names or null; groups and group_limits")
     parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
     return parser
 

@@ -4,7 +4,7 @@ import argparse
 import itertools
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.experiment.runs import Run
 from longtail.files.atomic import atomic_path
@@ -13,13 +13,7 @@ from longtail.files.atomic import atomic_path
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("--runs", type=Path, required=True, metavar="FOLDER", help="the folder of all runs")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="train_sets, models, losses and seeds of the grid, each a list",
-    )
+    takes_settings(parser, "train_sets, models, losses and seeds of the grid, each a list")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="list to write")
     return parser
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.split.longtailed import add_longtail
 from longtail.files.parquet import read_parquet, write_parquet
@@ -12,13 +12,7 @@ from longtail.files.parquet import read_parquet, write_parquet
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("--subsets", type=Path, required=True, help="table that subsets.py wrote")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="seed, imbalance_factor, and test_imbalance_factor or null: the same",
-    )
+    takes_settings(parser, "seed, imbalance_factor, and test_imbalance_factor or null: the same")
     parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
     return parser
 

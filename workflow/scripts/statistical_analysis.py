@@ -7,7 +7,7 @@ What the runs cannot support is a row that says so, and what would be needed.
 
 import argparse
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.analysis.grid import Grid, scores
 from longtail.analysis.statistics.analyses import from_accuracies, from_predictions
@@ -32,12 +32,9 @@ def arguments() -> argparse.ArgumentParser:
         help="holds {train_set}/{model}/{loss}/seed{seed}/predictions.parquet",
     )
     parser.add_argument("--split", required=True, metavar="FILE", help="split.parquet, for the test sets")
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=settings,
-        metavar="JSON",
-        help="reference: loss that the others are compared with; resamples: of the bootstrap; data_seed: of the split",
+    takes_settings(
+        parser,
+        "reference: loss that the others are compared with; resamples: of the bootstrap; data_seed: of the split",
     )
     parser.add_argument("--output-folder", required=True, metavar="FOLDER", help="where to write the tables")
     return parser

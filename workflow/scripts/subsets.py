@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.split.balanced import assign_subsets
 from longtail.data.tensors.files import load_tensors
@@ -13,13 +13,7 @@ from longtail.files.parquet import write_parquet
 def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("--images", type=Path, required=True, help="file of tensors that images.py wrote")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="seed, train_per_class, and test_per_class or null: the source's own test set",
-    )
+    takes_settings(parser, "seed, train_per_class, and test_per_class or null: the source's own test set")
     parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
     return parser
 

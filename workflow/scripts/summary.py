@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.files.atomic import atomic_path
 from longtail.files.parquet import read_parquet
@@ -19,12 +19,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--statistics", required=True, metavar="FOLDER", help="of statistical_analysis.py")
     parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
     parser.add_argument("--published", required=True, metavar="FILE", help="resources/published_results.csv")
-    parser.add_argument(
-        "--settings",
-        required=True,
-        type=settings,
-        metavar="JSON",
-        help="source, imbalance_factor and seed of the data; reference: loss that the others are compared with",
+    takes_settings(
+        parser,
+        "source, imbalance_factor and seed of the data; reference: loss that the others are compared with",
     )
     parser.add_argument("--output", nargs="+", required=True, metavar="FILE", help="summary (.md, .html)")
     return parser

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from frame import program, run, settings
+from frame import program, run, takes_settings
 
 from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.temperature import calibrated
@@ -45,12 +45,9 @@ def arguments() -> argparse.ArgumentParser:
         help="model of the run whose backbone is kept (.safetensors), where the settings say retrain",
     )
     parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        required=True,
-        metavar="JSON",
-        help="architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain; "
+    takes_settings(
+        parser,
+        "architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain; "
         "`snakemake -n -p` prints those of every run of the configuration",
     )
     parser.add_argument(
