@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.config.load import Config, load_config
+from longtail.data.sources.table import known_sources
 from longtail.experiment.cost import (
     MOST_IMAGES,
     SUSTAINED,
@@ -92,7 +93,10 @@ def stages() -> dict[str, str]:
 
 
 def _included(path: Path) -> list[str]:
-    return re.findall(r'^ *include: "(.+)"$', path.read_text(encoding="utf-8"), re.M)
+    text = path.read_text(encoding="utf-8")
+    # The rules of the source of images are included by what the source says.
+    sources = {source.rules for source in known_sources().values()} if "source.rules" in text else ()
+    return [*re.findall(r'^ *include: "(.+)"$', text, re.M), *sorted(sources)]
 
 
 def page(words: list[str]) -> str:

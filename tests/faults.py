@@ -30,6 +30,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "workflow/scri
 from failing_disk import ERRORS, FailingDisk  # noqa: E402
 
 from longtail.report.catalogue import STATISTICS  # noqa: E402
+from longtail.training.recipe import Recipe  # noqa: E402
 
 RECIPE = {
     "epochs": 2,
@@ -310,7 +311,8 @@ def same(name: str, found: bytes, expected: bytes) -> bool:
         return found == expected
     # It says how long it took.
     records = [json.loads(content) for content in (found, expected)]
-    return all(record["settings"] == SETTINGS for record in records) and len(records[0]["epochs"]) == 2
+    whole = {**SETTINGS, "recipe": Recipe.from_settings(SETTINGS["recipe"]).settings()}
+    return all(record["settings"] == whole for record in records) and len(records[0]["epochs"]) == 2
 
 
 class Trial:

@@ -236,8 +236,7 @@ TABLE = [
     (
         "metric code",
         append("longtail/analysis/metrics.py", "CHANGED = True\n"),
-        # One program makes all tables, and it asks the metrics how they are printed.
-        OF_EVALUATION | {"table_of_counts"},
+        OF_EVALUATION,
     ),
     (
         "gamma of focal",

@@ -13,7 +13,7 @@ import pytest
 
 from longtail.files.atomic import atomic_path
 
-PROGRAM = Path(__file__).with_name("faults.py")
+PROGRAM = Path(__file__).parents[1] / "faults.py"
 
 
 @pytest.mark.skipif(
