@@ -19,8 +19,10 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/table_files.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/statistics.smk"
+include: "workflow/rules/figure_files.smk"
 include: "workflow/rules/figures.smk"
 
 

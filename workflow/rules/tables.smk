@@ -1,6 +1,6 @@
 # Tables, each in every format. A job reads only what its tables show, so it runs again only when that has changed.
 
-from longtail.report.catalogue import TABLE_FORMATS, THESIS_SOURCE
+from longtail.report.catalogue import THESIS_SOURCE
 
 TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
@@ -16,23 +16,6 @@ TABLE_JOBS = {
     "table_beside_thesis": (["thesis_comparison"], ["evaluation", "thesis"]),
     "table_beside_published": (["published_comparison"], ["evaluation", "published"]),
 }
-
-
-def table_files(job):
-    folder = "<results>/tables"
-    if job == "table_of_runs":
-        folder += "/{train_set}/{model}"
-    names, _ = TABLE_JOBS[job]
-    return [f"{folder}/{name}.{format}" for name in names for format in TABLE_FORMATS]
-
-
-def table_options(wildcards, input):
-    """The inputs and wildcards of a job as options of the program."""
-    return [
-        word
-        for name, value in [*input.items(), *wildcards.items()]
-        for word in (f"--{name.replace('_', '-')}", value)
-    ]
 
 
 rule tables:

@@ -1,0 +1,21 @@
+# The files of the jobs that make tables; tables.smk says which jobs there are.
+
+from longtail.report.catalogue import TABLE_FORMATS
+
+TABLES = "<results>/tables"
+RUN_TABLES = f"{TABLES}/{{train_set}}/{{model}}"
+
+
+def table_files(job):
+    folder = RUN_TABLES if job == "table_of_runs" else TABLES
+    names, _ = TABLE_JOBS[job]
+    return [f"{folder}/{name}.{format}" for name in names for format in TABLE_FORMATS]
+
+
+def table_options(wildcards, input):
+    """The inputs and wildcards of a job as options of the program."""
+    return [
+        word
+        for name, value in [*input.items(), *wildcards.items()]
+        for word in (f"--{name.replace('_', '-')}", value)
+    ]
