@@ -14,41 +14,40 @@ def assign_subsets(
 ) -> pd.DataFrame:
     """Draw the same number of training and of test images from every class; others validate.
 
-    Test images are cut from what is not the source's own test set, as the thesis did. What validates depends on
-    the source: with an official test set it is exactly that, and what neither draw took is left out; without
-    one it is whatever the two draws leave.
+    Test images are cut from what is not the source's own test set, as the thesis did. A source with an official
+    test set validates on exactly that, and what neither draw took is left out. Without one, whatever the two draws
+    leave validates.
 
     With `test_per_class` None nothing is cut: the source's own test set tests, and no image is left to validate.
 
-    The choice depends on the seed, the class and the image ids alone: not on the order of the images, and for
-    the training images not on `test_per_class` either.
+    The choice depends on the seed, the class and the image ids alone, not on the order of the images. The choice
+    of the training images does not depend on `test_per_class` either.
 
     Returns:
         One row per image, by ascending id: `image_id` int64, `label` int64, `class_name` str, `subset` str
         ("train", "test" or "val").
 
     Raises:
-        ValueError: a count is below 1, a class has too few images, or none to validate; names the class with
-            the fewest.
+        ValueError: a count is below 1, or a class has too few images or none to validate. The message names the
+            class with the fewest.
     """
     for name, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, found {count}")
     table = pd.DataFrame({"image_id": data.image_ids.numpy(), "label": data.labels.numpy()})
     table["class_name"] = [data.class_names[label] for label in table["label"]]
-    official_test = np.array(
-        [subset == "test" for subset in data.official_subset or [""] * len(table)], dtype=bool
-    )
-    if test_per_class is None and not official_test.any():
+    subsets = data.official_subset or [""] * len(table)
+    official_test = np.array([subset == "test" for subset in subsets], dtype=bool)
+    official = bool(official_test.any())
+    if test_per_class is None and not official:
         raise ValueError("the source has no test set of its own; set test_per_class to a number")
     kept = "test" if test_per_class is None else "val"
-    table["subset"] = np.where(official_test, kept, "" if official_test.any() else "val")
+    table["subset"] = np.where(official_test, kept, "" if official else "val")
 
     free = table[~official_test]
-    left_for_val = 0 if official_test.any() else 1
     test_per_class = test_per_class or 0
-    _check_counts(free, data.class_names, train_per_class, test_per_class, left_for_val)
-    if official_test.any():
+    _check_counts(free, data.class_names, train_per_class, test_per_class, left_for_val=int(not official))
+    if official:
         _check_validation(table[official_test], data.class_names)
     drawn: dict[int, str] = {}
     for _, image_ids in free.groupby("label")["image_id"]:

@@ -4,8 +4,8 @@
 def longtailed_counts(largest: int, num_classes: int, imbalance_factor: float) -> list[int]:
     """Images per class, falling exponentially in label order from `largest` to `largest * imbalance_factor`.
 
-    Class i of C has max(1, int(largest * imbalance_factor ** (i / (C - 1)))) images. Truncated, not rounded, as
-    the published numbers for CIFAR-LT are; the lower bound of 1 matters for small `largest` only.
+    Class i of C has max(1, int(largest * imbalance_factor ** (i / (C - 1)))) images. The number is truncated and
+    not rounded, as the published numbers for CIFAR-LT are. The lower bound of 1 matters for small `largest` only.
 
     Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", 2019, without
     the lower bound.

@@ -19,17 +19,17 @@ def split_of_lists(
     """The split that text files of lines `path label` describe, such as those of ImageNet-LT.
 
     Args:
-        lists: file of each subset: "train", and any of "val" and "test".
-        class_names: file with the name of each class in a line, in label order; None: labels are names.
-        groups, group_limits: as of `natural_split`.
+        lists: the file of each subset; "train", and any of "val" and "test".
+        class_names: a file with the name of each class in a line, in label order. With None, labels are names.
+        groups, group_limits: how `frequency_groups` makes head, middle and tail.
 
     Returns:
-        The columns of `natural_split`, one row per line; the ids count the lines. What the lists hold is the
-        long-tailed set; a balanced one is not cut from it, unless the classes are equal in size already.
+        One row per line, with the columns of `natural_split`; the ids count the lines. All that the lists hold is
+        the long-tailed set. No balanced set is cut from it, but a subset of equal classes is one already.
 
     Raises:
         FileNotFoundError: there is no such list.
-        ValueError: a line that is not as above, or a label without a name; names file and line.
+        ValueError: a line is not as above, or a label has no name. The message names file and line.
     """
     labels = {subset: _labels(Path(path)) for subset, path in lists.items()}
     count = 1 + max(int(found.max()) for found in labels.values())

@@ -12,13 +12,13 @@ def add_longtail(
 ) -> pd.DataFrame:
     """Mark which training and test images also belong to the long-tailed sets, and the group of every image.
 
-    Images are dropped, never added, so long-tailed is contained in balanced; and a smaller factor keeps a part of
-    what a larger one keeps.
+    Images are dropped and never added, so the long-tailed sets are parts of the balanced ones. A smaller factor
+    keeps a part of what a larger one keeps.
 
     Args:
-        subsets: table of `assign_subsets`; training and test images as many in every class.
-        imbalance_factor: images of the last class over those of the first, in (0, 1].
-        test_imbalance_factor: the same for the test images; None: as for training.
+        subsets: the table of `assign_subsets`, with equally many training and test images in every class.
+        imbalance_factor: the images of the last class over those of the first, in (0, 1].
+        test_imbalance_factor: the same for the test images; None takes that of training.
         seed: chooses the images, not their number.
 
     Returns:
@@ -46,10 +46,10 @@ def add_longtail(
 
 
 def class_groups(num_classes: int) -> list[str]:
-    """Group of every class: thirds in label order, the remainder to the tail.
+    """The group of every class: thirds in label order, with the remainder in the tail.
 
-    Of 100 classes 0-32 are head, 33-65 middle, 66-99 tail; of 10 classes 0-2, 3-5 and 6-9. With fewer than 3
-    classes all are tail.
+    100 classes give 0-32 head, 33-65 middle, 66-99 tail; 10 classes give 0-2, 3-5 and 6-9. Fewer than 3 classes
+    are all tail.
     """
     third = num_classes // 3
     return [GROUPS[0]] * third + [GROUPS[1]] * third + [GROUPS[2]] * (num_classes - 2 * third)

@@ -14,7 +14,7 @@ from longtail.machine.randomness import derive_seed
 
 
 class SplitError(ValueError):
-    """The collection cannot be split like this; `findings` still says what was found about its classes."""
+    """The collection cannot be divided. `findings` holds what was found about its classes all the same."""
 
     def __init__(self, message: str, findings: list[Finding]):
         super().__init__(message)
@@ -35,20 +35,20 @@ def natural_split(
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Divide a collection into training, validation and test images, class by class, with its natural counts.
 
-    In every class, `test_fraction` of the images test, but at least `min_test_per_class`; `val_fraction` validate, but
-    at least one where one can be spared; and at least one trains. Images with the same group, or that are duplicates,
-    stay together; then the shares are met as nearly as whole groups can. Where the csv has a split, it is taken, and
+    `test_fraction` of every class tests, but at least `min_test_per_class` images. `val_fraction` validates, but
+    at least one image where one can be spared. At least one image trains. Images of one group, and duplicates,
+    stay together, so the shares are met as nearly as whole groups can. Where the csv has a split, it is taken, and
     validation images are cut from its training images if it has none.
 
-    The choice depends on the seed and on the ids of the images: one more image moves few of the others.
+    The choice depends on the seed and on the ids of the images, so one more image moves few of the others.
 
-    A class that cannot have its test images and a training image is too small: an error, or `train_only`, which
-    leaves it out of the tests, or `merge`, which makes all of them one class.
+    A class that cannot have its test images and a training image is too small. `small_classes` says what becomes
+    of it: `error` refuses it, `train_only` leaves it out of the tests, `merge` makes all small classes one.
 
     Args:
-        index: columns image_id, class_name, subset, group, twin of `longtail.data.collection.reading`.
+        index: the table of `longtail.data.collection.reading`; used are image_id, class_name, subset, group, twin.
         merged_name: the name of the class that `merge` makes.
-        groups, group_limits: as for `frequency_groups`.
+        groups, group_limits: how `frequency_groups` makes head, middle and tail.
 
     Returns:
         One row per image, by ascending id: image_id, label int64, class_name, subset ("train", "val", "test"),
@@ -61,17 +61,17 @@ def natural_split(
     """
     table = index.sort_values("image_id", ignore_index=True)
     table = table.assign(unit=_units(table))
+    fractions = test_fraction, val_fraction, min_test_per_class, seed
     findings: list[Finding] = []
-    subsets, small = _divide(table, test_fraction, val_fraction, min_test_per_class, seed)
+    subsets, small = _divide(table, *fractions)
     if small and small_classes == "error":
         raise ValueError(_too_small(table, small, min_test_per_class))
     if small and small_classes == "merge":
-        table, findings = _merged(table, small, merged_name)
-        subsets, small = _divide(table, test_fraction, val_fraction, min_test_per_class, seed)
+        table, findings = _merge(table, small, merged_name)
+        subsets, small = _divide(table, *fractions)
         if small:
-            raise ValueError(
-                f"merging the small classes does not help: {_too_small(table, small, min_test_per_class)}"
-            )
+            too_small = _too_small(table, small, min_test_per_class)
+            raise ValueError(f"merging the small classes does not help: {too_small}")
     findings += [
         Finding(name, "small class", f"has {(table['class_name'] == name).sum()} images", "only trains")
         for name in small
@@ -83,27 +83,30 @@ def natural_split(
         Finding(name, "untested class", "has no test image in the csv's split", "only trains")
         for name in sorted(untested)
     ]
-    return _as_split(table, subsets, groups, group_limits, seed), findings
+    return _labelled(table, subsets, groups, group_limits, seed), findings
 
 
-def _merged(table: pd.DataFrame, small: list[str], name: str) -> tuple[pd.DataFrame, list[Finding]]:
-    """The images with the small classes made one class of that name, and what was done to each."""
+def _merge(table: pd.DataFrame, small: list[str], merged_name: str) -> tuple[pd.DataFrame, list[Finding]]:
+    """The table with one class in place of the small ones, and a finding for each of those."""
     merged = table["class_name"].isin(small)
-    if name in set(table.loc[~merged, "class_name"]):
-        raise ValueError(f"the merged class would be called {name!r}, as another one is; set merged_name")
-    if merged.all():
+    others = set(table.loc[~merged, "class_name"])
+    if merged_name in others:
+        raise ValueError(
+            f"the merged class would be called {merged_name!r}, as another one is; set merged_name"
+        )
+    if not others:
         raise ValueError("all classes are too small, so merging them leaves one; add images")
     findings = [
-        Finding(own, "small class", f"has {count} images", f"merged into {name!r}")
-        for own, count in table.loc[merged, "class_name"].value_counts().sort_index().items()
+        Finding(name, "small class", f"has {count} images", f"merged into {merged_name!r}")
+        for name, count in table.loc[merged, "class_name"].value_counts().sort_index().items()
     ]
-    return table.assign(class_name=table["class_name"].mask(merged, name)), findings
+    return table.assign(class_name=table["class_name"].mask(merged, merged_name)), findings
 
 
-def _as_split(
-    table: pd.DataFrame, subsets: pd.Series, groups: str, limits: tuple[int, int], seed: int
+def _labelled(
+    table: pd.DataFrame, subsets: pd.Series, groups: str, group_limits: tuple[int, int], seed: int
 ) -> pd.DataFrame:
-    """The table that `natural_split` returns, when the subset of every image is known."""
+    """The split as `natural_split` returns it: with labels in the order of the names, sets and groups."""
     class_names = sorted(table["class_name"].unique())
     split = table[["image_id", "class_name"]].assign(
         label=table["class_name"].map({name: label for label, name in enumerate(class_names)}),
@@ -112,19 +115,20 @@ def _as_split(
     )
     split["balanced"] = _balanced(split, seed)
     trained = split.loc[split["subset"] == "train", "label"].value_counts().reindex(range(len(class_names)))
-    split["group"] = split["label"].map(frequency_groups(trained.tolist(), groups, limits))
-    columns = ["image_id", "label", "class_name", "subset", "longtailed", "balanced", "group"]
-    return split[columns]
+    split["group"] = split["label"].map(frequency_groups(trained.to_numpy(), groups, group_limits))
+    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", "group"]]
 
 
-def frequency_groups(counts: Sequence[int], groups: str, limits: tuple[int, int]) -> dict[int, str]:
-    """The group of every label, by its training images.
+def frequency_groups(
+    counts: Sequence[int] | np.ndarray, groups: str, limits: tuple[int, int]
+) -> dict[int, str]:
+    """The group of every label, by its number of training images.
 
     Args:
-        counts: training images by label.
-        groups: "thirds" divides the classes from the most frequent on, equals in label order, and gives the remainder
-            to the tail. By "counts" a class with more than `limits[0]` images is head, one with fewer than `limits[1]`
-            tail, and one between them middle.
+        counts: training images of each label.
+        groups: "thirds" divides the classes from the most frequent on, equal ones in label order, and leaves the
+            remainder to the tail. "counts" compares each class with the limits.
+        limits: with "counts", more images than the first are head, fewer than the second tail, others middle.
 
     Source: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", 2019 (more than 100, fewer than 20).
     """
@@ -139,7 +143,7 @@ def frequency_groups(counts: Sequence[int], groups: str, limits: tuple[int, int]
 
 
 def _units(table: pd.DataFrame) -> np.ndarray:
-    """For each image a number that it shares with those it must stay with."""
+    """A number for each image, which it shares with those that it must stay with."""
     links: list[tuple[int, int]] = []
     first: dict[tuple[str, object], int] = {}
     for place, (twin, group) in enumerate(zip(table["twin"], table["group"], strict=True)):
@@ -153,16 +157,14 @@ def _divide(
     table: pd.DataFrame, test_fraction: float, val_fraction: float, min_test: int, seed: int
 ) -> tuple[pd.Series, list[str]]:
     """The subset of every image, and the classes that are too small."""
-    given = (table["subset"] != "").any()
-    if given and (table["subset"] == "val").any():
+    if (table["subset"] == "val").any():
         return table["subset"].copy(), []
-    sizes = table["class_name"].value_counts()
-    free = table[table["subset"] == "train"] if given else table
-    available = free["class_name"].value_counts()
-    if given:
-        taken = _draw(free, {name: _share(n, val_fraction, 1) for name, n in available.items()}, seed, "val")
+    if (table["subset"] != "").any():
+        training = table[table["subset"] == "train"]
+        taken = _draw(training, _shares(training, val_fraction, 1), seed, "val")
         return table["subset"].mask(table["unit"].isin(taken), "val"), []
-    wanted = {name: _share(n, test_fraction, min_test) for name, n in sizes.items()}
+    sizes = table["class_name"].value_counts()
+    wanted = _shares(table, test_fraction, min_test)
     small = {str(name) for name, n in sizes.items() if n < min_test + 1}
     while True:
         # A unit stays together, so one that holds an image of a small class trains as a whole.
@@ -173,24 +175,24 @@ def _divide(
         if not failed:
             break
         small |= failed
-    left = free[~free["unit"].isin(test)]
-    validating = {name: _share(n, val_fraction, 1) for name, n in sizes.items()}
-    val = _draw(left, validating, seed, "val")
+    val = _draw(free[~free["unit"].isin(test)], _shares(table, val_fraction, 1), seed, "val")
     subsets = pd.Series("train", index=table.index)
     subsets[table["unit"].isin(test)] = "test"
     subsets[table["unit"].isin(val)] = "val"
     return subsets, sorted(small)
 
 
-def _share(count: int, fraction: float, least: int) -> int:
-    return max(least, int(count * fraction + 0.5))
+def _shares(table: pd.DataFrame, fraction: float, least: int) -> dict[str, int]:
+    """The number of images that is a fraction of each class, rounded, but at least `least`."""
+    sizes = table["class_name"].value_counts()
+    return {str(name): max(least, int(count * fraction + 0.5)) for name, count in sizes.items()}
 
 
 def _draw(table: pd.DataFrame, wanted: dict[str, int], seed: int, purpose: str, least: int = 0) -> set[int]:
     """Units to take so that every class gets about the wanted number of images and keeps at least one.
 
-    From the rarest class on, units in a seeded order are taken while they bring the class nearer to its number
-    and leave every class of theirs an image.
+    The rarest class comes first. Its units are taken in a seeded order while they bring the class nearer to its
+    number and leave an image to every class that they hold.
     """
     by_unit: dict[int, dict[str, int]] = {}
     units: dict[str, list[int]] = {}
@@ -206,7 +208,7 @@ def _draw(table: pd.DataFrame, wanted: dict[str, int], seed: int, purpose: str, 
     taken: set[int] = set()
     for name in sorted(left, key=lambda name: (left[name], name)):
         ordered = sorted(units[name], key=order.__getitem__)
-        # Where whole groups cannot meet the share, the smallest still give the class the least it needs.
+        # Whole groups may miss the share. Then the smallest of them still give the class the least that it needs.
         by_size = sorted(ordered, key=lambda unit: by_unit[unit][name])
         for candidates, target, whole in ((ordered, wanted[name], False), (by_size, least, True)):
             for unit in candidates:

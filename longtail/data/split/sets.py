@@ -1,7 +1,7 @@
 """Which images of a split, or of predictions, are in a named set.
 
-Cutting a balanced source leaves a long-tailed part of it: all images are in the balanced sets. A collection with
-natural counts is long-tailed itself, and a balanced part is cut from it: its tables have a column `balanced`.
+A balanced source is cut to a long-tailed part, so all its images are in the balanced sets. A collection with natural
+counts is long-tailed itself, and a balanced part is cut from it. Only its tables have a column `balanced`.
 """
 
 from typing import TYPE_CHECKING
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 TRAIN_SETS = ("balanced", "longtailed")
 GROUPS = ("head", "middle", "tail")
 TEST_SETS = (*TRAIN_SETS, *GROUPS)
-"""They are nested: head, middle and tail are parts of longtailed, and that is a part of balanced."""
+"""They are nested: head, middle and tail divide longtailed, which is a part of balanced."""
 SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
 """The sets of images that have a file of tensors each."""
 OF_IMAGE = ["group", "longtailed", "balanced"]
-"""Columns that say which sets an image is in; the last only where not all images are in the balanced ones."""
+"""The columns that say which sets an image is in. The last is there only where not all images are in balanced."""
 
 
 def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":
-    """Whether each image is in a set, of those of its subset (train, test).
+    """Whether each image is in a set of its subset (train or test).
 
     Args:
-        table: columns longtailed bool, group str, and balanced bool where not all images are.
+        table: columns longtailed bool, group str, and balanced bool where not all images are in that set.
         name: balanced, longtailed, or one of the groups of the long-tailed set.
 
     Returns:
@@ -48,7 +48,7 @@ def with_sets(table: "pd.DataFrame", split: "pd.DataFrame") -> "pd.DataFrame":
 
     Args:
         table: column image_id int. Columns that say which sets an image is in are replaced.
-        split: columns image_id, group, longtailed, and balanced where not all images are.
+        split: columns image_id, group, longtailed, and balanced where not all images are in that set.
 
     Raises:
         ValueError: an image is not in the split.
