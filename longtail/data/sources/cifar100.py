@@ -5,7 +5,7 @@ import hashlib
 import pickle
 import tarfile
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -26,15 +26,15 @@ def load_images(archive: str | Path, sha256: str) -> LabelledImages:
     in the archive's files, so a rebuilt archive with the images in another order has other ids.
 
     Args:
-        archive: the gzipped tar with `cifar-100-python/meta`, `train` and `test`; other members are ignored.
-        sha256: hexadecimal hash of the whole archive.
+        archive: the gzipped tar with `cifar-100-python/meta`, `train` and `test`. Other members are ignored.
+        sha256: the hexadecimal hash of the whole archive.
 
     Returns:
         N x 3 x 32 x 32 images; ids 0 to 49,999 are the training images, 50,000 to 59,999 the test images.
 
     Raises:
         FileNotFoundError: there is no such archive.
-        ValueError: the hash differs, or the content is not CIFAR-100's; names the archive.
+        ValueError: the hash differs, or the content is not that of CIFAR-100. Names the archive.
 
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
@@ -107,11 +107,8 @@ def _read_members(file: BinaryIO) -> dict[str, dict]:
     a bomb nor a lie about a size can fill the memory. Nothing is extracted, so no path or link matters.
     """
     wanted = {f"{FOLDER}/{name}": name for name in ("meta", "train", "test")}
-    content = {}
-    with (
-        gzip.open(file) as unpacked,
-        tarfile.open(fileobj=cast(BinaryIO, _Limited(unpacked)), mode="r|") as tar,
-    ):
+    content: dict[str, dict] = {}
+    with gzip.open(file) as unpacked, tarfile.open(fileobj=_Limited(unpacked), mode="r|") as tar:
         for member in tar:
             name = wanted.get(member.name)
             if name is None:
@@ -137,7 +134,7 @@ class _Limited:
         self._file = file
         self._left = MAX_UNPACKED_BYTES
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         block = self._file.read(min(size, self._left + 1))
         self._left -= len(block)
         if self._left < 0:
@@ -146,7 +143,7 @@ class _Limited:
 
 
 class _PickledArray:
-    """What a pickle says of a NumPy array; NumPy sees it only after it was checked."""
+    """What a pickle says of a NumPy array. NumPy sees it only after it was checked."""
 
     def __setstate__(self, state: tuple) -> None:
         _, self._shape, self._dtype, self._fortran_order, self._data = state
@@ -170,8 +167,8 @@ class _PickledDtype:
         """Byte order and the like, which mean nothing for bytes."""
 
 
-# By these names a pickle builds a NumPy array. They lead to the records above, so that no function which a pickle
-# can name, not even NumPy's own, is ever called.
+# A pickle builds a NumPy array by these names. They lead to the records above, so that no function that a pickle
+# can name is ever called, not even one of NumPy.
 _RECORDS = {
     ("numpy.core.multiarray", "_reconstruct"): lambda *_: _PickledArray(),
     ("numpy._core.multiarray", "_reconstruct"): lambda *_: _PickledArray(),
@@ -181,7 +178,7 @@ _RECORDS = {
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-    """Builds dicts, lists, numbers, strings and arrays of bytes; anything else is refused before it runs."""
+    """Builds dicts, lists, numbers, strings and arrays of bytes. Anything else is refused before it runs."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _RECORDS:

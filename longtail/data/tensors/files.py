@@ -5,6 +5,8 @@ import json
 import math
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,8 +17,8 @@ from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import atomic_path
 
 SHARD_BYTES = 2**31
-"""Bytes of images in one file. Some file systems (4 GiB), quotas, archives and uploads limit the size of a file, and
-where a part of a set is damaged, only that part has to be copied again."""
+"""Bytes of images in one file. The format has no limit, but some file systems (4 GiB), quotas, archives and uploads
+have. And when a part is damaged, only that part has to be copied again."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,15 @@ class LabelledImages:
     """Images with their labels and the ids by which the split names them.
 
     Attributes:
-        images: uint8, N x 3 x H x W, RGB, 0 to 255; of a set in several files that stay mapped, no tensor but
-            something that is indexed like one.
+        images: uint8, N x 3 x H x W, RGB, 0 to 255. A set in several files that stay mapped has ShardedImages,
+            which are indexed like a tensor.
         labels: int64, N, indices into `class_names`.
         image_ids: int64, N, each at most once.
         class_names: one per class, in label order; a class may have no images here.
-        official_subset: for a source that publishes a division of its own, N times "train" or "test".
+        official_subset: N times "train" or "test", where the source publishes a division of its own.
 
     Raises:
-        ValueError: a tensor has another dtype or shape, or a label or id is not as above; names the field.
+        ValueError: a tensor has another dtype or shape, or a label or id is not as above. Names the field.
     """
 
     images: torch.Tensor | ShardedImages
@@ -47,12 +49,10 @@ class LabelledImages:
         count, channels = self.images.shape[:2]
         if channels != 3:
             raise ValueError(f"images must have 3 channels (N x 3 x H x W), found {tuple(self.images.shape)}")
-        for field in ("labels", "image_ids"):
-            _check_tensor(field, getattr(self, field), torch.int64, dimensions=1)
-            if len(getattr(self, field)) != count:
-                raise ValueError(
-                    f"{field} must have {count} entries, as images, found {len(getattr(self, field))}"
-                )
+        for field, tensor in (("labels", self.labels), ("image_ids", self.image_ids)):
+            _check_tensor(field, tensor, torch.int64, dimensions=1)
+            if len(tensor) != count:
+                raise ValueError(f"{field} must have {count} entries, as images, found {len(tensor)}")
         _check_names(self.class_names)
         if count and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
             found = f"{int(self.labels.min())} to {int(self.labels.max())}"
@@ -70,9 +70,9 @@ def save_tensors(data: LabelledImages, path: str | Path, shard_bytes: int = SHAR
     written from there.
 
     Args:
-        shard_bytes: a set with more bytes of images than this is divided: `path` then lists the checksums of files
-            such as this function writes, `0000.pth` and so on, in a folder beside it that ends in `.shards`. What
-            an earlier set left there is removed.
+        shard_bytes: a set with more bytes of images than this is divided among `0000.pth` and so on, in a folder
+            beside `path` that ends in `.shards`. `path` then lists their checksums. What an earlier set left in
+            the folder is removed.
 
     Raises:
         OSError: the file could not be written; nothing is left under `path`.
@@ -83,8 +83,7 @@ def save_tensors(data: LabelledImages, path: str | Path, shard_bytes: int = SHAR
         shards = _save_shards(data, path, shard_bytes)
         _save({"shards": shards, "sha256": _sha256_of(shards)}, path)
     else:
-        images = data.images[:] if isinstance(data.images, ShardedImages) else data.images
-        _save(_content(replace(data, images=images)), path)
+        _save(_content(replace(data, images=_whole(data.images))), path)
     _remove_shards(path, len(shards))
 
 
@@ -94,13 +93,12 @@ def _save_shards(data: LabelledImages, path: Path, shard_bytes: int) -> list[str
     checksums = []
     for number, start in enumerate(range(0, len(data.labels), each)):
         part = slice(start, start + each)
-        official = data.official_subset[part] if data.official_subset is not None else None
         own = replace(
             data,
             images=data.images[part],
             labels=data.labels[part],
             image_ids=data.image_ids[part],
-            official_subset=official,
+            official_subset=data.official_subset and data.official_subset[part],
         )
         content = _content(own)
         _save(content, _shard(path, number))
@@ -123,16 +121,16 @@ def _remove_shards(path: Path, first: int) -> None:
 
 
 def _content(data: LabelledImages) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "images": _compact(_in_one_piece(data)),
+    """What the file of a set holds, which is also what `_verified` expects."""
+    content = {
+        "images": _compact(_whole(data.images)),
         "labels": _compact(data.labels),
         "image_ids": _compact(data.image_ids),
         "class_names": _interned(data.class_names),
     }
     if data.official_subset is not None:
         content["official_subset"] = _interned(data.official_subset)
-    content["sha256"] = _sha256(data)
-    return content
+    return content | {"sha256": _sha256(data)}
 
 
 def _save(content: dict[str, Any], path: Path) -> None:
@@ -154,12 +152,12 @@ def load_tensors(path: str | Path, *, mmap: bool = False) -> LabelledImages:
     file, and the checksums of its zip container leave the container's own entries uncovered.
 
     Args:
-        mmap: leave the tensors in the file until they are used, which saves memory where few are. For the checksum
-            each value is read once all the same.
+        mmap: leave the tensors in the file until they are used, which saves memory where few are used. The
+            checksum needs each value once all the same.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a file is truncated, damaged or not one of ours, or a part is missing; names it and the remedy.
+        ValueError: a file is truncated, damaged or not one of ours, or a part is missing. Names it and the remedy.
     """
     path = Path(path)
     content = _read(path, path, mmap)
@@ -169,51 +167,39 @@ def load_tensors(path: str | Path, *, mmap: bool = False) -> LabelledImages:
 
 
 def _read(path: Path, set_path: Path, mmap: bool) -> object:
-    with path.open("rb") as file:
-        _check_container(file, path, set_path)
-    try:
+    with path.open("rb") as file, _refusal(path, set_path):
+        _check_container(file)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except MemoryError:
-        raise
-    except Exception as error:  # torch.load's exceptions on foreign files are of many unrelated types.
-        raise _unreadable(path, error, set_path) from error
 
 
 def _verified(content: object, path: Path, set_path: Path) -> tuple[LabelledImages, str]:
     """The set in a file, and its checksum."""
-    try:
-        fields = _check_content(content)
+    with _refusal(path, set_path):
+        fields = _checked(content)
         expected = fields.pop("sha256")
         data = LabelledImages(**fields)
-        found = _sha256(data)
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged file holds anything
-        raise _unreadable(path, error, set_path) from error
-    if found != expected:
-        raise _unreadable(path, "its content does not match its checksum", set_path)
+        if (found := _sha256(data)) != expected:
+            raise ValueError(_MISMATCH)
     return data, found
 
 
 def _joined(index: dict[str, Any], path: Path, mmap: bool) -> LabelledImages:
     """The set of the parts that an index lists."""
-    try:
-        known = set(index) == {"shards", "sha256"} and index["sha256"] == _sha256_of(index["shards"])
-    except TypeError:  # not of strings
-        known = False
-    if not known or not index["shards"]:
-        raise _unreadable(path, "its content does not match its checksum", path)
+    with _refusal(path, path):
+        shards = index["shards"]
+        if set(index) != {"shards", "sha256"} or not shards or index["sha256"] != _sha256_of(shards):
+            raise ValueError(_MISMATCH)
     parts = []
-    for number, expected in enumerate(index["shards"]):
+    for number, expected in enumerate(shards):
         shard = _shard(path, number)
         if not shard.is_file():
-            raise _unreadable(shard, f"it is missing, part {number + 1} of {len(index['shards'])}", path)
+            raise _unreadable(shard, f"it is missing, part {number + 1} of {len(shards)}", path)
         data, found = _verified(_read(shard, path, mmap=True), shard, path)
         if found != expected:
             raise _unreadable(shard, "it is a part of another set", path)
         parts.append(data)
     official = [subset for part in parts for subset in part.official_subset or ()]
-    images = ShardedImages([_in_one_piece(part) for part in parts])
+    images = ShardedImages([_whole(part.images) for part in parts])
     return LabelledImages(
         images=images if mmap else images.to("cpu"),
         labels=torch.cat([part.labels for part in parts]),
@@ -223,18 +209,15 @@ def _joined(index: dict[str, Any], path: Path, mmap: bool) -> LabelledImages:
     )
 
 
-def _check_container(file: BinaryIO, path: Path, set_path: Path) -> None:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            compressed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
-    except Exception as error:  # zipfile's exceptions on damaged bytes are of many unrelated types.
-        raise _unreadable(path, error, set_path) from error
-    if compressed:  # Never by torch.save; it could unpack to any size.
-        raise _unreadable(path, f"its part {compressed[0]} is compressed", set_path)
+def _check_container(file: BinaryIO) -> None:
+    with zipfile.ZipFile(file) as archive:
+        compressed = [i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
+    if compressed:  # torch.save never compresses, and a compressed part could unpack to any size.
+        raise ValueError(f"its part {compressed[0]} is compressed")
 
 
-def _check_content(content: object) -> dict[str, Any]:
-    """The content, if it has the fields of a set and no tensor that unpacks to more than its file holds."""
+def _checked(content: object) -> dict[str, Any]:
+    """The content of a file, once it is known to have the fields of a set."""
     fields = {"images", "labels", "image_ids", "class_names", "sha256"}
     if not isinstance(content, dict) or set(content) - {"official_subset"} != fields:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
@@ -246,16 +229,14 @@ def _check_content(content: object) -> dict[str, Any]:
     return content
 
 
-def _in_one_piece(data: LabelledImages) -> torch.Tensor:
-    """The images of a set that is not divided among files."""
-    if isinstance(data.images, ShardedImages):
-        raise TypeError("images that are divided among files are written part by part")
-    return data.images
+def _whole(images: torch.Tensor | ShardedImages) -> torch.Tensor:
+    """The images as one tensor in the memory of the host. Only those in several parts are copied."""
+    return images[:] if isinstance(images, ShardedImages) else images
 
 
 def _sha256(data: LabelledImages) -> str:
     digest = hashlib.sha256()
-    for tensor in (_in_one_piece(data), data.labels, data.image_ids):
+    for tensor in (_whole(data.images), data.labels, data.image_ids):
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().reshape(-1).data)
     digest.update(json.dumps([data.class_names, data.official_subset]).encode())
@@ -266,8 +247,22 @@ def _sha256_of(shards: list[str]) -> str:
     return hashlib.sha256("".join(shards).encode()).hexdigest()
 
 
+_MISMATCH = "its content does not match its checksum"
+
+
+@contextmanager
+def _refusal(path: Path, set_path: Path) -> Iterator[None]:
+    """Turn what a damaged or foreign file raises, which is of many unrelated types, into one message."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error, set_path) from error
+
+
 def _unreadable(path: Path, reason: object, set_path: Path) -> ValueError:
-    """What to say of a file that belongs to the set at `set_path`, which the workflow knows."""
+    """The error for a file that belongs to the set at `set_path`, which is the file that the workflow knows."""
     return ValueError(
         f"{path} is damaged or no tensor file of this project: {reason}. "
         f"Delete {'it' if path == set_path else set_path} and run the same command again: the workflow makes it anew."
@@ -301,7 +296,7 @@ def _check_official_subset(subsets: list[str], count: int) -> None:
 
 
 def _compact(tensor: torch.Tensor) -> torch.Tensor:
-    # A view would bring its whole storage into the file. Seen by NumPy it has one of its own, without a copy.
+    # torch.save writes the whole storage of a view. By way of NumPy the view gets a storage of its own, uncopied.
     if not tensor.is_contiguous() or tensor.device.type != "cpu":
         return tensor.clone(memory_format=torch.contiguous_format)
     whole = tensor.untyped_storage().nbytes() == tensor.nbytes

@@ -11,7 +11,7 @@ from longtail.data.tensors.files import LabelledImages, load_tensors
 
 PLACES = ("auto", "device", "file")
 SHARE = 0.5
-"""The share of a device's free memory that `auto` gives to images. Weights, activations and other jobs get the rest."""
+"""The part of a device's free memory that `auto` gives to images. Weights, activations and other jobs get the rest."""
 
 
 def load_sets(
@@ -19,11 +19,11 @@ def load_sets(
 ) -> tuple[list[LabelledImages], bool]:
     """The sets of a job, and whether their images are in the memory of the device.
 
-    If not, they stay in their files, memory-mapped: the system reads what a batch needs and keeps what memory is
-    left for. The values are the same. In either case each file is read once, to verify its checksum.
+    If not, they stay in their files, memory-mapped. The system then reads what a batch needs, and keeps as much of it
+    as memory is left for. The values are the same. Each file is read once in either case, to verify its checksum.
 
     Args:
-        place: `device`, `file`, or `auto`: the device where all sets together take no more than SHARE of what is free.
+        place: `device`, `file`, or `auto`, which is `device` if all sets together take at most SHARE of what is free.
         jobs: how many jobs share the device.
 
     Raises:
@@ -43,7 +43,7 @@ def load_sets(
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a process can still take: of the GPU, or of the machine within the limits of its control groups."""
+    """The bytes that a process can still take: on the GPU, or on the machine within its control groups' limits."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return min([_available(), *_limits()])

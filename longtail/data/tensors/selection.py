@@ -13,6 +13,9 @@ from longtail.data.tensors.files import LabelledImages
 from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import writing
 
+SETS = SUBSETS
+"""The names that `select_set` knows."""
+
 LARGE = 2**30
 """With more bytes of images than this, they are written to a file instead of held in memory."""
 LEAST_BALANCED = 2
@@ -24,14 +27,14 @@ def select_set(
 ) -> LabelledImages:
     """The images of the set `name`, by ascending id. All class names stay, also of classes without images.
 
-    Of a split that leaves nothing to validate, `val` is the balanced test set: it shows how training goes, and
+    Where a split leaves nothing to validate, `val` is the balanced test set. It shows how training goes, and
     `select: last` keeps it from choosing anything.
 
     Args:
         data: all images of the source.
-        split: table of `assign_subsets`, which suffices for the balanced sets and val, of `add_longtail`, or of
-            `natural_split`, whose merged classes take the place of those they were made of.
-        name: one of `SUBSETS`. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
+        split: the table of `add_longtail`, or of `natural_split`, whose merged classes take the place of those that
+            they were made of. That of `assign_subsets` suffices for the balanced sets and val.
+        name: one of SETS. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
         scratch: folder for a temporary file that takes the place of memory for more than 1 GiB of images.
 
     Raises:
@@ -57,7 +60,7 @@ def select_set(
 def _merged(
     labels: torch.Tensor, class_names: list[str], rows: pd.DataFrame, split: pd.DataFrame
 ) -> tuple[torch.Tensor, list[str]]:
-    """The labels and class names of images of which some classes became one, under a name of its own."""
+    """The labels and class names of images after some classes became one, which has a name of its own."""
     names = split.drop_duplicates("label").sort_values("label")["class_name"].tolist()
     label_of = {name: label for label, name in enumerate(names)}
     new = [

@@ -13,7 +13,7 @@ class ShardedImages:
     their positions, and the move to a device, which makes one tensor of it.
 
     Raises:
-        ValueError: the parts are not uint8, or not of one shape but for their numbers.
+        ValueError: a part is not uint8, or its images have another shape than those of the first part.
     """
 
     def __init__(self, parts: Sequence[torch.Tensor]):
@@ -41,7 +41,7 @@ class ShardedImages:
         return found
 
     def index_select(self, dimension: int, positions: torch.Tensor) -> torch.Tensor:
-        """The images at these positions, as `torch.Tensor.index_select` gives them in dimension 0."""
+        """The same as for a tensor, in dimension 0 only."""
         return self[positions]
 
     def to(self, device: torch.device | str, copy: bool = True) -> torch.Tensor:
@@ -69,8 +69,8 @@ def take(images: torch.Tensor | ShardedImages, positions: torch.Tensor, out: tor
             f"positions {places.min()} to {places.max()} among {len(images)} images, counted from 0"
         )
     if not isinstance(images, ShardedImages):
-        # NumPy copies, since PyTorch would start a second set of threads beside those that compute. With `clip` it
-        # writes to `out` without a copy in between.
+        # PyTorch would start a second set of threads beside those that compute. With `clip`, NumPy writes to `out`
+        # without a copy between.
         np.take(images.numpy(), places, axis=0, out=target, mode="clip")
         return
     for start, part in zip(images.starts, images.parts, strict=True):
