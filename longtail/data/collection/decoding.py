@@ -9,10 +9,10 @@ from PIL import Image, ImageOps
 from longtail.data.collection.listing import SUFFIXES as SUFFIXES
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""The formats that are decoded, told by content and not by name. Pillow's others are rare, or are vector graphics,
-which start other programs."""
+"""The formats that are decoded; the content decides, not the name. Other formats that Pillow reads are rare, or are
+vector graphics, for which it starts programs."""
 MAX_PIXELS = 89_478_485
-"""The largest width times height that is decoded, unless told otherwise: Pillow's own threshold, 256 MiB of RGB."""
+"""The most pixels of a picture that are decoded by default. It is Pillow's own threshold, 256 MiB of RGB."""
 
 
 class UnreadableImage(ValueError):
@@ -21,7 +21,7 @@ class UnreadableImage(ValueError):
     def __init__(self, path: str | Path, reason: str):
         super().__init__(
             str(path), reason
-        )  # both, or it would not survive the way back from a worker process
+        )  # Pickle needs both to bring the error back from a worker process.
         self.path, self.reason = str(path), reason
 
     def __str__(self) -> str:
@@ -31,18 +31,17 @@ class UnreadableImage(ValueError):
 def decode(path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
     """The picture in a file, upright, in RGB, stretched to a square: uint8, 3 x size x size.
 
-    The first frame of an animation; turned as its EXIF orientation says. Transparent parts become white. 16-bit
-    grey keeps its 8 leading bits, so 12-bit values of a microscope come out dark. CMYK is converted without its
-    colour profile, and so is everything else. The resize is Pillow's antialiased bilinear one, which equals
-    PyTorch's to rounding.
+    An animation gives its first frame. The picture is turned as its EXIF orientation says. Transparent parts become
+    white. 16-bit grey keeps its 8 leading bits, so 12-bit values of a microscope come out dark. No colour profile
+    is used, for CMYK neither. The resize is Pillow's antialiased bilinear one, which equals PyTorch's to rounding.
 
     Args:
         path: a file in one of `FORMATS`, whatever its name ends in.
-        size: height and width, in pixels; None: as the picture is, 3 x H x W.
-        max_pixels: the most of width times height that is decoded; Pillow itself refuses above 178,956,970.
+        size: height and width, in pixels. None keeps those of the picture, 3 x H x W.
+        max_pixels: the most of width times height that is decoded. Pillow itself refuses more than 178,956,970.
 
     Raises:
-        UnreadableImage: missing, empty, truncated, damaged, no picture, or too large.
+        UnreadableImage: the file is missing, empty, truncated, damaged, no picture, or too large.
     """
     path = Path(path)
     if not path.is_file():
@@ -70,7 +69,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """An image of any of Pillow's modes in RGB with 8 bits, transparent parts on white.
 
     Raises:
-        ValueError: values whose range is not known (32-bit integers above 16 bits, floating point).
+        ValueError: the range of the values is not known (32-bit integers above 16 bits, floating point).
     """
     if image.mode.startswith("I") or image.mode == "F":
         return _scaled(image).convert("RGB")

@@ -6,14 +6,14 @@ import numpy as np
 
 HASH_BITS = 64
 MAX_DISTANCE = 3
-"""In how many bits the hashes of near duplicates may differ."""
+"""The number of bits in which the hashes of near duplicates may differ."""
 MAX_DIFFERENCE = 5.0
-"""By how many of 255 levels the thumbnails of near duplicates may differ on average."""
+"""The levels, out of 255, by which the thumbnails of near duplicates may differ on average."""
 _BANDS = MAX_DISTANCE + 1
 
 
 def difference_hash(grey: np.ndarray) -> int:
-    """64 bits, whether each grey value exceeds its right neighbour's; close for pictures that look alike.
+    """64 bits that say whether each grey value exceeds that to its right. Pictures that look alike share most.
 
     Args:
         grey: 8 x 9 values.
@@ -24,15 +24,15 @@ def difference_hash(grey: np.ndarray) -> int:
 
 
 def near_duplicates(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of positions whose pictures look the same.
+    """The pairs of positions whose pictures look the same.
 
-    The hashes propose, since they are quick to compare; the thumbnails decide, since plain backgrounds give many
-    different pictures one hash. Hashes that differ in at most 3 bits agree in one of four bands of 16 at least,
-    so only images that share a band are compared.
+    The hashes propose pairs, since they are quick to compare. The thumbnails decide, since plain backgrounds give
+    many different pictures one hash. Hashes that differ in at most 3 bits agree in at least one of four bands of
+    16 bits, so only images that share a band are compared.
 
     Args:
-        hashes: uint64, N, of `difference_hash`.
-        thumbnails: uint8, N x any shape; in colour, since shapes on plain grounds may differ in nothing else.
+        hashes: uint64, N, from `difference_hash`.
+        thumbnails: uint8, N x any shape, in colour, since shapes on plain grounds may differ in nothing else.
 
     Returns:
         Pairs (smaller, larger), sorted.
@@ -57,7 +57,7 @@ def near_duplicates(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[in
 
 
 def connected(count: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
-    """For each of `count` things the smallest one that it is linked with, directly or by way of others."""
+    """The smallest thing that each of `count` things is linked with, directly or by way of others."""
     parent = list(range(count))
 
     def root(thing: int) -> int:

@@ -1,7 +1,7 @@
 """One image file of a collection: its pixels, and everything about the file that its owner should know."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +16,30 @@ _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
 _UPRIGHT = (0, 1)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ENDS = {_PNG: b"IEND", b"\xff\xd8": b"\xff\xd9", b"GIF8": b";"}
-"""How files of PNG, JPEG and GIF begin and end."""
+"""How files of PNG, JPEG and GIF begin, and how they end."""
 _TRANSPOSED = (5, 6, 7, 8)
+"""The EXIF orientations that exchange width and height."""
 THUMBNAIL = 16
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """An image file.
+    """An image file. What follows the findings is known only where there are pixels.
 
     Attributes:
         pixels: uint8, 3 x size x size, RGB; None where the file cannot be used.
         findings: what is wrong with it, or was done to it.
-        sha256: of the file's bytes, hexadecimal.
-        hash: 64 bits of `difference_hash`.
+        sha256: the hash of the file's bytes, hexadecimal.
+        hash: the 64 bits of `difference_hash`.
         thumbnail: uint8, 16 x 16 x 3.
-        width, height: of the upright image, in pixels.
+        width, height: the size of the upright image, in pixels.
     """
 
     pixels: np.ndarray | None
     findings: list[Finding]
     sha256: str = ""
     hash: int = 0
-    thumbnail: np.ndarray | None = None
+    thumbnail: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))
     width: int = 0
     height: int = 0
 
@@ -52,8 +53,8 @@ def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -
 
     Args:
         root, name: the collection's folder, and the file's path in it.
-        size: of both sides of the pixels.
-        max_side, min_side: a file with a longer or shorter side is not used, nor decoded.
+        size: the height and the width of the pixels.
+        max_side, min_side: a file with a longer or a shorter side is neither used nor decoded.
     """
     path = root / name
     try:
@@ -83,7 +84,7 @@ def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -
 def _header(
     content: bytes, path: Path, max_side: int, min_side: int
 ) -> tuple[list[tuple[str, str, str, bool]], tuple[int, int]]:
-    """What the header says: kind, found, action and refused of each finding; width and height."""
+    """What the header says: the findings (kind, found, action, refused), and the upright width and height."""
     if not content:
         raise Unusable("empty", "is empty")
     try:
@@ -105,7 +106,7 @@ def _header(
         try:
             orientation = image.getexif().get(_ORIENTATION, 1)
             notes = _notes(image, content, orientation)
-        except Exception:  # as above; decoding then fails as well, and says why
+        except Exception:  # as above. Decoding then fails as well, and says why.
             return [], image.size
         return notes, image.size[::-1] if orientation in _TRANSPOSED else image.size
 
@@ -118,8 +119,8 @@ def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[s
         notes.append(("CMYK", "has colours for print", "converted to RGB without its colour profile", False))
     if _is_16_bit(image, content):
         notes.append(("16-bit", "has 16 bits per channel", "the upper 8 are kept", False))
-    frames = getattr(image, "n_frames", 1)
-    if image.format != "MPO" and frames > 1:  # MPO: a photograph and its preview
+    # An MPO file holds a photograph and its preview.
+    if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
         notes.append(("animated", f"has {frames} frames or pages", "the first one is used", True))
     if image.has_transparency_data:
         notes.append(("transparent", "has transparent pixels", "laid on white", False))
@@ -128,7 +129,7 @@ def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[s
 
 def _is_16_bit(image: Image.Image, content: bytes) -> bool:
     if content.startswith(_PNG):
-        return content[24] == 16  # Pillow hides it: colours of 16 bits open as plain RGB
+        return content[24] == 16  # Pillow opens colours of 16 bits as plain RGB, which hides them.
     bits = image.tag_v2.get(_BITS_PER_SAMPLE, ()) if isinstance(image, TiffImageFile) else ()
     return image.mode.startswith("I") or 16 in (bits if isinstance(bits, tuple) else (bits,))
 

@@ -14,7 +14,7 @@ _HEADINGS = ["File or class", "Kind", "Found", "What is done"]
 
 
 def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
-    """One row per finding, columns COLUMNS; names that are not UTF-8 with a mark for what is not."""
+    """One row for each finding, with columns COLUMNS. A mark replaces what is not UTF-8 in a name."""
     rows = [
         [value.encode(errors="surrogateescape").decode(errors="replace") for value in astuple(finding)[:4]]
         + [finding.refused]
@@ -24,7 +24,7 @@ def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
 
 
 def findings_of(table: pd.DataFrame) -> list[Finding]:
-    """The findings of a table."""
+    """The findings in a table of `findings_table`."""
     return [Finding(*row) for row in table[COLUMNS].itertuples(index=False)]
 
 
@@ -32,9 +32,10 @@ def check(index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings:
     """All findings about files, and those about classes that the split with these settings would make.
 
     Args:
-        index, findings: of `longtail.data.collection.reading`.
-        strict: whether what can be refused is.
-        settings: of `natural_split`.
+        index: the table of the images that `longtail.data.collection.reading` makes.
+        findings: what it found, as `findings_table` gives it.
+        strict: whether everything is refused that can be.
+        settings: the arguments of `natural_split` beside the index.
     """
     found = findings_of(findings)
     refuses_small = settings["small_classes"] == "error"
@@ -59,9 +60,10 @@ def check(index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings:
 
 
 def require_none(findings: pd.DataFrame) -> None:
-    """
+    """Refuse a collection about which something was found that `strict` refuses.
+
     Raises:
-        ValueError: something was found that `strict` refuses; says how much of which kind.
+        ValueError: there is such a finding. Says how many there are of which kind.
     """
     refused = findings[findings["refused"]]
     if len(refused):

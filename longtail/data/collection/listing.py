@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 SUFFIXES = frozenset(
@@ -19,7 +19,7 @@ SUFFIXES = frozenset(
         *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
     ]
 )
-"""Endings, in lower case, of the files in a folder that are taken for images."""
+"""The endings, in lower case, of the files in a folder that are taken for images."""
 SUBSETS = ("train", "val", "test")
 GROUP_COLUMN = "group"
 
@@ -29,11 +29,11 @@ class Finding:
     """Something about a file, folder or class that its owner should know.
 
     Attributes:
-        path: relative to the collection, or the name of a class.
+        path: the path in the collection, or the name of a class.
         kind: a word or two to sort by.
         found: what is there, as a clause.
         action: what is done about it, as a clause.
-        refused: whether `strict` refuses it: something is left out, replaced, merged or wrong.
+        refused: whether `strict` refuses it, because something is left out, replaced, merged or wrong.
     """
 
     path: str
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One image file. `path` is relative to the collection, with `/`; subset and group are "" where not given."""
+    """One image file. `path` is that in the collection, with `/`. Subset and group are "" where not given."""
 
     path: str
     class_name: str
@@ -61,11 +61,15 @@ class Listing:
     entries: list[Entry] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def digest(self) -> str:
-        """Hash of all names, classes and file sizes, the same wherever the collection lies.
+    def note(self, path: str, kind: str, found: str, action: str = "left out", refused: bool = True) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(path, kind, found, action, refused))
 
-        A file replaced by another one of exactly its size is not noticed; times are not looked at, since copying
-        a collection changes them.
+    def digest(self) -> str:
+        """A hash of all names, classes and file sizes, which is the same wherever the collection lies.
+
+        A file replaced by another one of exactly its size is not noticed. Times do not count, since copying a
+        collection changes them.
         """
         content = hashlib.sha256()
         for entry in self.entries:
@@ -80,19 +84,20 @@ class Listing:
 def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing:
     """List a collection.
 
-    A folder has one folder for each class; images further down belong to it as well. Links are followed. Hidden
-    files and files that are not named like images are left out. A csv has the columns `path` (relative to the
-    csv) and `label`, and optionally `split` (train, val or test, in every row) and a column of groups, such as
-    the individual, the trap or the night, whose images stay on one side of the split. A row whose file is missing
-    is left out, with a finding.
+    A folder has one folder for each class. Images in folders below that belong to the class as well. Links are
+    followed. Hidden files and files that are not named like images are left out.
+
+    A csv has the columns `path` (relative to the csv) and `label`. It may have `split` (train, val or test, in every
+    row) and a column of groups, such as the individual, the trap or the night, whose images stay on one side of the
+    split. A row whose file is missing is left out, with a finding.
 
     Args:
         source: the folder, or a file that ends in .csv.
-        group_column: the csv's column of groups; the default need not be there.
+        group_column: the csv's column of groups. The default need not be there.
 
     Raises:
         FileNotFoundError: there is no such folder or csv, or none of the files that the csv names.
-        ValueError: there are fewer than two classes with images, or the csv is not as above; says what is.
+        ValueError: there are fewer than two classes with images, or the csv is not as above. Says what is.
     """
     source = Path(source)
     if source.is_dir():
@@ -112,7 +117,7 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
         raise FileNotFoundError(f"{source} does not exist; give a folder of class folders, or a csv")
     listing = _without_unusable_names(listing)
     listing.entries.sort()
-    listing.findings += _similar_names(listing)
+    _similar_names(listing)
     listing.findings.sort()
     classes = sorted({entry.class_name for entry in listing.entries})
     if len(classes) < 2:
@@ -126,7 +131,7 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
 def image_id(path: str) -> int:
     """The id of an image by its path in the collection, in 0 to 2**63 - 1.
 
-    It depends on nothing else, so other images may come and go; and the two ways in which file systems write an
+    It depends on nothing else, so other images may come and go. The two ways in which file systems write an
     accented letter give the same id.
     """
     return int.from_bytes(hashlib.sha256(_composed(path).encode()).digest()[:8]) >> 1
@@ -136,26 +141,15 @@ def _list_folder(root: Path) -> Listing:
     listing = Listing(root)
     for item in sorted(os.scandir(root), key=lambda item: item.name):
         if not item.is_dir():
-            if item.is_symlink() and not item.is_file():
-                listing.findings.append(_broken(item.name))
-            elif _is_image(item.name):
-                listing.findings.append(
-                    Finding(item.name, "no class", "an image outside any class folder", "left out")
-                )
-            elif not item.name.startswith("."):
-                listing.findings.append(_other_file(item.name))
-            continue
-        if item.name.startswith("."):
-            listing.findings.append(
-                Finding(item.name, "hidden", "a hidden folder", "left out", refused=False)
-            )
-            continue
-        files = list(_walk(Path(item.path), (_identity(root),), listing))
-        if not files:
-            listing.findings.append(
-                Finding(item.name, "empty class", "a class folder without images", "left out")
-            )
-        listing.entries += [Entry(file.relative_to(root).as_posix(), item.name) for file in files]
+            if _is_image(item, item.name, listing):
+                listing.note(item.name, "no class", "an image outside any class folder")
+        elif item.name.startswith("."):
+            listing.note(item.name, "hidden", "a hidden folder", refused=False)
+        else:
+            files = list(_walk(Path(item.path), (_identity(root),), listing))
+            if not files:
+                listing.note(item.name, "empty class", "a class folder without images")
+            listing.entries += [Entry(file.relative_to(root).as_posix(), item.name) for file in files]
     return listing
 
 
@@ -164,18 +158,13 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...], listing: Listing) ->
     name = folder.relative_to(listing.root).as_posix()
     here = _identity(folder)
     if here in above:
-        listing.findings.append(Finding(name, "loop", "a link to a folder that it lies in", "not followed"))
+        listing.note(name, "loop", "a link to a folder that it lies in", "not followed")
         return
     for item in sorted(os.scandir(folder), key=lambda item: item.name):
-        path = folder / item.name
         if item.is_dir():
-            yield from _walk(path, (*above, here), listing)
-        elif item.is_symlink() and not item.is_file():
-            listing.findings.append(_broken(f"{name}/{item.name}"))
-        elif _is_image(item.name):
-            yield path
-        elif not item.name.startswith("."):
-            listing.findings.append(_other_file(f"{name}/{item.name}"))
+            yield from _walk(folder / item.name, (*above, here), listing)
+        elif _is_image(item, f"{name}/{item.name}", listing):
+            yield folder / item.name
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -183,16 +172,17 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def _broken(path: str) -> Finding:
-    return Finding(path, "broken link", "a link that leads nowhere", "left out")
-
-
-def _other_file(path: str) -> Finding:
-    return Finding(path, "other file", "a file that is not named like an image", "left out", refused=False)
+def _is_image(item: os.DirEntry[str], path: str, listing: Listing) -> bool:
+    """Whether a file is named like an image. Any other one is noted, unless it is hidden."""
+    if item.is_symlink() and not item.is_file():
+        listing.note(path, "broken link", "a link that leads nowhere")
+        return False
+    if item.name.startswith("."):
+        return False
+    if PurePosixPath(item.name).suffix.lower() in SUFFIXES:
+        return True
+    listing.note(path, "other file", "a file that is not named like an image", refused=False)
+    return False
 
 
 def _list_csv(path: Path, group_column: str) -> Listing:
@@ -207,26 +197,14 @@ def _list_csv(path: Path, group_column: str) -> Listing:
     listing = Listing(path.parent)
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise ValueError(
-                f"{path}, row {number}: it has more or fewer fields than the header; quote commas"
-            )
-        named, label, subset = row["path"], row["label"], row.get("split", "")
-        if not named or not label.strip():
-            raise ValueError(f"{path}, row {number}: path or label is empty; fill it in or remove the row")
-        if "split" in columns and subset not in SUBSETS:
-            raise ValueError(
-                f"{path}, row {number}: split is {subset!r}; allowed: {', '.join(SUBSETS)}, in every row"
-            )
-        name = PurePosixPath(named).as_posix()
-        if name in seen:
-            raise ValueError(f"{path}, row {number}: {name} stands in row {seen[name]} too; keep one of them")
+        if problem := _problem_of(row, columns, seen):
+            raise ValueError(f"{path}, row {number}: {problem}")
+        name = PurePosixPath(row["path"]).as_posix()
         seen[name] = number
         if (path.parent / name).is_file():
-            listing.entries.append(Entry(name, label, subset, row.get(group_column, "")))
+            listing.entries.append(Entry(name, row["label"], row.get("split", ""), row.get(group_column, "")))
         else:
-            found = f"a file that does not exist, named in row {number} of the csv"
-            listing.findings.append(Finding(name, "missing", found, "left out"))
+            listing.note(name, "missing", f"a file that does not exist, named in row {number} of the csv")
     if listing.findings and not listing.entries:
         raise FileNotFoundError(
             f"{path}: none of the {len(rows)} files that it names exists, such as {path.parent / rows[0]['path']}. "
@@ -239,6 +217,20 @@ def _list_csv(path: Path, group_column: str) -> Listing:
                     f"{path}: no row with a file has the split '{subset}'; add some, or remove the column"
                 )
     return listing
+
+
+def _problem_of(row: dict[str, str], columns: list[str], seen: dict[str, int]) -> str:
+    """What is wrong with a row, and what to do; empty if nothing is. `seen` has the row of each earlier path."""
+    if None in row or None in row.values():
+        return "it has more or fewer fields than the header; quote commas"
+    if not row["path"] or not row["label"].strip():
+        return "path or label is empty; fill it in or remove the row"
+    if "split" in columns and row["split"] not in SUBSETS:
+        return f"split is {row['split']!r}; allowed: {', '.join(SUBSETS)}, in every row"
+    name = PurePosixPath(row["path"]).as_posix()
+    if name in seen:
+        return f"{name} stands in row {seen[name]} too; keep one of them"
+    return ""
 
 
 def _check_columns(path: Path, columns: list[str], group_column: str) -> None:
@@ -258,58 +250,57 @@ def _check_columns(path: Path, columns: list[str], group_column: str) -> None:
 
 
 def _without_unusable_names(listing: Listing) -> Listing:
-    """Classes get names of one line; files whose names are no text, or one name twice, are left out."""
+    """Classes get names of one line. Files are left out whose names are no text, or the name of another file."""
     result = Listing(listing.root, findings=listing.findings)
-    renamed: dict[str, str] = {}
-    ids: dict[int, str] = {}
-    told: set[str] = set()
+    readable = [entry for entry in listing.entries if _is_text(entry.path)]
     for entry in listing.entries:
         if not _is_text(entry.path):
             shown = entry.path.encode(errors="surrogateescape").decode(errors="replace")
-            result.findings.append(Finding(shown, "name", "a name that is not UTF-8", "left out"))
+            result.note(shown, "name", "a name that is not UTF-8")
+    class_names = _in_one_line(dict.fromkeys(entry.class_name for entry in readable), result)
+    ids: dict[int, str] = {}
+    told: set[str] = set()
+    for entry in readable:
+        other = ids.setdefault(image_id(entry.path), entry.path)
+        if other is not entry.path:
+            result.note(entry.path, "name", f"the name of {other}, written in another way")
             continue
-        name = " ".join(entry.class_name.split())
-        name = _composed(
-            "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
-        )
-        if entry.class_name not in renamed:
-            renamed[entry.class_name] = name
-            if name != _composed(entry.class_name):
-                result.findings.append(
-                    Finding(name, "name", f"a class named {entry.class_name!r}", "shown in one line")
-                )
-        identity = image_id(entry.path)
-        if identity in ids:
-            result.findings.append(
-                Finding(
-                    entry.path, "name", f"the name of {ids[identity]}, written in another way", "left out"
-                )
-            )
-            continue
-        ids[identity] = entry.path
         folder, _, own = entry.path.rpartition("/")
         for path, part in ((entry.path, own), (folder, folder)):
             if part and path not in told and _is_odd(part):
                 told.add(path)
-                result.findings.append(
-                    Finding(path, "name", "has spaces, quotes or control characters", "kept", refused=False)
-                )
-        result.entries.append(Entry(entry.path, name, entry.subset, entry.group))
-    merged: dict[str, str] = {}
-    for original, name in renamed.items():
-        if merged.setdefault(name, original) == original:
-            continue
-        if _composed(merged[name]) != _composed(original):
-            raise ValueError(
-                f"the classes {merged[name]!r} and {original!r} have the same name in one line; rename one of them"
-            )
-        result.findings.append(Finding(name, "name", "a class whose name is written in two ways", "made one"))
+                result.note(path, "name", "has spaces, quotes or control characters", "kept", refused=False)
+        result.entries.append(replace(entry, class_name=class_names[entry.class_name]))
     return result
 
 
-def _similar_names(listing: Listing) -> list[Finding]:
-    """Classes, and files, whose names differ only in case."""
-    findings = []
+def _in_one_line(names: Iterable[str], listing: Listing) -> dict[str, str]:
+    """What each class is called: its name in one line. Names that change or coincide are noted.
+
+    Raises:
+        ValueError: two classes would have one name, which is more than two ways to write it.
+    """
+    called: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for original in names:
+        shown = [
+            sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in " ".join(original.split())
+        ]
+        name = called[original] = _composed("".join(shown))
+        if name != _composed(original):
+            listing.note(name, "name", f"a class named {original!r}", "shown in one line")
+        other = first.setdefault(name, original)
+        if _composed(other) != _composed(original):
+            raise ValueError(
+                f"the classes {other!r} and {original!r} have the same name in one line; rename one of them"
+            )
+        if other != original:
+            listing.note(name, "name", "a class whose name is written in two ways", "made one")
+    return called
+
+
+def _similar_names(listing: Listing) -> None:
+    """Note classes, and files of one folder, whose names differ only in case."""
     for what, names in (
         ("classes", sorted({entry.class_name for entry in listing.entries})),
         ("files", [entry.path for entry in listing.entries]),
@@ -319,10 +310,7 @@ def _similar_names(listing: Listing) -> list[Finding]:
             other = first.setdefault(_composed(name).casefold(), name)
             if other != name and (what == "classes" or other.rpartition("/")[0] == name.rpartition("/")[0]):
                 action = "kept as two classes" if what == "classes" else "both are kept"
-                findings.append(
-                    Finding(name, "case", f"differs from {other} only in case", action, what == "classes")
-                )
-    return findings
+                listing.note(name, "case", f"differs from {other} only in case", action, what == "classes")
 
 
 def _composed(name: str) -> str:

@@ -31,9 +31,9 @@ class Collection:
 
     Attributes:
         images: all that can be used, by ascending id, the classes in the order of their names.
-        index: one row each, columns INDEX: the path in the collection, subset and group of the csv ("" where not
-            given), the smallest id among the image's duplicates (its own without any), the size of the upright
-            image in pixels, and the hash of the file.
+        index: one row for each image, columns INDEX. `subset` and `group` are those of the csv, or "". `twin` is
+            the smallest id among the image and its duplicates. Width and height are those of the upright image, in
+            pixels, and `sha256` is the hash of the file.
         findings: all that was noticed, by path.
     """
 
@@ -65,46 +65,65 @@ def read_collection(
         ValueError: fewer than two classes have usable images.
         OSError: the scratch file could not be written.
     """
-    entries = sorted(listing.entries, key=lambda entry: image_id(entry.path))
+    everything = sorted(listing.entries, key=lambda entry: image_id(entry.path))
     read = partial(_read, listing.root, size=size, max_side=max_side, min_side=min_side)
-    kept, facts, pixels, found = _decoded(entries, read, size, scratch, threads)
-    findings = listing.findings + found
-    class_names = sorted({entry.class_name for entry in kept})
+    pixels, entries, files, found = _decoded(everything, read, size, Path(scratch), threads)
+    findings = [*listing.findings, *found]
+    class_names = sorted({entry.class_name for entry in entries})
     if len(class_names) < 2:
         raise ValueError(
             f"{listing.root} has usable images of {len(class_names)} classes; two are needed. "
-            f"{len(entries) - len(kept)} of {len(entries)} files cannot be used, such as "
+            f"{len(everything) - len(entries)} of {len(everything)} files cannot be used, such as "
             f"{', '.join(f'{f.path} ({f.found})' for f in findings if f.action == 'left out')[:300]}"
         )
     findings += [
         Finding(name, "empty class", "a class whose images all cannot be used", "left out")
-        for name in sorted({entry.class_name for entry in entries} - set(class_names))
+        for name in {entry.class_name for entry in everything} - set(class_names)
     ]
-    ids = np.array([image_id(entry.path) for entry in kept], dtype=np.int64)
-    sha256 = [image.sha256 for image in facts]
-    twins = _twins(facts, near)
-    findings += _duplicate_findings(kept, sha256, twins)
+    twins = _twins(files, near)
+    findings += _duplicate_findings(entries, files, twins)
+    ids = np.array([image_id(entry.path) for entry in entries], dtype=np.int64)
     label_of = {name: label for label, name in enumerate(class_names)}
     images = LabelledImages(
         images=pixels,
-        labels=torch.tensor([label_of[entry.class_name] for entry in kept]),
+        labels=torch.tensor([label_of[entry.class_name] for entry in entries]),
         image_ids=torch.from_numpy(ids),
         class_names=class_names,
     )
-    index = pd.DataFrame(
-        {
-            "image_id": ids,
-            "path": [entry.path for entry in kept],
-            "class_name": [entry.class_name for entry in kept],
-            "subset": [entry.subset for entry in kept],
-            "group": [entry.group for entry in kept],
-            "twin": ids[twins],
-            "width": [image.width for image in facts],
-            "height": [image.height for image in facts],
-            "sha256": sha256,
-        }
+    index = pd.DataFrame(entries).assign(
+        image_id=ids,
+        twin=ids[twins],
+        width=[file.width for file in files],
+        height=[file.height for file in files],
+        sha256=[file.sha256 for file in files],
     )
-    return Collection(images, index, sorted(findings))
+    return Collection(images, index[INDEX], sorted(findings))
+
+
+def _decoded(
+    everything: list[Entry], read: Callable[[Entry], Inspected], size: int, scratch: Path, threads: int
+) -> tuple[torch.Tensor, list[Entry], list[Inspected], list[Finding]]:
+    """The pixels of all images that can be used, their entries and facts (without pixels), and the findings."""
+    findings: list[Finding] = []
+    entries: list[Entry] = []
+    files: list[Inspected] = []
+    with (
+        writing(scratch / "(temporary file)"),
+        tempfile.TemporaryFile(dir=scratch) as file,
+        ThreadPoolExecutor(threads) as pool,
+        warnings.catch_warnings(),
+    ):
+        # Pillow warns of images that are too large for its taste. They become findings instead.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        results = zip(everything, _in_order(pool, read, everything, ahead=4 * threads), strict=True)
+        for entry, image in tqdm(results, "decoding", len(everything), unit=" images"):
+            findings += image.findings
+            if image.pixels is not None:
+                file.write(image.pixels.tobytes())
+                entries.append(entry)
+                files.append(replace(image, pixels=None))
+        file.flush()
+        return _mapped(file, len(entries), size), entries, files, findings
 
 
 def _decoded(
@@ -141,7 +160,7 @@ def _read(root: Path, entry: Entry, **options: int) -> Inspected:
 def _in_order(
     pool: Executor, function: Callable[[Entry], Inspected], entries: Iterable[Entry], ahead: int
 ) -> Iterator[Inspected]:
-    """Results in the order of the entries, at most `ahead` of them before they are taken."""
+    """The results in the order of the entries. At most `ahead` of them wait to be taken."""
     waiting: deque[Future[Inspected]] = deque()
     for entry in entries:
         waiting.append(pool.submit(function, entry))
@@ -152,43 +171,36 @@ def _in_order(
 
 
 def _mapped(file: BinaryIO, count: int, size: int) -> torch.Tensor:
-    """The images in an open file as a tensor that stays there, also after the file is closed."""
+    """The images in an open file as a tensor that stays in it, even after the file is closed."""
     if not count:
         return torch.empty(0, 3, size, size, dtype=torch.uint8)
     return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(count, 3, size, size)))
 
 
-def _twins(images: list[Inspected], near: bool) -> np.ndarray:
-    """Position of the first duplicate of every image, its own if there is none; duplicates in order of the ids."""
+def _twins(files: list[Inspected], near: bool) -> np.ndarray:
+    """The position of the first duplicate of every image, or its own. Duplicates come in the order of the ids."""
     first: dict[str, int] = {}
-    links = [(first.setdefault(image.sha256, place), place) for place, image in enumerate(images)]
+    links = [(first.setdefault(file.sha256, place), place) for place, file in enumerate(files)]
     if near:
-        hashes = np.array([image.hash for image in images], dtype=np.uint64)
-        links += near_duplicates(
-            hashes, np.stack([image.thumbnail for image in images if image.thumbnail is not None])
-        )
-    return connected(len(images), links)
+        hashes = np.array([file.hash for file in files], dtype=np.uint64)
+        links += near_duplicates(hashes, np.stack([file.thumbnail for file in files]))
+    return connected(len(files), links)
 
 
-def _duplicate_findings(entries: list[Entry], sha256: list[str], twins: np.ndarray) -> list[Finding]:
+def _duplicate_findings(entries: list[Entry], files: list[Inspected], twins: np.ndarray) -> list[Finding]:
     findings = []
     for place in np.flatnonzero(twins != np.arange(len(twins))):
-        own, other = entries[place], entries[twins[place]]
-        exact = "exact" if sha256[place] == sha256[twins[place]] else "near"
-        found = f"{'is the same file as' if exact == 'exact' else 'looks like'} {other.path}"
-        if own.class_name != other.class_name:
+        twin = twins[place]
+        own, other = entries[place], entries[twin]
+        exact = files[place].sha256 == files[twin].sha256
+        kind = "exact duplicate" if exact else "near duplicate"
+        found = f"{'is the same file as' if exact else 'looks like'} {other.path}"
+        refused = own.class_name != other.class_name
+        if refused:
             found += f", of class {other.class_name!r}"
+        action = "both are kept" if own.subset else "both are kept, on the same side of the split"
         if own.subset != other.subset:
-            findings.append(
-                Finding(
-                    own.path,
-                    f"{exact} duplicate",
-                    f"{found}; one is in {own.subset}, the other in {other.subset}",
-                    "kept, as the csv divides them; accuracies are too high",
-                )
-            )
-        else:
-            refused = own.class_name != other.class_name
-            action = "both are kept" if own.subset else "both are kept, on the same side of the split"
-            findings.append(Finding(own.path, f"{exact} duplicate", found, action, refused))
+            found += f"; one is in {own.subset}, the other in {other.subset}"
+            action, refused = "kept, as the csv divides them; accuracies are too high", True
+        findings.append(Finding(own.path, kind, found, action, refused))
     return findings

@@ -5,7 +5,7 @@ import hashlib
 import pickle
 import tarfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -108,7 +108,11 @@ def _read_members(file: BinaryIO) -> dict[str, dict]:
     """
     wanted = {f"{FOLDER}/{name}": name for name in ("meta", "train", "test")}
     content: dict[str, dict] = {}
-    with gzip.open(file) as unpacked, tarfile.open(fileobj=_Limited(unpacked), mode="r|") as tar:
+    # tarfile only reads from a stream, but its types ask for a whole file.
+    with (
+        gzip.open(file) as unpacked,
+        tarfile.open(fileobj=cast(BinaryIO, _Limited(unpacked)), mode="r|") as tar,
+    ):
         for member in tar:
             name = wanted.get(member.name)
             if name is None:
