@@ -1,17 +1,19 @@
-"""A collection of image files of your own: found, checked, decoded once, and everything noteworthy written down.
+"""A user's own image files, in a folder of class folders or named by a csv, before they are tensors.
 
-    listing      which files there are, and their classes: from folders, or from a csv
-    file         one file: its pixels, and what its owner should know of it
-    decoding     one picture as the pixels that models see, the same in training and in prediction
-    duplicates   images that are there more than once, as equal files or as pictures that look the same
-    reading      the whole collection, decoded in parallel into tensors and a table of its images
-    findings     all that was found, as a table and as a page
+    listing      which files there are and what class each has, without opening any of them
+    decoding     one picture file as pixels, the same for training and for prediction
+    file         one file of a collection: its pixels, and what its owner should know about it
+    duplicates   images that are there more than once, as the same file or as nearly the same picture
+    reading      the whole collection: tensors, a table of the images, and the findings
+    findings     what was found, as a table and as a page, and what `strict` refuses
 
-It uses `data.tensors` for the pixels and `data.split` to say what a split would do to each class.
+It uses `data.tensors` for the images, `data.split` to say what a split would find, and `files`. The programs
+folder_images, folder_split and check_data use it, the plan of `experiment` lists the files, and `inference` decodes.
 
 Facts that a newcomer needs:
 
-- Planning lists a collection, so `listing` opens no picture and imports nothing heavy.
-- A file that cannot be used is left out with a finding that names it; it never stops the others. `strict` refuses it.
-- An image's id is a hash of its path, so ids do not depend on which other files there are.
+- `listing` imports nothing heavy, since the workflow lists a collection each time it plans.
+- Nothing is mended or dropped in silence. Each such file or class becomes a `Finding`, which says what was found and
+  what is done, and whether `strict` refuses it.
+- Duplicates are kept, but share a `twin`, by which `data.split.natural` keeps them on one side of the split.
 """

@@ -117,12 +117,13 @@ def _read_members(file: BinaryIO) -> dict[str, dict]:
             name = wanted.get(member.name)
             if name is None:
                 continue
-            if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+            plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+            stored = tar.extractfile(member) if plain else None
+            if stored is None:
                 raise ValueError(f"{member.name} is a link, device or folder instead of a plain file")
             if name in content:
                 raise ValueError(f"{member.name} occurs twice")
-            stream = cast(BinaryIO, tar.extractfile(member))  # a plain file has one
-            content[name] = _RestrictedUnpickler(stream, encoding="bytes").load()
+            content[name] = _RestrictedUnpickler(stored, encoding="bytes").load()
             if not isinstance(content[name], dict):
                 raise ValueError(f"{member.name} holds a {type(content[name]).__name__} instead of a dict")
     missing = sorted(set(wanted.values()) - set(content))

@@ -19,13 +19,11 @@ from longtail.files.atomic import atomic_path, move_into_place, writing
 BLOCK_BYTES = 1 << 20
 SLOWEST_BYTES_PER_SECOND = 1024
 RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}
-
-
 _SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 class DownloadError(Exception):
-    """No address gave the file; the message has the reason of each and what to do."""
+    """No address gave the file. The message has the reason of each, and what to do."""
 
 
 class _Refused(Exception):
@@ -53,14 +51,14 @@ def download(
 
     Args:
         urls: `http:`, `https:` or `file:` addresses, or paths; local files are copied.
-        sha256: hexadecimal hash of the whole file.
+        sha256: the hexadecimal hash of the whole file.
         attempts: rounds over the addresses.
         timeout: seconds without an answer, or with less than 1 KiB/s, until an attempt is given up.
-        pause: seconds before the second round; doubles with each further one.
+        pause: seconds before the second round. It doubles with each further one.
 
     Raises:
         DownloadError: no address gave the file.
-        OSError: `output` or its `.part` could not be written; names it.
+        OSError: `output` or its `.part` could not be written. Names it.
         ValueError: `sha256` is no SHA-256, or there is no address.
     """
     if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
@@ -73,7 +71,7 @@ def download(
     with FileLock(output.with_name(f".{output.name}.lock")):
         if output.is_file() and _sha256(output) == sha256:
             return
-        if part.is_file() and _sha256(part) == sha256:  # A kill between the last byte and the new name.
+        if part.is_file() and _sha256(part) == sha256:  # A kill came between the last byte and the new name.
             _rename(part, output)
             return
         failures = _fetch_in_rounds(urls, sha256, part, output, attempts, timeout, pause)
@@ -82,15 +80,9 @@ def download(
 
 
 def _fetch_in_rounds(
-    urls: Sequence[str],
-    sha256: str,
-    part: Path,
-    output: Path,
-    attempts: int,
-    timeout: float,
-    pause: float,
+    urls: Sequence[str], sha256: str, part: Path, output: Path, attempts: int, timeout: float, pause: float
 ) -> dict[str, str]:
-    """The last failure of each address; empty as soon as one gave the file."""
+    """The last failure of each address, or nothing as soon as one gave the file."""
     failures: dict[str, str] = {}
     waiting = list(dict.fromkeys(urls))
     for attempt in range(attempts):
@@ -110,6 +102,7 @@ def _fetch_in_rounds(
 
 
 def _fetch_checked(url: str, sha256: str, part: Path, output: Path, timeout: float) -> None:
+    """Get the file from one address, and give it its name once its hash is right."""
     local = _local_path(url)
     if local is not None:
         _copy_checked(local, sha256, output)
@@ -120,14 +113,15 @@ def _fetch_checked(url: str, sha256: str, part: Path, output: Path, timeout: flo
         _fetch(url, part, timeout)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _Interrupted(_innermost(error).replace(url, _shown(url))) from error
-    found, size = _sha256(part), part.stat().st_size
+    found = _sha256(part)
     if found == sha256:
         _rename(part, output)
         return
+    refusal = _other_content(part, found)
     part.unlink()
     if continued:
         raise _Interrupted("what was continued does not have the expected hash; it starts anew")
-    raise _Refused(f"found {size:,} bytes with the SHA-256 {found}")
+    raise refusal
 
 
 def _fetch(url: str, part: Path, timeout: float) -> None:
@@ -143,7 +137,7 @@ def _fetch(url: str, part: Path, timeout: float) -> None:
         if response.status_code not in (200, 206):
             failure = _Interrupted if response.status_code in RETRIED_STATUS else _Refused
             raise failure(f"HTTP {response.status_code} {response.reason}")
-        # A server that gives another range than asked for is found out by the hash.
+        # The hash finds out a server that gives another range than it was asked for.
         _write(response, part, start if response.status_code == 206 else 0, timeout)
 
 
@@ -153,7 +147,7 @@ def _write(response: requests.Response, part: Path, start: int, timeout: float) 
     blocks = _blocks(response, timeout)
     first = next(blocks, b"")
     if start == 0 and first.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        # A log-in page of the network, or a mirror that has moved: what is here already must survive it.
+        # It is a log-in page of the network, or a mirror has moved. What is here already must survive that.
         raise _Refused("a web page (HTML) came instead of the file")
     name = part.name.removesuffix(".part").rpartition(".")[0]
     try:
@@ -162,12 +156,12 @@ def _write(response: requests.Response, part: Path, start: int, timeout: float) 
                 file.write(first)
                 progress.advance(len(first))
                 first = next(blocks, b"")
-    except OSError as error:  # The disk's: the network's are of urllib3's types.
+    except OSError as error:  # This is an error of the disk: those of the network are of urllib3's types.
         raise OSError(error.errno, f"{part} could not be written: {error.strerror}", str(part)) from error
 
 
 def _blocks(response: requests.Response, timeout: float) -> Iterator[bytes]:
-    """The body as it arrives, undecoded: a server may call a .gz file a compressed encoding of a .tar."""
+    """The body as it arrives. It is not decoded, as a server may call a .gz file a compressed encoding of a .tar."""
     begin, received = time.monotonic(), 0
     while block := response.raw.read1(BLOCK_BYTES, decode_content=False):
         yield block
@@ -179,7 +173,7 @@ def _blocks(response: requests.Response, timeout: float) -> Iterator[bytes]:
 
 
 class _Progress:
-    """A bar on a terminal, a line every ten seconds elsewhere (in a log file, say)."""
+    """A bar on a terminal, or a line every ten seconds elsewhere, such as in a log file."""
 
     def __init__(self, name: str, start: int, total: int | None) -> None:
         self._bar = tqdm(desc=name, initial=start, total=total, unit="B", unit_scale=True, disable=None)
@@ -222,7 +216,7 @@ def _local_path(url: str) -> Path | None:
 
 
 def _copy_checked(source: Path, sha256: str, output: Path) -> None:
-    """Copy while hashing, so that what was checked is what is kept. No link: its content could change later."""
+    """Copy while hashing, so that what was checked is what is kept. The content of a link could change later."""
     try:
         reading = source.open("rb")
     except OSError as error:
@@ -234,12 +228,15 @@ def _copy_checked(source: Path, sha256: str, output: Path) -> None:
                 digest.update(block)
                 writing.write(block)
         if digest.hexdigest() != sha256:
-            size = temporary.stat().st_size
-            raise _Refused(f"found {size:,} bytes with the SHA-256 {digest.hexdigest()}")
+            raise _other_content(temporary, digest.hexdigest())
+
+
+def _other_content(path: Path, sha256: str) -> _Refused:
+    return _Refused(f"found {path.stat().st_size:,} bytes with the SHA-256 {sha256}")
 
 
 def _rename(part: Path, output: Path) -> None:
-    with writing(output):  # and keep the part where that fails: it took minutes to fetch
+    with writing(output):  # Where that fails, the part is kept, as it took minutes to fetch.
         move_into_place(part, output)
 
 
@@ -249,7 +246,7 @@ def _sha256(path: Path) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """The first cause: the outer messages repeat the address, with any password or token in it."""
+    """The first cause, since the outer messages repeat the address, with any password or token in it."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return f"{type(error).__name__}: {error}"

@@ -1,12 +1,19 @@
-"""Which images train, validate and test, and which of them are in the long-tailed sets.
+"""Which images train, which validate and which test, as a table with one row for each image.
 
-- `sets.py`: the names of subsets, sets and groups, and which images are in a set. It imports neither torch nor pandas.
-- `balanced.py`: draws the same number of images from every class.
-- `imbalance.py`: how many images each class of a long-tailed set has.
-- `longtailed.py`: cuts the long-tailed sets from the balanced ones, and groups the classes.
-- `natural.py`: the split of a collection that keeps the counts of its classes.
-- `lists.py`: the split that text files describe.
+    balanced     equally many training and test images of every class, drawn from a source
+    longtailed   the long-tailed part of those, and the groups head, middle and tail
+    imbalance    how many images each class of a long-tailed set has
+    natural      the split of a collection that is long-tailed itself, whose class counts are kept
+    lists        the split that published lists of images describe, such as those of ImageNet-LT
+    sets         the names of the sets, and which images are in each
 
-The balanced subsets are drawn before the imbalance, so that a change of the imbalance never touches them. A draw
-depends on the seed, the class and the image ids, not on the order of the images.
+It uses `machine` for randomness, and `data.tensors` and `data.collection` for what is divided. The programs
+subsets, split, folder_split and list_split use it. Analysis and report use only `sets`.
+
+Facts that a newcomer needs:
+
+- A balanced source is cut to a long-tailed part. A natural collection is long-tailed, and a balanced part is cut from
+  it. Only the table of the latter has a column `balanced`.
+- Each image draws its own place by the seed and its id, so a table is the same on every machine.
+- `sets` and `imbalance` import nothing heavy, since planning needs them. Tests pin some tables by their hash.
 """
