@@ -1,6 +1,7 @@
 """The programs of the data from source to tensor files, and the real archive of CIFAR-100."""
 
 import functools
+import json
 import os
 import runpy
 import sys
@@ -11,8 +12,9 @@ import torch
 from small_images import COUNTS, assert_same, digest_of, split_of
 
 from longtail.data.sources import cifar100, digits
+from longtail.data.split.sets import SUBSETS
 from longtail.data.tensors.files import load_tensors
-from longtail.data.tensors.selection import SETS, select_set
+from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "workflow/scripts"

@@ -11,8 +11,9 @@ import torch
 from payloads import PAYLOADS, WRITERS, payloads
 from small_images import assert_same, labelled, shuffled, split_of
 
+from longtail.data.split.sets import SUBSETS
 from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
-from longtail.data.tensors.selection import SETS, select_set
+from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet, write_parquet
 
 
@@ -35,7 +36,7 @@ def test_sets_hold_the_images_that_the_split_names(long_split):
         "test_middle": (split["subset"] == "test") & split["longtailed"] & split["label"].isin([2, 3]),
         "test_tail": (split["subset"] == "test") & split["longtailed"] & split["label"].isin([4, 5]),
     }
-    assert set(SETS) == set(conditions)
+    assert set(SUBSETS) == set(conditions)
     for name, condition in conditions.items():
         chosen = select_set(data, split.sample(frac=1, random_state=0), name)
         assert chosen.image_ids.tolist() == split.loc[condition, "image_id"].tolist()
@@ -50,7 +51,7 @@ def test_balanced_sets_need_only_the_balanced_subsets(long_split):
     subsets = split.drop(columns=["longtailed", "group"])
     for name in ("train_balanced", "val", "test_balanced"):
         assert_same(select_set(data, subsets, name), select_set(data, split, name))
-    for name in set(SETS) - {"train_balanced", "val", "test_balanced"}:
+    for name in set(SUBSETS) - {"train_balanced", "val", "test_balanced"}:
         with pytest.raises(ValueError, match=f"'{name}' needs the split"):
             select_set(data, subsets, name)
 

@@ -126,33 +126,6 @@ def _decoded(
         return _mapped(file, len(entries), size), entries, files, findings
 
 
-def _decoded(
-    entries: list[Entry], read: Callable[[Entry], Inspected], size: int, scratch: str | Path, threads: int
-) -> tuple[list[Entry], list[Inspected], torch.Tensor, list[Finding]]:
-    """The entries that can be used, what is known of each, their pixels in a temporary file, and all findings."""
-    findings: list[Finding] = []
-    kept, facts = [], []
-    with (
-        writing(Path(scratch) / "(temporary file)"),
-        tempfile.TemporaryFile(dir=scratch) as file,
-        ThreadPoolExecutor(threads) as pool,
-        warnings.catch_warnings(),
-    ):
-        # Pillow warns of very large pictures; here they become findings.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = _in_order(pool, read, entries, ahead=4 * threads)
-        for entry, image in tqdm(
-            zip(entries, results, strict=True), "decoding", len(entries), unit=" images"
-        ):
-            findings += image.findings
-            if image.pixels is not None:
-                file.write(image.pixels.tobytes())
-                kept.append(entry)
-                facts.append(replace(image, pixels=None))
-        file.flush()
-        return kept, facts, _mapped(file, len(kept), size), findings
-
-
 def _read(root: Path, entry: Entry, **options: int) -> Inspected:
     return inspect(root, entry.path, **options)
 

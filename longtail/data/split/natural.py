@@ -167,7 +167,7 @@ def _divide(
     wanted = _shares(table, test_fraction, min_test)
     small = {str(name) for name, n in sizes.items() if n < min_test + 1}
     while True:
-        # A unit stays together, so one that holds an image of a small class trains as a whole.
+        # A unit that holds an image of a small class trains as a whole.
         free = table[~table["unit"].isin(table.loc[table["class_name"].isin(small), "unit"])]
         test = _draw(free, wanted, seed, "test", min_test)
         tested = table.loc[table["unit"].isin(test), "class_name"].value_counts()

@@ -13,13 +13,12 @@ from longtail.data.tensors.files import LabelledImages
 from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import writing
 
-SETS = SUBSETS
 """The names that `select_set` knows."""
 
 LARGE = 2**30
-"""With more bytes of images than this, they are written to a file instead of held in memory."""
+"""Bytes of images beyond which a file takes the place of memory."""
 LEAST_BALANCED = 2
-"""How many training images every class needs, so that a balanced set can be cut from natural counts."""
+"""Training images of every class that a balanced set cut from natural counts needs."""
 
 
 def select_set(
@@ -34,7 +33,7 @@ def select_set(
         data: all images of the source.
         split: the table of `add_longtail`, or of `natural_split`, whose merged classes take the place of those that
             they were made of. That of `assign_subsets` suffices for the balanced sets and val.
-        name: one of SETS. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
+        name: one of `SUBSETS`. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
         scratch: folder for a temporary file that takes the place of memory for more than 1 GiB of images.
 
     Raises:
