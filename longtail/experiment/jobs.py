@@ -173,7 +173,8 @@ class Experiment:
 
     def place_options(self) -> list[str]:
         """Where a job computes, which cannot change its results."""
-        return _options(jobs_per_gpu=self.config.job.jobs_per_gpu, images=self.config.job.images)
+        job = self.config.job
+        return ["--jobs-per-gpu", str(job.jobs_per_gpu), "--images", job.images]
 
     def evaluation_settings(self) -> dict[str, Any]:
         """What every loss computes."""
@@ -218,11 +219,3 @@ class Experiment:
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""
         return not self.natural and subset in ("train_balanced", "val", "test_balanced")
-
-
-def _options(**values: Any) -> list[str]:
-    """Command-line options of those values that are given."""
-    pairs = [
-        (f"--{name.replace('_', '-')}", str(value)) for name, value in values.items() if value is not None
-    ]
-    return [word for pair in pairs for word in pair]
