@@ -19,6 +19,7 @@ LOSSES = {
     "softmax": "Softmax",
     "weighted_softmax": "Weighted softmax",
     "focal": "Focal",
+    "sigmoid_focal": "Focal, sigmoid",
     "class_balanced": "Class-balanced",
     "balanced_softmax": "Balanced softmax",
     "equalization": "Equalization",

@@ -2,7 +2,7 @@
 
 import json
 import math
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import sigmoid_focal_loss
 
 from longtail.losses import build_loss, known_losses
 from longtail.losses.weights import effective_number, inverse_frequency
@@ -128,6 +129,23 @@ def test_label_aware_smoothing_by_hand():
     )
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_sigmoid_focal_is_that_of_torchvision_summed_over_the_classes(gamma):
+    logits, labels = batch(len(LONG_TAIL))
+    targets = F.one_hot(labels, len(LONG_TAIL)).double()
+    reference = partial(sigmoid_focal_loss, targets=targets, alpha=-1, gamma=gamma, reduction="sum")
+    expected = value_and_gradient(lambda logits, labels: reference(logits) / len(labels), logits, labels)
+    found = value_and_gradient(build_loss("sigmoid_focal", LONG_TAIL, gamma=gamma), logits, labels)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_sigmoid_focal_by_hand():
+    loss = build_loss("sigmoid_focal", torch.tensor([5, 1]))
+    logits = torch.tensor([[math.log(3), -math.log(4)]], dtype=torch.float64)  # p = 3/4 and 1/5
+    expected = 0.25**2 * -math.log(0.75) + 0.2**2 * -math.log(0.8)
+    assert loss(logits, torch.tensor([0])).item() == pytest.approx(expected, rel=1e-12)
+
+
 # Laws ---------------------------------------------------------------------------------------------------------
 
 
@@ -237,14 +255,15 @@ def test_renaming_classes_and_shifting_logits_change_nothing(name, counts, order
         loss.draw_uniform = lambda logits: uniform
         renamed.draw_uniform = lambda logits: uniform[:, permutation]
     value, gradient = value_and_gradient(loss, logits, labels)
+    of_softmax = name != "sigmoid_focal"  # its logits mean something each, so they cannot be shifted together
     other, other_gradient = value_and_gradient(
-        renamed, logits[:, permutation] + shift, permutation.argsort()[labels]
+        renamed, logits[:, permutation] + shift * of_softmax, permutation.argsort()[labels]
     )
     torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(other_gradient, gradient[:, permutation], rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(
-        gradient.sum(1), torch.zeros(len(labels), dtype=torch.float64), rtol=0, atol=1e-9
-    )
+    if of_softmax:
+        zeros = torch.zeros(len(labels), dtype=torch.float64)
+        torch.testing.assert_close(gradient.sum(1), zeros, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "equalization"])
