@@ -1,7 +1,6 @@
 """The thesis's own 56 runs, put through the statistics of this project: the numbers of docs/thesis.md."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from longtail.report.labels import label
 from longtail.report.pages import basis, p_value, write_page
 from longtail.report.summary.comparisons import COLLAPSED
 from longtail.report.summary.phrases import p_is
-from longtail.report.typeset import pipe_table
+from longtail.report.typeset import fill
 
 SEED = 42
 """The thesis's training seed, which its analyses need as a column."""
@@ -97,22 +96,6 @@ def document_tables(
         "bounds": _bounds(every["mcnemar_bounds"]),
         "bounds-balanced-softmax": _bounds_of("balanced_softmax", every["mcnemar_bounds"]),
     }
-
-
-def fill(document: str, tables: dict[str, pd.DataFrame]) -> str:
-    """The document with each table put between `<!-- table: NAME -->` and `<!-- end -->`.
-
-    Raises:
-        ValueError: the document asks for a table that there is not, or lacks one.
-    """
-    names = re.findall(r"<!-- table: (\S+) -->", document)
-    if sorted(names) != sorted(tables):
-        raise ValueError(f"the document has places for {sorted(names)}, but the tables are {sorted(tables)}")
-
-    def place(match: re.Match) -> str:
-        return f"<!-- table: {match[1]} -->\n\n{pipe_table(tables[match[1]])}\n\n<!-- end -->"
-
-    return re.sub(r"<!-- table: (\S+) -->.*?<!-- end -->", place, document, flags=re.DOTALL)
 
 
 def _losses(found: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """One table as csv for programs, and as Markdown, LaTeX and a web page for people."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,3 +135,21 @@ def _without_repeats(table: Table) -> pd.DataFrame:
         repeats &= table.text[name] == table.text[name].shift()
         text[name] = text[name].mask(repeats, "")
     return text
+
+
+def fill(document: str, tables: Mapping[str, pd.DataFrame | str]) -> str:
+    """The document with each table, or text, put between `<!-- table: NAME -->` and `<!-- end -->`.
+
+    Raises:
+        ValueError: the document asks for a table that there is not, or lacks one.
+    """
+    names = re.findall(r"<!-- table: (\S+) -->", document)
+    if sorted(names) != sorted(tables):
+        raise ValueError(f"the document has places for {sorted(names)}, but the tables are {sorted(tables)}")
+
+    def place(match: re.Match[str]) -> str:
+        table = tables[match[1]]
+        text = table if isinstance(table, str) else pipe_table(table)
+        return f"<!-- table: {match[1]} -->\n\n{text}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\S+) -->.*?<!-- end -->", place, document, flags=re.DOTALL)

@@ -126,7 +126,8 @@ class Recipe(Section):
     compile: bool = False
     """`torch.compile` the model."""
     cuda_graphs: bool = False
-    """Replay the training step as one CUDA graph (GPU only)."""
+    """Replay the training step as CUDA graphs (GPU only). It was seen not to give the same bytes again, whatever
+    `deterministic` says."""
     deterministic: bool = True
     """Use deterministic kernels: a run gives the same bytes again, at some cost in speed on GPUs."""
     micro_batch: Count | None = None

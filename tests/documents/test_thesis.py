@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, f
 
-from tools.thesis import analyses, document_tables, fill, read_thesis, without_collapsed
+from longtail.report.typeset import fill
+from tools.thesis import analyses, document_tables, read_thesis, without_collapsed
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,57 @@
+"""The program of the first hours with a GPU, gone through on the CPU at toy size."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu_day.py"
+
+
+def start(folder: Path, part: str, *options: str) -> tuple[dict, str]:
+    """What a start leaves in the record of its part, and what it printed."""
+    command = [sys.executable, PROGRAM, part, "--output", folder, "--toy", "--device", "cpu", *options]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads((folder / f"{part}.json").read_text()), done.stdout
+
+
+def test_correctness_says_what_passes_and_what_a_cpu_cannot_show(tmp_path):
+    record, _ = start(tmp_path, "correctness")
+    skipped = {name for name, result in record["items"].items() if "skipped" in result}
+    assert skipped == {"out of memory is explained", "CUDA graphs", "compiled"}
+    passed = {name for name, result in record["items"].items() if result["passed"]}
+    assert passed == set(record["items"]) - skipped
+    assert record["items"]["run, plain"]["difference"] == 0  # the CPU beside itself
+    # Another start finds everything done, and changes nothing.
+    again, printed = start(tmp_path, "correctness")
+    assert again["items"] == record["items"]
+    assert "run, plain:" not in printed
+
+
+def test_published_runs_train_change_and_predict_several_at_a_time(tmp_path):
+    _, printed = start(tmp_path, "published", "--losses", "softmax", "--jobs", "2", "--minutes", "0")
+    assert "longtailed/resnet32/softmax/seed1" in printed.partition("left for the next start: ")[2]
+    record, _ = start(tmp_path, "published", "--losses", "softmax", "--jobs", "2")
+    folder = tmp_path / "published" / "longtailed" / "resnet32"
+    assert {name.split("/")[3] for name in record["items"]} == {"softmax", "softmax+la", "softmax+taunorm"}
+    for name, row in record["items"].items():
+        predictions = pd.read_parquet(folder / name.split("/")[3] / "seed1" / "predictions.parquet")
+        hits = [max(range(100), key=logits.__getitem__) for logits in predictions["logits"]]
+        assert row["hits"] == (predictions["label"] == hits).sum()
+    assert record["items"]["published/longtailed/resnet32/softmax/seed1"]["epochs"] == 2
+
+
+@pytest.mark.long
+def test_the_other_parts(tmp_path):
+    record, _ = start(tmp_path, "throughput")
+    assert record["items"]["resnet8"]["engine / model alone"] > 0
+    record, _ = start(tmp_path, "side_by_side")
+    assert all(result["images_per_second"] > 0 for result in record["items"].values())
+    record, _ = start(tmp_path, "thesis")
+    assert set(record["items"]) == {
+        f"{name}/longtailed/resnet8/softmax/seed1" for name in ("thesis", "modern")
+    }
+    assert all(row["images"] == 200 for row in record["items"].values())

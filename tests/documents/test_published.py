@@ -1,0 +1,63 @@
+"""docs/published.md against the recorded runs, and how a run becomes a row."""
+
+import pandas as pd
+
+from longtail.report.typeset import fill
+from tools.measured_results import SHOTS, document_tables, recorded
+
+
+def test_the_documents_tables_are_those_of_the_recorded_runs(repository):
+    rows = pd.read_csv(repository / "resources" / "measured_results.csv")
+    published = pd.read_csv(repository / "resources" / "published_results.csv")
+    document = (repository / "docs" / "published.md").read_text(encoding="utf-8")
+    assert fill(document, document_tables(rows, published)) == document, (
+        "run the command that the document names"
+    )
+    assert not rows.duplicated(["model", "loss", "seed", "precision", "processor"]).any()
+    assert rows["hits"].between(1, rows["images"]).all()
+
+
+def test_a_row_beside_its_published_number():
+    row = {"model": "resnet32", "loss": "softmax", "seed": 1, "images": 10_000, "hits": 4000}
+    row |= {"many": 60.0, "medium": 40.0, "few": 20.0, "epochs": 200, "best_epoch": 190, "best_hits": 4100}
+    row |= {"precision": "bf16", "processor": "one", "versions": "torch 1", "seconds": 600, "commit": "abc"}
+    longer = row | {"loss": "logit_adjusted", "seed": 2}
+    published = pd.DataFrame(
+        {
+            "model": "resnet32",
+            "loss": ["softmax", "logit_adjusted", "ldam"],
+            "protocol": "cao2019",
+            "top1": [38.5, 44.0, 40.0],
+            "epochs": ["200", "1419", "200"],
+        }
+    )
+    tables = document_tables(pd.DataFrame([row, longer]), published)
+    (measured,) = tables["measured"].to_dict("records")
+    # Wilson's interval of 4,000 of 10,000 by its formula: centre and half width.
+    centre, half = (0.4 + 1.96**2 / 20_000) / (1 + 1.96**2 / 10_000), 0.0096
+    assert measured["Ours"] == f"40.00 [{100 * (centre - half):.1f}, {100 * (centre + half):.1f}]"
+    assert (measured["Published"], measured["Difference"]) == ("38.50", "+1.50")
+    assert measured["Best on the test set (epoch)"] == "41.00 (190)"
+    assert list(tables["longer"]["Method"]) == ["Logit-adjusted"]
+    assert tables["coverage"].startswith("**2 of 3 methods** have been measured, in 2 runs.")
+    assert "Not measured yet: LDAM." in tables["coverage"]
+
+
+def test_a_run_that_is_recorded_again_replaces_its_row_and_a_variant_names_where_it_was_trained():
+    known = pd.DataFrame(
+        [{"model": "m", "loss": "softmax", "seed": 1, "hits": 1, "precision": "bf16", "processor": "one"}]
+    )
+    found = [
+        {"model": "m", "loss": "softmax", "seed": 1, "hits": 2, "precision": "bf16", "processor": "one"},
+        {"model": "m", "loss": "softmax+la", "seed": 1, "hits": 3},
+    ]
+    table = recorded(known, found).set_index("loss")
+    assert table["hits"].to_dict() == {"softmax": 2, "softmax+la": 3}
+    assert table.loc["softmax+la", ["precision", "processor"]].tolist() == ["bf16", "one"]
+
+
+def test_shots_follow_the_papers():
+
+    counts = {1: "few", 19: "few", 20: "medium", 100: "medium", 101: "many", 500: "many"}
+    for count, group in counts.items():
+        assert [shot for shot, (low, high) in SHOTS.items() if low <= count <= high] == [group]

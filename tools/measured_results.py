@@ -1,0 +1,202 @@
+"""The measured half of docs/published.md: one row for each run of the published protocol, and the tables made of them.
+
+python tools/measured_results.py record results/cao2019      # finished runs of config/cao2019.yaml
+python tools/measured_results.py record gpu-day              # those of benchmarks/gpu_day.py published
+python tools/measured_results.py write                       # the tables of the document
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+# The frame of the programs, which puts the library beside them on the path.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+import numpy as np
+import pandas as pd
+from frame import program, run
+from statsmodels.stats.proportion import proportion_confint
+
+from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run, found_in
+from longtail.files.atomic import atomic_path
+from longtail.files.sealed_json import unseal
+from longtail.models.card import read_card
+from longtail.report.labels import label
+from longtail.report.typeset import fill
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASURED = ROOT / "resources" / "measured_results.csv"
+PUBLISHED = ROOT / "resources" / "published_results.csv"
+DOCUMENT = ROOT / "docs" / "published.md"
+SHOTS = {"many": (101, np.inf), "medium": (20, 100), "few": (0, 19)}
+"""The long-tail papers' groups of classes, by training images (Liu et al., 2019): over 100, 20 to 100, below 20."""
+SAME_RUN = ["model", "loss", "seed", "precision", "processor"]
+"""A run that is recorded again replaces the row that agrees with it in these."""
+EPOCHS = 200
+"""The epochs of the protocol. Published numbers of longer training stand apart."""
+
+
+def measured(folder: str | Path) -> dict[str, Any]:
+    """One run of the protocol, in numbers, from the files of its folder.
+
+    `hits` of `images` is its top-1 after the last epoch; `many`, `medium` and `few` are in percent. `best_epoch` is the
+    one with the highest top-1 on the test set, which is what much published code reports, and `best_hits` its hits.
+    A variant was not trained, so it has no epochs and no best one.
+    """
+    folder = Path(folder)
+    name, card = Run.of(folder), read_card(folder / MODEL)
+    predictions = pd.read_parquet(folder / PREDICTIONS)
+    predicted = np.stack(predictions["logits"].to_list()).argmax(axis=1)
+    right = predictions["label"] == predicted
+    trained_on = predictions["label"].map(dict(enumerate(card.class_counts)))
+    row: dict[str, Any] = {"model": name.model, "loss": name.loss, "seed": name.seed}
+    row |= {"images": len(right), "hits": int(right.sum())}
+    for shot, (least, most) in SHOTS.items():
+        members = trained_on.between(least, most)
+        row[shot] = round(100 * right[members].mean(), 2) if members.any() else None
+    if (folder / HISTORY).is_file():
+        history = pd.read_parquet(folder / HISTORY)
+        best = history["val_acc1"].idxmax()
+        record = unseal((folder / RECORD).read_text(), folder / RECORD)
+        row |= {
+            "epochs": len(history),
+            "best_epoch": int(history["epoch"][best]),
+            "best_hits": round(history["val_acc1"][best] * len(right)),
+            "precision": record["precision"],
+            "processor": record["device"],
+            "threads": record["threads"],
+            "versions": ", ".join(f"{name} {version}" for name, version in record["packages"].items()),
+            "seconds": round(record["seconds"]),
+            "commit": record["commit"],
+        }
+    return row
+
+
+def recorded(known: pd.DataFrame, found: list[dict[str, Any]]) -> pd.DataFrame:
+    """The known rows with those that were found; a run that was known is replaced.
+
+    What a variant lacks it has from the run whose model it changes: where that was trained, and in what precision.
+    """
+    of = {(row["loss"], row["seed"]): row for row in found}
+    for row in found:
+        start = of.get((row["loss"].partition("+")[0], row["seed"]), {})
+        for name in ("precision", "processor", "threads", "versions", "commit"):
+            row.setdefault(name, start.get(name))
+    table = pd.concat([known, pd.DataFrame(found, columns=known.columns)])
+    table = table.drop_duplicates(SAME_RUN, keep="last")
+    return table.sort_values(SAME_RUN, ignore_index=True)
+
+
+def document_tables(rows: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFrame | str]:
+    """The tables of docs/published.md by name, their cells as printed.
+
+    Args:
+        rows: those of resources/measured_results.csv.
+        published: resources/published_results.csv, whose rows of the protocol "cao2019" are compared.
+    """
+    theirs = published[published["protocol"] == "cao2019"]
+    both = theirs.merge(rows, on=["model", "loss"], suffixes=("_published", ""))
+    same = both["epochs_published"].astype(float) == EPOCHS
+    missing = theirs[~theirs["loss"].isin(both["loss"])]
+    far = (100 * both["hits"] / both["images"] - both["top1"])[same].abs()
+    sentence = (
+        f"**{both['loss'].nunique()} of {len(theirs)} methods** have been measured, in {len(both)} runs. Of the "
+        f"{same.sum()} runs beside a published number of {EPOCHS} epochs, {(far <= 1).sum()} lie within one point of "
+        f"it and {(far > 2).sum()} more than two points away. Not measured yet: "
+        f"{', '.join(missing['loss'].map(label)) or 'none'}."
+    )
+    return {
+        "coverage": sentence,
+        "measured": _beside(both[same]),
+        "longer": _beside(both[~same]),
+        "runs": _runs(rows),
+    }
+
+
+def _beside(both: pd.DataFrame) -> pd.DataFrame:
+    ours = 100 * both["hits"] / both["images"]
+    low, high = proportion_confint(both["hits"], both["images"], method="wilson")
+    best = [
+        f"{100 * row.best_hits / row.images:.2f} ({row.best_epoch:.0f})" if row.best_hits > 0 else ""
+        for row in both.itertuples()
+    ]
+    shots = [
+        " / ".join(f"{value:.1f}" for value in values) if values.notna().all() else ""
+        for _, values in both[list(SHOTS)].iterrows()
+    ]
+    return pd.DataFrame(
+        {
+            "Method": both["loss"].map(label),
+            "Published": both["top1"].map("{:.2f}".format),
+            "Epochs": both["epochs_published"].astype(str),
+            "Ours": [
+                f"{value:.2f} [{100 * a:.1f}, {100 * b:.1f}]"
+                for value, a, b in zip(ours, low, high, strict=True)
+            ],
+            "Difference": (ours - both["top1"]).map("{:+.2f}".format),
+            "Best on the test set (epoch)": best,
+            "Many / medium / few": shots,
+            "Seed": both["seed"].astype(str),
+        }
+    )
+
+
+def _runs(rows: pd.DataFrame) -> pd.DataFrame:
+    """On what the runs were trained, and how long that took."""
+    trained = rows[rows["epochs"] == EPOCHS].fillna({"versions": "", "commit": ""})
+    groups = trained.groupby(["processor", "precision", "versions", "commit"], sort=False)
+    return pd.DataFrame(
+        [
+            {
+                "Processor": processor,
+                "Precision": precision,
+                "Runs": str(len(own)),
+                "Minutes of a run": " to ".join(
+                    dict.fromkeys(
+                        f"{seconds / 60:.0f}" for seconds in (own["seconds"].min(), own["seconds"].max())
+                    )
+                ),
+                "Versions": versions,
+                "Commit": commit,
+            }
+            for (processor, precision, versions, commit), own in groups
+        ]
+    )
+
+
+def record(folder: Path) -> None:
+    """Add the finished runs below a folder, of the workflow or of benchmarks/gpu_day.py, to the csv."""
+    places = folder / "runs", folder / "published"
+    runs = [path.parent for place in places for path in found_in(place, f"/{PREDICTIONS}")]
+    if not runs:
+        raise ValueError(
+            f"{folder} has no finished run below runs/ or published/; train config/cao2019.yaml there"
+        )
+    table = recorded(pd.read_csv(MEASURED), [measured(own) for own in runs])
+    with atomic_path(MEASURED) as path:
+        table.to_csv(path, index=False)
+    print(f"{MEASURED}: {len(runs)} runs of {folder}", flush=True)
+
+
+def write() -> None:
+    """Put the tables into the document."""
+    tables = document_tables(pd.read_csv(MEASURED), pd.read_csv(PUBLISHED))
+    document = fill(DOCUMENT.read_text(encoding="utf-8"), tables)
+    with atomic_path(DOCUMENT) as path:
+        path.write_text(document, encoding="utf-8")
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = program(__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    adding = commands.add_parser("record", help="add the finished runs below a folder")
+    adding.add_argument("folder", type=Path)
+    adding.set_defaults(work=lambda args: record(args.folder))
+    writing = commands.add_parser("write", help="write the tables of docs/published.md")
+    writing.set_defaults(work=lambda args: write())
+    return parser
+
+
+if __name__ == "__main__":
+    run(lambda args: args.work(args), arguments())
