@@ -92,6 +92,7 @@ class Watch:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._storages: dict[int, tuple[StorageWeakRef, str]] = {}
+        self._writing = threading.Lock()
         self._calls = threading.local()
 
     def note(self, kind: str, what: object) -> None:
@@ -106,12 +107,10 @@ class Watch:
     def put(self, tensor: Tensor, place: str) -> None:
         """Say where a tensor is from now on."""
         storage = tensor.untyped_storage()
-        if place == "cpu":
-            self._storages.pop(storage._cdata, None)
-            return
-        if len(self._storages) % 4096 == 4095:
-            self._storages = {key: own for key, own in self._storages.items() if not own[0].expired()}
-        self._storages[storage._cdata] = StorageWeakRef(storage), place
+        with self._writing:
+            if len(self._storages) % 4096 == 4095:
+                self._storages = {key: own for key, own in self._storages.items() if not own[0].expired()}
+            self._storages[storage._cdata] = StorageWeakRef(storage), place
 
     def on_cuda(self, *values: object) -> bool:
         return any(self.place(tensor) == "cuda" for tensor in tensors_in(*values))
@@ -182,7 +181,7 @@ class Calls(TorchFunctionMode):
             Tensor.numpy: self.numpy,
             Tensor.__array__: self.array,
             Tensor.tolist: lambda t: self.read(Tensor.tolist, t),
-            Tensor.__reduce_ex__: lambda t, protocol: self.read(Tensor.__reduce_ex__, t, protocol),
+            Tensor.__repr__: lambda t, **options: self.read(Tensor.__repr__, t),
         }
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -268,15 +267,15 @@ class Calls(TorchFunctionMode):
     def numpy(self, tensor: Tensor, *, force: bool = False) -> Any:
         return self.array(self.move(tensor, CPU) if force else tensor)
 
-    def array(self, tensor: Tensor, *args: Any) -> Any:
+    def array(self, tensor: Tensor, **options: Any) -> Any:
         if self.watch.place(tensor) == "cuda":
             raise refuse("cannot convert a tensor of cuda to numpy, use Tensor.cpu()", TypeError)
-        return tensor.__array__(*args) if args else tensor.numpy()
+        return tensor.__array__(**options) if options else tensor.numpy()
 
-    def read(self, func: Callable, tensor: Tensor, *args: Any) -> Any:
+    def read(self, func: Callable, tensor: Tensor) -> Any:
         if self.watch.place(tensor) == "cuda":
             self.watch.note("read-back", func.__name__)
-        return func(tensor, *args)
+        return func(tensor)
 
 
 class Operations(TorchDispatchMode):
@@ -370,7 +369,7 @@ def pretended_cuda() -> Iterator[Watch]:
     """Have a GPU until the block ends; see the beginning of this file."""
     watch = Watch()
     autocast, submit = torch.autocast, ThreadPoolExecutor.submit
-    group = torch._C._group_tensors_by_device_and_dtype
+    group, reduce = torch._C._group_tensors_by_device_and_dtype, Tensor._reduce_ex_internal
 
     def on_cpu(function: Callable) -> Callable:
         return lambda kind, *args, **kwargs: function("cpu" if kind == "cuda" else kind, *args, **kwargs)
@@ -388,6 +387,11 @@ def pretended_cuda() -> Iterator[Watch]:
             return {
                 (CUDA if watch.on_cuda(own[0]) else kind, dtype): own for (kind, dtype), own in found.items()
             }
+
+    def pickled(tensor: Tensor, protocol: int) -> Any:
+        if tensor.device == CUDA:
+            watch.note("read-back", "pickle")
+        return reduce(tensor, protocol)
 
     properties = SimpleNamespace(
         name="a pretended GPU", uuid="pretended", total_memory=MEMORY, major=9, minor=0
@@ -413,6 +417,7 @@ def pretended_cuda() -> Iterator[Watch]:
         stack.enter_context(
             mock.patch.object(torch.accelerator, "current_stream", lambda device=None: stream)
         )
+        stack.enter_context(mock.patch.object(Tensor, "_reduce_ex_internal", pickled))
         stack.enter_context(mock.patch.object(torch._C, "_group_tensors_by_device_and_dtype", grouped))
         stack.enter_context(mock.patch.object(torch, "Generator", PretendedGenerator))
         stack.enter_context(mock.patch.object(torch, "autocast", on_cpu(autocast)))

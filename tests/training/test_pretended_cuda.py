@@ -1,35 +1,41 @@
 """Training and prediction on a pretended GPU: the CPU's bytes, no wait in a step, and faults that are seen."""
 
+import copy
 import importlib
+import json
+import sys
+import tempfile
 from collections import Counter
-from functools import cache
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from pretended_cuda import ROOT, WrongDevice
-from pretended_runs import SETTINGS, Setting, runs
+import torch
+from forked import be_script
+from PIL import Image
+from pretended_cuda import CUDA, ROOT, WrongDevice, pretended_cuda
+from pretended_runs import MANY, SETTINGS, Setting, runs
 
+from longtail.export import main as export
 from longtail.losses import known_losses
+from longtail.losses.ldam import LDAM
+from longtail.machine.stopping import StopRequest
+from longtail.models.variants import adjust, known_variants
+from longtail.predict import main as classify
+from longtail.testing import check_loss
 
 
 @pytest.fixture(scope="module")
-def on_cuda():
-    """The outcome of a setting on the pretended GPU, and what was seen; each runs once."""
+def small():
     with runs() as small:
-        yield cache(lambda name: small.on_cuda(SETTINGS[name]))
-
-
-@pytest.fixture(scope="module")
-def on_cpu():
-    with runs() as small:
-        yield lambda name: small.on_cpu(SETTINGS[name])
+        yield small
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_run_ends_with_the_bytes_of_the_cpu_and_no_step_waits(on_cuda, on_cpu, name):
-    outcome, seen = on_cuda(name)
-    assert outcome == on_cpu(name)
+def test_a_run_ends_with_the_bytes_of_the_cpu_and_no_step_waits(small, name):
+    outcome, seen = small.on_cuda(SETTINGS[name])
+    assert outcome == small.on_cpu(SETTINGS[name])
     assert seen.in_steps == []
     most = seen.most()
     # A loss that is not finite, the sums of training, those of validation; the scale of fp16 and its growth.
@@ -42,15 +48,14 @@ def test_every_loss_is_trained():
     assert {setting.settings()["loss"] for setting in SETTINGS.values()} == set(known_losses())
 
 
-@pytest.mark.parametrize("name", ["equalization, RandAugment", "focal, mixup", "images left in a file"])
-def test_what_an_epoch_waits_for_does_not_grow_with_its_images(on_cuda, name):
-    with runs(copies=2) as larger:
-        _, seen = larger.on_cuda(SETTINGS[name])
-    _, smaller = on_cuda(name)
-    assert seen.in_epochs[0]
-    # The state of the epoch has the weights of the best one, so it is as large only where the same one is best.
-    first = [Counter((event.kind, event.where) for event in run.in_epochs[0]) for run in (seen, smaller)]
-    assert first[0] == first[1]
+def test_what_an_epoch_waits_for_does_not_grow_with_its_images():
+    counted = []
+    for copies in (1, 2):
+        with runs(copies) as small:
+            _, seen = small.on_cuda(MANY)
+        assert seen.in_steps == []
+        counted.append(Counter((event.kind, event.where) for event in seen.in_epochs[0]))
+    assert counted[0] == counted[1]
 
 
 class Fault(NamedTuple):
@@ -136,14 +141,14 @@ WAITING = {
         ("batches.feed", "Feed", "_gathered_ahead"),
         "pixels.to(self.device, non_blocking=True)",
         "pixels.to(self.device)",
-        setting=Setting(place="file"),
+        setting=Setting({"epochs": 1}, place="file"),
     ),
     "memory that is not pinned": Fault(
         ("batches.feed", "Feed", "_read"),
         'pin_memory=self.device.type == "cuda"',
         "pin_memory=False",
         "pixels.to(self.device, non_blocking=True)",
-        setting=Setting(place="file"),
+        setting=Setting({"epochs": 1}, place="file"),
     ),
     "an index left on the CPU": Fault(
         ("training.progress", "Tally", "add"),
@@ -154,17 +159,63 @@ WAITING = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_a_gpu_refuses_is_refused_with_the_line_of_the_product(monkeypatch, name):
+def test_what_a_gpu_refuses_is_refused_with_the_line_of_the_product(small, monkeypatch, name):
     fault = REFUSED[name]
     where = fault.put(monkeypatch)
-    with runs() as small, pytest.raises((WrongDevice, TypeError), match=f", at {where}$"):
+    with pytest.raises((WrongDevice, TypeError), match=f", at {where}$"):
         small.on_cuda(fault.setting)
 
 
 @pytest.mark.parametrize("name", WAITING)
-def test_a_wait_within_the_steps_is_noted_with_the_line_of_the_product(monkeypatch, name):
+def test_a_wait_within_the_steps_is_noted_with_the_line_of_the_product(small, monkeypatch, name):
     fault = WAITING[name]
     where = fault.put(monkeypatch)
-    with runs() as small:
-        _, seen = small.on_cuda(fault.setting)
+    _, seen = small.on_cuda(fault.setting)
     assert {event.where for event in seen.in_steps} == {where}
+
+
+def test_the_programs_write_the_files_of_the_cpu(digits, train_arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr(StopRequest, "install", lambda self: None)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where GPUs are claimed
+    picture = tmp_path / "picture.png"
+    Image.effect_noise((30, 20), 50).save(picture)
+    recipe = {"epochs": 1, "warmup_epochs": 0, "precision": "fp32"}
+    files = "model.safetensors", "history.parquet", "predictions.parquet", "classes.csv"
+    written = []
+    for pretence, device in ((nullcontext, "cpu"), (pretended_cuda, "cuda")):
+        folder = tmp_path / device
+        folder.mkdir()
+        model, _, logits, classes = (str(folder / name) for name in files)
+        with pretence():
+            be_script("train", train_arguments(digits, folder, recipe=recipe))
+            crops = ["--settings", '{"crops": "ten", "expand": 4}']
+            be_script(
+                "predict",
+                ["--model", model, "--tensors", str(digits / "test.pth"), "--output", logits, *crops],
+            )
+            assert classify([model, str(picture), "--output", classes, "--threads", "1"]) == 0
+            if device == "cuda":
+                assert export([model, "--onnx", str(folder / "model.onnx")]) == 0
+        written.append([(folder / name).read_bytes() for name in files])
+        assert json.loads((folder / "run.json").read_text())["device_type"] == device
+    assert written[0] == written[1]
+
+
+def test_the_check_of_a_loss_of_ones_own_compares_the_devices():
+    with pretended_cuda() as watch:
+        check_loss(LDAM, device="cuda")
+    assert watch.events
+
+
+@pytest.mark.parametrize("name", known_variants())
+def test_a_classifier_is_adjusted_where_it_lies(name):
+    counts, expected = torch.tensor([5, 2, 1]), torch.nn.Linear(4, 3)
+    head = copy.deepcopy(expected)
+    adjust(name, expected, counts, tau=1.0)
+    with pretended_cuda():
+        head.to("cuda")
+        adjust(name, head, counts, tau=1.0)
+        assert head.weight.device == head.bias.device == CUDA
+    assert torch.equal(head.weight, expected.weight)
+    assert torch.equal(head.bias, expected.bias)
