@@ -1,6 +1,6 @@
 """Small runs on the CPU and on a pretended GPU, one for each way of training, and the table that compares them.
 
-PYTHONPATH=. python tests/pretended_runs.py        prints the table, in Markdown
+`PYTHONPATH=. python tests/pretended_runs.py` prints the table, in Markdown.
 """
 
 import tempfile
@@ -136,11 +136,9 @@ class Outcome(NamedTuple):
     logits: torch.Tensor
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Outcome)
-            and self[:2] == other[:2]
-            and torch.equal(self.logits, other.logits)
-        )  # fmt: skip
+        if not isinstance(other, Outcome) or self[:2] != other[:2]:
+            return False
+        return torch.equal(self.logits, other.logits)
 
 
 class Seen(NamedTuple):
@@ -149,10 +147,12 @@ class Seen(NamedTuple):
     Attributes:
         in_steps: between the beginning of the first step of an epoch and the end of the last one.
         in_epochs: in each whole epoch: its steps, its validation and the saving of its state.
+        stops: where the run was stopped and resumed.
     """
 
     in_steps: list[Event]
     in_epochs: list[list[Event]]
+    stops: list[str]
 
     def most(self) -> Counter[str]:
         """The most events of a kind in an epoch. Copies of tensors for the state are a kind of their own."""
@@ -246,7 +246,7 @@ class Runs:
         for data, path in zip(self.sets, paths, strict=True):
             save_tensors(data, path, setting.shard_bytes)
         (folder / "work").mkdir()
-        seen = Seen([], [])
+        seen = Seen([], [], [])
         while True:
             sets, resident = load_sets(paths, device, setting.place)
             trainer = WatchedTrainer(
@@ -261,9 +261,10 @@ class Runs:
             trainer.watch, trainer.seen = watch, seen
             try:
                 trainer.train()
-            except Stopped:
-                continue
-            return trainer
+            except Stopped as stopped:
+                seen.stops.append(str(stopped))
+            else:
+                return trainer
 
 
 @contextmanager

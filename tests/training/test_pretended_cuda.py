@@ -36,6 +36,7 @@ def small():
 def test_a_run_ends_with_the_bytes_of_the_cpu_and_no_step_waits(small, name):
     outcome, seen = small.on_cuda(SETTINGS[name])
     assert outcome == small.on_cpu(SETTINGS[name])
+    assert bool(seen.stops) == bool(SETTINGS[name].stop_after)
     assert seen.in_steps == []
     most = seen.most()
     # A loss that is not finite, the sums of training, those of validation; the scale of fp16 and its growth.
