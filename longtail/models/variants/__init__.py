@@ -32,7 +32,7 @@ def adjust(name: str, head: nn.Module, class_counts: Tensor, *, tau: float, logi
     Args:
         name: one of `known_variants()`.
         head: linear, F features to C logits, with bias.
-        class_counts: training images per class, integers of shape (C,).
+        class_counts: training images per class, integers of shape (C,), on any device.
         tau: strength of the change, 0 or more.
         logit_scale: what the model's logits are multiplied with before a softmax makes probabilities of them.
 
@@ -50,8 +50,7 @@ def adjust(name: str, head: nn.Module, class_counts: Tensor, *, tau: float, logi
         )
     variant = importlib.import_module(f"{__name__}.{name}")
     with torch.no_grad():
-        weight, bias = variant.change(
-            head.weight.double(), head.bias.double(), class_counts, tau, logit_scale
-        )
+        counts = class_counts.to(head.weight.device)
+        weight, bias = variant.change(head.weight.double(), head.bias.double(), counts, tau, logit_scale)
         head.weight.copy_(weight)
         head.bias.copy_(bias)
