@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from forked import CONTEXT, be_script, redirect
+from forked import CONTEXT, redirect
+from programs import run_program
 
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
 BEGUN = "begun"
@@ -23,15 +24,11 @@ def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = 
     if crash:
         die_at(*crash)
     print(BEGUN, flush=True)
-    be_script("train", arguments)
+    run_program("train", *arguments)
     model = Path(arguments[arguments.index("--output-model") + 1])
     digits = Path(arguments[arguments.index("--train-tensors") + 1]).parent
-    options = {
-        "model": model,
-        "tensors": digits / "test.pth",
-        "output": model.with_name("predictions.parquet"),
-    }
-    be_script("predict", [word for name, value in options.items() for word in (f"--{name}", str(value))])
+    predictions = model.with_name("predictions.parquet")
+    run_program("predict", model=model, tensors=digits / "test.pth", output=predictions)
 
 
 def die_at(moment: str, count: int) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from forked import CONTEXT, be_script, redirect
+from forked import CONTEXT, redirect
+from programs import run_program
 from safetensors.torch import load_file
 from scipy.optimize import minimize_scalar
 
@@ -37,7 +38,7 @@ def train(arguments: list[str], **environment: str) -> subprocess.CompletedProce
 
 def train_in_child(arguments: list[str], log: Path) -> None:
     redirect(log, 1, 2)
-    be_script("train", arguments)
+    run_program("train", *arguments)
 
 
 @pytest.fixture(scope="module")
