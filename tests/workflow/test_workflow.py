@@ -176,8 +176,7 @@ def test_folders_are_where_the_configuration_says_and_shared_data_are_used_as_th
     archive.chmod(0o444)
     data.chmod(0o555)
     paths = f"paths={{data: {data}, results: {results}, work: {tmp_path / 'scratch/work'}}}"
-    done = workspace.snakemake("-n", "--printshellcmds", "--config", paths)
-    text = done.stdout + done.stderr
+    text = workspace.plan("--printshellcmds", "--config", paths)
     planned = jobs(text)
     assert "images" in planned
     assert "download" not in planned
