@@ -1,5 +1,6 @@
 """What tests share: a strict process, the repository, and small tensors to train on."""
 
+import gc
 import json
 import os
 import sys
@@ -29,6 +30,12 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    # What is loaded by now stays to the end. To look through it for garbage takes 0.3 s, and statsmodels has that done
+    # at every correction for many tests.
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
