@@ -38,6 +38,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # or libraries complain at the exit that their objects are still there
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return ROOT
@@ -121,13 +125,15 @@ def trained(digits, train_arguments, tmp_path):
     return train
 
 
-@pytest.fixture
-def base(trained, digits, tmp_path):
+@pytest.fixture(scope="session")
+def base(digits, train_arguments, tmp_path_factory):
     """The model file of a short run to start from."""
-    from small_runs import save_run
+    from small_runs import save_run, train_here
 
-    _, run = trained("base", loss="softmax", loss_parameters={}, recipe={"epochs": 2})
-    return save_run(run, digits, tmp_path / "base.safetensors")
+    folder = tmp_path_factory.mktemp("base")
+    arguments = train_arguments(digits, folder, loss="softmax", loss_parameters={}, recipe={"epochs": 2})
+    _, run = train_here(digits, arguments, folder / "work")
+    return save_run(run, digits, folder / "base.safetensors")
 
 
 SMALL_RECIPE = {

@@ -35,6 +35,7 @@ def test_a_transformer_is_tuned_by_lora_from_class_means_and_predicted_by_crops(
         "job": {"threads": 1},
     }
     (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    workspace.make_tensors("train_longtailed", "val", "test_balanced")
     run = workspace.folder / "results/runs/longtailed/vit/lift/seed42"
     workspace.snakemake(str((run / "predictions.parquet").relative_to(workspace.folder)))
     model, card = load_model(run / "model.safetensors")

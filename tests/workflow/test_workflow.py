@@ -1,4 +1,7 @@
-"""The workflow, run for real on the digits."""
+"""The workflow, run for real on the digits, from their tensors on.
+
+The rules before that run for real in test_contributing.py, which adds a source.
+"""
 
 import os
 import re
@@ -55,6 +58,7 @@ def with_a_failure(workspace):
     config["grid"]["losses"].append("mine")
     config["losses"] = {"mine": {"loss": {"path": "bad_loss.py", "name": "Diverging"}}}
     write_config(workspace, config)
+    workspace.make_tensors("train_balanced", "train_longtailed", "val", "test_balanced")
     earlier = workspace.folder / EARLIER
     earlier.parent.mkdir(parents=True)
     earlier.write_bytes(b"of an earlier model")
