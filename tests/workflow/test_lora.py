@@ -30,7 +30,7 @@ def test_a_transformer_is_tuned_by_lora_from_class_means_and_predicted_by_crops(
             }
         },
         "predict": {"crops": "five", "expand": 4},
-        "data": DIGITS,
+        "data": {**DIGITS, "test_per_class": 10},
         "train": {"epochs": 2, "image_size": 32, "augment": "trivial", "flip": False, "batch_size": 64},
         "job": {"threads": 1},
     }

@@ -58,10 +58,10 @@ def with_a_failure(workspace):
     config["grid"]["losses"].append("mine")
     config["losses"] = {"mine": {"loss": {"path": "bad_loss.py", "name": "Diverging"}}}
     write_config(workspace, config)
-    workspace.make_tensors("train_balanced", "train_longtailed", "val", "test_balanced")
     earlier = workspace.folder / EARLIER
     earlier.parent.mkdir(parents=True)
     earlier.write_bytes(b"of an earlier model")
+    workspace.make_tensors("train_balanced", "train_longtailed", "val", "test_balanced")
     return workspace.snakemake(
         "--retries=0",
         "results/tables/longtailed/resnet8/top1.md",
