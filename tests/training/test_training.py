@@ -35,15 +35,17 @@ def fork_ranks() -> None:
     )
 
 
-def train_in_child(arguments: list[str], log: Path) -> None:
+def train_in_child(arguments: list[str], log: Path, spawn: bool) -> None:
     redirect(log, 1, 2)
-    fork_ranks()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if not spawn:
+        fork_ranks()
     run_program("train", *arguments)
 
 
-def train(arguments: list[str], log: Path) -> tuple[int, str]:
+def train(arguments: list[str], log: Path, spawn: bool = False) -> tuple[int, str]:
     """The exit code of train.py with these arguments, and all that it printed."""
-    process = CONTEXT.Process(target=train_in_child, args=(arguments, log))
+    process = CONTEXT.Process(target=train_in_child, args=(arguments, log, spawn))
     process.start()
     process.join()
     return process.exitcode, log.read_text()
@@ -53,16 +55,16 @@ def train(arguments: list[str], log: Path) -> tuple[int, str]:
 def run(digits, train_arguments, tmp_path_factory):
     """Train once with these changes, in a folder of its own, and give the folder back.
 
-    With an environment, even an empty one, it is a process of its own, as the workflow starts it.
+    With an environment it is a process of its own, as the workflow starts it.
     """
     made = {}
 
-    def trained(name: str, environment: dict[str, str] | None = None, **changes) -> Path:
+    def trained(name: str, environment: dict[str, str] | None = None, spawn: bool = False, **changes) -> Path:
         if name not in made:
             out = tmp_path_factory.mktemp(name)
             arguments = train_arguments(digits, out, **changes)
             if environment is None:
-                code, _ = train(arguments, out / "stdout")
+                code, _ = train(arguments, out / "stdout", spawn)
             else:
                 with (out / "stdout").open("w") as log:
                     own = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
@@ -215,7 +217,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(run):
 
 def test_two_ranks_train_the_same_model_as_one(run):
     whole = run("whole", recipe=ONE_EPOCH, **BATCH_FREE)
-    shared = run("ranks", environment={}, gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
+    shared = run("ranks", spawn=True, gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
     assert difference(whole, shared) < 1e-5
     histories = [pq.read_table(out / "history.parquet").to_pylist() for out in (whole, shared)]
     for one, two in zip(*histories, strict=True):
