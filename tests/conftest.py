@@ -23,7 +23,13 @@ LONGEST = (
     "test_interruption",
     "test_training",
     "test_resume",
+    "test_own_images",
+    "test_contributing",
     "test_staleness",
+    "test_lora",
+    "test_documents",
+    "test_figures",
+    "test_report",
     "test_summary",
 )
 
