@@ -10,14 +10,13 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from functools import cache
 from pathlib import Path
-
-CHILD_FAILED = 70
 
 
 def plan(folder: Path, *words: str) -> tuple[int, str]:
     """The exit code of `snakemake -n WORDS` in a folder, and all that it prints."""
-    server = _started()
+    server = _server()
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as printed:
         server.stdin.write(json.dumps([str(folder), printed.name, *words]) + "\n")
         server.stdin.flush()
@@ -25,23 +24,21 @@ def plan(folder: Path, *words: str) -> tuple[int, str]:
         return code, printed.read()
 
 
-_servers: list[subprocess.Popen[str]] = []
-
-
-def _started() -> subprocess.Popen[str]:
-    if not _servers:
-        command = [sys.executable, __file__]
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-        server = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        atexit.register(server.stdin.close)
-        _servers.append(server)
-    return _servers[0]
+@cache
+def _server() -> subprocess.Popen[str]:
+    server = subprocess.Popen(
+        [sys.executable, __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    atexit.register(server.communicate)  # which ends its input, and so itself
+    return server
 
 
 def _serve() -> None:
-    """Answer each line of standard input, the words for `plan`, with the exit code of a child."""
+    """Answer each line of standard input (a folder, a file for what is printed, words) by the exit code of a child."""
     from snakemake.cli import get_argument_parser, main
 
     get_argument_parser()  # imports the plugins
@@ -51,7 +48,7 @@ def _serve() -> None:
         if child:
             print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
             continue
-        code = CHILD_FAILED
+        code = 70  # where Snakemake itself fails
         try:
             os.chdir(folder)
             file = os.open(printed, os.O_WRONLY)
