@@ -1,5 +1,6 @@
 """What tests share: a strict process, the repository, and small tensors to train on."""
 
+import gc
 import json
 import os
 import sys
@@ -22,13 +23,29 @@ LONGEST = (
     "test_interruption",
     "test_training",
     "test_resume",
+    "test_own_images",
+    "test_contributing",
     "test_staleness",
+    "test_lora",
+    "test_documents",
+    "test_figures",
+    "test_report",
     "test_summary",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    # What is loaded by now stays to the end. To look through it for garbage takes 0.3 s, and statsmodels has that done
+    # at every correction for many tests.
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # or libraries complain at the exit that their objects are still there
 
 
 @pytest.fixture(scope="session")
@@ -114,13 +131,15 @@ def trained(digits, train_arguments, tmp_path):
     return train
 
 
-@pytest.fixture
-def base(trained, digits, tmp_path):
+@pytest.fixture(scope="session")
+def base(digits, train_arguments, tmp_path_factory):
     """The model file of a short run to start from."""
-    from small_runs import save_run
+    from small_runs import save_run, train_here
 
-    _, run = trained("base", loss="softmax", loss_parameters={}, recipe={"epochs": 2})
-    return save_run(run, digits, tmp_path / "base.safetensors")
+    folder = tmp_path_factory.mktemp("base")
+    arguments = train_arguments(digits, folder, loss="softmax", loss_parameters={}, recipe={"epochs": 2})
+    _, run = train_here(digits, arguments, folder / "work")
+    return save_run(run, digits, folder / "base.safetensors")
 
 
 SMALL_RECIPE = {

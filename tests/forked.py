@@ -5,7 +5,6 @@ What a new process alone would show (a seed of hashes, limits, several ranks) is
 
 import multiprocessing
 import os
-import runpy
 import sys
 from pathlib import Path
 
@@ -29,13 +28,3 @@ def redirect(log: str | Path, *descriptors: int) -> None:
     file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     for descriptor in descriptors:
         os.dup2(file, descriptor)
-
-
-def be_script(name: str, arguments: list[str]) -> None:
-    """Be workflow/scripts/NAME.py of this repository; return where it ends well."""
-    sys.argv = [f"{name}.py", *arguments]
-    try:
-        runpy.run_path(str(ROOT / f"workflow/scripts/{name}.py"), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise

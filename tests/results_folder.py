@@ -1,8 +1,6 @@
 """A results folder of runs whose correct images are given, for tests of what comes after the evaluation."""
 
 import itertools
-import runpy
-import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -59,21 +57,3 @@ def write_results(
     write_parquet(pd.DataFrame(rows, columns=columns), folder / "evaluation.parquet")
     write_parquet(table, folder / "data/split.parquet")
     return folder
-
-
-def run_script(name: str, *arguments: object) -> None:
-    """Run a program of workflow/scripts in this process.
-
-    Raises:
-        SystemExit: it failed; with its message.
-    """
-    path = Path(__file__).parents[1] / "workflow" / "scripts" / f"{name}.py"
-    before = sys.argv, sys.path[:]
-    sys.argv = [name, *map(str, arguments)]
-    try:
-        runpy.run_path(str(path), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
-    finally:
-        sys.argv, sys.path[:] = before

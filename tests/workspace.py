@@ -9,6 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+from planner import plan
+from programs import run_program
+
+from longtail.config.load import load_config
+from longtail.experiment.jobs import Experiment
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "envs", "longtail", "profiles", "resources", "workflow")
 # Jobs of a group are indented by one level more.
@@ -46,6 +53,21 @@ class Workspace:
     def copy(self, folder: Path) -> "Workspace":
         shutil.copytree(self.folder, folder)  # as `cp -a`: symbolic links and times kept
         return Workspace(folder)
+
+    def make_tensors(self, *subsets: str) -> None:
+        """Make these sets of the configuration's images in this process, for tests of what comes after them.
+
+        Snakemake takes files that it has no record of for made. Ten starts of PyTorch are saved.
+        """
+        config = yaml.safe_load((self.folder / "config/config.yaml").read_text(encoding="utf-8"))
+        experiment, data = Experiment(load_config(config)), self.folder / "results/data"
+        images, split = data / "images.pth", data / "split.parquet"
+        balanced = data / "subsets.parquet"
+        run_program("images", settings=experiment.images_settings(), output=images)
+        run_program("subsets", images=images, settings=experiment.subsets_settings(), output=balanced)
+        run_program("split", subsets=balanced, settings=experiment.split_settings(), output=split)
+        for name in subsets:
+            run_program("tensors", images=images, split=split, subset=name, output=data / f"{name}.pth")
 
     def snakemake(
         self, *arguments: str, check: bool = True, **environment: str
@@ -85,10 +107,15 @@ class Workspace:
                     found.append(int(entry.name))
         return found
 
+    def plan(self, *arguments: str) -> str:
+        """What a dry run prints."""
+        code, text = plan(self.folder, *arguments)
+        assert code == 0, text
+        return text
+
     def planned(self, *arguments: str) -> set[str]:
         """The jobs that a dry run lists, such as `train balanced/resnet8/focal/42`."""
-        done = self.snakemake("-n", *arguments)
-        return jobs(done.stdout + done.stderr)
+        return jobs(self.plan(*arguments))
 
     def stub(self, code: str, *scripts: str) -> None:
         """Begin these programs with other code."""

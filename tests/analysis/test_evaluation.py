@@ -1,16 +1,14 @@
 """Metrics against cases worked out by hand, and the files that carry them."""
 
-import json
 import math
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from programs import run_program
 from safetensors.numpy import save_file
 
 import longtail
@@ -26,7 +24,6 @@ from longtail.files.sealed_json import seal
 from longtail.inference.logits import write_predictions
 from longtail.losses import build_loss
 
-SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 LN2 = math.log(2)
 COUNTS = torch.tensor([4, 2, 1])
 # label, group, longtailed, predicted. Right: 3 of 4, 2 of 4 and 2 of 4; in the long-tailed part 3 of 4, 1 of 2, 1 of 1.
@@ -227,33 +224,27 @@ def test_calibration_error_is_the_mean_gap_over_images():
     assert expected_calibration_error(confidence, correct, bins=10) == pytest.approx(expected)
 
 
-def run_script(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-    try:
-        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
-
-
 LOSSES = {
     "softmax": {"loss": "softmax", "loss_parameters": {}},
     "mine": {"loss": "focal", "loss_parameters": {}},
 }
 
 
-def evaluate_runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def evaluate_runs(folder: Path) -> None:
     """Evaluate two losses with seeds 1 and 2, whatever is there of them."""
     (folder / "runs.txt").write_text("\n".join(map(str, grid(folder))))
-    run_script(
-        monkeypatch, "evaluation", f"@{folder / 'runs.txt'}", "--split", folder / "split.parquet", "--settings",
-        json.dumps(LOSSES), "--output", folder / "evaluation.parquet",
-        "--output-per-class", folder / "per_class.parquet",
-    )  # fmt: skip
+    run_program(
+        "evaluation",
+        f"@{folder / 'runs.txt'}",
+        split=folder / "split.parquet",
+        settings=LOSSES,
+        output=folder / "evaluation.parquet",
+        output_per_class=folder / "per_class.parquet",
+    )
 
 
 @pytest.fixture
-def evaluated(tmp_path, monkeypatch):
+def evaluated(tmp_path):
     """A results folder with the evaluations of two runs of four, seed 1 of both losses."""
     whole = predictions()
     test = whole[["image_id", "label", "group", "longtailed"]]
@@ -267,7 +258,7 @@ def evaluated(tmp_path, monkeypatch):
         numbers = ("train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate")
         epoch = {"epoch": [1], **dict.fromkeys(numbers, 0.5)}
         write_parquet(pd.DataFrame(epoch), folder / "history.parquet")
-    evaluate_runs(monkeypatch, tmp_path)
+    evaluate_runs(tmp_path)
     return tmp_path
 
 
@@ -364,14 +355,12 @@ def test_folder_without_results_is_named(tmp_path):
     ],
     ids=["truncated", "other images", "not finite"],
 )
-def test_a_run_that_cannot_be_evaluated_is_named_and_the_results_stay(
-    evaluated, monkeypatch, damage, message
-):
+def test_a_run_that_cannot_be_evaluated_is_named_and_the_results_stay(evaluated, damage, message):
     before = (evaluated / "evaluation.parquet").read_bytes()
     path = evaluated / "runs/longtailed/resnet8/mine/seed1/predictions.parquet"
     damage(path, read_parquet(path))
     with pytest.raises(SystemExit, match=rf"error: .*{message}.*mine/seed1/predictions\.parquet"):
-        evaluate_runs(monkeypatch, evaluated)
+        evaluate_runs(evaluated)
     assert (evaluated / "evaluation.parquet").read_bytes() == before
 
 
@@ -380,7 +369,7 @@ def test_a_loss_without_settings_is_refused(evaluated, monkeypatch):
     with pytest.raises(
         SystemExit, match=r"mine/seed1/predictions\.parquet is of the loss mine, and --settings has"
     ):
-        evaluate_runs(monkeypatch, evaluated)
+        evaluate_runs(evaluated)
 
 
 def test_predictions_that_are_not_finite_are_not_written(tmp_path):

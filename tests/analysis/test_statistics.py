@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from results_folder import images, run_script, write_results
+from programs import run_program
+from results_folder import images, write_results
 from scipy.stats import binomtest, tukey_hsd
 from statsmodels.regression.linear_model import OLS
 
@@ -512,7 +513,7 @@ def analysed(tmp_path_factory) -> Path:
         train_sets=("longtailed",),
         missing=[("vit_b16", "focal", "longtailed", 2)],
     )
-    run_script(
+    run_program(
         "statistical_analysis",
         *("--evaluation", folder / "evaluation.parquet", "--runs", folder / "runs"),
         *("--split", folder / "data/split.parquet", "--output-folder", folder / "statistics"),

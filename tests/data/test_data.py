@@ -1,14 +1,10 @@
 """The programs of the data from source to tensor files, and the real archive of CIFAR-100."""
 
-import functools
-import json
 import os
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from programs import run_program
 from small_images import COUNTS, assert_same, digest_of, split_of
 
 from longtail.data.sources import cifar100, digits
@@ -17,37 +13,16 @@ from longtail.data.tensors.files import load_tensors
 from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "workflow/scripts"
 
-
-def run_program(monkeypatch, name, **options):
-    arguments = [
-        part
-        for option, value in options.items()
-        for part in (
-            f"--{option.replace('_', '-')}",
-            json.dumps(value) if isinstance(value, dict) else str(value),
-        )
-    ]
-    monkeypatch.setattr(sys, "argv", [name, *arguments])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    try:
-        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
-
-
-def test_programs_carry_the_digits_to_tensor_files(tmp_path, monkeypatch):
-    run = functools.partial(run_program, monkeypatch)
+def test_programs_carry_the_digits_to_tensor_files(tmp_path):
     images, subsets, split = tmp_path / "images.pth", tmp_path / "subsets.parquet", tmp_path / "split.parquet"
-    run("images.py", settings={"source": "digits"}, output=images)
+    run_program("images", settings={"source": "digits"}, output=images)
     settings = {"train_per_class": 120, "test_per_class": 30, "seed": 42}
-    run("subsets.py", images=images, settings=settings, output=subsets)
+    run_program("subsets", images=images, settings=settings, output=subsets)
     settings = {"imbalance_factor": 0.02, "test_imbalance_factor": None, "seed": 42}
-    run("split.py", subsets=subsets, settings=settings, output=split)
+    run_program("split", subsets=subsets, settings=settings, output=split)
     for name in SUBSETS:
-        run("tensors.py", images=images, split=split, subset=name, output=tmp_path / f"{name}.pth")
+        run_program("tensors", images=images, split=split, subset=name, output=tmp_path / f"{name}.pth")
     loaded = {name: load_tensors(tmp_path / f"{name}.pth") for name in SUBSETS}
     # 120 * 0.02 ** (i / 9) and 30 * 0.02 ** (i / 9), worked out by hand and truncated.
     assert torch.bincount(loaded["train_longtailed"].labels).tolist() == [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
@@ -64,20 +39,19 @@ def test_programs_carry_the_digits_to_tensor_files(tmp_path, monkeypatch):
     assert_same(loaded["val"], select_set(digits.load_images(), read_parquet(subsets), "val"))
 
 
-def test_programs_end_with_one_message(tmp_path, monkeypatch):
-    run = functools.partial(run_program, monkeypatch)
+def test_programs_end_with_one_message(tmp_path):
     missing, output = tmp_path / "missing", tmp_path / "output"
     for name, options in {
-        "images.py": {"archive": missing, "settings": {"source": "cifar100", "sha256": "0" * 64}},
-        "subsets.py": {
+        "images": {"archive": missing, "settings": {"source": "cifar100", "sha256": "0" * 64}},
+        "subsets": {
             "images": missing,
             "settings": {"train_per_class": 1, "test_per_class": 1, "seed": 0},
         },
-        "split.py": {"subsets": missing, "settings": {"imbalance_factor": 0.5, "seed": 0}},
-        "tensors.py": {"images": missing, "split": missing, "subset": "val"},
+        "split": {"subsets": missing, "settings": {"imbalance_factor": 0.5, "seed": 0}},
+        "tensors": {"images": missing, "split": missing, "subset": "val"},
     }.items():
         with pytest.raises(SystemExit) as end:
-            run(name, **options, output=output)
+            run_program(name, **options, output=output)
         assert end.value.code.startswith("error: ")
         assert str(missing) in end.value.code
     assert not output.exists()

@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import os
-import runpy
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from programs import run_program
 
 from longtail.data.collection.decoding import decode
 from longtail.data.collection.duplicates import connected, difference_hash, near_duplicates
@@ -29,7 +28,6 @@ from longtail.data.tensors.files import load_tensors
 from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet
 
-SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 SPLIT = {
     "test_fraction": 0.2,
     "val_fraction": 0.1,
@@ -694,17 +692,7 @@ def test_a_wrong_list_names_the_line(tmp_path, text, message):
 # -- the programs
 
 
-def run_program(monkeypatch, name, *words):
-    monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    try:
-        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
-
-
-def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, capsys):
+def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys):
     root = collection(tmp_path / "c", {"ä b": 30, "🦋": 12, "x": 6})
     (root / "x" / "bad.jpg").write_bytes(b"")
     data = tmp_path / "data"
@@ -719,7 +707,7 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, caps
     decode = ["--settings", json.dumps(decoding), "--threads", 2]
     outputs = ["--output-images", made["images.pth"], "--output-index", made["index.parquet"]]
     outputs += ["--output-findings", made["findings.parquet"]]
-    run_program(monkeypatch, "folder_images.py", "--source", root, *decode, *outputs)
+    run_program("folder_images", "--source", root, *decode, *outputs)
     assert "49/49" in capsys.readouterr().err, "the progress bar"
     division = {
         "seed": 1,
@@ -731,10 +719,9 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, caps
     division |= {"small_classes": "error", "merged_name": "other", "groups": "thirds", "group_limits": [9, 3]}
     tables = ["--index", made["index.parquet"], "--findings", made["findings.parquet"]]
     inputs = [*tables, "--settings", json.dumps(division)]
-    run_program(monkeypatch, "folder_split.py", *inputs, "--output", data / "split.parquet")
+    run_program("folder_split", *inputs, "--output", data / "split.parquet")
     run_program(
-        monkeypatch,
-        "check_data.py",
+        "check_data",
         *inputs,
         "--output-csv",
         data / "c.csv",
@@ -748,18 +735,17 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, monkeypatch, caps
         "test_balanced": [2, 2, 2],
     }.items():
         words = ["--images", made["images.pth"], "--split", data / "split.parquet", "--subset", name]
-        run_program(monkeypatch, "tensors.py", *words, "--output", data / f"{name}.pth")
+        run_program("tensors", *words, "--output", data / f"{name}.pth")
         loaded = load_tensors(data / f"{name}.pth")
         assert sorted(torch.bincount(loaded.labels).tolist(), reverse=True) == expected
         assert loaded.class_names == sorted(["ä b", "🦋", "x"])
     with pytest.raises(SystemExit, match="strict refuses this collection: 1 x empty"):
         strict = ["--settings", json.dumps(division | {"strict": True})]
-        run_program(monkeypatch, "folder_split.py", *tables, *strict, "--output", data / "strict.parquet")
+        run_program("folder_split", *tables, *strict, "--output", data / "strict.parquet")
     assert len(read_parquet(data / "split.parquet")) == 48
     with pytest.raises(SystemExit, match="gone does not exist"):
         run_program(
-            monkeypatch,
-            "folder_images.py",
+            "folder_images",
             "--source",
             tmp_path / "gone",
             *decode,

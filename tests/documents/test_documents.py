@@ -45,13 +45,7 @@ def plan(tmp_path_factory):
     """From the words of a command to what its dry run prints; each is planned once."""
     workspace = Workspace.create(tmp_path_factory.mktemp("documents") / "workspace")
     write_letters(workspace.folder / "data/letters")  # the collection of docs/own-images.md
-
-    @cache
-    def printed(*words: str) -> str:
-        done = workspace.snakemake("-n", *words)
-        return done.stdout + done.stderr
-
-    return printed
+    return cache(workspace.plan)
 
 
 @pytest.mark.parametrize("words", sorted(SNAKEMAKE), ids=lambda words: " ".join(("snakemake", *words)))

@@ -93,13 +93,6 @@ class DropsTheLastClass(CrossEntropy):
         return super().losses(torch.cat([logits[:, :-1], logits[:, -1:] - 5.0 * dropped[:, None]], 1), labels)
 
 
-class DropsAnyClass(CrossEntropy):
-    """Random and sound: every class is as likely to be dropped."""
-
-    def losses(self, logits, labels):
-        return super().losses(logits - 5.0 * (torch.rand(logits.shape) < 0.5), labels)
-
-
 class InverseCounts(CrossEntropy):
     def __init__(self, class_counts):
         super().__init__(class_counts)
@@ -132,9 +125,8 @@ def function_for_a_module(class_counts):
     return F.cross_entropy
 
 
-@pytest.mark.parametrize("loss", [CrossEntropy, DropsAnyClass])
-def test_a_sound_loss_of_ones_own_passes(loss):
-    check_loss(loss, device="cpu")
+def test_a_sound_loss_of_ones_own_passes():
+    check_loss(CrossEntropy, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """Test-time ensembling: logits as the mean over crops."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from forked import be_script
+from programs import run_program
 from torchvision.transforms import v2
 
 from longtail.data.tensors.files import load_tensors
@@ -36,10 +34,9 @@ def test_logits_are_the_mean_over_torchvisions_crops(base, digits, crops, theirs
 
 
 def test_the_script_averages_over_crops_where_it_is_told_to(base, digits, tmp_path):
-    def predicted(*words):
+    def predicted(**options):
         out = tmp_path / "predictions.parquet"
-        files = ["--model", base, "--tensors", digits / "test.pth", "--output", out]
-        be_script("predict", [*map(str, files), *words])
+        run_program("predict", model=base, tensors=digits / "test.pth", output=out, **options)
         return torch.tensor(np.stack(read_parquet(out)["logits"]))
 
     model, card = load_model(base)
@@ -47,7 +44,7 @@ def test_the_script_averages_over_crops_where_it_is_told_to(base, digits, tmp_pa
     torch.testing.assert_close(predicted(), logits_of(model, images, card, torch.device("cpu")))
     settings = {"crops": "five", "expand": 4}
     expected = logits_of(model, images, card, torch.device("cpu"), **settings)
-    torch.testing.assert_close(predicted("--settings", json.dumps(settings)), expected)
+    torch.testing.assert_close(predicted(settings=settings), expected)
 
 
 @pytest.mark.parametrize(("crops", "expand"), [("five", 0), ("nine", 4)])

@@ -36,6 +36,7 @@ def undisturbed(tmp_path_factory):
     """Where the run was trained and nothing killed it."""
     workspace = Workspace.create(tmp_path_factory.mktemp("undisturbed") / "workspace")
     (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
+    workspace.make_tensors("train_balanced", "val")
     workspace.snakemake(TARGET)
     return workspace
 
@@ -119,6 +120,7 @@ def test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out(untrained):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_soak_of_two_runs():
     """The short form of `make soak`: one kill or more from start to end, and the same bytes."""
     done = subprocess.run(

@@ -1,6 +1,5 @@
 """Models: the architectures are the published ones, the head is ours, and weights arrive unchanged or not at all."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from forked import be_script
+from programs import run_program
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -458,9 +457,8 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
 
 def test_script_ends_with_one_error_and_writes_nothing(tmp_path, capsys):
     output = tmp_path / "weights.safetensors"
-    settings = json.dumps({"model": "resnet32", "weights": None})
     message = "^error: resnet32 has no published weights; set pretrained: false$"
     with pytest.raises(SystemExit, match=message):
-        be_script("fetch_weights", ["--settings", settings, "--output", str(output)])
+        run_program("fetch_weights", settings={"model": "resnet32", "weights": None}, output=output)
     assert capsys.readouterr() == ("", "")
     assert not output.exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from forked import be_script
+from programs import run_program
 from torch import nn
 from torch.nn import functional as F
 
@@ -69,9 +69,7 @@ def test_only_a_linear_classifier_is_adjusted():
 
 def test_the_script_writes_a_model_with_adjusted_logits(base, tmp_path):
     out = tmp_path / "adjusted.safetensors"
-    be_script(
-        "adjust", ["--model", str(base), "--settings", '{"adjust": "la", "tau": 2}', "--output", str(out)]
-    )
+    run_program("adjust", model=base, settings={"adjust": "la", "tau": 2}, output=out)
     (first, card), (second, changed) = load_model(base), load_model(out)
     assert changed.variant == {"adjust": "la", "tau": 2.0}
     assert changed.temperature is None

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.text import Text
+from programs import run_program
 
 from longtail.analysis import frames
 from longtail.data.split.sets import with_sets
@@ -723,17 +723,6 @@ def test_reading_records(tmp_path):
         frames.read_records([path])
 
 
-@pytest.fixture
-def program(monkeypatch, repository):
-    """Run figure.py in this process."""
-
-    def run(*arguments: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["figure.py", *arguments])
-        runpy.run_path(str(repository / "workflow/scripts/figure.py"), run_name="__main__")
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -747,11 +736,11 @@ def program(monkeypatch, repository):
         (["class_distribution", "--split", "absent.csv"], "absent.csv"),
     ],
 )
-def test_the_program_says_what_a_figure_needs(program, monkeypatch, tmp_path, options, message):
+def test_the_program_says_what_a_figure_needs(monkeypatch, tmp_path, options, message):
     monkeypatch.chdir(tmp_path)
     split().to_csv("s.csv", index=False)
     with pytest.raises(SystemExit, match=message):
-        program(*options, "--output", "figure.png")
+        run_program("figure", *options, "--output", "figure.png")
     assert not Path("figure.png").exists()
 
 

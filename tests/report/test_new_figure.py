@@ -1,11 +1,12 @@
-"""A new figure is one new file: the recipe of CONTRIBUTING, followed in a copy of this project."""
-
-import subprocess
-import sys
+"""A new figure is one new file, as CONTRIBUTING says: it is planned, drawn, or refused by name."""
 
 import pytest
+from programs import run_program
 from results_folder import write_results
 from workspace import Workspace
+
+from longtail.report import figures
+from longtail.report.figures import sources
 
 FIGURE = '''"""Accuracy on the tail alone."""
 
@@ -29,51 +30,58 @@ def draw(
 '''
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """A copy of this project with one more figure, of every model and training set."""
-    workspace = Workspace.create(tmp_path_factory.mktemp("new_figure") / "workspace")
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """A folder with one more figure, of every model and training set, beside those that there are."""
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "tail_bars.py").write_text(FIGURE, encoding="utf-8")
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(folder)])
+    monkeypatch.setattr(sources, "__file__", str(folder / "sources.py"))
+    sources.figures.cache_clear()
+    yield folder
+    sources.figures.cache_clear()
+
+
+def test_its_jobs_are_planned_with_their_files(tmp_path):
+    workspace = Workspace.create(tmp_path / "workspace")
     (workspace.folder / "longtail/report/figures/tail_bars.py").write_text(FIGURE, encoding="utf-8")
-    return workspace
-
-
-def test_its_jobs_are_planned_with_their_files(workspace):
-    done = workspace.snakemake("-n", "figures", "--configfile", "config/demo.yaml")
+    lines = workspace.plan("figures", "--configfile", "config/demo.yaml").splitlines()
     for train_set in ("balanced", "longtailed"):
         files = f"results/demo/figures/{train_set}/resnet8/tail_bars"
-        assert f"output: {', '.join(f'{files}.{suffix}' for suffix in ('pdf', 'png', 'txt'))}" in done.stdout
+        assert f"    output: {', '.join(f'{files}.{suffix}' for suffix in ('pdf', 'png', 'txt'))}" in lines
         runs = f"results/demo/runs/{train_set}/resnet8"
         inputs = next(
             line
-            for line in done.stdout.splitlines()
+            for line in lines
             if line.startswith("    input: results/demo/evaluation.parquet, ") and f"{runs}/ldam" in line
         )
         assert inputs.count("run.json") == 7 and inputs.count(runs) == 7
 
 
-def test_it_is_drawn_with_its_caption(workspace):
-    folder = write_results(
-        workspace.folder / "results",
-        lambda *run: 5,
-        ("resnet8",),
-        ("softmax", "ldam"),
-        train_sets=("balanced",),
+def test_it_is_drawn_with_its_caption(folder, tmp_path):
+    results = write_results(
+        tmp_path / "results", lambda *run: 5, ("resnet8",), ("softmax", "ldam"), train_sets=("balanced",)
     )
-    record = folder / "runs/balanced/resnet8/softmax/seed42/run.json"
-    command = [sys.executable, "workflow/scripts/figure.py", "tail_bars", "--evaluation"]
-    command += ["results/evaluation.parquet", "--records", str(record), "--model", "resnet8"]
-    command += ["--train-set", "balanced", "--settings", '{"height": 3}']
-    command += ["--output", "tail.png", "--caption", "tail.txt"]
-    subprocess.run(command, cwd=workspace.folder, check=True, capture_output=True)
-    assert (workspace.folder / "tail.png").read_bytes().startswith(b"\x89PNG")
-    assert (workspace.folder / "tail.txt").read_text(encoding="utf-8") == (
+    run_program(
+        *("figure", "tail_bars"),
+        evaluation=results / "evaluation.parquet",
+        records=results / "runs/balanced/resnet8/softmax/seed42/run.json",
+        model="resnet8",
+        train_set="balanced",
+        settings={"height": 3},
+        output=tmp_path / "tail.png",
+        caption=tmp_path / "tail.txt",
+    )
+    assert (tmp_path / "tail.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "tail.txt").read_text(encoding="utf-8") == (
         "The tail under ResNet-8. Test images: tail 10.\n"
     )
 
 
-def test_one_that_needs_what_there_is_not_is_refused_by_name(workspace, tmp_path):
-    other = workspace.copy(tmp_path / "workspace")
-    other.edit("longtail/report/figures/tail_bars.py", "evaluation: pd", "evaluations: pd")
-    code = "from longtail.report.figures.sources import figures; figures()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=other.folder, capture_output=True, text=True)
-    assert "tail_bars.py: draw needs 'evaluations', which is not among evaluation, per_class," in done.stderr
+def test_one_that_needs_what_there_is_not_is_refused_by_name(folder):
+    path = folder / "tail_bars.py"
+    path.write_text(FIGURE.replace("evaluation: pd", "evaluations: pd"), encoding="utf-8")
+    told = r"tail_bars\.py: draw needs 'evaluations', which is not among evaluation, per_class,"
+    with pytest.raises(ValueError, match=told):
+        sources.figures()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from results_folder import run_script, write_results
+from programs import run_program
+from results_folder import write_results
 
 MODELS = ("mobilenetv2", "resnet50")
 LOSSES = ("softmax", "class_balanced", "balanced_softmax")
@@ -35,13 +36,13 @@ def summarise(repository):
     def run(folder: Path, source: str = "cifar100", imbalance_factor: float = 0.01) -> str:
         evaluation = ("--evaluation", folder / "evaluation.parquet")
         data = {"source": source, "imbalance_factor": imbalance_factor, "seed": 7}
-        run_script(
+        run_program(
             "statistical_analysis",
             *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),
             *("--output-folder", folder / "statistics"),
             *("--settings", json.dumps({"reference": "softmax", "resamples": 200, "data_seed": 7})),
         )
-        run_script(
+        run_program(
             "summary",
             *(*evaluation, "--statistics", folder / "statistics", "--output", folder / "summary.md"),
             *("--thesis", repository / "resources/thesis_results.csv"),

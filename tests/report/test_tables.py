@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from results_folder import run_script
+from programs import run_program
 
 from longtail.files.parquet import write_parquet
 from longtail.report import tables
@@ -361,15 +361,15 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
         ["thesis_comparison", "--thesis", THESIS_FILE],
         ["published_comparison", "--published", ROOT / "resources" / "published_results.csv"],
     ):
-        run_script("tables", *arguments, *evaluation)
+        run_program("tables", *arguments, *evaluation)
     assert {path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"} == {
         f"{name}.{suffix}" for name in TABLES for suffix in TABLE_FORMATS
     }
     assert r"\label{tab:top1-balanced-resnet50}" in (tmp_path / "top1.tex").read_text()
     with pytest.raises(SystemExit, match="error: model 'x' is not among the results"):
-        run_script("tables", *of_model, "x", *evaluation)
+        run_program("tables", *of_model, "x", *evaluation)
     with pytest.raises(SystemExit, match="error: the table 'top1' needs --train-set, --model"):
-        run_script("tables", "top1", *evaluation)
+        run_program("tables", "top1", *evaluation)
 
 
 def test_the_rules_read_the_catalogue_without_a_package():

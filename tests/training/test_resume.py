@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from forked import CONTEXT, be_script, redirect
+from forked import CONTEXT, redirect
+from programs import run_program
 
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
 BEGUN = "begun"
@@ -23,15 +24,11 @@ def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = 
     if crash:
         die_at(*crash)
     print(BEGUN, flush=True)
-    be_script("train", arguments)
+    run_program("train", *arguments)
     model = Path(arguments[arguments.index("--output-model") + 1])
     digits = Path(arguments[arguments.index("--train-tensors") + 1]).parent
-    options = {
-        "model": model,
-        "tensors": digits / "test.pth",
-        "output": model.with_name("predictions.parquet"),
-    }
-    be_script("predict", [word for name, value in options.items() for word in (f"--{name}", str(value))])
+    predictions = model.with_name("predictions.parquet")
+    run_program("predict", model=model, tensors=digits / "test.pth", output=predictions)
 
 
 def die_at(moment: str, count: int) -> None:
@@ -99,31 +96,33 @@ def uninterrupted(digits, train_arguments, tmp_path_factory):
     return contents(out), time.monotonic() - began
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.long)])
 def test_killed_at_random_moments(digits, train_arguments, tmp_path, uninterrupted, kills):
     expected, seconds = uninterrupted
     chance = random.Random(0)  # noqa: S311 (no secret)
-    killed = finished = several = 0
+    killed = finished = again = 0
     out = tmp_path / "0"
     while killed < kills or starts(out / "log"):
         out.mkdir(exist_ok=True)
         earlier = starts(out / "log")
         process = start(train_arguments(digits, out), out / "log")
         wait_for_start(process, out / "log", earlier)
-        # Anywhere: stepping, validating, saving, writing the outputs, predicting. Enough kills, and it may finish.
-        process.join(chance.uniform(0, seconds) if killed < kills else 120)
+        # Anywhere: stepping, validating, saving, writing the outputs, predicting. The first run to be resumed is killed
+        # once more before it can be done, however few the kills. Enough kills, and it may finish.
+        latest = seconds / 4 if earlier and not again else seconds
+        process.join(chance.uniform(0, latest) if killed < kills else 120)
         if process.exitcode is None:
             process.kill()
             process.join()
             killed += 1
+            again += earlier > 0
         else:
             assert process.exitcode == 0, (out / "log").read_text()
             assert contents(out) == expected
-            several += earlier > 1
             finished += 1
             out = tmp_path / str(finished)
     assert killed == kills
-    assert several, "no run was killed more than once"
+    assert again, "no run was killed more than once"
     assert "resuming after epoch" in "".join(path.read_text() for path in tmp_path.glob("*/log"))
 
 
@@ -148,7 +147,8 @@ def test_killed_at_every_step_of_every_save(digits, train_arguments, tmp_path, u
 def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
     digits, train_arguments, tmp_path, number, precision
 ):
-    longer = {"epochs": 3, "image_size": 32, "precision": precision}
+    # A processor computes in fp16 so slowly that images of a quarter of the pixels take long enough.
+    longer = {"epochs": 3, "image_size": 16 if precision == "fp16" else 32, "precision": precision}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for folder in (whole, stopped):
         folder.mkdir()
@@ -158,9 +158,10 @@ def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
         earlier = starts(log)
         process = start(train_arguments(digits, stopped, recipe=longer), log)
         wait_for_start(process, log, earlier)
-        time.sleep(0.25)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
+        if codes.count(75) < 3 or ", step " not in log.read_text():  # then it may finish
+            time.sleep(0.25)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
         process.join(60)
         codes.append(process.exitcode)
         if process.exitcode == 0:

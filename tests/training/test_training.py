@@ -1,6 +1,7 @@
 """What a run computes: the same bytes again, and the same thing however it is divided."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from forked import CONTEXT, be_script, redirect
+from forked import CONTEXT, redirect
+from programs import run_program
 from safetensors.torch import load_file
 from scipy.optimize import minimize_scalar
 
@@ -19,45 +21,57 @@ from longtail.inference.logits import predict
 from longtail.losses import known_losses
 from longtail.models.card import read_card
 from longtail.models.file import load_model
+from longtail.training import ranks
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "workflow/scripts/train.py"
 
 
-def train(arguments: list[str], **environment: str) -> subprocess.CompletedProcess:
-    import os
-
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
+def fork_ranks() -> None:
+    """Start the processes that share a run as forks of this one, which has PyTorch already."""
+    start = ranks.multiprocessing.start_processes
+    ranks.multiprocessing.start_processes = lambda work, **options: start(
+        work, **options | {"start_method": "fork"}
     )
 
 
-def train_in_child(arguments: list[str], log: Path) -> None:
+def train_in_child(arguments: list[str], log: Path, spawn: bool) -> None:
     redirect(log, 1, 2)
-    be_script("train", arguments)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if not spawn:
+        fork_ranks()
+    run_program("train", *arguments)
+
+
+def train(arguments: list[str], log: Path, spawn: bool = False) -> tuple[int, str]:
+    """The exit code of train.py with these arguments, and all that it printed."""
+    process = CONTEXT.Process(target=train_in_child, args=(arguments, log, spawn))
+    process.start()
+    process.join()
+    return process.exitcode, log.read_text()
 
 
 @pytest.fixture(scope="module")
 def run(digits, train_arguments, tmp_path_factory):
-    """Train once with these changes, in a folder of its own, and give the folder back."""
+    """Train once with these changes, in a folder of its own, and give the folder back.
+
+    With an environment it is a process of its own, as the workflow starts it.
+    """
     made = {}
 
-    def trained(name: str, environment: dict[str, str] | None = None, **changes) -> Path:
+    def trained(name: str, environment: dict[str, str] | None = None, spawn: bool = False, **changes) -> Path:
         if name not in made:
             out = tmp_path_factory.mktemp(name)
             arguments = train_arguments(digits, out, **changes)
-            if environment or "gpus" in changes:  # what only a process of its own shows
-                done = train(arguments, **(environment or {}))
-                assert done.returncode == 0, done.stdout + done.stderr
-                (out / "stdout").write_text(done.stdout)
+            if environment is None:
+                code, _ = train(arguments, out / "stdout", spawn)
             else:
-                process = CONTEXT.Process(target=train_in_child, args=(arguments, out / "stdout"))
-                process.start()
-                process.join()
-                assert process.exitcode == 0, (out / "stdout").read_text()
+                with (out / "stdout").open("w") as log:
+                    own = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
+                    code = subprocess.run(
+                        [sys.executable, str(SCRIPT), *arguments], stdout=log, stderr=log, env=own
+                    ).returncode
+            assert code == 0, (out / "stdout").read_text()
             made[name] = out
         return made[name]
 
@@ -96,13 +110,8 @@ def test_a_set_in_several_files_gives_the_same_bytes(run, digits, train_argument
     assert len(list((tmp_path / "train.shards").iterdir())) > 4
     for place in ("device", "file"):
         out = tmp_path / place
-        process = CONTEXT.Process(
-            target=train_in_child,
-            args=(train_arguments(tmp_path, out, images=place), tmp_path / f"{place}.log"),
-        )
-        process.start()
-        process.join()
-        assert process.exitcode == 0, (tmp_path / f"{place}.log").read_text()
+        code, told = train(train_arguments(tmp_path, out, images=place), tmp_path / f"{place}.log")
+        assert code == 0, told
         assert (out / "model.safetensors").read_bytes() == (run("first") / "model.safetensors").read_bytes()
 
 
@@ -208,9 +217,9 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(run):
 
 def test_two_ranks_train_the_same_model_as_one(run):
     whole = run("whole", recipe=ONE_EPOCH, **BATCH_FREE)
-    ranks = run("ranks", gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
-    assert difference(whole, ranks) < 1e-5
-    histories = [pq.read_table(out / "history.parquet").to_pylist() for out in (whole, ranks)]
+    shared = run("ranks", spawn=True, gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
+    assert difference(whole, shared) < 1e-5
+    histories = [pq.read_table(out / "history.parquet").to_pylist() for out in (whole, shared)]
     for one, two in zip(*histories, strict=True):
         assert one == pytest.approx(two, rel=1e-3)
 
@@ -236,10 +245,10 @@ def test_deferred_reweighting_changes_nothing_before_its_epoch(run):
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_step_and_rate(digits, train_arguments, tmp_path):
     recipe = {"optimizer": "sgd", "learning_rate": 1e30, "schedule": "constant", "warmup_epochs": 0}
-    done = train(train_arguments(digits, tmp_path, recipe=recipe))
-    assert done.returncode == 1
-    assert "in epoch 1, step 2 of 7, at learning rate 1e+30; lower train.learning_rate" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, told = train(train_arguments(digits, tmp_path, recipe=recipe), tmp_path / "log")
+    assert code == 1
+    assert "in epoch 1, step 2 of 7, at learning rate 1e+30; lower train.learning_rate" in told
+    assert "Traceback" not in told
     assert not list(tmp_path.glob("*.safetensors"))
 
 
@@ -249,10 +258,10 @@ def test_settings_that_are_unknown_are_named(digits, train_arguments, tmp_path):
     settings = json.loads(arguments[position])
     settings["recipe"]["epoch"] = settings["recipe"].pop("epochs")
     arguments[position] = json.dumps(settings)
-    done = train(arguments)
-    assert done.returncode == 1
-    assert "recipe.epoch is not known; did you mean 'epochs'?" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, told = train(arguments, tmp_path / "log")
+    assert code == 1
+    assert "recipe.epoch is not known; did you mean 'epochs'?" in told
+    assert "Traceback" not in told
 
 
 def test_a_damaged_model_file_is_refused_with_the_remedy(run, tmp_path):
@@ -280,21 +289,18 @@ class Mine(Softmax):
         out = tmp_path / f"deterministic {deterministic}"
         out.mkdir()
         recipe = {"epochs": 1, "warmup_epochs": 0, "deterministic": deterministic}
-        done = train(train_arguments(digits, out, recipe=recipe, **loss))
-        assert done.returncode == code, done.stderr
-        told = "error: put_, an operation of the model or the loss, cannot be computed on cpu" in done.stderr
-        assert told is deterministic
-        assert "Traceback" not in done.stderr
-        assert ("train.deterministic: false" in done.stderr) is deterministic
+        found, told = train(train_arguments(digits, out, recipe=recipe, **loss), out / "log")
+        assert found == code, told
+        message = "error: put_, an operation of the model or the loss, cannot be computed on cpu"
+        assert (message in told) is deterministic
+        assert "Traceback" not in told
+        assert ("train.deterministic: false" in told) is deterministic
 
 
 @pytest.mark.parametrize("name", ["train", "predict"])
-def test_scripts_explain_themselves(name):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT.with_name(f"{name}.py")), "--help"], capture_output=True, text=True
-    )
-    assert done.returncode == 0
-    assert "--output" in done.stdout
+def test_scripts_explain_themselves(name, capsys):
+    run_program(name, "--help")
+    assert "--output" in capsys.readouterr().out
 
 
 # -- odd data and exploding losses, in this process
@@ -378,7 +384,7 @@ def test_tensors_without_images_are_named(digits, train_arguments, tmp_path):
     save_tensors(empty, tmp_path / "empty.pth")
     arguments = train_arguments(digits, tmp_path)
     arguments[arguments.index("--val-tensors") + 1] = str(tmp_path / "empty.pth")
-    done = train(arguments)
-    assert done.returncode == 1
-    assert "empty.pth holds no images; raise" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, told = train(arguments, tmp_path / "log")
+    assert code == 1
+    assert "empty.pth holds no images; raise" in told
+    assert "Traceback" not in told

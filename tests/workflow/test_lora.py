@@ -30,11 +30,12 @@ def test_a_transformer_is_tuned_by_lora_from_class_means_and_predicted_by_crops(
             }
         },
         "predict": {"crops": "five", "expand": 4},
-        "data": DIGITS,
+        "data": {**DIGITS, "test_per_class": 10},
         "train": {"epochs": 2, "image_size": 32, "augment": "trivial", "flip": False, "batch_size": 64},
         "job": {"threads": 1},
     }
     (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    workspace.make_tensors("train_longtailed", "val", "test_balanced")
     run = workspace.folder / "results/runs/longtailed/vit/lift/seed42"
     workspace.snakemake(str((run / "predictions.parquet").relative_to(workspace.folder)))
     model, card = load_model(run / "model.safetensors")
