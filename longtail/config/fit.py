@@ -176,7 +176,7 @@ def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe:
 
 
 def _corrected(entry: Loss, recipe: Recipe) -> str | None:
-    """The setting by which a training already corrects the imbalance, if any."""
+    """A clause on how a training already corrects the imbalance; None if it does not."""
     if recipe.drw:
         return "re-weighs its classes in its last epochs (drw)"
     if recipe.sampler != "instance":
