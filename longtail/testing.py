@@ -69,7 +69,7 @@ def _batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    # torch.manual_seed takes milliseconds where CUDA is not in use, as it notes the call for when it will be.
+    # torch.manual_seed is not used: while CUDA is not in use, it takes milliseconds to note the call for later.
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
     else:

@@ -8,7 +8,7 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 
 from longtail.models.weights import explain_mismatch, read_weights
 
-# They return more than logits while they train, which no loss here takes.
+# While they train, these models return more than logits, and no loss here takes that.
 WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 

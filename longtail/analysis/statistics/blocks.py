@@ -16,10 +16,10 @@ BY_LOSS = ["loss", "average_rank", "critical_difference", "chi2", "p", "f", "p_f
 
 
 def complete_blocks(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, str]:
-    """Mean scores by block of model and training set, and what had to be left out.
+    """Mean scores by block of model and training set, and a note on what had to be left out.
 
-    A block's means are over the seeds that all its losses have. A loss without any run is left out, then every
-    block that lacks a loss.
+    The means of a block use only the seeds that all its losses have. First every loss without any run is left out,
+    then every block that lacks a loss.
 
     Args:
         found: rows of one test set, as `longtail.analysis.grid.scores` returns them.

@@ -1,4 +1,4 @@
-"""Whether ranks differ over blocks: the tests of Friedman, Nemenyi and Wilcoxon."""
+"""The tests of Friedman, Nemenyi and Wilcoxon, which ask whether ranks differ over blocks."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ COLUMNS = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon",
 
 @dataclass(frozen=True)
 class Friedman:
-    """Result for k losses over N blocks."""
+    """The result of Friedman's test for k losses over N blocks."""
 
     ranks: pd.Series
     """Average rank of each loss; 1 is best."""
@@ -33,13 +33,13 @@ class Friedman:
 
 
 def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
-    """Whether the methods' ranks differ over the blocks (Demšar, 2006, JMLR 7, 1-30, section 3.2).
+    """Test whether the ranks of the methods differ over the blocks (Demšar, 2006, JMLR 7, 1-30, section 3.2).
 
     Args:
         blocks: one row per block, one column per method; higher is better; no NaN.
 
     Raises:
-        Refusal: fewer than three methods or three blocks, or all methods tie in every block.
+        Refusal: there are fewer than three methods or three blocks, or all methods tie in every block.
     """
     n, k = blocks.shape
     if k < 3:
@@ -65,7 +65,7 @@ def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
 
 
 def pairs(blocks: pd.DataFrame) -> pd.DataFrame:
-    """Nemenyi's and Wilcoxon's signed-rank test of all pairs of methods.
+    """Nemenyi's test and Wilcoxon's signed-rank test of all pairs of methods.
 
     Nemenyi's p depends on the other methods in the comparison; Wilcoxon's does not (Benavoli, Corani and Mangili,
     2016, JMLR 17, 1-10), and Holm corrects it for the number of pairs.
@@ -112,13 +112,13 @@ def signed_rank(differences: np.ndarray) -> float:
     changing = differences[differences != 0]
     sizes = np.abs(changing)
     if len(changing) > 1 and len(np.unique(sizes)) < len(sizes):
-        # This is the same test. Scipy takes up to seconds for a pair with ties, as it lists all patterns of signs.
+        # SciPy has the same test, but takes up to seconds for a pair with ties, as it lists all patterns of signs.
         return sign_flip(np.sign(changing) * rankdata(sizes))
     return float(wilcoxon(changing, method="exact").pvalue) if len(changing) else 1.0
 
 
 def _limit(n: int, tests: int) -> str:
-    """What the signed-rank test cannot show with so few blocks; empty where it can."""
+    """A note that the signed-rank test cannot reach significance with so few blocks; empty where it can."""
     least = least_p(n)
     if tests * least <= ALPHA:
         return ""

@@ -83,7 +83,7 @@ def _compare_all(
     resamples: int,
     level: float,
 ) -> list[dict]:
-    """The rows of one training and test set."""
+    """All comparisons of one training and test set, as rows."""
     train_set, test_set = sets
     members = correctness.members(test_set)
     pairs = [(model, loss) for model in grid.models for loss in losses]
@@ -111,7 +111,7 @@ def _compare_all(
 def _bootstrap_by_seeds(
     differences: dict[tuple[str, str], np.ndarray], resamples: int
 ) -> dict[tuple[str, str], np.ndarray]:
-    """`bootstrap_means` of all pairs of model and loss, those with equally many seeds at once."""
+    """The `bootstrap_means` of all pairs of model and loss. Pairs with equally many seeds are computed together."""
     means: dict[tuple[str, str], np.ndarray] = {}
     for seeds in {len(d) for d in differences.values()}:
         pairs = [pair for pair, d in differences.items() if len(d) == seeds]
@@ -121,12 +121,12 @@ def _bootstrap_by_seeds(
 
 
 def _row(differences: list[np.ndarray], means: list[np.ndarray], absent: str, level: float) -> dict[str, Any]:
-    """Estimate, interval and test of the mean over models; one entry per model.
+    """The row of one comparison: estimate, interval and test of the mean over models.
 
     Args:
-        differences: S x N each.
-        means: resampled means, as many as differences with at least one seed and one image.
-        absent: note that names the missing runs.
+        differences: one array per model, S seeds x N images.
+        means: the resampled means of each model that has at least one seed and one image.
+        absent: the note that names the missing runs.
     """
     n, seeds = differences[0].shape[1], min(map(len, differences))
     row: dict[str, Any] = dict.fromkeys(("difference", "low", "high", "p"), np.nan)
@@ -160,7 +160,7 @@ def _absent(
 
 
 def _limit(units: int, name: str, tests: int) -> str:
-    """What a sign-flip test of so few runs, one of so many tests, cannot show; empty if it can show a difference."""
+    """A note that a sign-flip test of so few runs, among so many tests, cannot show a difference; empty if it can."""
     if units == 0 or tests * least_p(units) <= ALPHA:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""The answer of a statistic that has nothing to go on."""
+"""The exception of a statistic whose data do not suffice."""
 
 
 class Refusal(ValueError):
