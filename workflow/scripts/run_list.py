@@ -2,20 +2,20 @@
 
 import argparse
 import itertools
-from pathlib import Path
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.experiment.runs import Run
 from longtail.files.atomic import atomic_path
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--runs", type=Path, required=True, metavar="FOLDER", help="the folder of all runs")
-    takes_settings(parser, "train_sets, models, losses and seeds of the grid, each a list")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="list to write")
-    return parser
+    return program(
+        __doc__,
+        runs="the folder of all runs",
+        takes="train_sets, models, losses and seeds of the grid, each a list",
+        output="list to write",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
