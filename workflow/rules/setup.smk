@@ -57,9 +57,7 @@ wildcard_constraints:
 
 # Whether jobs are handed to a cluster, or this is one of them. Snakemake itself tells it by a limit of --jobs.
 ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
-TRAIN_THREADS = train_threads(
-    CONFIG.job.threads, None if ON_CLUSTER else workflow.cores
-)
+TRAIN_THREADS = train_threads(CONFIG.job.threads, None if ON_CLUSTER else workflow.cores)
 # Without --resources gpu=N, as many training jobs at a time as the GPUs of this machine take. Those of a cluster are
 # for its scheduler to count.
 if "gpu" not in workflow.global_resources and gpu_count() and not ON_CLUSTER:
