@@ -75,10 +75,8 @@ class Evidence:
     @property
     def left_out(self) -> str:
         """Names what the answers leave out because runs are missing; empty if nothing is."""
-        gone = [str(name) for name in (*self.planned.models, *self.planned.losses) if not self._started(name)]
+        started = {*self.grid.models, *self.grid.losses}
+        gone = [str(name) for name in (*self.planned.models, *self.planned.losses) if name not in started]
         gone += [f"seed {seed}" for seed in self.planned.seeds if seed not in self.grid.seeds]
         names = dict.fromkeys([*gone, *self.incomplete])
         return f" Left out because runs are missing: {listed(list(names))}." if names else ""
-
-    def _started(self, name: str) -> bool:
-        return name in self.grid.models or name in self.grid.losses
