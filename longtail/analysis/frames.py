@@ -6,7 +6,6 @@ not there stands for a run that failed or has not been run: it gives one row wit
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ import pandas as pd
 from longtail.experiment.runs import MODEL, RUN, Run
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
+from longtail.models.card import read_card
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -139,27 +139,8 @@ def _confidences(path: Path) -> pd.DataFrame:
     if not model.is_file():
         raise ValueError(f"{path} has no model beside it ({model.name}); put it there, or train again")
     frame, logits = _predictions(path)
-    below = model_facts(model)["logit_scale"] * (logits - logits.max(axis=1, keepdims=True))
+    below = read_card(model).logit_scale * (logits - logits.max(axis=1, keepdims=True))
     return frame.assign(confidence=1 / np.exp(below).sum(axis=1))
-
-
-def model_facts(path: Path) -> dict[str, Any]:
-    """What a model file says of its model, as in `longtail.models.file.ModelCard`.
-
-    Raises:
-        ValueError: it is damaged, or no model of this project.
-    """
-    # Not by longtail.models.file: importing it takes seconds and makes every figure depend on every model's code.
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            facts = unseal(file.metadata()["longtail"], path)
-        return facts | {"logit_scale": float(facts["logit_scale"])}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is no model of this project ({error!r}); delete it and train again"
-        ) from error
 
 
 def _record(path: Path) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.sealed_json import seal
 from longtail.inference.logits import write_predictions
 from longtail.losses import build_loss
+from longtail.models.card import FORMAT, ModelCard
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 LN2 = math.log(2)
@@ -306,7 +307,10 @@ def test_missing_runs_are_in_the_table_without_numbers(evaluated):
 
 def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):
     folder = evaluated / "runs/longtailed/resnet8"
-    facts = {"logit_scale": 1.0, "variant": {"adjust": "la", "tau": 1.0}}
+    facts = dict.fromkeys(ModelCard.__dataclass_fields__) | {
+        "format": FORMAT,
+        "variant": {"adjust": "la", "tau": 1.0},
+    }
     for loss in ("softmax+la", "failed+la"):
         shutil.copytree(folder / "softmax/seed1", folder / loss / "seed1")
         (folder / loss / "seed1/history.parquet").unlink()
