@@ -8,10 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from longtail.analysis.grid import Grid, require
+from longtail.analysis.grid import every_run
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import TEST_SETS
-from longtail.experiment.runs import RUN
 from longtail.report import captions
 from longtail.report.labels import label
 
@@ -29,8 +27,7 @@ def cells(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Mean and standard deviation over the seeds, for every cell of the grid of runs, whether it ran or not.
 
     Args:
-        evaluation: columns model, loss, train_set, seed, test_set, metric, value, n (test images); a missing run
-            has NaN or no rows.
+        evaluation: as for `grid.every_run`.
         metrics: names of the metrics to keep.
 
     Returns:
@@ -40,23 +37,14 @@ def cells(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     Raises:
         ValueError: a column is missing, or a value is there twice.
     """
-    require(evaluation, [*RUN, "test_set", "metric", "value", "n"], "evaluation")
-    found = evaluation[evaluation["metric"].isin(metrics)].set_index([*RUN, "test_set", "metric"])
-    if found.index.has_duplicates:
-        twice = found.index[found.index.duplicated()][0]
-        raise ValueError(f"the evaluation holds two values of {twice}; one run was added twice")
-    images = evaluation.groupby("test_set")["n"].max()
-    order = [
-        (*run, test_set, metric)
-        for run in Grid.of(evaluation).runs
-        for test_set in TEST_SETS
-        for metric in metrics
-        if test_set in images
-    ]
-    table = found["value"].reindex(pd.MultiIndex.from_tuples(order, names=found.index.names)).reset_index()
-    groups = table.groupby(CELL, sort=False)["value"]
-    summary = groups.agg(mean="mean", sd="std", runs="count", expected="size").reset_index()
-    return summary.assign(n=summary["test_set"].map(images).astype("int64"))
+    groups = every_run(evaluation, metrics).groupby(CELL, sort=False)
+    return groups.agg(
+        mean=("value", "mean"),
+        sd=("value", "std"),
+        runs=("value", "count"),
+        expected=("value", "size"),
+        n=("n", "max"),
+    ).reset_index()
 
 
 def wide(
