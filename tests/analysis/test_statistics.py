@@ -12,7 +12,7 @@ from scipy.stats import binomtest, tukey_hsd
 from statsmodels.regression.linear_model import OLS
 
 from longtail.analysis import grid
-from longtail.analysis.grid import Grid
+from longtail.analysis.grid import Grid, Refusal
 from longtail.analysis.statistics import (
     anova,
     blocks,
@@ -26,7 +26,6 @@ from longtail.analysis.statistics import (
 )
 from longtail.analysis.statistics.correctness import Correctness, read_correctness
 from longtail.analysis.statistics.holm import holm
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet
 from longtail.report import pages

@@ -14,7 +14,6 @@ Each method takes frames and returns one. Accuracies are fractions throughout.
     mcnemar        two runs on the same images; bounds where only their accuracies are known
     correctness    which test images each run got right, read from the predictions
     holm           the correction for many tests
-    refusal        the exception that says that there is nothing to go on
 
 Where a method has nothing to go on, it raises `Refusal` with one sentence that says what would be needed. The functions
 that go over all training and test sets put that sentence into the column `note` of an otherwise empty row, so that a

@@ -4,9 +4,8 @@ import itertools
 
 import pandas as pd
 
-from longtail.analysis.grid import Grid, join_notes
+from longtail.analysis.grid import Grid, Refusal, join_notes
 from longtail.analysis.statistics.friedman import COLUMNS, friedman, pairs
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.data.split.sets import TEST_SETS
 
 ALL_TRAIN_SETS = "all"

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f, friedmanchisquare, rankdata, studentized_range, wilcoxon
 
-from longtail.analysis.grid import join_notes
+from longtail.analysis.grid import Refusal, join_notes
 from longtail.analysis.statistics.holm import holm
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.analysis.statistics.sign_flip import ALPHA, least_p, sign_flip, signs_needed
 
 COLUMNS = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon", "p_holm", "note"]

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 
-from longtail.analysis.grid import Grid, compared, name_missing
+from longtail.analysis.grid import Grid, Refusal, compared, name_missing
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import RUN, Run
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.grid import Refusal
 from longtail.report.pages import basis
 from longtail.report.summary.answers import model_or_loss, real, safest, tail_and_head
 from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
