@@ -15,10 +15,9 @@ from safetensors.numpy import save_file
 
 import longtail
 from longtail.analysis.calibration import expected_calibration_error, reliability
-from longtail.analysis.classes import class_table
 from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine
-from longtail.data.split.sets import with_sets
+from longtail.data.split.sets import class_table, with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet, write_parquet

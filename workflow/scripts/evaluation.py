@@ -12,10 +12,9 @@ import pandas as pd
 import torch
 from frame import program, run
 
-from longtail.analysis.classes import class_table
 from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine
-from longtail.data.split.sets import with_sets
+from longtail.data.split.sets import class_table, with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.losses import build_loss

@@ -5,7 +5,7 @@
     imbalance    how many images each class of a long-tailed set has
     natural      the split of a collection that is long-tailed itself, whose class counts are kept
     lists        the split that published lists of images describe, such as those of ImageNet-LT
-    sets         the names of the sets, and which images are in each
+    sets         the names of the sets, which images are in each, and the classes with their training images
 
 It uses `machine` for randomness, and `data.tensors` and `data.collection` for what is divided. The programs
 subsets, split, folder_split and list_split use it. Analysis and report use only `sets`.

@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from scikit_posthocs import critical_difference_diagram
 
 from longtail.analysis.grid import Grid, Refusal, accuracies, scores, select
-from longtail.analysis.statistics.blocks import complete_blocks
-from longtail.analysis.statistics.friedman import friedman, pairs
+from longtail.analysis.statistics.friedman import complete_blocks, friedman, pairs
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label

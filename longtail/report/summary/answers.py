@@ -3,7 +3,7 @@
 import pandas as pd
 
 from longtail.analysis.grid import Refusal
-from longtail.analysis.statistics.blocks import ALL_TRAIN_SETS
+from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
 from longtail.analysis.statistics.sign_flip import ALPHA, least_p, signs_needed
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
