@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from longtail.config.load import Config
 from longtail.data.sources.table import known_sources
-from longtail.data.split.imbalance import longtailed_counts
+from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import RECORD, Run, found_in
 from longtail.files.sealed_json import unseal

@@ -84,20 +84,15 @@ class Experiment:
         """What the rules must know of the source of the images."""
         return known_sources()[self.config.data.source]
 
-    @cached_property
-    def natural(self) -> bool:
-        """Whether the classes differ in size by nature: balanced sets are cut from long-tailed ones."""
-        return self.source.natural
-
     @property
     def test_tensors(self) -> str:
         """The test set that holds all others."""
-        return "test_longtailed" if self.natural else "test_balanced"
+        return "test_longtailed" if self.source.natural else "test_balanced"
 
     @property
     def train_tensors(self) -> str:
         """The training set that holds the other."""
-        return "train_longtailed" if self.natural else "train_balanced"
+        return "train_longtailed" if self.source.natural else "train_balanced"
 
     @cached_property
     def listing(self) -> Listing:
@@ -184,9 +179,6 @@ class Experiment:
         """What the runs are all combinations of."""
         return {**self.config.grid.model_dump(), "losses": self.losses, "seeds": self.config.seeds}
 
-    def gpus(self, model: str, loss: str) -> int:
-        return self.config.recipe(model, loss).gpus_per_job
-
     def minutes(self, model: str, attempt: int) -> int:
         """Time limit of training: longer with each attempt, as far as the cluster allows it."""
         job = self.config.job
@@ -196,9 +188,6 @@ class Experiment:
         if job.max_minutes is None:
             return minutes * attempt
         return min(minutes * attempt, job.max_minutes - PREDICT_MINUTES)
-
-    def pretrained(self, model: str) -> bool:
-        return self.config.model(model).pretrained
 
     def statistics_settings(self) -> dict[str, Any]:
         return {
@@ -218,4 +207,4 @@ class Experiment:
 
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""
-        return not self.natural and subset in ("train_balanced", "val", "test_balanced")
+        return not self.source.natural and subset in ("train_balanced", "val", "test_balanced")

@@ -32,7 +32,7 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
-if not EXPERIMENT.natural and "check_data" in sys.argv:
+if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(
         f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
         "your images: make check-data CONFIG=config/mine.yaml, or snakemake check_data --configfile config/mine.yaml"
