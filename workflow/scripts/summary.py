@@ -7,7 +7,7 @@ from frame import program, run
 
 from longtail.files.atomic import atomic_path
 from longtail.files.parquet import read_parquet
-from longtail.report.summary.document import summarise
+from longtail.report.summary.answers import summarise
 from longtail.report.summary.evidence import STATISTICS, Evidence, Settings
 from longtail.report.webpage import webpage
 

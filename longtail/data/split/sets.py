@@ -1,4 +1,4 @@
-"""Which images of a split, or of predictions, are in a named set.
+"""The named sets: which images of a split, or of predictions, are in each, and how large their classes are.
 
 A balanced source is cut to a long-tailed part, so all its images are in the balanced sets. A collection with natural
 counts is long-tailed itself, and a balanced part is cut from it. Only its tables have a column `balanced`.
@@ -84,3 +84,18 @@ def class_table(split: "pd.DataFrame", train_set: str) -> "pd.DataFrame":
     in_training = (split["subset"] == "train") & in_set(split, train_set)
     counts = split.loc[in_training, "label"].value_counts()
     return classes.assign(n_train=classes["label"].map(counts).fillna(0).astype("int64"))
+
+
+def longtailed_counts(largest: int, num_classes: int, imbalance_factor: float) -> list[int]:
+    """Images per class, falling exponentially in label order from `largest` to `largest * imbalance_factor`.
+
+    Class i of C has max(1, int(largest * imbalance_factor ** (i / (C - 1)))) images. The number is truncated and
+    not rounded, as the published numbers for CIFAR-LT are. The lower bound of 1 matters for small `largest` only.
+
+    Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", 2019, without
+    the lower bound.
+    """
+    if not 0 < imbalance_factor <= 1:
+        raise ValueError(f"imbalance_factor must be above 0 and at most 1, found {imbalance_factor}")
+    last = max(num_classes - 1, 1)
+    return [max(1, int(largest * imbalance_factor ** (i / last))) for i in range(num_classes)]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from longtail.analysis.grid import Grid, missing_runs, scores
 from longtail.analysis.statistics.descriptive import describe
-from longtail.report.summary.phrases import listed
+from longtail.report.labels import label
 
 STATISTICS = ("anova", "friedman", "paired_differences", "pooled_differences")
 PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
@@ -79,4 +79,4 @@ class Evidence:
         gone = [str(name) for name in (*self.planned.models, *self.planned.losses) if name not in started]
         gone += [f"seed {seed}" for seed in self.planned.seeds if seed not in self.grid.seeds]
         names = dict.fromkeys([*gone, *self.incomplete])
-        return f" Left out because runs are missing: {listed(list(names))}." if names else ""
+        return f" Left out because runs are missing: {', '.join(map(label, names))}." if names else ""
