@@ -10,15 +10,6 @@ from longtail.models.file import load_model, save_model
 from longtail.models.variants import adjust
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        model="trained model (.safetensors)",
-        takes='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength}',
-        output="changed model (.safetensors)",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     name, tau = args.settings["adjust"], float(args.settings["tau"])
@@ -31,4 +22,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        model="trained model (.safetensors)",
+        takes='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength}',
+        output="changed model (.safetensors)",
+    )
+    run(main, parser)

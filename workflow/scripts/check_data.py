@@ -9,17 +9,6 @@ from longtail.files.atomic import atomic_path
 from longtail.files.parquet import read_parquet
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        index="images, of folder_images.py",
-        findings="findings, of folder_images.py",
-        takes="seed, strict, and what data.image_folder says of the split",
-        output_csv="table (.csv) to write",
-        output_markdown="page (.md) to write",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     index = read_parquet(args.index, ["image_id", "class_name", "subset", "group", "twin"])
     findings = read_parquet(args.findings, ["path", "kind", "found", "action", "refused"])
@@ -32,4 +21,12 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        index="images, of folder_images.py",
+        findings="findings, of folder_images.py",
+        takes="seed, strict, and what data.image_folder says of the split",
+        output_csv="table (.csv) to write",
+        output_markdown="page (.md) to write",
+    )
+    run(main, parser)

@@ -12,15 +12,6 @@ from longtail.models.pretrained import fetch
 from longtail.models.weights import write_weights
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        takes='{"model": such as "mobilenetv2", "torchvision/NAME" or "timm/NAME", '
-        '"weights": path or address of a file to use instead of the published one, or null}',
-        output="weights and their facts (.safetensors)",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     state, facts = fetch(args.settings["model"], args.settings["weights"])
     if facts["as_published"] is False:
@@ -34,4 +25,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        takes='{"model": such as "mobilenetv2", "torchvision/NAME" or "timm/NAME", '
+        '"weights": path or address of a file to use instead of the published one, or null}',
+        output="weights and their facts (.safetensors)",
+    )
+    run(main, parser)

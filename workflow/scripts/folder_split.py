@@ -9,16 +9,6 @@ from longtail.data.split.natural import natural_split
 from longtail.files.parquet import read_parquet, write_parquet
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        index="images, of folder_images.py",
-        findings="findings, of folder_images.py",
-        takes="seed, strict, and what data.image_folder says of the split",
-        output="table (.parquet) to write",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     own = dict(args.settings)
     strict = own.pop("strict")
@@ -33,4 +23,11 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        index="images, of folder_images.py",
+        findings="findings, of folder_images.py",
+        takes="seed, strict, and what data.image_folder says of the split",
+        output="table (.parquet) to write",
+    )
+    run(main, parser)

@@ -9,14 +9,6 @@ from longtail.data.split.lists import split_of_lists
 from longtail.files.parquet import write_parquet
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        takes="the files train, val, test and class_names or null; groups and group_limits",
-        output="table (.parquet) to write",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     own = dict(args.settings)
     lists = {name: Path(path) for name in ("train", "val", "test") if (path := own.pop(name))}
@@ -24,4 +16,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        takes="the files train, val, test and class_names or null; groups and group_limits",
+        output="table (.parquet) to write",
+    )
+    run(main, parser)

@@ -9,15 +9,6 @@ from longtail.experiment.runs import Run
 from longtail.files.atomic import atomic_path
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        runs="the folder of all runs",
-        takes="train_sets, models, losses and seeds of the grid, each a list",
-        output="list to write",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     names = (args.settings[name] for name in ("train_sets", "models", "losses", "seeds"))
     lines = [
@@ -29,4 +20,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        runs="the folder of all runs",
+        takes="train_sets, models, losses and seeds of the grid, each a list",
+        output="list to write",
+    )
+    run(main, parser)

@@ -8,19 +8,16 @@ from longtail.data.split.longtailed import add_longtail
 from longtail.files.parquet import read_parquet, write_parquet
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        subsets="table that subsets.py wrote",
-        takes="seed, imbalance_factor, and test_imbalance_factor or null: the same",
-        output="table (.parquet) to write",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     subsets = read_parquet(args.subsets, ["image_id", "label", "class_name", "subset"])
     write_parquet(add_longtail(subsets, **args.settings), args.output)
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        subsets="table that subsets.py wrote",
+        takes="seed, imbalance_factor, and test_imbalance_factor or null: the same",
+        output="table (.parquet) to write",
+    )
+    run(main, parser)

@@ -17,18 +17,6 @@ from longtail.files.parquet import read_parquet
 from longtail.report.pages import basis, write_page
 
 
-def arguments() -> argparse.ArgumentParser:
-    return program(
-        __doc__,
-        evaluation="of evaluation.py (.parquet); its models, losses, training sets and seeds are the runs there should "
-        "be",
-        runs="holds {train_set}/{model}/{loss}/seed{seed}/predictions.parquet",
-        split="split.parquet, for the test sets",
-        takes="reference: loss that the others are compared with; resamples: of the bootstrap; data_seed: of the split",
-        output_folder="where to write the tables",
-    )
-
-
 def main(args: argparse.Namespace) -> None:
     evaluation = read_parquet(args.evaluation)
     grid = Grid.of(evaluation)
@@ -42,4 +30,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        evaluation="of evaluation.py (.parquet); its models, losses, training sets and seeds are the runs there should "
+        "be",
+        runs="holds {train_set}/{model}/{loss}/seed{seed}/predictions.parquet",
+        split="split.parquet, for the test sets",
+        takes="reference: loss that the others are compared with; resamples: of the bootstrap; data_seed: of the split",
+        output_folder="where to write the tables",
+    )
+    run(main, parser)
