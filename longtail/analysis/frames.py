@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from longtail.experiment.runs import MODEL, RUN, Run
+from longtail.experiment.runs import MODEL, RUN, Run, speed_of
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
@@ -146,10 +146,9 @@ def _confidences(path: Path) -> pd.DataFrame:
 def _record(path: Path) -> pd.DataFrame:
     try:
         record = unseal(path.read_bytes(), path)
-        speeds = [epoch["train_images_per_second"] for epoch in record["epochs"]]
         row = {name: record[name] for name in ("seconds", "peak_memory_mb", "device")}
+        return pd.DataFrame([row | {"images_per_second": speed_of(record)}])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is no record of a run ({error}); delete it and run the same command again"
         ) from error
-    return pd.DataFrame([row | {"images_per_second": float(np.median(speeds))}])

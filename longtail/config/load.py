@@ -14,7 +14,7 @@ from longtail.config.data import Data
 from longtail.config.fit import Training, misfits, misfits_of_the_original_test_set, misfits_of_variant
 from longtail.config.grid import Distinct, Grid, Model, ResolvedModel
 from longtail.config.job import Job
-from longtail.config.methods import METHODS, Custom, Loss, ResolvedVariant, Variant, merged, parse_loss
+from longtail.config.methods import METHODS, Loss, ResolvedVariant, Variant, merged, parse_loss
 from longtail.config.paths import Paths
 from longtail.config.predict import Predict
 from longtail.config.statistics import Statistics
@@ -23,8 +23,6 @@ from longtail.models import known_models, model_module, pretrained_source
 from longtail.models.variants import known_variants
 from longtail.settings import Name, Section, Seed, problem, problems, unknown
 from longtail.training.recipe import Recipe
-
-__all__ = ["Config", "ConfigError", "Custom", "load_config"]
 
 LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
 

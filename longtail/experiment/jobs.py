@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from longtail.config.load import Config, ConfigError, Custom
+from longtail.config.load import Config, ConfigError
+from longtail.config.methods import Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.data.sources.table import Source, known_sources
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
