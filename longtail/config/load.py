@@ -81,7 +81,8 @@ class Config(Section):
         if not wrong:
             wrong = list(dict.fromkeys(self._misfits()))
         if not wrong and self.data.test_per_class is None:
-            wrong = list(misfits_of_the_original_test_set(self.data.source, list(self._trainings())))
+            runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
+            wrong = list(misfits_of_the_original_test_set(self.data.source, runs))
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -144,11 +145,6 @@ class Config(Section):
                 except ConfigError:
                     continue  # told above, of the loss
                 yield from misfits_of_variant(name, variant, self.loss(name), recipe)
-
-    def _trainings(self) -> Iterator[Training]:
-        for model in self.grid.models:
-            for loss in self.trained:
-                yield self._training(model, loss)
 
     def _training(self, model: str, loss: str) -> Training:
         entry, start = self.loss(loss), None

@@ -97,12 +97,13 @@ def safest(evidence: Evidence) -> str:
         f"{label(where[0]).lower()}, tested on {label(where[2]).lower()}). Next: {label(order.index[1])}, "
         f"{100 * order.iloc[1]:.1f} points."
     )
+    ranked = _friedman_rows(evidence).dropna(subset="loss").set_index("loss")["average_rank"].astype(float)
     table = pd.DataFrame(
         {
             "Loss function": map(label, order.index),
             "Largest regret": column(order, 100, ".1f"),
             "Mean regret": column(regret.mean()[order.index], 100, ".1f"),
-            "Average rank": column(_ranks(evidence).reindex(order.index), 1, ".2f"),
+            "Average rank": column(ranked.reindex(order.index), 1, ".2f"),
             "Worst group": column(_worst_group(evidence).reindex(order.index), 100, ".1f"),
         }
     )
@@ -224,11 +225,6 @@ def _friedman(evidence: Evidence) -> str:
         f"Friedman's test over {own['blocks']:.0f} blocks of model and training set, balanced test set: "
         f"p {p_is(own['p_f'])} (critical difference of average ranks {own['critical_difference']:.2f})."
     )
-
-
-def _ranks(evidence: Evidence) -> pd.Series:
-    """The average rank of each loss; empty if there was no test."""
-    return _friedman_rows(evidence).dropna(subset="loss").set_index("loss")["average_rank"].astype(float)
 
 
 def _friedman_rows(evidence: Evidence) -> pd.DataFrame:
