@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -88,8 +88,7 @@ def friedman_tables(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, pd.D
     )
 
 
-@dataclass(frozen=True)
-class Friedman:
+class Friedman(NamedTuple):
     """Result for k losses over N blocks."""
 
     ranks: pd.Series
@@ -190,21 +189,10 @@ def signed_rank(differences: np.ndarray) -> float:
 
 
 def _by_loss(table: pd.DataFrame) -> pd.DataFrame:
-    result = friedman(table)
-    ranks = result.ranks.sort_values(kind="stable")
-    return pd.DataFrame(
-        {
-            "loss": ranks.index,
-            "average_rank": ranks.to_numpy(),
-            "critical_difference": result.critical_difference,
-            "chi2": result.chi2,
-            "p": result.p,
-            "f": result.f,
-            "p_f": result.p_f,
-            "blocks": len(table),
-            "note": "",
-        }
-    )
+    result = friedman(table)._asdict()
+    ranks = result.pop("ranks").sort_values(kind="stable")
+    own = {"loss": ranks.index, "average_rank": ranks.to_numpy(), "blocks": len(table), "note": ""}
+    return pd.DataFrame(own | result)
 
 
 def _limit(n: int, tests: int) -> str:
