@@ -20,8 +20,8 @@ class McNemar(NamedTuple):
     """Counts of images by who got them right, and the exact two-sided p."""
 
     both: int
-    only_a: int
-    only_b: int
+    only_loss: int
+    only_reference: int
     neither: int
     p: float
 
@@ -32,7 +32,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
     It speaks of these two trained networks on further images, and says nothing of what another seed would have given.
 
     Args:
-        a, b: bool, one entry per image, in the same order.
+        a, b: of a loss and its reference; bool, one entry per image, in the same order.
 
     Raises:
         Refusal: no image.
@@ -137,11 +137,9 @@ def _compare(correctness: Correctness, run: Run, reference: str, test_set: str) 
     if absent := [name for name in pair if name not in correctness.correct]:
         return row | {"note": name_missing(absent)}
     try:
-        result = mcnemar(*(correctness.correct[name][members] for name in pair))
+        return row | mcnemar(*(correctness.correct[name][members] for name in pair))._asdict()
     except Refusal as refusal:
         return row | {"note": str(refusal)}
-    counts = {"both": result.both, "only_loss": result.only_a, "only_reference": result.only_b}
-    return row | counts | {"neither": result.neither, "p": result.p}
 
 
 def _bound(counts: pd.DataFrame, run: Run, reference: str, test_set: str) -> dict:
