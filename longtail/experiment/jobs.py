@@ -198,13 +198,8 @@ class Experiment:
         }
 
     def summary_settings(self) -> dict[str, Any]:
-        data = self.config.data
-        return {
-            "source": data.source,
-            "seed": data.seed,
-            "imbalance_factor": data.imbalance_factor,
-            "reference": self.reference_loss,
-        }
+        data = self.config.data.model_dump(include={"source", "seed", "imbalance_factor"})
+        return {**data, "reference": self.reference_loss}
 
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""
