@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,26 +97,23 @@ def watch(results: Path, every: float) -> None:
     console = Console()
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, screen=False) as live:
-            while True:
-                found = statuses(results)
+            for found in _looks(results, every):
                 live.update(table(found, console.height), refresh=True)
-                if _ended(found):
-                    return
-                time.sleep(every)
+        return
     told: dict[str, tuple] = {}
-    while True:
-        found = statuses(results)
+    for found in _looks(results, every):
         changed = [one for one in found if told.get(one.run) != (one.state, one.epoch)]
         told |= {one.run: (one.state, one.epoch) for one in changed}
         if changed:
             print("\n".join([*lines(changed), summary(found)]), flush=True)
-        if _ended(found):
-            return
+
+
+def _looks(results: Path, every: float) -> Iterator[list[Status]]:
+    """The statuses of all runs, again and again until all have ended."""
+    yield (found := statuses(results))
+    while any(one.state != "finished" for one in found):
         time.sleep(every)
-
-
-def _ended(found: list[Status]) -> bool:
-    return all(one.state == "finished" for one in found)
+        yield (found := statuses(results))
 
 
 def main() -> None:

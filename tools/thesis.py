@@ -12,7 +12,7 @@ from frame import program, run
 
 from longtail.analysis.grid import Grid, scores
 from longtail.analysis.statistics.analyses import from_accuracies
-from longtail.analysis.statistics.blocks import ALL_TRAIN_SETS
+from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
 from longtail.analysis.statistics.mcnemar import bounds_table
 from longtail.data.split.sets import TEST_SETS
 from longtail.files.atomic import atomic_path

@@ -3,7 +3,6 @@
     metrics       the table of metrics: label, unit, which of two values is better, and how each is computed
     evaluation    every metric of one run on every test set, and accuracy and F1 of every class
     calibration   how far confidence and accuracy lie apart
-    classes       the classes of a split and their training images
     grid          which runs there should be, which are missing, and their scores
     frames        the files of many runs as one frame each
     results       the results folder as frames for notebooks: `longtail.load_results`

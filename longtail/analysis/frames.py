@@ -6,14 +6,14 @@ missing, the run failed or has not been run, and the frame gets one row without 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from longtail.experiment.runs import MODEL, RUN, Run
+from longtail.experiment.runs import MODEL, RUN, Run, speed_of
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
+from longtail.models.card import read_card
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -141,36 +141,16 @@ def _confidences(path: Path) -> pd.DataFrame:
     if not model.is_file():
         raise ValueError(f"{path} has no model beside it ({model.name}); put it there, or train again")
     frame, logits = _predictions(path)
-    below = model_facts(model)["logit_scale"] * (logits - logits.max(axis=1, keepdims=True))
+    below = read_card(model).logit_scale * (logits - logits.max(axis=1, keepdims=True))
     return frame.assign(confidence=1 / np.exp(below).sum(axis=1))
-
-
-def model_facts(path: Path) -> dict[str, Any]:
-    """The facts about a model from its file, as `longtail.models.card.ModelCard` has them.
-
-    Raises:
-        ValueError: it is damaged, or no model of this project.
-    """
-    # longtail.models.file is not used here: importing it takes seconds and makes every figure depend on every model.
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            facts = unseal(file.metadata()["longtail"], path)
-        return facts | {"logit_scale": float(facts["logit_scale"])}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is no model of this project ({error!r}); delete it and train again"
-        ) from error
 
 
 def _record(path: Path) -> pd.DataFrame:
     try:
         record = unseal(path.read_bytes(), path)
-        speeds = [epoch["train_images_per_second"] for epoch in record["epochs"]]
         row = {name: record[name] for name in ("seconds", "peak_memory_mb", "device")}
+        return pd.DataFrame([row | {"images_per_second": speed_of(record)}])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is no record of a run ({error}); delete it and run the same command again"
         ) from error
-    return pd.DataFrame([row | {"images_per_second": float(np.median(speeds))}])

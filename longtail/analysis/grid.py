@@ -2,17 +2,20 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import pandas as pd
 
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import RUN, Run
 
 COLUMNS = [*RUN, "test_set", "metric", "value", "n"]
+
+
+class Refusal(ValueError):
+    """The data cannot support this statistic; the message is one sentence that says what would be needed."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,7 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
     Raises:
         ValueError: a column is missing, or a run occurs twice.
     """
-    if absent := [name for name in COLUMNS if name not in evaluation.columns]:
-        raise ValueError(
-            f"the evaluation lacks the columns {', '.join(absent)}; it has {list(evaluation.columns)}"
-        )
+    require(evaluation, COLUMNS, "the evaluation")
     chosen = evaluation[(evaluation["metric"] == metric) & evaluation["value"].notna()]
     runs = pd.MultiIndex.from_frame(chosen[RUN])
     chosen = chosen[runs.isin(grid.runs)]
@@ -158,37 +158,50 @@ def select(frame: pd.DataFrame, **chosen: str | None) -> pd.DataFrame:
     return frame
 
 
-def accuracies(evaluation: pd.DataFrame) -> pd.DataFrame:
-    """Top-1 accuracy of every run of the grid on every test set that has images.
-
-    A missing run has rows with NaN, so that whatever is counted or averaged later can see that it is missing.
+def every_run(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """A row for every run of the grid, test set and metric; where the run or its value is missing, it has NaN.
 
     Args:
-        evaluation: columns model, loss, train_set, seed, test_set, metric, value (fraction), n (test images).
+        evaluation: columns model, loss, train_set, seed, test_set, metric, value, n (test images); a missing run
+            has NaN or no rows.
+
+    Returns:
+        Columns model, loss, train_set, seed, test_set, metric, value, n; test sets in their usual order.
+
+    Raises:
+        ValueError: a column is missing, or a value is there twice.
+    """
+    require(evaluation, COLUMNS, "evaluation")
+    keys = [*RUN, "test_set", "metric"]
+    found = evaluation[evaluation["metric"].isin(metrics)].set_index(keys)["value"]
+    if found.index.has_duplicates:
+        twice = found.index[found.index.duplicated()][0]
+        raise ValueError(f"the evaluation holds two values of {twice}; one run was added twice")
+    images = evaluation.groupby("test_set")["n"].max()
+    test_sets = [name for name in TEST_SETS if name in images]
+    order = [
+        (*run, *cell) for run in Grid.of(evaluation).runs for cell in itertools.product(test_sets, metrics)
+    ]
+    table = found.reindex(pd.MultiIndex.from_tuples(order, names=keys)).reset_index()
+    return table.assign(n=table["test_set"].map(images).astype("int64"))
+
+
+def accuracies(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 accuracy of every run of the grid, as `every_run` has it, on every test set that has images.
 
     Returns:
         Columns model, loss, train_set, seed, test_set, accuracy (in percent), n; test sets in their usual order.
 
     Raises:
-        ValueError: a column is missing, no run has an accuracy, or one accuracy occurs twice.
+        ValueError: as `every_run`; or no run has an accuracy.
     """
-    require(evaluation, [*RUN, "test_set", "metric", "value", "n"], "evaluation")
-    found = evaluation[(evaluation["metric"] == "acc1") & evaluation["test_set"].isin(TEST_SETS)]
-    measured = found[found["value"].notna()]
+    table = every_run(evaluation, ["acc1"]).drop(columns="metric")
+    measured = table.loc[table["value"].notna(), "test_set"]
     if measured.empty:
         raise ValueError(
             "the evaluation holds no top-1 accuracy (metric 'acc1'): not one run has been evaluated"
         )
-    test_sets = [name for name in TEST_SETS if name in set(measured["test_set"])]
-    order = pd.MultiIndex.from_tuples(
-        [(*run, name) for run in Grid.of(evaluation).runs for name in test_sets], names=[*RUN, "test_set"]
-    )
-    indexed = found.set_index([*RUN, "test_set"])
-    if indexed.index.has_duplicates:
-        twice = indexed.index[indexed.index.duplicated()][0]
-        raise ValueError(f"the evaluation holds two top-1 accuracies of {twice}; one run was added twice")
-    table = indexed[["value", "n"]].reindex(order).reset_index()
-    table["n"] = table.groupby("test_set")["n"].transform("max")
+    table = table[table["test_set"].isin(measured)].reset_index(drop=True)
     table.insert(5, "accuracy", 100 * table.pop("value"))
     return table
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from longtail.analysis.frames import read_histories, read_records
 from longtail.experiment.runs import HISTORY, MODEL, RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
+from longtail.models.card import read_card
 
 
 def load_results(folder: str | Path = "results") -> "Results":
@@ -48,15 +50,11 @@ class Results:
     @cached_property
     def history(self) -> pd.DataFrame:
         """One row per run and epoch: train_loss, train_acc1, val_loss, val_acc1, …"""
-        from longtail.analysis.frames import read_histories
-
         return read_histories(self._trained_files(HISTORY))
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per run: seconds, images_per_second, peak_memory_mb, device. The run's run.json holds the rest."""
-        from longtail.analysis.frames import read_records
-
+        """One row per run: seconds, images_per_second, peak_memory_mb, device; all the rest is in its run.json."""
         return read_records(self._trained_files(RECORD))
 
     @cached_property
@@ -66,17 +64,13 @@ class Results:
         return measured[measured == 0].index.to_frame(index=False)
 
     def _trained_files(self, name: str) -> list[Path]:
-        from longtail.analysis.frames import model_facts
+        def is_variant(folder: Path) -> bool:
+            model = folder / MODEL
+            return not (folder / name).is_file() and model.is_file() and read_card(model).variant is not None
 
-        def is_variant(file: Path) -> bool:
-            model = file.with_name(MODEL)
-            return not file.is_file() and model.is_file() and bool(model_facts(model).get("variant"))
-
-        return [file for file in self._files(name) if not is_variant(file)]
-
-    def _files(self, name: str) -> list[Path]:
-        runs = self.evaluation[RUN].drop_duplicates()
-        return [self.folder / "runs" / str(Run(*run)) / name for run in runs.itertuples(index=False)]
+        runs = self.evaluation[RUN].drop_duplicates().itertuples(index=False)
+        folders = [self.folder / "runs" / str(Run(*run)) for run in runs]
+        return [folder / name for folder in folders if not is_variant(folder)]
 
     def __repr__(self) -> str:
         runs = len(self.evaluation[RUN].drop_duplicates())

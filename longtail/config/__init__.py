@@ -9,7 +9,6 @@
     job        what a training job asks of the machine
     paths      the folders
     fit        what goes with what: one small rule for each pair of settings that can contradict each other
-    messages   the error
     schema     the schema for editors, config/schema.json: `python -m longtail.config.schema` writes it
 
 What a room takes is said in that room, and read here without importing PyTorch: the recipe of a training in

@@ -1,8 +1,8 @@
 """The sections `grid` and `models`: which combinations are run, and what each model is."""
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import field_validator
+from pydantic import AfterValidator
 
 from longtail.settings import Name, Section
 
@@ -24,14 +24,17 @@ def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+Distinct = Annotated[tuple[T, ...], AfterValidator(distinct)]
+
+
 class Grid(Section):
     """Which combinations are run: every training set with every model, loss and seed."""
 
-    train_sets: tuple[TrainSet, ...] = ("balanced", "longtailed")
+    train_sets: Distinct[TrainSet] = ("balanced", "longtailed")
     """The training sets."""
-    models: tuple[Name, ...] = ("mobilenetv2", "resnet50", "vit_b16", "convnext_base")
+    models: Distinct[Name] = ("mobilenetv2", "resnet50", "vit_b16", "convnext_base")
     """The models: names of entries under `models`, or of known architectures."""
-    losses: tuple[Name, ...] = (
+    losses: Distinct[Name] = (
         "softmax",
         "weighted_softmax",
         "focal",
@@ -41,11 +44,6 @@ class Grid(Section):
         "ldam",
     )
     """The losses: names of entries under `losses`, or of known losses."""
-
-    @field_validator("train_sets", "models", "losses")
-    @classmethod
-    def _set(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct(names)
 
 
 class Model(Section):

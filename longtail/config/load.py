@@ -4,7 +4,7 @@
 library never see these classes, they get the plain values.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,10 +12,9 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from longtail.config.data import Data
 from longtail.config.fit import Training, misfits, misfits_of_the_original_test_set, misfits_of_variant
-from longtail.config.grid import Grid, Model, ResolvedModel, distinct
+from longtail.config.grid import Distinct, Grid, Model, ResolvedModel
 from longtail.config.job import Job
-from longtail.config.messages import ConfigError
-from longtail.config.methods import METHODS, Custom, Loss, ResolvedVariant, Variant, merged, parse_loss
+from longtail.config.methods import METHODS, Loss, ResolvedVariant, Variant, merged, parse_loss
 from longtail.config.paths import Paths
 from longtail.config.predict import Predict
 from longtail.config.statistics import Statistics
@@ -25,15 +24,22 @@ from longtail.models.variants import known_variants
 from longtail.settings import Name, Section, Seed, problem, problems, unknown
 from longtail.training.recipe import Recipe
 
-__all__ = ["Config", "ConfigError", "Custom", "load_config"]
-
 LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; `problems` holds one sentence for each thing to mend."""
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = list(dict.fromkeys(problems))
+        count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "a problem"
+        super().__init__(f"The configuration has {count}:\n" + "\n".join(f"  - {p}" for p in self.problems))
 
 
 class Config(Section):
     """An experiment."""
 
-    seeds: tuple[Seed, ...] = (42,)
+    seeds: Distinct[Seed] = (42,)
     """Training seeds; each repeats the whole grid."""
     grid: Grid = Grid()
     data: Data = Data()
@@ -48,11 +54,6 @@ class Config(Section):
     paths: Paths = Paths()
     partial: bool = False
     """Show the runs that are finished and the others as missing. The workflow sets it after a run failed."""
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        return distinct(seeds)
 
     @field_validator("models", "losses", "variants", mode="before")
     @classmethod
@@ -80,7 +81,8 @@ class Config(Section):
         if not wrong:
             wrong = list(dict.fromkeys(self._misfits()))
         if not wrong and self.data.test_per_class is None:
-            wrong = list(misfits_of_the_original_test_set(self.data.source, list(self._trainings())))
+            runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
+            wrong = list(misfits_of_the_original_test_set(self.data.source, runs))
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -143,11 +145,6 @@ class Config(Section):
                 except ConfigError:
                     continue  # the loss above has told it already
                 yield from misfits_of_variant(name, variant, self.loss(name), recipe)
-
-    def _trainings(self) -> Iterator[Training]:
-        for model in self.grid.models:
-            for loss in self.trained:
-                yield self._training(model, loss)
 
     def _training(self, model: str, loss: str) -> Training:
         entry, start = self.loss(loss), None

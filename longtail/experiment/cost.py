@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from longtail.config.load import Config
 from longtail.data.sources.table import known_sources
-from longtail.data.split.imbalance import longtailed_counts
+from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.keys import Keys
-from longtail.experiment.runs import RECORD, Run, found_in
+from longtail.experiment.runs import RECORD, Run, found_in, speed_of
 from longtail.files.sealed_json import unseal
 
 MULTIPLY_ADDS = {
@@ -104,9 +104,8 @@ def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed
             if record["device_type"] != device_type:
                 continue
             kind = record["settings"]["architecture"], record["settings"]["recipe"]["image_size"]
-            epochs = [epoch["train_images_per_second"] for epoch in record["epochs"]]
-            found[kind].append((statistics.median(epochs), record["device"]))
-        except (KeyError, TypeError, statistics.StatisticsError) as error:
+            found[kind].append((speed_of(record), record["device"]))
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no record of a run ({error!r}); delete it and plan again") from None
     speeds: dict[tuple[str, int], Speed] = {}
     for kind, each in found.items():

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from longtail.config.load import Config, ConfigError, Custom
+from longtail.config.load import Config, ConfigError
+from longtail.config.methods import Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.data.sources.table import Source, known_sources
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
@@ -84,20 +85,15 @@ class Experiment:
         """The facts about the source of the images that the rules need."""
         return known_sources()[self.config.data.source]
 
-    @cached_property
-    def natural(self) -> bool:
-        """Whether the classes differ in size by nature. If so, balanced sets are cut from the long-tailed ones."""
-        return self.source.natural
-
     @property
     def test_tensors(self) -> str:
         """The test set that holds all others."""
-        return "test_longtailed" if self.natural else "test_balanced"
+        return "test_longtailed" if self.source.natural else "test_balanced"
 
     @property
     def train_tensors(self) -> str:
         """The training set that holds the other."""
-        return "train_longtailed" if self.natural else "train_balanced"
+        return "train_longtailed" if self.source.natural else "train_balanced"
 
     @cached_property
     def listing(self) -> Listing:
@@ -184,9 +180,6 @@ class Experiment:
         """The training sets, models, losses and seeds whose combinations are the runs."""
         return {**self.config.grid.model_dump(), "losses": self.losses, "seeds": self.config.seeds}
 
-    def gpus(self, model: str, loss: str) -> int:
-        return self.config.recipe(model, loss).gpus_per_job
-
     def minutes(self, model: str, attempt: int) -> int:
         """The time limit of a training in minutes. It grows with each attempt, as far as the cluster allows."""
         job = self.config.job
@@ -197,9 +190,6 @@ class Experiment:
             return minutes * attempt
         return min(minutes * attempt, job.max_minutes - PREDICT_MINUTES)
 
-    def pretrained(self, model: str) -> bool:
-        return self.config.model(model).pretrained
-
     def statistics_settings(self) -> dict[str, Any]:
         return {
             "reference": self.reference_loss,
@@ -208,14 +198,9 @@ class Experiment:
         }
 
     def summary_settings(self) -> dict[str, Any]:
-        data = self.config.data
-        return {
-            "source": data.source,
-            "seed": data.seed,
-            "imbalance_factor": data.imbalance_factor,
-            "reference": self.reference_loss,
-        }
+        data = self.config.data.model_dump(include={"source", "seed", "imbalance_factor"})
+        return {**data, "reference": self.reference_loss}
 
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""
-        return not self.natural and subset in ("train_balanced", "val", "test_balanced")
+        return not self.source.natural and subset in ("train_balanced", "val", "test_balanced")

@@ -32,7 +32,7 @@ class Keys:
 
     @cache  # noqa: B019
     def images(self) -> str:
-        if self.jobs.natural:
+        if self.jobs.source.natural:
             files = {"files": self.jobs.listing.digest(), "settings": self.jobs.folder_images_settings()}
             return self._key("folder_images", files)
         source = f"longtail.data.sources.{self.jobs.config.data.source}"
@@ -69,7 +69,7 @@ class Keys:
         upstream = [self.tensors(f"train_{run.train_set}"), self.tensors("val")]
         if start := self.jobs.start(run):
             upstream.append(self.train(start))
-        elif self.jobs.pretrained(run.model):
+        elif self.jobs.config.model(run.model).pretrained:
             upstream.append(self.weights(run.model))
         settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
         return self._key(

@@ -1,9 +1,10 @@
 """One training run of the grid: its name, its folder, and the files that its folder holds."""
 
 import re
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PATTERN = "{train_set}/{model}/{loss}/seed{seed}"
 """A run's folder below `results/runs`, and the name of its logs; Snakemake's wildcards have these names."""
@@ -52,6 +53,15 @@ class Run(NamedTuple):
 
 
 RUN = list(Run._fields)
+
+
+def speed_of(record: Mapping[str, Any]) -> float:
+    """The images that a run trained on per second, from its record: the median over the epochs.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record has no epochs with a speed.
+    """
+    return statistics.median(epoch["train_images_per_second"] for epoch in record["epochs"])
 
 
 def found_in(folder: Path, name: str = "") -> Iterator[Path]:

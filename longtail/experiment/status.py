@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from longtail.experiment.runs import HISTORY, RECORD, Run, found_in
+from longtail.experiment.runs import HISTORY, RECORD, Run, found_in, speed_of
 from longtail.files.sealed_json import unseal
 
 EPOCH = re.compile(
@@ -134,7 +134,6 @@ def _finished(run: str, path: Path, written: int) -> Status:
     from longtail.files.parquet import read_parquet  # imports pandas, which unfinished runs do not need
 
     record = unseal(path.read_bytes(), path)
-    speeds = [epoch["train_images_per_second"] for epoch in record["epochs"]]
     history = read_parquet(path.with_name(HISTORY), ["epoch", "val_acc1"])
     kept = history.loc[history["epoch"] == record["best_epoch"], "val_acc1"]
     return Status(
@@ -143,7 +142,7 @@ def _finished(run: str, path: Path, written: int) -> Status:
         epoch=len(history),
         epochs=len(history),
         accuracy=float(kept.iloc[0]),
-        images_per_second=statistics.median(speeds),
+        images_per_second=speed_of(record),
         seconds=record["seconds"],
         seconds_left=0.0,
     )

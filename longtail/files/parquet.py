@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,9 +74,5 @@ def _content_sha256(table: pa.Table) -> bytes:
         values = column.to_numpy(zero_copy_only=False)
         digest.update(str(values.dtype).encode())
         # An object array holds strings; its bytes would be their addresses.
-        digest.update(json.dumps(values.tolist()).encode() if values.dtype == object else _bytes(values))
+        digest.update(json.dumps(values.tolist()).encode() if values.dtype == object else values.tobytes())
     return digest.hexdigest().encode()
-
-
-def _bytes(values: np.ndarray) -> bytes:
-    return np.ascontiguousarray(values).tobytes()

@@ -3,8 +3,8 @@
     model = build_model("mobilenetv2", num_classes=100, image_size=224, weights="mobilenetv2.safetensors")
     logits = model(images)
 
-    mobilenet, resnet, resnetv2, convnext, vit, vit_in1k, cifar_resnet    one family each
-    from_timm, from_torchvision   any other model of these libraries, as timm/NAME or torchvision/NAME
+    cifar_resnet  a family of our own
+    from_timm, from_torchvision   the models of these libraries, by names of ours or as timm/NAME or torchvision/NAME
     classifier    what every model is: a backbone, then a head
     heads         the last layer: linear, cosine or scaled
     pretrained    what libraries publish of their weights, and how a file of them is fetched

@@ -1,4 +1,4 @@
-"""Any model of timm, as `timm/NAME`."""
+"""Models of timm: some by names of our own, and any as `timm/NAME`."""
 
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,27 @@ from torch import nn
 
 from longtail.models.weights import explain_mismatch, read_weights
 
+# A further name belongs in a file of its own: here, it would make the runs of all others stale.
+MODELS = {
+    # He et al., 2016, arXiv:1603.05027: ResNet-50 with pre-activation, the true ResNet50V2
+    "resnetv2_50": "timm/resnetv2_50.a1h_in1k",
+    # Dosovitskiy et al., 2021, arXiv:2010.11929, trained on ImageNet-21k, then fine-tuned on ImageNet-1k
+    "vit_b16": "timm/vit_base_patch16_224.augreg2_in21k_ft_in1k",
+}
+
 
 def build_backbone(name: str, *, image_size: int, weights: str | Path | None = None) -> tuple[nn.Module, int]:
     """The model without its classifier, and its number of features.
 
     Args:
-        name: `timm/NAME` or `timm/NAME.TAG`; the tag may imply an image size, and otherwise says only which weights.
+        name: one of MODELS, `timm/NAME` or `timm/NAME.TAG`; the tag may imply an image size, and otherwise says only
+            which weights.
 
     Raises:
         ValueError: timm has no such model, it cannot take the image size, or the weights are another model's.
         FileNotFoundError: there is no file `weights`.
     """
+    name = MODELS.get(name, name)
     architecture = name.removeprefix("timm/")
     model = new_model(architecture)
     model.reset_classifier(0)

@@ -1,4 +1,4 @@
-"""Any classification model of torchvision, as `torchvision/NAME`."""
+"""Models of torchvision: some by names of our own, and any classification model as `torchvision/NAME`."""
 
 from pathlib import Path
 
@@ -8,7 +8,16 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 
 from longtail.models.weights import explain_mismatch, read_weights
 
-# While they train, these models return more than logits, and no loss here takes that.
+# A further name belongs in a file of its own: here, it would make the runs of all others stale.
+MODELS = {
+    "mobilenetv2": "torchvision/mobilenet_v2.IMAGENET1K_V1",  # Sandler et al., 2018, arXiv:1801.04381
+    # He et al., 2016, arXiv:1512.03385, with torchvision's second weights: the thesis's "ResNet50V2"
+    "resnet50": "torchvision/resnet50.IMAGENET1K_V2",
+    "convnext_base": "torchvision/convnext_base.IMAGENET1K_V1",  # Liu et al., 2022, arXiv:2201.03545
+    # Dosovitskiy et al., 2021, arXiv:2010.11929, trained on ImageNet-1k alone
+    "vit_b16_in1k": "torchvision/vit_b_16.IMAGENET1K_V1",
+}
+# They return more than logits while they train, which no loss here takes.
 WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 
@@ -16,14 +25,15 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
     """The model without its last linear layer, and the number of features that this layer took.
 
     Args:
-        name: `torchvision/NAME` or `torchvision/NAME.TAG`; the tag says which weights and changes nothing here.
+        name: one of MODELS, `torchvision/NAME` or `torchvision/NAME.TAG`; the tag says which weights and changes
+            nothing here.
 
     Raises:
         ValueError: torchvision has no such classification model, or it does not end in one linear layer; it cannot
             take the image size; or the weights are another model's.
         FileNotFoundError: there is no file `weights`.
     """
-    architecture = name.removeprefix("torchvision/").partition(".")[0]
+    architecture = MODELS.get(name, name).removeprefix("torchvision/").partition(".")[0]
     model = new_model(architecture, image_size)
     num_features = remove_classifier(model, architecture)
     if weights is not None:

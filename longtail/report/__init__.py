@@ -3,9 +3,8 @@
     catalogue    which tables and statistics there are, with titles, captions and formats; imports no package
     labels       how names of models, losses, sets and metrics are printed
     captions     what every caption says: seeds, test images, missing runs
-    tables       the tables of the results, one function each; their parameters say what they are made from
+    tables       the tables of the results, one function each, whose parameters say what it is made from
     counts       the table of the data
-    cells        the cells of those tables: means, their printed form, which is the best
     pages        the statistics as tables, with what they rest on
     typeset      a table as csv, Markdown, LaTeX and a web page: the one place that writes tables
     webpage      Markdown as one HTML file, whose tables sort by a click

@@ -13,16 +13,16 @@ from safetensors.numpy import save_file
 
 import longtail
 from longtail.analysis.calibration import expected_calibration_error, reliability
-from longtail.analysis.classes import class_table
 from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine
-from longtail.data.split.sets import with_sets
+from longtail.data.split.sets import class_table, with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.sealed_json import seal
 from longtail.inference.logits import write_predictions
 from longtail.losses import build_loss
+from longtail.models.card import FORMAT, ModelCard
 
 LN2 = math.log(2)
 COUNTS = torch.tensor([4, 2, 1])
@@ -297,7 +297,10 @@ def test_missing_runs_are_in_the_table_without_numbers(evaluated):
 
 def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):
     folder = evaluated / "runs/longtailed/resnet8"
-    facts = {"logit_scale": 1.0, "variant": {"adjust": "la", "tau": 1.0}}
+    facts = dict.fromkeys(ModelCard.__dataclass_fields__) | {
+        "format": FORMAT,
+        "variant": {"adjust": "la", "tau": 1.0},
+    }
     for loss in ("softmax+la", "failed+la"):
         shutil.copytree(folder / "softmax/seed1", folder / loss / "seed1")
         (folder / loss / "seed1/history.parquet").unlink()

@@ -13,11 +13,9 @@ from scipy.stats import binomtest, tukey_hsd
 from statsmodels.regression.linear_model import OLS
 
 from longtail.analysis import grid
-from longtail.analysis.grid import Grid
+from longtail.analysis.grid import Grid, Refusal
 from longtail.analysis.statistics import (
     anova,
-    blocks,
-    bootstrap,
     descriptive,
     friedman,
     mcnemar,
@@ -27,7 +25,6 @@ from longtail.analysis.statistics import (
 )
 from longtail.analysis.statistics.correctness import Correctness, read_correctness
 from longtail.analysis.statistics.holm import holm
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet
 from longtail.report import pages
@@ -284,7 +281,7 @@ def test_five_seeds_cannot_reach_five_percent_and_the_table_says_so():
 def test_bootstrap_of_one_seed_has_the_binomial_spread():
     # 300 images better, 200 worse, of 1,000: the mean's variance is (0.3 + 0.2 - 0.1 ** 2) / 1000.
     differences = np.repeat([1, -1, 0], [300, 200, 500])[None, None]
-    means = bootstrap.bootstrap_means(differences, 4000)
+    means = paired.bootstrap_means(differences, 4000)
     assert means.mean() == pytest.approx(0.1, abs=0.002)
     assert means.std() == pytest.approx((0.49 / 1000) ** 0.5, rel=0.05)
 
@@ -292,18 +289,18 @@ def test_bootstrap_of_one_seed_has_the_binomial_spread():
 def test_bootstrap_of_several_seeds_resamples_them():
     # Every image says the same, so only the seeds vary: three of -1, 0, 1 with replacement, variance 2 / 9.
     by_seed = np.repeat([[-1], [0], [1]], 50, axis=1)[None]
-    means = bootstrap.bootstrap_means(by_seed, 4000)
+    means = paired.bootstrap_means(by_seed, 4000)
     assert means.std() == pytest.approx((2 / 9) ** 0.5, rel=0.05)
     # The images alone vary: all seeds agree, so they add nothing to the spread of one.
     alike = np.repeat(np.tile([1, 0], 50)[None], 3, axis=0)[None]
-    assert bootstrap.bootstrap_means(alike, 4000).std() == pytest.approx(0.05, rel=0.05)
+    assert paired.bootstrap_means(alike, 4000).std() == pytest.approx(0.05, rel=0.05)
 
 
 def test_bootstrap_is_the_same_in_batches(monkeypatch):
     differences = np.random.default_rng(0).integers(-1, 2, (2, 3, 40))
-    whole = bootstrap.bootstrap_means(differences, 100)
-    monkeypatch.setattr(bootstrap, "_WEIGHTS", 40 * 7)
-    assert np.array_equal(bootstrap.bootstrap_means(differences, 100), whole)
+    whole = paired.bootstrap_means(differences, 100)
+    monkeypatch.setattr(paired, "WEIGHTS", 40 * 7)
+    assert np.array_equal(paired.bootstrap_means(differences, 100), whole)
 
 
 @pytest.fixture
@@ -479,7 +476,7 @@ def test_blocks_average_the_seeds_all_losses_have_and_name_what_they_leave_out()
     runs |= {(model, "ldam", seed): np.nan for model in MODELS for seed in (0, 1)}
     frame = evaluation(runs)
     own_grid = Grid.of(frame)
-    table, note = blocks.complete_blocks(grid.scores(frame, own_grid), own_grid)
+    table, note = friedman.complete_blocks(grid.scores(frame, own_grid), own_grid)
     assert table.index.tolist() == [("mobilenetv2", "longtailed"), ("resnet50", "longtailed")]
     assert table.loc["mobilenetv2"].iloc[0].tolist() == pytest.approx([0.55] * 3)
     assert table.loc["resnet50"].iloc[0].tolist() == pytest.approx([0.5] * 3)  # seed 0 alone, for every loss

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from longtail.config.load import Config, load_config
-from longtail.data.split.imbalance import longtailed_counts
+from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.jobs import Experiment
 from longtail.training.recipe import Recipe
 

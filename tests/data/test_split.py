@@ -11,8 +11,8 @@ from small_images import COUNTS, digest_of, labelled, shuffled, split_of
 
 from longtail.data.sources import digits
 from longtail.data.split.balanced import assign_subsets
-from longtail.data.split.imbalance import longtailed_counts
 from longtail.data.split.longtailed import add_longtail, class_groups
+from longtail.data.split.sets import longtailed_counts
 from longtail.data.tensors.selection import select_set
 
 

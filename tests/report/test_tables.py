@@ -15,9 +15,9 @@ from programs import run_program
 from longtail.files.parquet import write_parquet
 from longtail.report import tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES
-from longtail.report.cells import cells, wide
 from longtail.report.counts import counts_table
 from longtail.report.labels import label
+from longtail.report.tables import cells, wide
 from longtail.report.typeset import Table, csv, latex, markdown, write_table
 from tools.thesis import IMAGES
 

@@ -5,14 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from frame import program, run, settings, takes_settings
+from frame import program, run, settings
 
 PROGRAM = """
 import sys
 sys.path.insert(0, "workflow/scripts")
-from frame import program, run, takes_settings
-parser = program("A program.")
-takes_settings(parser, "what it needs")
+from frame import program, run
+parser = program("A program.", takes="what it needs")
 def work(args):
     if "code" in args.settings:
         return args.settings["code"]
@@ -40,8 +39,7 @@ def test_a_program_ends_with_its_code_and_says_why(repository, given, code, told
 
 
 def test_a_setting_that_is_missing_is_named(monkeypatch):
-    parser = program(None)
-    takes_settings(parser, "seed")
+    parser = program(None, takes="seed")
     monkeypatch.setattr(sys, "argv", ["program", "--settings", '{"sed": 1}'])
 
     def work(args: argparse.Namespace) -> None:

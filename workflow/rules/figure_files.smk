@@ -9,18 +9,12 @@ FIGURE_FILES = ["pdf", "png", "txt"]
 
 
 def figure_files(folder, *names):
-    return [
-        f"{folder}/{name}.{extension}" for name in names for extension in FIGURE_FILES
-    ]
+    return [f"{folder}/{name}.{extension}" for name in names for extension in FIGURE_FILES]
 
 
 def figures_in(folder):
     """The names of the figures that are drawn for the wildcards of this folder."""
-    return [
-        name
-        for name in sources.figures()
-        if len(sources.chosen_by(name)) == folder.count("{")
-    ]
+    return [name for name in sources.figures() if len(sources.chosen_by(name)) == folder.count("{")]
 
 
 def chosen(wildcards):
@@ -31,9 +25,7 @@ def chosen(wildcards):
 def of_figure(wildcards, runs):
     """The runs that a figure shows."""
     choice = chosen(wildcards).items()
-    return [
-        run for run in runs if all(getattr(run, name) == own for name, own in choice)
-    ]
+    return [run for run in runs if all(getattr(run, name) == own for name, own in choice)]
 
 
 def figure_input(wildcards):

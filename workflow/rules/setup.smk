@@ -32,7 +32,7 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
-if not EXPERIMENT.natural and "check_data" in sys.argv:
+if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(
         f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
         "your images: make check-data CONFIG=config/mine.yaml, or snakemake check_data --configfile config/mine.yaml"
@@ -57,9 +57,7 @@ wildcard_constraints:
 
 # Whether jobs are handed to a cluster, or this process is such a job. Snakemake's limit of --jobs tells it.
 ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
-TRAIN_THREADS = train_threads(
-    CONFIG.job.threads, None if ON_CLUSTER else workflow.cores
-)
+TRAIN_THREADS = train_threads(CONFIG.job.threads, None if ON_CLUSTER else workflow.cores)
 # Without --resources gpu=N, as many training jobs at a time as the GPUs of this machine take. Those of a cluster are
 # for its scheduler to count.
 if "gpu" not in workflow.global_resources and gpu_count() and not ON_CLUSTER:

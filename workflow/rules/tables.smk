@@ -28,9 +28,7 @@ rule tables:
         table_files("table_of_means"),
         table_files("table_of_counts"),
         # The thesis's figures are of CIFAR-100.
-        table_files("table_beside_thesis")
-        if CONFIG.data.source == THESIS_SOURCE
-        else [],
+        table_files("table_beside_thesis") if CONFIG.data.source == THESIS_SOURCE else [],
         table_files("table_beside_published") if EXPERIMENT.published_protocol else [],
     localrule: True
 
@@ -44,9 +42,7 @@ for job, (names, made_from) in TABLE_JOBS.items():
         input:
             **{source: TABLE_SOURCES[source] for source in made_from},
         output:
-            in_report(
-                "Tables", table_files(job), of_model if of_one_model else "All runs"
-            ),
+            in_report("Tables", table_files(job), of_model if of_one_model else "All runs"),
         log:
             f"<logs>/tables/{'{train_set}/{model}' if of_one_model else job}.log",
         localrule: True

@@ -49,8 +49,7 @@ rule train:
         val="<results>/data/val.pth",
         weights=lambda wildcards: (
             [f"<results>/weights/{wildcards.model}.safetensors"]
-            if EXPERIMENT.pretrained(wildcards.model)
-            and not EXPERIMENT.start(run_of(wildcards))
+            if CONFIG.model(wildcards.model).pretrained and not EXPERIMENT.start(run_of(wildcards))
             else []
         ),
         start=model_it_starts_from,
@@ -66,14 +65,12 @@ rule train:
         "../../envs/train.yaml"
     threads: TRAIN_THREADS
     resources:
-        gpu=lambda wildcards: EXPERIMENT.gpus(wildcards.model, wildcards.loss),
+        gpu=lambda wildcards: CONFIG.recipe(wildcards.model, wildcards.loss).gpus_per_job,
         mem_mb=MEMORY,
         runtime=TRAIN_MINUTES,
     params:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
-        settings=lambda wildcards: as_json(
-            EXPERIMENT.train_settings(wildcards.model, wildcards.loss)
-        ),
+        settings=lambda wildcards: as_json(EXPERIMENT.train_settings(wildcards.model, wildcards.loss)),
         begin=lambda wildcards, input: [
             *(["--weights", *input.weights] if input.weights else []),
             *(["--start", *input.start] if input.start else []),

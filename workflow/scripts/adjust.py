@@ -4,21 +4,10 @@ import argparse
 import dataclasses
 
 import torch
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.models.file import load_model, save_model
 from longtail.models.variants import adjust
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--model", required=True, metavar="FILE", help="trained model (.safetensors)")
-    takes_settings(
-        parser,
-        '{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength}',
-    )
-    parser.add_argument("--output", required=True, metavar="FILE", help="changed model (.safetensors)")
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,4 +22,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        model="trained model (.safetensors)",
+        takes='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength}',
+        output="changed model (.safetensors)",
+    )
+    run(main, parser)

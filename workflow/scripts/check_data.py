@@ -1,23 +1,12 @@
 """List everything that is noteworthy about a collection of images, file by file, and what is done about it."""
 
 import argparse
-from pathlib import Path
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.data.collection.findings import check, page
 from longtail.files.atomic import atomic_path
 from longtail.files.parquet import read_parquet
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="images, of folder_images.py")
-    parser.add_argument("--findings", type=Path, required=True, help="findings, of folder_images.py")
-    takes_settings(parser, "seed, strict, and what data.image_folder says of the split")
-    parser.add_argument("--output-csv", type=Path, required=True, help="table (.csv) to write")
-    parser.add_argument("--output-markdown", type=Path, required=True, help="page (.md) to write")
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -32,4 +21,12 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        index="images, of folder_images.py",
+        findings="findings, of folder_images.py",
+        takes="seed, strict, and what data.image_folder says of the split",
+        output_csv="table (.csv) to write",
+        output_markdown="page (.md) to write",
+    )
+    run(main, parser)

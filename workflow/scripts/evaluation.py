@@ -10,39 +10,26 @@ from typing import Any
 
 import pandas as pd
 import torch
-from frame import program, run, takes_settings
+from frame import program, run
 
-from longtail.analysis.classes import class_table
 from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine
-from longtail.data.split.sets import with_sets
+from longtail.data.split.sets import class_table, with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.losses import build_loss
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        type=Path,
-        metavar="FOLDER",
-        help=f"folder of every run there should be, …/{PATTERN}, or @FILE with one on each line",
+    parser = program(
+        __doc__,
+        split="split.parquet: test sets, classes and their counts",
+        takes='what each loss computes, by its name: {"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}',
+        output="one row per run, test set and metric (.parquet)",
+        output_per_class="one row per run and class (.parquet)",
     )
-    parser.add_argument(
-        "--split", required=True, metavar="FILE", help="split.parquet: test sets, classes and their counts"
-    )
-    takes_settings(
-        parser,
-        'what each loss computes, by its name: \'{"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}\'',
-    )
-    parser.add_argument(
-        "--output", required=True, metavar="FILE", help="one row per run, test set and metric (.parquet)"
-    )
-    parser.add_argument(
-        "--output-per-class", required=True, metavar="FILE", help="one row per run and class (.parquet)"
-    )
+    folders = f"folder of every run there should be, …/{PATTERN}, or @FILE with one on each line"
+    parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help=folders)
     return parser
 
 

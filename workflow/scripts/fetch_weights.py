@@ -6,23 +6,10 @@ Downloads are kept in TORCH_HOME (torchvision) and HF_HOME (timm); files that ar
 import argparse
 import sys
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.models.pretrained import fetch
 from longtail.models.weights import write_weights
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    takes_settings(
-        parser,
-        '{"model": such as "mobilenetv2", "torchvision/NAME" or "timm/NAME", '
-        '"weights": path or address of a file to use instead of the published one, or null}',
-    )
-    parser.add_argument(
-        "--output", required=True, metavar="FILE", help="weights and their facts (.safetensors)"
-    )
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -38,4 +25,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        takes='{"model": such as "mobilenetv2", "torchvision/NAME" or "timm/NAME", '
+        '"weights": path or address of a file to use instead of the published one, or null}',
+        output="weights and their facts (.safetensors)",
+    )
+    run(main, parser)

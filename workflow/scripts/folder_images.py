@@ -1,9 +1,8 @@
 """Decode a collection of image files once: tensors, a table of the images, and what was found about the files."""
 
 import argparse
-from pathlib import Path
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.data.collection.findings import findings_table
 from longtail.data.collection.listing import list_images
@@ -13,15 +12,15 @@ from longtail.files.parquet import write_parquet
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="folder of class folders, or csv")
-    takes_settings(
-        parser, "group_column, size, max_side, min_side and near_duplicates, as in the configuration"
+    parser = program(
+        __doc__,
+        source="folder of class folders, or csv",
+        takes="group_column, size, max_side, min_side and near_duplicates, as in the configuration",
+        output_images="file of tensors (.pth) to write",
+        output_index="one row per image (.parquet)",
+        output_findings="one row each (.parquet)",
     )
     parser.add_argument("--threads", type=int, default=1, help="images decoded at a time (default: 1)")
-    parser.add_argument("--output-images", type=Path, required=True, help="file of tensors (.pth) to write")
-    parser.add_argument("--output-index", type=Path, required=True, help="one row per image (.parquet)")
-    parser.add_argument("--output-findings", type=Path, required=True, help="one row each (.parquet)")
     return parser
 
 

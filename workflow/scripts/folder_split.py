@@ -1,22 +1,12 @@
 """Divide a collection with natural class counts into training, validation and test images."""
 
 import argparse
-from pathlib import Path
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.data.collection.findings import findings_of, findings_table, require_none
 from longtail.data.split.natural import natural_split
 from longtail.files.parquet import read_parquet, write_parquet
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="images, of folder_images.py")
-    parser.add_argument("--findings", type=Path, required=True, help="findings, of folder_images.py")
-    takes_settings(parser, "seed, strict, and what data.image_folder says of the split")
-    parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,4 +23,11 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        index="images, of folder_images.py",
+        findings="findings, of folder_images.py",
+        takes="seed, strict, and what data.image_folder says of the split",
+        output="table (.parquet) to write",
+    )
+    run(main, parser)

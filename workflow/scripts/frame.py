@@ -37,13 +37,24 @@ def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
     sys.exit(code or 0)
 
 
-def program(description: str | None) -> argparse.ArgumentParser:
-    """A parser that prints the description as it is written, and reads `@FILE` as one argument a line."""
-    return argparse.ArgumentParser(
+def program(description: str | None, takes: str = "", **paths: str) -> argparse.ArgumentParser:
+    """A parser that prints the description as it is written, and reads `@FILE` as one argument a line.
+
+    Args:
+        takes: which settings there are; with it, the option `--settings` has to be given.
+        paths: further options that have to be given, each the path of a file or a folder, and what that is.
+    """
+    parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         fromfile_prefix_chars="@",
     )
+    if takes:
+        parser.add_argument("--settings", type=settings, required=True, metavar="JSON", help=takes)
+    for name, told in paths.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=Path, required=True, metavar="PATH", help=told)
+    return parser
 
 
 class Settings(dict[str, Any]):
@@ -63,8 +74,3 @@ def settings(text: str) -> Settings:
     if not isinstance(found, dict):
         raise ValueError(f"settings are a JSON object, found {text}")
     return Settings(found)
-
-
-def takes_settings(parser: argparse.ArgumentParser, told: str) -> None:
-    """Add the option `--settings`; `told` says which there are."""
-    parser.add_argument("--settings", type=settings, required=True, metavar="JSON", help=told)

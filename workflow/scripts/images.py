@@ -4,17 +4,19 @@ import argparse
 import importlib
 from pathlib import Path
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.data.sources.table import known_sources
 from longtail.data.tensors.files import save_tensors
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    takes_settings(parser, f"source, one of {', '.join(known_sources())}, and the sha256 of its archive")
+    parser = program(
+        __doc__,
+        takes=f"source, one of {', '.join(known_sources())}, and the sha256 of its archive",
+        output="file of tensors (.pth) to write",
+    )
     parser.add_argument("--archive", type=Path, metavar="FILE", help="the archive, of a source that has one")
-    parser.add_argument("--output", type=Path, required=True, help="file of tensors (.pth) to write")
     return parser
 
 

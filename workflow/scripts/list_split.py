@@ -3,17 +3,10 @@
 import argparse
 from pathlib import Path
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.data.split.lists import split_of_lists
 from longtail.files.parquet import write_parquet
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    takes_settings(parser, "the files train, val, test and class_names or null; groups and group_limits")
-    parser.add_argument("--output", type=Path, required=True, help="table (.parquet) to write")
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -23,4 +16,9 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        takes="the files train, val, test and class_names or null; groups and group_limits",
+        output="table (.parquet) to write",
+    )
+    run(main, parser)

@@ -17,17 +17,14 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--model", required=True, metavar="FILE", help="trained model (.safetensors)")
-    parser.add_argument("--tensors", required=True, metavar="FILE", help="balanced test images (.pth)")
-    parser.add_argument(
-        "--settings",
-        type=settings,
-        default={},
-        metavar="JSON",
-        help='to average over crops: {"crops": "five" or "ten", "expand": PIXELS to enlarge images by before}',
+    parser = program(
+        __doc__,
+        model="trained model (.safetensors)",
+        tensors="balanced test images (.pth)",
+        output="one row per image (.parquet)",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="one row per image (.parquet)")
+    crops = 'to average over crops: {"crops": "five" or "ten", "expand": PIXELS to enlarge images by before}'
+    parser.add_argument("--settings", type=settings, default={}, metavar="JSON", help=crops)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument(
         "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"

@@ -2,20 +2,11 @@
 
 import argparse
 import itertools
-from pathlib import Path
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.experiment.runs import Run
 from longtail.files.atomic import atomic_path
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--runs", type=Path, required=True, metavar="FOLDER", help="the folder of all runs")
-    takes_settings(parser, "train_sets, models, losses and seeds of the grid, each a list")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="list to write")
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -29,4 +20,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        runs="the folder of all runs",
+        takes="train_sets, models, losses and seeds of the grid, each a list",
+        output="list to write",
+    )
+    run(main, parser)

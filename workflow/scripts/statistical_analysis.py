@@ -7,7 +7,7 @@ What the runs cannot support is a row that says so, and what would be needed.
 
 import argparse
 
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.analysis.grid import Grid, scores
 from longtail.analysis.statistics.analyses import from_accuracies, from_predictions
@@ -15,29 +15,6 @@ from longtail.analysis.statistics.correctness import read_correctness
 from longtail.analysis.statistics.descriptive import describe
 from longtail.files.parquet import read_parquet
 from longtail.report.pages import basis, write_page
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument(
-        "--evaluation",
-        required=True,
-        metavar="FILE",
-        help="of evaluation.py (.parquet); its models, losses, training sets and seeds are the runs there should be",
-    )
-    parser.add_argument(
-        "--runs",
-        required=True,
-        metavar="FOLDER",
-        help="holds {train_set}/{model}/{loss}/seed{seed}/predictions.parquet",
-    )
-    parser.add_argument("--split", required=True, metavar="FILE", help="split.parquet, for the test sets")
-    takes_settings(
-        parser,
-        "reference: loss that the others are compared with; resamples: of the bootstrap; data_seed: of the split",
-    )
-    parser.add_argument("--output-folder", required=True, metavar="FOLDER", help="where to write the tables")
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -53,4 +30,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        evaluation="of evaluation.py (.parquet); its models, losses, training sets and seeds are the runs there should "
+        "be",
+        runs="holds {train_set}/{model}/{loss}/seed{seed}/predictions.parquet",
+        split="split.parquet, for the test sets",
+        takes="reference: loss that the others are compared with; resamples: of the bootstrap; data_seed: of the split",
+        output_folder="where to write the tables",
+    )
+    run(main, parser)

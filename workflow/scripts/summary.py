@@ -1,27 +1,25 @@
 """The questions of the experiment, answered from the evaluation and the statistics of all runs."""
 
 import argparse
-from pathlib import Path
 
 import pandas as pd
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.files.atomic import atomic_path
 from longtail.files.parquet import read_parquet
-from longtail.report.summary.document import summarise
+from longtail.report.summary.answers import summarise
 from longtail.report.summary.evidence import STATISTICS, Evidence, Settings
 from longtail.report.webpage import webpage
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--evaluation", required=True, metavar="FILE", help="of evaluation.py (.parquet)")
-    parser.add_argument("--statistics", required=True, metavar="FOLDER", help="of statistical_analysis.py")
-    parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
-    parser.add_argument("--published", required=True, metavar="FILE", help="resources/published_results.csv")
-    takes_settings(
-        parser,
-        "source, imbalance_factor and seed of the data; reference: loss that the others are compared with",
+    parser = program(
+        __doc__,
+        evaluation="of evaluation.py (.parquet)",
+        statistics="folder of statistical_analysis.py",
+        thesis="resources/thesis_results.csv",
+        published="resources/published_results.csv",
+        takes="source, imbalance_factor and seed of the data; reference: loss that the others are compared with",
     )
     parser.add_argument("--output", nargs="+", required=True, metavar="FILE", help="summary (.md, .html)")
     return parser
@@ -30,7 +28,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     evidence = Evidence(
         evaluation=read_parquet(args.evaluation),
-        statistics={name: pd.read_csv(Path(args.statistics) / f"{name}.csv") for name in STATISTICS},
+        statistics={name: pd.read_csv(args.statistics / f"{name}.csv") for name in STATISTICS},
         thesis=pd.read_csv(args.thesis),
         published=pd.read_csv(args.published),
         settings=Settings(**args.settings),

@@ -1,7 +1,6 @@
 """Write the images of one set (train_balanced, val, test_tail, …) into a file of tensors."""
 
 import argparse
-from pathlib import Path
 
 from frame import program, run
 
@@ -12,16 +11,13 @@ from longtail.files.parquet import read_parquet
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--images", type=Path, required=True, help="file of tensors that images.py wrote")
-    parser.add_argument(
-        "--split",
-        type=Path,
-        required=True,
-        help="table of split.py; that of subsets.py has the balanced sets and val",
+    parser = program(
+        __doc__,
+        images="file of tensors that images.py wrote",
+        split="table of split.py; that of subsets.py has the balanced sets and val",
+        output="file of tensors (.pth) to write",
     )
     parser.add_argument("--subset", choices=SUBSETS, required=True, help="set to write")
-    parser.add_argument("--output", type=Path, required=True, help="file of tensors (.pth) to write")
     return parser
 
 

@@ -8,10 +8,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from frame import program, run, takes_settings
+from frame import program, run
 
 from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.temperature import calibrated
@@ -33,41 +32,27 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--train-tensors", required=True, metavar="FILE", help="training images (.pth)")
-    parser.add_argument("--val-tensors", required=True, metavar="FILE", help="validation images (.pth)")
-    parser.add_argument(
-        "--weights", metavar="FILE", help="pretrained weights (.safetensors); without: random"
-    )
-    parser.add_argument(
-        "--start",
-        metavar="FILE",
-        help="model of the run whose backbone is kept (.safetensors), where the settings say retrain",
-    )
-    parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
-    takes_settings(
-        parser,
-        "architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain; "
+    parser = program(
+        __doc__,
+        train_tensors="training images (.pth)",
+        val_tensors="validation images (.pth)",
+        takes="architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain; "
         "`snakemake -n -p` prints those of every run of the configuration",
+        work="folder where the state to resume from is kept",
+        output_model="best weights (.safetensors)",
+        output_history="one row per epoch (.parquet)",
+        output_record="settings, versions, times (.json)",
     )
-    parser.add_argument(
-        "--work", required=True, metavar="FOLDER", help="where the state to resume from is kept"
-    )
-    parser.add_argument("--output-model", required=True, metavar="FILE", help="best weights (.safetensors)")
-    parser.add_argument(
-        "--output-history", required=True, metavar="FILE", help="one row per epoch (.parquet)"
-    )
-    parser.add_argument(
-        "--output-record", required=True, metavar="FILE", help="settings, versions, times (.json)"
-    )
+    weights = "pretrained weights (.safetensors); without: random"
+    start = "model of the run whose backbone is kept (.safetensors), where the settings say retrain"
+    parser.add_argument("--weights", metavar="FILE", help=weights)
+    parser.add_argument("--start", metavar="FILE", help=start)
+    parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
     parser.add_argument("--events", metavar="FOLDER", help="TensorBoard events")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs, or processes on the CPU (default: 1)")
     parser.add_argument(
-        "--images",
-        choices=PLACES,
-        default="auto",
-        help="where images are kept while training (default: auto)",
+        "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
     )
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
     parser.add_argument(
@@ -82,8 +67,8 @@ def main(args: argparse.Namespace) -> int:
     stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
     with StateFolder(args.work).locked(), claim_devices(args.gpus, args.jobs_per_gpu) as devices:
-        # If this run fails, the predictions of an earlier model must not be shown as its result.
-        Path(args.output_model).with_name("predictions.parquet").unlink(missing_ok=True)
+        # Should this run fail, what an earlier model predicted must not be shown as its result.
+        args.output_model.with_name("predictions.parquet").unlink(missing_ok=True)
         if args.gpus > 1:
             return start_ranks(train_as_rank, args, devices)
         return train_on(args, devices[0], Ranks(), stop)

@@ -6,15 +6,12 @@ Each method takes frames and returns one. Accuracies are fractions throughout.
     descriptive    mean, standard deviation and interval of every metric over the seeds
     anova          how much of the accuracy goes with the loss, and how much with the model
     posthoc        which pairs of losses or models differ after the analysis of variance: Tukey, Games-Howell
-    blocks         blocks of model and training set, and the rank tests over them
-    friedman       the rank tests themselves: Friedman, Nemenyi, Wilcoxon
+    friedman       ranks over blocks of model and training set: Friedman, Nemenyi, Wilcoxon
     paired         differences to a reference loss on the same test images
-    bootstrap      the intervals of those differences
     sign_flip      tests that flip the signs of paired differences, and how little they can show with few pairs
     mcnemar        two runs on the same images; bounds where only their accuracies are known
     correctness    which test images each run got right, read from the predictions
     holm           the correction for many tests
-    refusal        the exception for data that do not suffice, with what would be needed
 
 Where the runs do not suffice for a method, it raises `Refusal` with one sentence that says what would be needed. The
 functions that go over all training and test sets put that sentence into the column `note` of an otherwise empty row, so

@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from longtail.analysis.grid import Grid, by_set
+from longtail.analysis.grid import Grid, Refusal, by_set
 from longtail.analysis.statistics import anova, mcnemar, paired, posthoc
-from longtail.analysis.statistics.blocks import friedman_tables
 from longtail.analysis.statistics.correctness import Correctness
-from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.statistics.friedman import friedman_tables
 
 
 def from_accuracies(found: pd.DataFrame, grid: Grid) -> dict[str, pd.DataFrame]:

@@ -10,7 +10,7 @@ from scipy.stats import levene, shapiro
 from statsmodels.regression.linear_model import OLS, RegressionResultsWrapper
 from statsmodels.stats.anova import anova_lm
 
-from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.grid import Refusal
 
 FACTORS = ("loss", "model")
 COLUMNS = ["term", "sum_sq", "df", "statistic", "p", "partial_eta_squared", "omega_squared", "runs", "note"]

@@ -1,24 +1,95 @@
-"""The tests of Friedman, Nemenyi and Wilcoxon, which ask whether ranks differ over blocks."""
+"""Whether the ranks of the losses differ over blocks of model and training set: Friedman, Nemenyi, Wilcoxon."""
 
 import itertools
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import f, friedmanchisquare, rankdata, studentized_range, wilcoxon
 
-from longtail.analysis.grid import join_notes
+from longtail.analysis.grid import Grid, Refusal, join_notes
 from longtail.analysis.statistics.holm import holm
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.analysis.statistics.sign_flip import ALPHA, least_p, sign_flip, signs_needed
+from longtail.data.split.sets import TEST_SETS
 
-COLUMNS = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon", "p_holm", "note"]
+ALL_TRAIN_SETS = "all"
+BLOCK = ["model", "train_set"]
+SCOPE = ["test_set", "train_set"]
+BY_LOSS = ["loss", "average_rank", "critical_difference", "chi2", "p", "f", "p_f", "blocks", "note"]
+BY_PAIR = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon", "p_holm", "note"]
 
 
-@dataclass(frozen=True)
-class Friedman:
-    """The result of Friedman's test for k losses over N blocks."""
+def complete_blocks(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, str]:
+    """Mean scores by block of model and training set, and what had to be left out.
+
+    A block's means are over the seeds that all its losses have. A loss without any run is left out, then every
+    block that lacks a loss.
+
+    Args:
+        found: rows of one test set, as `longtail.analysis.grid.scores` returns them.
+
+    Returns:
+        One row per complete block (model, train_set), one column per loss; and a note that names what is missing.
+    """
+    wide = found.pivot(index=[*BLOCK, "seed"], columns="loss", values="value").reindex(
+        columns=list(grid.losses)
+    )
+    absent = [loss for loss in grid.losses if wide[loss].isna().all()]
+    complete = wide.drop(columns=absent).dropna()
+    table = complete.groupby(BLOCK, sort=False).mean()
+    expected = list(itertools.product(grid.models, grid.train_sets))
+    lost = [
+        f"{model} trained on {train_set}"
+        for model, train_set in expected
+        if (model, train_set) not in table.index
+    ]
+    partial = [
+        f"{model} trained on {train_set} ({seeds} of {len(grid.seeds)} seeds)"
+        for (model, train_set), seeds in complete.groupby(BLOCK, sort=False).size().items()
+        if seeds < len(grid.seeds)
+    ]
+    note = join_notes(
+        f"losses without any run: {', '.join(absent)}" if absent else "",
+        f"blocks left out because a loss is missing: {', '.join(lost)}" if lost else "",
+        f"blocks with missing seeds: {', '.join(partial)}" if partial else "",
+    )
+    return table, note
+
+
+def friedman_tables(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Friedman's test and all pairs, for each test set, over all training sets and over each alone.
+
+    Args:
+        found: as `longtail.analysis.grid.scores` returns them.
+
+    Returns:
+        Two frames. By loss: test_set, train_set ("all", or one), loss, average_rank, critical_difference, chi2,
+        p, f, p_f, blocks, note. By pair: test_set, train_set, and the columns of `pairs`. Refusals are rows with
+        nothing but a note.
+    """
+    scopes = [(ALL_TRAIN_SETS, grid.train_sets)] if len(grid.train_sets) > 1 else []
+    scopes += [(train_set, (train_set,)) for train_set in grid.train_sets]
+    by_loss: list[pd.DataFrame] = []
+    by_pair: list[pd.DataFrame] = []
+    for test_set, (scope, train_sets) in itertools.product(TEST_SETS, scopes):
+        own = found[(found["test_set"] == test_set) & found["train_set"].isin(train_sets)]
+        table, note = complete_blocks(own, Grid(grid.models, grid.losses, train_sets, grid.seeds))
+        try:
+            frames = [_by_loss(table), pairs(table)]
+        except Refusal as refusal:
+            frames = [pd.DataFrame([{"note": str(refusal)}])] * 2
+        for frame, collected in zip(frames, (by_loss, by_pair), strict=True):
+            notes = [join_notes(own_note, note) for own_note in frame["note"]]
+            collected.append(frame.assign(test_set=test_set, train_set=scope, note=notes))
+    return (
+        pd.concat(by_loss, ignore_index=True).reindex(columns=[*SCOPE, *BY_LOSS]),
+        pd.concat(by_pair, ignore_index=True).reindex(columns=[*SCOPE, *BY_PAIR]),
+    )
+
+
+class Friedman(NamedTuple):
+    """Result for k losses over N blocks."""
 
     ranks: pd.Series
     """Average rank of each loss; 1 is best."""
@@ -104,7 +175,7 @@ def pairs(blocks: pd.DataFrame) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p_wilcoxon"])).reindex(columns=COLUMNS)
+    return table.assign(p_holm=holm(table["p_wilcoxon"])).reindex(columns=BY_PAIR)
 
 
 def signed_rank(differences: np.ndarray) -> float:
@@ -115,6 +186,13 @@ def signed_rank(differences: np.ndarray) -> float:
         # SciPy has the same test, but takes up to seconds for a pair with ties, as it lists all patterns of signs.
         return sign_flip(np.sign(changing) * rankdata(sizes))
     return float(wilcoxon(changing, method="exact").pvalue) if len(changing) else 1.0
+
+
+def _by_loss(table: pd.DataFrame) -> pd.DataFrame:
+    result = friedman(table)._asdict()
+    ranks = result.pop("ranks").sort_values(kind="stable")
+    own = {"loss": ranks.index, "average_rank": ranks.to_numpy(), "blocks": len(table), "note": ""}
+    return pd.DataFrame(own | result)
 
 
 def _limit(n: int, tests: int) -> str:

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
 
-from longtail.analysis.grid import Grid, compared, name_missing
+from longtail.analysis.grid import Grid, Refusal, compared, name_missing
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
-from longtail.analysis.statistics.refusal import Refusal
 from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import RUN, Run
 
@@ -21,8 +20,8 @@ class McNemar(NamedTuple):
     """The number of images that both, one or neither of two runs got right, and the exact two-sided p."""
 
     both: int
-    only_a: int
-    only_b: int
+    only_loss: int
+    only_reference: int
     neither: int
     p: float
 
@@ -33,7 +32,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
     The test is about these two trained networks on further images. It does not say how another seed would have done.
 
     Args:
-        a, b: bool, one entry per image, in the same order.
+        a, b: of a loss and its reference; bool, one entry per image, in the same order.
 
     Raises:
         Refusal: no image.
@@ -139,11 +138,9 @@ def _compare(correctness: Correctness, run: Run, reference: str, test_set: str) 
     if absent := [name for name in pair if name not in correctness.correct]:
         return row | {"note": name_missing(absent)}
     try:
-        result = mcnemar(*(correctness.correct[name][members] for name in pair))
+        return row | mcnemar(*(correctness.correct[name][members] for name in pair))._asdict()
     except Refusal as refusal:
         return row | {"note": str(refusal)}
-    counts = {"both": result.both, "only_loss": result.only_a, "only_reference": result.only_b}
-    return row | counts | {"neither": result.neither, "p": result.p}
 
 
 def _bound(counts: pd.DataFrame, run: Run, reference: str, test_set: str) -> dict:

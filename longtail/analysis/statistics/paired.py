@@ -1,13 +1,12 @@
 """Differences to a reference loss on the same images, with intervals and tests that respect the pairing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import Grid, compared, join_notes, name_missing
-from longtail.analysis.statistics.bootstrap import bootstrap_means
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.mcnemar import mcnemar
@@ -16,17 +15,14 @@ from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import Run
 
 ALL_MODELS = "all models"
+LEVEL = 0.95
+WEIGHTS = 4_000_000
+"""Resampling weights that are held at a time: 16 MB."""
 COLUMNS = ["model", "train_set", "test_set", "loss", "reference", "difference", "low", "high", "p", "p_holm"]
 COLUMNS += ["n", "seeds", "method", "note"]
 
 
-def paired_differences(
-    correctness: Correctness,
-    grid: Grid,
-    reference: str,
-    resamples: int,
-    level: float = 0.95,
-) -> pd.DataFrame:
+def paired_differences(correctness: Correctness, grid: Grid, reference: str, resamples: int) -> pd.DataFrame:
     """Accuracy of each loss minus that of the reference, per model and averaged over the models.
 
     A model of which no run has ended is left out of the average. If a model lacks only some losses, those losses have
@@ -61,7 +57,7 @@ def paired_differences(
         row
         for test_set in TEST_SETS
         for train_set in grid.train_sets
-        for row in _compare_all(correctness, grid, losses, reference, (train_set, test_set), resamples, level)
+        for row in _compare_all(correctness, grid, losses, reference, (train_set, test_set), resamples)
     ]
     table = pd.DataFrame(rows)
     pooled = table["model"] == ALL_MODELS
@@ -81,7 +77,6 @@ def _compare_all(
     reference: str,
     sets: tuple[str, str],
     resamples: int,
-    level: float,
 ) -> list[dict]:
     """All comparisons of one training and test set, as rows."""
     train_set, test_set = sets
@@ -104,7 +99,7 @@ def _compare_all(
             absent = _absent(correctness, grid, expected, train_set, [loss, reference])
             own = [differences[model, loss] for model in models]
             drawn = [means[model, loss] for model in models if (model, loss) in means]
-            rows.append(key | _row(own, drawn, absent, level))
+            rows.append(key | _row(own, drawn, absent))
     return rows
 
 
@@ -120,8 +115,38 @@ def _bootstrap_by_seeds(
     return means
 
 
-def _row(differences: list[np.ndarray], means: list[np.ndarray], absent: str, level: float) -> dict[str, Any]:
-    """The row of one comparison: estimate, interval and test of the mean over models.
+def bootstrap_means(differences: np.ndarray, resamples: int) -> np.ndarray:
+    """Means of the differences over resampled rows and columns; its random numbers are always the same.
+
+    Args:
+        differences: P x S x N: P comparisons, each of S seeds by N images. The images are resampled jointly for
+            all, the seeds anew for each comparison.
+
+    Returns:
+        Float, P x resamples.
+    """
+    comparisons, seeds, images = differences.shape
+    rng = np.random.default_rng(0)
+    flat = differences.reshape(-1, images).T.astype(np.float32)
+    means = np.concatenate([weights @ flat for weights in _image_weights(images, resamples, rng)]) / images
+    means = means.reshape(resamples, comparisons, seeds)
+    if seeds > 1:
+        chosen = rng.integers(seeds, size=means.shape)
+        means = np.take_along_axis(means, chosen, axis=2)
+    return means.mean(axis=2).T
+
+
+def _image_weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each image is drawn in each resample; float32, some resamples x images at a time."""
+    batch = max(1, WEIGHTS // images)
+    for start in range(0, resamples, batch):
+        rows = min(batch, resamples - start)
+        drawn = rng.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float32)
+
+
+def _row(differences: list[np.ndarray], means: list[np.ndarray], absent: str) -> dict[str, Any]:
+    """Estimate, interval and test of the mean over models; one entry per model.
 
     Args:
         differences: one array per model, S seeds x N images.
@@ -135,7 +160,7 @@ def _row(differences: list[np.ndarray], means: list[np.ndarray], absent: str, le
         return row | {"note": join_notes("no image in this test set", absent)}
     if seeds == 0:
         return row | {"note": join_notes("a model has no seed with both losses", absent)}
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     row["difference"] = np.mean([d.mean() for d in differences])
     row["low"], row["high"] = np.quantile(np.mean(means, axis=0), tails)
     units = np.concatenate([d.mean(axis=1) for d in differences])

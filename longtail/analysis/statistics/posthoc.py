@@ -8,9 +8,8 @@ import pandas as pd
 from scipy.stats import studentized_range
 from scipy.stats import tukey_hsd as tukey_hsd_test
 
-from longtail.analysis.grid import join_notes
+from longtail.analysis.grid import Refusal, join_notes
 from longtail.analysis.statistics.anova import FACTORS, LinearModel, fit
-from longtail.analysis.statistics.refusal import Refusal
 
 COLUMNS = ["factor", "a", "b", "difference", "low", "high", "p", "method", "applies", "note"]
 PLURALS = {"loss": "losses", "model": "models"}

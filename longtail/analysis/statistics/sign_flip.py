@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import permutation_test
 
-from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.grid import Refusal
 
 ALPHA = 0.05
 COUNTED_PATTERNS = 9_999

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 HASH_BITS = 64
 MAX_DISTANCE = 3
@@ -57,16 +59,8 @@ def near_duplicates(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[in
 
 
 def connected(count: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
-    """For each of `count` things, the smallest one that it is linked with, directly or through others."""
-    parent = list(range(count))
-
-    def root(thing: int) -> int:
-        while parent[thing] != thing:
-            parent[thing] = parent[parent[thing]]
-            thing = parent[thing]
-        return thing
-
-    for first, second in links:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    return np.array([root(thing) for thing in range(count)], dtype=np.int64)
+    """The smallest thing that each of `count` things is linked with, directly or by way of others."""
+    pairs = np.array([*links], dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    group_of = connected_components(graph, directed=False)[1]
+    return np.unique(group_of, return_index=True)[1][group_of]

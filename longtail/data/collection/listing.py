@@ -324,8 +324,5 @@ def _is_odd(name: str) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    # Bytes that are not UTF-8 come as surrogates.
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)

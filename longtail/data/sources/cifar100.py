@@ -60,7 +60,8 @@ def load_images(archive: str | Path, sha256: str) -> LabelledImages:
 
 
 def _assemble(meta: dict, train: dict, test: dict) -> LabelledImages:
-    class_names = [_text(name) for name in _field(meta, "meta", "fine_label_names")]
+    names = _field(meta, "meta", "fine_label_names")
+    class_names = [name.decode() if isinstance(name, bytes) else name for name in names]
     train_images, train_labels = _images_and_labels(train, "train")
     test_images, test_labels = _images_and_labels(test, "test")
     labels = np.concatenate([train_labels, test_labels])
@@ -94,10 +95,6 @@ def _field(content: dict, member: str, name: str) -> Any:
     if value is None:
         raise ValueError(f"{member} has no entry `{name}`")
     return value
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
 
 
 def _read_members(file: BinaryIO) -> dict[str, dict]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -216,21 +217,16 @@ def _local_path(url: str) -> Path | None:
 
 
 def _copy_checked(source: Path, sha256: str, output: Path) -> None:
-    """Copy and hash in one pass, so that the bytes that were checked are the bytes that are kept.
-
-    A link in place of a copy would not do, since the content of the file behind it could change later."""
+    """Copy, then check the copy, so that what was checked is what is kept. The original could change between."""
     try:
         reading = source.open("rb")
     except OSError as error:
         raise _Refused(f"it cannot be read: {error.strerror}") from error
-    digest = hashlib.sha256()
     with reading, atomic_path(output) as temporary:
-        with temporary.open("wb") as writing:
-            while block := reading.read(BLOCK_BYTES):
-                digest.update(block)
-                writing.write(block)
-        if digest.hexdigest() != sha256:
-            raise _other_content(temporary, digest.hexdigest())
+        with temporary.open("wb") as copy:
+            shutil.copyfileobj(reading, copy)
+        if (found := _sha256(temporary)) != sha256:
+            raise _other_content(temporary, found)
 
 
 def _other_content(path: Path, sha256: str) -> _Refused:

@@ -2,10 +2,9 @@
 
     balanced     equally many training and test images of every class, drawn from a source
     longtailed   the long-tailed part of those, and the groups head, middle and tail
-    imbalance    how many images each class of a long-tailed set has
     natural      the split of a collection that is long-tailed itself, whose class counts are kept
     lists        the split that published lists of images describe, such as those of ImageNet-LT
-    sets         the names of the sets, and which images are in each
+    sets         the named sets, the classes with their training images, and how many images a long tail leaves them
 
 It uses `machine` for randomness, and `data.tensors` and `data.collection` for what is divided. The programs
 subsets, split, folder_split and list_split use it. Analysis and report use only `sets`.
@@ -15,5 +14,5 @@ Facts that a newcomer needs:
 - A balanced source is cut to a long-tailed part. A natural collection is long-tailed, and a balanced part is cut from
   it. Only the table of the latter has a column `balanced`.
 - Each image draws its own place by the seed and its id, so a table is the same on every machine.
-- `sets` and `imbalance` import nothing heavy, since planning needs them. Tests pin some tables by their hash.
+- `sets` imports nothing heavy, since planning needs it. Tests pin some tables by their hash.
 """

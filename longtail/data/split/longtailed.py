@@ -3,8 +3,7 @@
 import pandas as pd
 
 from longtail.data.split.balanced import seeded_order
-from longtail.data.split.imbalance import longtailed_counts
-from longtail.data.split.sets import GROUPS
+from longtail.data.split.sets import GROUPS, longtailed_counts
 
 
 def add_longtail(

@@ -1,4 +1,4 @@
-"""The named sets of images, and which images of a split or of predictions are in each.
+"""The named sets: which images of a split, or of predictions, are in each, and how large their classes are.
 
 A balanced source is cut to a long-tailed part, so all its images are in the balanced sets. A collection with natural
 counts is long-tailed itself, and a balanced part is cut from it. Only its tables have a column `balanced`.
@@ -62,3 +62,40 @@ def with_sets(table: "pd.DataFrame", split: "pd.DataFrame") -> "pd.DataFrame":
         )
     own = table.drop(columns=OF_IMAGE, errors="ignore")
     return own.join(known, on="image_id")
+
+
+def class_table(split: "pd.DataFrame", train_set: str) -> "pd.DataFrame":
+    """The classes of a split and their training images in one of the two training sets.
+
+    Args:
+        split: columns label, class_name, subset, longtailed, group, and balanced where classes differ in size by
+            nature; one row per image.
+        train_set: "balanced" or "longtailed".
+
+    Returns:
+        One row per class, in label order: label, class_name, group, n_train (0 for a class without any).
+
+    Raises:
+        ValueError: an unknown training set.
+    """
+    if train_set not in ("balanced", "longtailed"):
+        raise ValueError(f"training set {train_set!r} is unknown; choose 'balanced' or 'longtailed'")
+    classes = split.groupby("label", as_index=False)[["class_name", "group"]].first()
+    in_training = (split["subset"] == "train") & in_set(split, train_set)
+    counts = split.loc[in_training, "label"].value_counts()
+    return classes.assign(n_train=classes["label"].map(counts).fillna(0).astype("int64"))
+
+
+def longtailed_counts(largest: int, num_classes: int, imbalance_factor: float) -> list[int]:
+    """Images per class, falling exponentially in label order from `largest` to `largest * imbalance_factor`.
+
+    Class i of C has max(1, int(largest * imbalance_factor ** (i / (C - 1)))) images. The number is truncated and
+    not rounded, as the published numbers for CIFAR-LT are. The lower bound of 1 matters for small `largest` only.
+
+    Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", 2019, without
+    the lower bound.
+    """
+    if not 0 < imbalance_factor <= 1:
+        raise ValueError(f"imbalance_factor must be above 0 and at most 1, found {imbalance_factor}")
+    last = max(num_classes - 1, 1)
+    return [max(1, int(largest * imbalance_factor ** (i / last))) for i in range(num_classes)]

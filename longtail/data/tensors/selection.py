@@ -13,8 +13,6 @@ from longtail.data.tensors.files import LabelledImages
 from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import writing
 
-"""The names that `select_set` knows."""
-
 LARGE = 2**30
 """Bytes of images beyond which a file takes the place of memory."""
 LEAST_BALANCED = 2

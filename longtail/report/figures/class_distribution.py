@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from longtail.analysis.classes import class_table
 from longtail.analysis.grid import require
-from longtail.data.split.sets import GROUPS, in_set
+from longtail.data.split.sets import GROUPS, class_table, in_set
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label

@@ -61,7 +61,8 @@ def draw(
         return style.explanation(f"{title}: missing, no run finished.", text)
     if not shown:
         return style.explanation(f"{title}: no test image was taken for another class.", text)
-    learned = _learned(split, train_set)
+    require(split, ["image_id", "label", "class_name", "subset", "longtailed"], "split")
+    learned = split[(split["subset"] == "train") & in_set(split, train_set)]
     names = test_tensors.class_names
     figure = style.new_figure(len(shown) * (CELL + 0.22) + 0.3)
     grid = figure.subplots(len(shown), 2, squeeze=False)
@@ -111,11 +112,6 @@ def _pairs(runs: pd.DataFrame, most: int) -> list[Pair]:
         by_seeds = own.groupby("image_id").size().sort_values(ascending=False, kind="stable")
         pairs.append(Pair(row.label, row.predicted, row.count, totals[row.label], by_seeds.index.tolist()))
     return pairs
-
-
-def _learned(split: pd.DataFrame, train_set: str) -> pd.DataFrame:
-    require(split, ["image_id", "label", "class_name", "subset", "longtailed"], "split")
-    return split[(split["subset"] == "train") & in_set(split, train_set)]
 
 
 def _positions(tensors: LabelledImages, image_ids: list[int] | pd.Series) -> torch.Tensor:

@@ -6,9 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from longtail.analysis.classes import class_table
 from longtail.analysis.grid import require, select
-from longtail.data.split.sets import GROUPS
+from longtail.data.split.sets import GROUPS, class_table
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label, shortened, trained

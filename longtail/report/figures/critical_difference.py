@@ -6,10 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scikit_posthocs import critical_difference_diagram
 
-from longtail.analysis.grid import Grid, accuracies, scores, select
-from longtail.analysis.statistics.blocks import complete_blocks
-from longtail.analysis.statistics.friedman import friedman, pairs
-from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.grid import Grid, Refusal, accuracies, scores, select
+from longtail.analysis.statistics.friedman import complete_blocks, friedman, pairs
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label

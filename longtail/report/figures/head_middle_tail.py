@@ -55,10 +55,7 @@ def _panel(axes: Axes, table: pd.DataFrame, summary: pd.DataFrame, losses: list[
         look = style.GROUPS[group].point | {"linestyle": "", "clip_on": False}
         if len(seeds) > 1:
             dots = table[table["test_set"] == group]
-            heights = [
-                losses.index(loss) + shifts[seed]
-                for loss, seed in zip(dots["loss"], dots["seed"], strict=True)
-            ]
+            heights = dots["loss"].map(losses.index) + dots["seed"].map(shifts)
             axes.plot(dots["accuracy"], heights, **look | {"marker": ".", "markersize": 2.2})
         axes.plot(means["mean"], [losses.index(loss) for loss in means["loss"]], **look | MARK)
     counts = by_loss.agg(runs=("runs", "min"), expected=("expected", "max"))

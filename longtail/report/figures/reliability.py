@@ -71,12 +71,11 @@ def calibration_errors(finished: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns model, loss, train_set, seed, group, error.
     """
-    rows = [
-        dict(zip([*RUN, "group"], key, strict=True))
-        | {"error": 100 * expected_calibration_error(own["confidence"], own["correct"], BINS)}
-        for key, own in finished.groupby([*RUN, "group"], sort=False)
-    ]
-    return pd.DataFrame(rows)
+    groups = finished.groupby([*RUN, "group"], sort=False)[["confidence", "correct"]]
+    errors = groups.apply(
+        lambda own: 100 * expected_calibration_error(own["confidence"], own["correct"], BINS)
+    )
+    return errors.rename("error").reset_index()
 
 
 def _curves(axes: Axes, finished: pd.DataFrame, looks: dict[str, style.Style]) -> None:

@@ -1,18 +1,17 @@
 """The summary: the questions of the experiment, each answered in sentences with its numbers, or said to be open.
 
-    document       the questions in their order, and the document that is made of the answers
     evidence       what the answers rest on: the evaluation, its statistics, the thesis, published results
-    answers        which loss for the tail, how much depends on the model, which loss is safest, what is shown
+    answers        all questions, and: which loss for the tail, how much depends on the model, which loss is safest
     comparisons    the models beside each other, and the runs beside the thesis and published results
     phrases        numbers and names as they stand in a sentence
 
-An answer is a function from `Evidence` to Markdown. To add one, write it and name its question in `document`. Where the
-runs cannot answer, it raises `Refusal` with what they lack, and the document says so in its place.
+An answer is a function from `Evidence` to Markdown. To add one, write it and name its question in `summarise`. Where
+the runs cannot answer, it raises `Refusal` with what they lack, and the summary says so in its place.
 
 Losses that lack a run do not compete in an answer, because a mean without its worst model would flatter them. Every
 answer that leaves something out names it.
 
 This room uses the statistics from their csv files, which hold all digits, and computes no test of its own. It imports
 `longtail.analysis`, and of the report `labels`, `pages` and `typeset`. The program workflow/scripts/summary.py calls
-`document.summarise`.
+`answers.summarise`.
 """

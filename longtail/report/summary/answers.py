@@ -1,17 +1,42 @@
-"""The thesis's questions, answered from the runs."""
+"""The summary: the thesis's questions in their order, and the answers from the runs."""
+
+from collections.abc import Callable
 
 import pandas as pd
 
-from longtail.analysis.statistics.blocks import ALL_TRAIN_SETS
-from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.grid import Refusal
+from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
 from longtail.analysis.statistics.sign_flip import ALPHA, least_p, signs_needed
 from longtail.report.labels import label
+from longtail.report.pages import basis
+from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
 from longtail.report.summary.evidence import Evidence
 from longtail.report.summary.phrases import column, interval, p_is, percent
 from longtail.report.typeset import pipe_table
 
 SEEDS_TO_TEST = signs_needed(1)
 """With fewer seeds, the sign-flip test of one model cannot reach `ALPHA`."""
+
+
+def summarise(evidence: Evidence) -> str:
+    """The summary as Markdown; a question without an answer says what these runs lack."""
+    questions: dict[str, Callable[[Evidence], str]] = {
+        "Which loss for the tail, and at what price for the head?": tail_and_head,
+        "How much depends on the model?": model_or_loss,
+        "Which is the safest choice?": safest,
+        "Is the difference real?": real,
+        "Model comparison": model_comparison,
+        "Beside the thesis": beside_thesis,
+        "Beside published results": beside_published,
+    }
+    parts = ["# Summary", basis(evidence.evaluation, evidence.planned, evidence.settings.seed)]
+    for question, answer in questions.items():
+        parts.append(f"## {question}")
+        try:
+            parts.append(answer(evidence))
+        except Refusal as refusal:
+            parts.append(f"Not answered by these runs: {refusal}.")
+    return "\n\n".join(parts) + "\n"
 
 
 def tail_and_head(evidence: Evidence) -> str:
@@ -72,12 +97,13 @@ def safest(evidence: Evidence) -> str:
         f"{label(where[0]).lower()}, tested on {label(where[2]).lower()}). Next: {label(order.index[1])}, "
         f"{100 * order.iloc[1]:.1f} points."
     )
+    ranked = _friedman_rows(evidence).dropna(subset="loss").set_index("loss")["average_rank"].astype(float)
     table = pd.DataFrame(
         {
             "Loss function": map(label, order.index),
             "Largest regret": column(order, 100, ".1f"),
             "Mean regret": column(regret.mean()[order.index], 100, ".1f"),
-            "Average rank": column(_ranks(evidence).reindex(order.index), 1, ".2f"),
+            "Average rank": column(ranked.reindex(order.index), 1, ".2f"),
             "Worst group": column(_worst_group(evidence).reindex(order.index), 100, ".1f"),
         }
     )
@@ -199,11 +225,6 @@ def _friedman(evidence: Evidence) -> str:
         f"Friedman's test over {own['blocks']:.0f} blocks of model and training set, balanced test set: "
         f"p {p_is(own['p_f'])} (critical difference of average ranks {own['critical_difference']:.2f})."
     )
-
-
-def _ranks(evidence: Evidence) -> pd.Series:
-    """The average rank of each loss; empty if there was no test."""
-    return _friedman_rows(evidence).dropna(subset="loss").set_index("loss")["average_rank"].astype(float)
 
 
 def _friedman_rows(evidence: Evidence) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from longtail.analysis.statistics.refusal import Refusal
+from longtail.analysis.grid import Refusal
 from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence

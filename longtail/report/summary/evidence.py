@@ -8,7 +8,7 @@ import pandas as pd
 
 from longtail.analysis.grid import Grid, missing_runs, scores
 from longtail.analysis.statistics.descriptive import describe
-from longtail.report.summary.phrases import listed
+from longtail.report.labels import label
 
 STATISTICS = ("anova", "friedman", "paired_differences", "pooled_differences")
 PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
@@ -74,11 +74,9 @@ class Evidence:
 
     @property
     def left_out(self) -> str:
-        """A sentence that names what the answers leave out because runs are missing; empty if nothing is left out."""
-        gone = [str(name) for name in (*self.planned.models, *self.planned.losses) if not self._started(name)]
+        """Names what the answers leave out because runs are missing; empty if nothing is."""
+        started = {*self.grid.models, *self.grid.losses}
+        gone = [str(name) for name in (*self.planned.models, *self.planned.losses) if name not in started]
         gone += [f"seed {seed}" for seed in self.planned.seeds if seed not in self.grid.seeds]
         names = dict.fromkeys([*gone, *self.incomplete])
-        return f" Left out because runs are missing: {listed(list(names))}." if names else ""
-
-    def _started(self, name: str) -> bool:
-        return name in self.grid.models or name in self.grid.losses
+        return f" Left out because runs are missing: {', '.join(map(label, names))}." if names else ""

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from longtail.report.labels import label
 from longtail.report.pages import p_value
 
 
@@ -35,8 +34,3 @@ def spread(values: pd.Series) -> str:
 def column(values: pd.Series, factor: float, form: str) -> list[str]:
     """Printed numbers, empty where they are missing."""
     return ["" if pd.isna(value) else format(factor * value, form) for value in values]
-
-
-def listed(names: list[str]) -> str:
-    """Names as they are printed, in a row."""
-    return ", ".join(map(label, names))
