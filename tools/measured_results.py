@@ -106,10 +106,12 @@ def document_tables(rows: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd
         f"it and {(far > 2).sum()} more than two points away. Not measured yet: "
         f"{', '.join(missing['loss'].map(label)) or 'none'}."
     )
+    alone = rows[~rows["loss"].isin(theirs["loss"])].assign(top1=np.nan, epochs_published="")
     return {
         "coverage": sentence,
         "measured": _beside(both[same]),
         "longer": _beside(both[~same]),
+        "alone": _beside(alone).drop(columns=["Published", "Epochs", "Difference"]),
         "runs": _runs(rows),
     }
 
