@@ -1,4 +1,4 @@
-"""What the predictions mean: metrics, statistics, and the frames that tables and figures are made of.
+"""The analysis turns predictions into metrics, statistics, and the frames that tables and figures are made of.
 
     metrics       the table of metrics: label, unit, which of two values is better, and how each is computed
     evaluation    every metric of one run on every test set, and accuracy and F1 of every class
@@ -14,6 +14,6 @@ Facts that a newcomer needs:
 
 - A run is named by the columns model, loss, train_set and seed, which come first in every frame.
 - A run that failed or was not run has its rows, with NaN in place of its numbers. So whatever counts or averages can
-  tell that it is missing, and nothing shows it as 0.
+    see that it is missing, and nothing shows it as 0.
 - Accuracies are fractions here. Only the report prints percent.
 """

@@ -1,4 +1,4 @@
-"""How far confidence and accuracy lie apart."""
+"""The calibration of a model: how far its confidence lies from its accuracy."""
 
 import numpy as np
 import pandas as pd

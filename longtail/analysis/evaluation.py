@@ -1,7 +1,8 @@
 """The evaluation of one run: every metric on the five test sets, and accuracy and F1 of every class.
 
-The five test sets are nested (head, middle and tail in long-tailed; that in balanced or, where classes differ in
-size by nature, balanced in it), so the predictions for the largest hold those for all.
+One file of predictions serves all five test sets, because the largest set holds the others. Head, middle and tail make
+up the long-tailed set, which is a part of the balanced one. Where classes differ in size by nature, the balanced set is
+a part of the long-tailed one instead.
 """
 
 import numpy as np
@@ -15,15 +16,16 @@ from longtail.machine.numerics import check_finite
 
 
 def evaluate(predictions: pd.DataFrame, loss: nn.Module) -> pd.DataFrame:
-    """Every metric on the test sets that it is for.
+    """Compute every metric on the test sets that it is defined for.
 
-    A set without images has NaN for every metric and n = 0, never a value of 0. Macro and per-class averages are
-    over the classes with images in the set. Where two classes score the same, the smaller label is predicted.
-    Images are taken by ascending id, so no value depends on the order of the rows.
+    A set without images has n = 0 and NaN for every metric, because 0 would look like a result. Averages over
+    classes count the classes that have images in the set. Where two classes score the same, the smaller label is
+    predicted. Images are taken by ascending id, so no value depends on the order of the rows.
 
     Args:
         predictions: one row per test image: image_id int, label int, group str, longtailed bool, logits (C
-            floats), and balanced bool where not all are in that set. They say which sets an image is in.
+            floats), and balanced bool where not all images are in that set. Group, longtailed and balanced say which
+            sets an image is in.
         loss: the run's loss, built for its training set's class counts: loss(logits, labels) -> scalar.
 
     Returns:
@@ -49,7 +51,8 @@ def evaluate(predictions: pd.DataFrame, loss: nn.Module) -> pd.DataFrame:
 def evaluate_classes(predictions: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and F1 of every class on all test images.
 
-    F1 counts the images of all classes that were taken for this one. A class without test images has NaN.
+    The F1 of a class also counts the images of other classes that were taken for it. A class without test images
+    has NaN.
 
     Args:
         predictions: as for `evaluate`.
@@ -79,7 +82,7 @@ def evaluate_classes(predictions: pd.DataFrame, classes: pd.DataFrame) -> pd.Dat
 
 
 def _logits(predictions: pd.DataFrame) -> np.ndarray:
-    """Float64 N x C, checked."""
+    """The logits as one array, float64, N x C, after their lengths and values were checked."""
     if predictions.empty:
         raise ValueError("the predictions hold no image")
     lengths = predictions["logits"].map(len)

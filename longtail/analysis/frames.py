@@ -1,7 +1,7 @@
-"""The files of many runs as one frame each, as the figures take them.
+"""Read the files of many runs into one frame, which is the form that figures take.
 
-A run's file tells by its folder whose it is: `.../{train_set}/{model}/{loss}/seed{seed}/{file}`. A file that is
-not there stands for a run that failed or has not been run: it gives one row without values.
+The folder of a file says which run it belongs to: `.../{train_set}/{model}/{loss}/seed{seed}/{file}`. Where the file is
+missing, the run failed or has not been run, and the frame gets one row without values for it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """A frame from parquet, or from csv.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, or not what this project wrote; names the file.
+        FileNotFoundError: there is no such file.
+        ValueError: this project did not write the file; names it.
     """
     return pd.read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
 
@@ -55,9 +56,9 @@ def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def read_confidences(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """As `read_predictions`, and how sure the model is: confidence, the probability of the predicted class.
+    """The frame of `read_predictions` with a column confidence, the probability of the predicted class.
 
-    Only the model knows what its logits are multiplied with before a softmax makes probabilities of them.
+    The model file is needed too, since only it has the factor that turns the logits into probabilities.
 
     Args:
         paths: the predictions, each with `model.safetensors` of its run beside it.
@@ -85,14 +86,15 @@ def combine(
 ) -> pd.DataFrame:
     """One frame of the tables of many runs, in the order of the paths; runs without a table become rows with NaN.
 
-    Such a run has the rows of a run that is there, with NaN in the columns `measured`. So whatever counts, draws or
-    averages the frame later can tell that the run is missing.
+    A missing run gets the rows of a run that is there, with NaN in the columns `measured`. So whatever counts, draws
+    or averages the frame later can see that the run is missing.
 
     Args:
         paths: a file of every run there should be, in its run's folder.
         tables: those that are there, by path.
         measured: columns that hold the run's results.
-        of_train_set: columns that runs on the same training set share; NaN too where no such run is there.
+        of_train_set: columns that have the same values in all runs on one training set. They are NaN only if none
+            of these runs is there.
 
     Returns:
         Columns model, loss, train_set, seed, and those of the tables.
@@ -128,7 +130,7 @@ def _read(
 
 
 def _predictions(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Columns image_id, label, predicted, and the logits, float64, N x C."""
+    """A frame with columns image_id, label and predicted, and the logits, float64, N x C."""
     frame = read_parquet(path, ["image_id", "label", "logits"])
     logits = np.stack(frame.pop("logits").to_list()).astype(np.float64)
     return frame.assign(predicted=logits.argmax(axis=1)), logits

@@ -1,4 +1,4 @@
-"""The grid of runs behind tables, figures and statistics: which there should be, which are missing, their scores."""
+"""The grid of runs behind tables, figures and statistics: the runs that should exist, the missing ones, the scores."""
 
 import itertools
 from collections import defaultdict
@@ -31,7 +31,7 @@ class Grid:
     def of(cls, evaluation: pd.DataFrame) -> Self:
         """The smallest grid around the runs of an evaluation.
 
-        A model, loss or seed of which no run ended is unknown to it: give the grid itself where it is known.
+        It cannot know a model, loss or seed of which no run has ended. Use the planned grid where there is one.
         """
         names = (evaluation[column].unique().tolist() for column in ("model", "loss", "train_set", "seed"))
         return cls(*map(tuple, names))
@@ -57,7 +57,7 @@ def compared(grid: Grid, reference: str) -> list[str]:
 
 
 def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.DataFrame:
-    """The values of one metric, one row per run of the grid and test set; only those that are there.
+    """The values of one metric, with one row per run of the grid and test set. Missing runs have no row.
 
     Args:
         evaluation: columns model, loss, train_set, seed, test_set, metric, value, n.
@@ -66,7 +66,7 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
         Columns model, loss, train_set, seed, test_set, value, n.
 
     Raises:
-        ValueError: a column is missing, or a run is there twice.
+        ValueError: a column is missing, or a run occurs twice.
     """
     require(evaluation, COLUMNS, "the evaluation")
     chosen = evaluation[(evaluation["metric"] == metric) & evaluation["value"].notna()]
@@ -113,16 +113,16 @@ def join_notes(*notes: str) -> str:
 def by_set(
     found: pd.DataFrame, grid: Grid, compute: Callable[[pd.DataFrame], pd.DataFrame], columns: list[str]
 ) -> pd.DataFrame:
-    """One analysis for each training set and test set, refusals among its results.
+    """Make one analysis for each training set and test set. A refusal becomes a row of the result.
 
     Args:
         found: as `scores` returns them.
-        compute: from the rows of one training and test set to a frame with `columns`.
+        compute: takes the rows of one training and test set and returns a frame with `columns`.
         columns: the last is `note`.
 
     Returns:
-        The frames under each other, after the columns train_set and test_set. A refusal is a row with nothing
-        but its sentence in `note`; runs that are missing are named in the notes of their rows.
+        All frames in one, with the columns train_set and test_set in front. A refusal is a row with nothing but its
+        sentence in `note`. The notes also name the runs that are missing.
     """
     frames = []
     for train_set, test_set in itertools.product(grid.train_sets, TEST_SETS):
@@ -144,7 +144,7 @@ def select(frame: pd.DataFrame, **chosen: str | None) -> pd.DataFrame:
     """The rows of the chosen model, training set or loss; None chooses all.
 
     Raises:
-        ValueError: there is no such row; says which names there are.
+        ValueError: there is no such row; the message lists the names that exist.
     """
     for column, name in chosen.items():
         if name is None:
@@ -217,7 +217,7 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def across(summary: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Mean and standard deviation of the means over seeds, per `name` (`model` or `loss`) over the other.
+    """For each `name` (`model` or `loss`): mean and standard deviation, over the other of the two, of the seeds' means.
 
     Returns:
         Columns `name`, train_set, test_set, mean, sd, runs, expected.

@@ -1,7 +1,7 @@
-"""The metrics: what each is called, how it is printed, which of two values is better, where and how it is computed.
+"""The metrics: the name of each, how to compute and print it, and which of two values is better.
 
-`METRICS`, at the end, is the one place that knows them. The evaluation computes every metric in it, in its order, and
-whatever prints one asks it for label, heading and format. To add a metric, write its function and its row in the table.
+`METRICS`, at the end, is the only list of them. The evaluation computes every metric in it, in its order, and whatever
+prints a metric takes label, heading and format from it. To add a metric, write its function and its row in the table.
 
 Tables and pages read the labels, so PyTorch and scikit-learn are imported only where a value is computed.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one run answered for the images of one test set; at least one image, by ascending id."""
+    """The answers of one run for the images of one test set: at least one image, by ascending id."""
 
     test_set: str
     labels: np.ndarray
@@ -37,12 +37,12 @@ class Answers:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """The class of the largest logit, int64, N; of equal ones the smallest label."""
+        """The class of the largest logit, int64, N. Where logits are equal, the smallest label is taken."""
         return self.logits.argmax(axis=1)
 
     @cached_property
     def scaled(self) -> "torch.Tensor":
-        """The logits that a softmax makes probabilities of, float64, N x C."""
+        """The logits times the scale of the loss, float64, N x C. Their softmax gives the probabilities."""
         import torch
 
         return torch.from_numpy(self.logits) * getattr(self.loss, "logit_scale", 1.0)
@@ -65,17 +65,17 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """Its name above a column of values, with the unit that they are printed in."""
+        """The heading of a column of values: the metric's name, and the unit in which the values are printed."""
         name = self.short or self.label
         return f"{name} (%)" if self.unit == "share" else name
 
     def format(self, value: float, sign: str = "") -> str:
-        """The digits of a value, or with `sign="+z"` of a difference, in the unit of the heading."""
+        """A value in the unit of the heading, as text. For a difference, set `sign="+z"`."""
         return f"{100 * value:{sign}.2f}" if self.unit == "share" else f"{value:{sign}.4f}"
 
 
 def own_loss(answers: Answers) -> float:
-    """The run's own loss, with all images as one batch: no scale to compare losses on.
+    """The value of the run's own loss, with all images as one batch. Values of different losses cannot be compared.
 
     A loss that draws random numbers draws them from one fixed seed, so the value does not depend on the run.
     """
@@ -101,7 +101,7 @@ def accuracy(answers: Answers) -> float:
 
 
 def f1(answers: Answers) -> float:
-    """F1 over the classes with images: their mean on the balanced test set, elsewhere weighted by their images."""
+    """F1 averaged over the classes with images: the plain mean on the balanced test set, else weighted by images."""
     from sklearn.metrics import f1_score
 
     average = "macro" if answers.test_set == "balanced" else "weighted"
@@ -110,7 +110,7 @@ def f1(answers: Answers) -> float:
 
 
 def mean_class_accuracy(answers: Answers) -> float:
-    """The mean over the classes with images of the share of theirs that was predicted."""
+    """The accuracy of each class that has images, averaged over these classes."""
     from sklearn.metrics import recall_score
 
     present = np.unique(answers.labels)
@@ -143,7 +143,7 @@ def worst_group(answers: Answers) -> float:
 def group_accuracies(answers: Answers) -> list[float]:
     """The accuracies on head, middle and tail; all NaN where one of them has no images.
 
-    A mean over two groups is no value to compare with one over three.
+    A mean over two groups cannot be compared with one over three.
     """
     own = [answers.groups == group for group in GROUPS]
     if not all(members.any() for members in own):

@@ -27,11 +27,11 @@ def load_results(folder: str | Path = "results") -> "Results":
 
 
 class Results:
-    """What `load_results` returns.
+    """The frames of a results folder, as `load_results` returns them.
 
-    Runs that failed or were not run are in every frame, with NaN in place of their numbers, so that a mean can
-    tell what it lacks; pandas leaves NaN out of a mean without a word. `missing` lists them. Variants, which are
-    not trained, are left out of `history` and `runs`; of one that failed nobody can tell, and it is there.
+    Every frame also holds the runs that failed or were not run, with NaN in place of their numbers. `missing` lists
+    them; check it, because pandas leaves NaN out of a mean silently. Variants are not trained, so they are left out
+    of `history` and `runs`. Only a variant that failed is still there, since nothing shows that it is one.
     """
 
     def __init__(self, folder: str | Path):
@@ -54,7 +54,7 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per run: seconds, images_per_second, peak_memory_mb, device; all the rest is in its run.json."""
+        """One row per run: seconds, images_per_second, peak_memory_mb, device. The run's run.json holds the rest."""
         return read_records(self._trained_files(RECORD))
 
     @cached_property

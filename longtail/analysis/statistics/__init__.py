@@ -13,11 +13,11 @@ Each method takes frames and returns one. Accuracies are fractions throughout.
     correctness    which test images each run got right, read from the predictions
     holm           the correction for many tests
 
-Where a method has nothing to go on, it raises `Refusal` with one sentence that says what would be needed. The functions
-that go over all training and test sets put that sentence into the column `note` of an otherwise empty row, so that a
-table says what it lacks. Missing runs are named in `note` too, and no number is ever made up for them.
+Where the runs do not suffice for a method, it raises `Refusal` with one sentence that says what would be needed. The
+functions that go over all training and test sets put that sentence into the column `note` of an otherwise empty row, so
+that a table says what it lacks. Missing runs are named in `note` too, and no number is ever made up for them.
 
-What a table of this room shows in words, and how its numbers are printed, is in `longtail.report`. Which runs there
-should be is in `longtail.analysis.grid`. This room imports that, `longtail.data.split.sets`, `longtail.files`, SciPy
-and statsmodels; the report and its summary, one figure, and the programs use it. Random numbers are always the same.
+`longtail.report` says what each table shows, and prints its numbers. `longtail.analysis.grid` says which runs there
+should be. This room imports that, `longtail.data.split.sets`, `longtail.files`, SciPy and statsmodels; the report and
+its summary, one figure, and the programs use it. Its random numbers are always the same.
 """

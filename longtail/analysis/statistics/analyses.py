@@ -9,7 +9,7 @@ from longtail.analysis.statistics.friedman import friedman_tables
 
 
 def from_accuracies(found: pd.DataFrame, grid: Grid) -> dict[str, pd.DataFrame]:
-    """The statistics that need no more than the accuracy of each run.
+    """The statistics that need only the accuracy of each run.
 
     Args:
         found: top-1 accuracies, as `longtail.analysis.grid.scores` returns them.
@@ -30,7 +30,7 @@ def from_predictions(
 
     Args:
         reference: the loss that the others are compared with.
-        resamples: of the bootstrap.
+        resamples: how many the bootstrap draws.
     """
     try:
         differences = paired.paired_differences(correctness, grid, reference, resamples)

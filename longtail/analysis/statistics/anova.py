@@ -1,4 +1,4 @@
-"""Analysis of variance: how much of the accuracy goes with the loss, how much with the model."""
+"""Analysis of variance: how much of the accuracy the loss explains, and how much the model."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +27,7 @@ class LinearModel:
 
     @cached_property
     def note(self) -> str:
-        """What this design of runs cannot tell; empty if nothing is left open."""
+        """A sentence on what this design of runs cannot tell; empty if it leaves nothing open."""
         if len(self.factors) == 1:
             other = next(name for name in FACTORS if name not in self.factors)
             return f"one {other}: one-way analysis of the {self.factors[0]}"
@@ -39,7 +39,7 @@ class LinearModel:
         """Levene's test, in the form of Brown and Forsythe, on the residuals by the levels of a factor: statistic, p.
 
         Raises:
-            Refusal: a level has fewer than three runs; two are always equally far from their median.
+            Refusal: a level has fewer than three runs. Two runs are always equally far from their median.
         """
         groups = [self.results.resid[rows] for rows in self.scores.groupby(factor).groups.values()]
         if min(map(len, groups)) < 3:
@@ -48,14 +48,14 @@ class LinearModel:
 
 
 def fit(scores: pd.DataFrame) -> LinearModel:
-    """Fit value ~ loss x model; without the interaction where the runs do not suffice for it.
+    """Fit value ~ loss x model. The interaction is left out where the runs do not suffice for it.
 
     Args:
         scores: columns loss, model, value; one row per run of one training and test set.
 
     Raises:
-        Refusal: one loss and one model; no degree of freedom left for the error; no variation; or so many
-            missing runs that the effects cannot be told apart.
+        Refusal: there is only one loss and one model; no degree of freedom is left for the error; the scores do not
+            vary; or so many runs are missing that the effects cannot be told apart.
     """
     scores = scores.reset_index(drop=True)
     levels = {name: scores[name].nunique() for name in FACTORS}

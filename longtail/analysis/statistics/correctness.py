@@ -1,4 +1,4 @@
-"""Which test images each run got right: what every paired comparison starts from."""
+"""The test images that each run got right. Every paired comparison starts from them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ class Correctness:
     """Bool, N entries each."""
 
     def members(self, test_set: str) -> np.ndarray:
-        """Which images belong to a test set; bool, N entries."""
+        """Whether each image belongs to a test set: bool, N entries."""
         return in_set(self.images, test_set).to_numpy()
 
     def differences(self, model: str, train_set: str, loss: str, reference: str, grid: Grid) -> np.ndarray:

@@ -14,12 +14,12 @@ CELL = ["train_set", "model", "loss", "test_set", "metric"]
 
 
 def describe(evaluation: pd.DataFrame, grid: Grid, level: float = 0.95) -> pd.DataFrame:
-    """One row per training set, model, loss, test set and metric, missing ones included.
+    """Describe every metric in one row per training set, model, loss and test set. Missing runs have rows too.
 
     The two kinds of interval answer different questions. With several seeds the interval is Student's t over the
     seeds: it says where the mean of further training runs would lie, on these test images. With one seed and the
-    metric `acc1` it is Wilson's for the share of correct images: it says where this one network would lie on further
-    images, and nothing of what another seed would have given.
+    metric `acc1` it is Wilson's interval of the share of correct images: it says where this one network would lie on
+    further images, but not how another seed would have done.
 
     Returns:
         Columns train_set, model, loss, test_set, metric, seeds (runs that ended), n (test images of each), mean,

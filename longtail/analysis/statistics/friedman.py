@@ -1,4 +1,4 @@
-"""Whether the ranks of the losses differ over blocks of model and training set: Friedman, Nemenyi, Wilcoxon."""
+"""The tests of Friedman, Nemenyi and Wilcoxon, which ask whether ranks differ over blocks of model and training set."""
 
 import itertools
 import math
@@ -21,10 +21,10 @@ BY_PAIR = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon",
 
 
 def complete_blocks(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, str]:
-    """Mean scores by block of model and training set, and what had to be left out.
+    """Mean scores by block of model and training set, and a note on what had to be left out.
 
-    A block's means are over the seeds that all its losses have. A loss without any run is left out, then every
-    block that lacks a loss.
+    The means of a block use only the seeds that all its losses have. First every loss without any run is left out,
+    then every block that lacks a loss.
 
     Args:
         found: rows of one test set, as `longtail.analysis.grid.scores` returns them.
@@ -89,7 +89,7 @@ def friedman_tables(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, pd.D
 
 
 class Friedman(NamedTuple):
-    """Result for k losses over N blocks."""
+    """The result of Friedman's test for k losses over N blocks."""
 
     ranks: pd.Series
     """Average rank of each loss; 1 is best."""
@@ -104,13 +104,13 @@ class Friedman(NamedTuple):
 
 
 def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
-    """Whether the methods' ranks differ over the blocks (Demšar, 2006, JMLR 7, 1-30, section 3.2).
+    """Test whether the ranks of the methods differ over the blocks (Demšar, 2006, JMLR 7, 1-30, section 3.2).
 
     Args:
         blocks: one row per block, one column per method; higher is better; no NaN.
 
     Raises:
-        Refusal: fewer than three methods or three blocks, or all methods tie in every block.
+        Refusal: there are fewer than three methods or three blocks, or all methods tie in every block.
     """
     n, k = blocks.shape
     if k < 3:
@@ -136,7 +136,7 @@ def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
 
 
 def pairs(blocks: pd.DataFrame) -> pd.DataFrame:
-    """Nemenyi's and Wilcoxon's signed-rank test of all pairs of methods.
+    """Nemenyi's test and Wilcoxon's signed-rank test of all pairs of methods.
 
     Nemenyi's p depends on the other methods in the comparison; Wilcoxon's does not (Benavoli, Corani and Mangili,
     2016, JMLR 17, 1-10), and Holm corrects it for the number of pairs.
@@ -183,7 +183,7 @@ def signed_rank(differences: np.ndarray) -> float:
     changing = differences[differences != 0]
     sizes = np.abs(changing)
     if len(changing) > 1 and len(np.unique(sizes)) < len(sizes):
-        # This is the same test. Scipy takes up to seconds for a pair with ties, as it lists all patterns of signs.
+        # SciPy has the same test, but takes up to seconds for a pair with ties, as it lists all patterns of signs.
         return sign_flip(np.sign(changing) * rankdata(sizes))
     return float(wilcoxon(changing, method="exact").pvalue) if len(changing) else 1.0
 
@@ -196,7 +196,7 @@ def _by_loss(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _limit(n: int, tests: int) -> str:
-    """What the signed-rank test cannot show with so few blocks; empty where it can."""
+    """A note that the signed-rank test cannot reach significance with so few blocks; empty where it can."""
     least = least_p(n)
     if tests * least <= ALPHA:
         return ""

@@ -1,4 +1,4 @@
-"""McNemar's test of two runs on the same images, and what is left of it when only the accuracies are known."""
+"""McNemar's test of two runs on the same images, and the bounds of its p where only the accuracies are known."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ COLUMNS += ["both", "only_loss", "only_reference", "neither", "p", "p_holm", "n"
 
 
 class McNemar(NamedTuple):
-    """Counts of images by who got them right, and the exact two-sided p."""
+    """The number of images that both, one or neither of two runs got right, and the exact two-sided p."""
 
     both: int
     only_loss: int
@@ -29,7 +29,7 @@ class McNemar(NamedTuple):
 def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
     """Exact test that two runs are right equally often (McNemar, 1947, Psychometrika 12, 153-157).
 
-    It speaks of these two trained networks on further images, and says nothing of what another seed would have given.
+    The test is about these two trained networks on further images. It does not say how another seed would have done.
 
     Args:
         a, b: of a loss and its reference; bool, one entry per image, in the same order.
@@ -52,9 +52,10 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
 def mcnemar_bounds(correct_a: int, correct_b: int, n: int) -> tuple[float, float]:
     """The smallest and largest p of McNemar's exact test that two numbers of correct images allow.
 
-    The two numbers fix the difference of the discordant counts, but not their sum. It is least if one run is right
-    wherever the other is, and largest if the two share as few correct images as n allows. For a given difference p
-    grows with the sum, so these two cases give the ends.
+    An image is discordant if only one of the two runs gets it right. The two numbers fix the difference of the
+    discordant counts, but not their sum. The sum is least if one run is right wherever the other is, and largest if
+    the two share as few correct images as n allows. For a given difference p grows with the sum, so these two cases
+    give the smallest and the largest p.
 
     Args:
         correct_a, correct_b: correct images of each run, of the same n.
@@ -76,7 +77,7 @@ def mcnemar_bounds(correct_a: int, correct_b: int, n: int) -> tuple[float, float
 
 
 def bounds_table(found: pd.DataFrame, grid: Grid, reference: str, alpha: float = 0.05) -> pd.DataFrame:
-    """`mcnemar_bounds` of every run against the `reference` loss, where there are accuracies but no predictions.
+    """The `mcnemar_bounds` of every run against the `reference` loss, for accuracies without predictions.
 
     Args:
         found: top-1 accuracies, as `longtail.analysis.grid.scores` returns them; value times n must be a count.

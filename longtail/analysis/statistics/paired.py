@@ -78,7 +78,7 @@ def _compare_all(
     sets: tuple[str, str],
     resamples: int,
 ) -> list[dict]:
-    """The rows of one training and test set."""
+    """All comparisons of one training and test set, as rows."""
     train_set, test_set = sets
     members = correctness.members(test_set)
     pairs = [(model, loss) for model in grid.models for loss in losses]
@@ -106,7 +106,7 @@ def _compare_all(
 def _bootstrap_by_seeds(
     differences: dict[tuple[str, str], np.ndarray], resamples: int
 ) -> dict[tuple[str, str], np.ndarray]:
-    """`bootstrap_means` of all pairs of model and loss, those with equally many seeds at once."""
+    """The `bootstrap_means` of all pairs of model and loss. Pairs with equally many seeds are computed together."""
     means: dict[tuple[str, str], np.ndarray] = {}
     for seeds in {len(d) for d in differences.values()}:
         pairs = [pair for pair, d in differences.items() if len(d) == seeds]
@@ -116,11 +116,11 @@ def _bootstrap_by_seeds(
 
 
 def bootstrap_means(differences: np.ndarray, resamples: int) -> np.ndarray:
-    """Means of the differences over resampled rows and columns; its random numbers are always the same.
+    """Means of the differences over resampled seeds and images. The random numbers are always the same.
 
     Args:
-        differences: P x S x N: P comparisons, each of S seeds by N images. The images are resampled jointly for
-            all, the seeds anew for each comparison.
+        differences: P x S x N: P comparisons, each of S seeds by N images. All comparisons share the resampled
+            images, and each has its own resampled seeds.
 
     Returns:
         Float, P x resamples.
@@ -137,7 +137,7 @@ def bootstrap_means(differences: np.ndarray, resamples: int) -> np.ndarray:
 
 
 def _image_weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each image is drawn in each resample; float32, some resamples x images at a time."""
+    """How often each image is drawn in each resample: float32, in parts of some resamples x all images."""
     batch = max(1, WEIGHTS // images)
     for start in range(0, resamples, batch):
         rows = min(batch, resamples - start)
@@ -146,12 +146,12 @@ def _image_weights(images: int, resamples: int, rng: np.random.Generator) -> Ite
 
 
 def _row(differences: list[np.ndarray], means: list[np.ndarray], absent: str) -> dict[str, Any]:
-    """Estimate, interval and test of the mean over models; one entry per model.
+    """The row of one comparison: estimate, interval and test of the mean over models.
 
     Args:
-        differences: S x N each.
-        means: resampled means, as many as differences with at least one seed and one image.
-        absent: note that names the missing runs.
+        differences: one array per model, S seeds x N images.
+        means: the resampled means of each model that has at least one seed and one image.
+        absent: the note that names the missing runs.
     """
     n, seeds = differences[0].shape[1], min(map(len, differences))
     row: dict[str, Any] = dict.fromkeys(("difference", "low", "high", "p"), np.nan)
@@ -185,7 +185,7 @@ def _absent(
 
 
 def _limit(units: int, name: str, tests: int) -> str:
-    """What a sign-flip test of so few runs, one of so many tests, cannot show; empty if it can show a difference."""
+    """A note that a sign-flip test of so few runs, among so many tests, cannot show a difference; empty if it can."""
     if units == 0 or tests * least_p(units) <= ALPHA:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Which losses, or which models, differ: all pairs after the analysis of variance."""
+"""Comparisons of all pairs of losses and of models, which follow the analysis of variance."""
 
 import itertools
 from functools import cache
@@ -18,8 +18,9 @@ PLURALS = {"loss": "losses", "model": "models"}
 def posthoc(scores: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
     """Tukey's HSD for all pairs of losses and of models, and Games-Howell where their variances differ.
 
-    Tukey compares within the other factor. Games-Howell does not assume equal variances, but it knows one factor
-    only. What the other factor does counts as error, so with several models it finds less than there is.
+    Tukey's test takes the other factor into account. Games-Howell does not assume equal variances, but it knows one
+    factor only. It counts the effect of the other factor as error, so with several models it finds less than there
+    is.
 
     Args:
         scores: columns loss, model, value; one row per run of one training and test set.
@@ -27,7 +28,7 @@ def posthoc(scores: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
 
     Returns:
         Columns factor, a, b, difference (mean of a minus mean of b), low, high (Tukey only), p (adjusted for all
-        pairs of the factor), method, applies (bool: the one to read), note.
+        pairs of the factor), method, applies (bool: whether this is the method to read), note.
 
     Raises:
         Refusal: as `longtail.analysis.statistics.anova.fit`.
@@ -79,7 +80,7 @@ def tukey_hsd(model: LinearModel, factor: str, alpha: float = 0.05) -> pd.DataFr
 
 @cache
 def _quantile(probability: float, levels: int, df: float) -> float:
-    """A quantile of the studentized range. It is kept, as scipy integrates for it and most test sets share it."""
+    """A quantile of the studentized range. It is cached: SciPy integrates for it, and most test sets share it."""
     return float(studentized_range.ppf(probability, levels, df))
 
 

@@ -13,23 +13,23 @@ DRAWN_PATTERNS = 99_999
 
 
 def least_p(differences: int) -> float:
-    """The least two-sided p of a test over the signs of so many differences."""
+    """The least two-sided p that a test over the signs of this many differences can give."""
     return 2 / 2**differences
 
 
 def signs_needed(tests: int) -> int:
-    """How many differences such a test needs to be able to reach `ALPHA` after Holm's correction over so many tests."""
+    """The number of differences with which such a test can reach `ALPHA` after Holm's correction over `tests` tests."""
     return 1 + math.ceil(math.log2(tests / ALPHA))
 
 
 def sign_flip(differences: np.ndarray) -> float:
-    """Two-sided p of the hypothesis that paired differences are symmetric about 0, by flipping their signs.
+    """Flip the signs of paired differences to test whether they are symmetric about 0; returns the two-sided p.
 
-    All patterns of signs are counted if there are at most 9,999; else that many are drawn, always the same. p cannot
-    be below `least_p`.
+    All patterns of signs are counted if there are at most 9,999. Otherwise 9,999 patterns are drawn, always the same
+    ones. p cannot be below `least_p`.
 
     Raises:
-        Refusal: fewer than two differences.
+        Refusal: there are fewer than two differences.
     """
     if len(differences) < 2:
         raise Refusal(
@@ -59,8 +59,8 @@ def sign_flip_images(differences: np.ndarray) -> float:
     binomial draw tells how many of them flip, however many there are.
 
     Args:
-        differences: int, one per image: with how many models the loss is right and the reference wrong, minus with
-            how many it is the other way round.
+        differences: int, one per image: the number of models with which the loss is right and the reference wrong,
+            minus the number with which it is the other way round.
     """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     flips = np.random.default_rng(0).binomial(counts, 0.5, size=(DRAWN_PATTERNS, len(counts)))
