@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """`load_results`, imported when it is asked for: pandas has no place in the start of every job."""
+    """Import `load_results` only when it is asked for, because importing pandas would slow the start of every job."""
     if name == "load_results":
         from longtail.analysis.results import load_results
 

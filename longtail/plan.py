@@ -1,4 +1,4 @@
-"""What would run, and what it would cost: `python -m longtail.plan`, with the options of `snakemake`.
+"""Show what would run and what it would cost: `python -m longtail.plan`, with the options of `snakemake`.
 
 The jobs are those of Snakemake's own dry run. The hours of training come from images per second: measured ones
 where this results folder holds a run of the same architecture and image size, else assumed ones, which are named.
@@ -65,7 +65,7 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
             raise SystemExit(1)
     finally:
         logger.removeFilter(noted)
-    # Later ones win, as in Snakemake: the file that the Snakefile names, then --configfile, then --config.
+    # As in Snakemake, later settings win: the file that the Snakefile names, then --configfile, then --config.
     config: dict[str, Any] = {}
     if not args.replace_workflow_config:
         update_config(config, load_configfile("config/config.yaml"))

@@ -1,4 +1,4 @@
-"""What all settings share: the types of their values, the base of their sections, and how an error names them.
+"""The parts that all settings share: the types of values, the base class of sections, and the sentences of errors.
 
 Every room keeps its own settings; this module keeps what they are made of. It imports neither PyTorch nor anything
 else of this project, so a plan that only reads settings is quick.
@@ -76,9 +76,10 @@ def constant(file: str, name: str, default: Any = ...) -> Any:
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, with arguments refused that are outside the range or the choice their annotation states.
+    """Wrap the function so that it refuses arguments outside the range or the choice that their annotation states.
 
-    Looked at are annotations of the types above and `Literal`. Whole numbers become floats where the type is a float.
+    It checks arguments annotated with the types above and `Literal`. Whole numbers become floats where the type is a
+    float.
 
     Raises:
         ValueError: names the argument, what was found and what is allowed; when the function is called.
@@ -103,7 +104,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 def _checked(name: str, value: Any, annotation: Any) -> Any:
     try:
-        # By itself pydantic takes text and truth values for numbers.
+        # Pydantic would otherwise accept text and truth values as numbers.
         return TypeAdapter(annotation).validate_python(value, strict=isinstance(value, str | bool))
     except ValidationError as error:
         raise ValueError(f"{name}: {_found(error.errors()[0])}") from None

@@ -69,7 +69,7 @@ def _batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    # torch.manual_seed takes milliseconds where CUDA is not in use, as it notes the call for when it will be.
+    # On the CPU, torch.manual_seed would take milliseconds: it notes the call for a CUDA that may be used later.
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
     else:

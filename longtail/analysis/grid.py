@@ -229,9 +229,10 @@ def across(summary: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def require(frame: pd.DataFrame, columns: list[str], name: str) -> None:
-    """
+    """Check that the frame has these columns.
+
     Raises:
-        ValueError: the frame lacks one of the columns.
+        ValueError: it lacks one of them.
     """
     absent = [column for column in columns if column not in frame.columns]
     if absent:

@@ -11,7 +11,7 @@ serves its epochs from here, and `longtail.inference` every image that it predic
 
 Three facts that a newcomer needs:
 
-- All that is random is drawn on the CPU, for a whole epoch at once. So every device gets the same batches, an epoch
+- All random numbers are drawn on the CPU, for a whole epoch at once. So every device gets the same batches, an epoch
   that was interrupted continues with the batches it would have had, and no step waits for the device.
 - Every batch is written into the same buffer, which is valid until the next batch is asked for.
 - A batch equals torchvision's transforms of each image to 1e-5, but is made by two matrix products, since resizing,

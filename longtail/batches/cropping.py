@@ -1,8 +1,8 @@
 """From stored pixels to a batch: resize, crop from a padded border, flip and scale, each image with its own crop.
 
 All of it is linear in the image, so a batch is two batched matrix products: the first stretches the columns, the
-second the rows, each image with the matrices of its own crop and flip. Images that are stored in the size that is
-wanted are not resized: their pixels are gathered.
+second the rows, each image with the matrices of its own crop and flip. Images that already have the wanted size are not
+resized, so their pixels are copied without a product.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Cropper:
         self.batch = torch.empty((batch_size, channels, size, size), device=device, memory_format=layout)
 
     def __call__(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """The crops, with these row and column numbers (int64, B), of uint8 images: the first B of `batch`."""
+        """Crop uint8 images at these row and column numbers (int64, B); the crops are the first B of `batch`."""
         return (self._resized if self._resizes else self._gathered)(pixels, rows, columns)
 
     def _gathered(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Cropper:
         count, _, height, _ = pixels.shape
         stretched, lines, batch = self._stretched[:count], self._lines[:count], self.batch[:count]
         with _full_precision():
-            # Autocast leaves `out=` alone.
+            # Autocast does not change the dtype of products with `out=`.
             columns_matrices = self._columns.index_select(0, columns)
             torch.bmm(pixels.float().flatten(1, 2), columns_matrices, out=stretched.flatten(1, 2))
             torch.mul(stretched, self._scale, out=lines[:, :, :height])
@@ -98,7 +98,7 @@ class Cropper:
         return batch
 
     def _matrices(self, buffer: Tensor) -> Tensor:
-        """A view of B x C x H x W as matrices with H rows: B of W C columns if channels_last, else B C of W."""
+        """A view of B x C x H x W as matrices of H rows: B matrices of W C columns if channels_last, else B C of W."""
         if self._channels_last:
             buffer = buffer.permute(0, 2, 3, 1)
             return buffer.view(*buffer.shape[:2], -1)
@@ -106,7 +106,7 @@ class Cropper:
 
 
 def resize_matrix(length: int, resized: int) -> Tensor:
-    """PyTorch's bilinear antialiased resize as a matrix, resized x length: what it makes of unit vectors."""
+    """PyTorch's bilinear antialiased resize as a matrix, resized x length, found by resizing unit vectors."""
     units = torch.eye(length)[None, None]
     return F.interpolate(units, (resized, length), mode="bilinear", antialias=True)[0, 0]
 
@@ -118,7 +118,7 @@ def _crops(matrix: Tensor, size: int, padding: int) -> Tensor:
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Matrix products in true float32; TF32 or bfloat16, chosen for the model, would blur the pixels."""
+    """Compute matrix products in true float32. TF32 or bfloat16, if chosen for the model, would blur the pixels."""
     # PyTorch's types lack the second of these two.
     backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]

@@ -23,9 +23,9 @@ READ_AHEAD = 2
 class Feed:
     """Batches of a set of images, augmented for training or as they are for evaluation.
 
-    The trap: every batch of images is written into the same buffer. It is valid until the next one is asked
-    for, which suits a training step; clone it to keep it longer. PyTorch refuses a backward pass through an
-    overwritten batch. One feed serves one loop at a time.
+    The trap: every batch of images is written into the same buffer, so it is valid only until the next batch is
+    asked for. That suits a training step; clone a batch to keep it longer. PyTorch refuses a backward pass through
+    an overwritten batch. One feed serves one loop at a time.
 
     A batch equals, per image, torchvision's v2 chain on float32 tensors: scale to [0, 1], `Resize` with
     antialiasing, `RandomCrop` with a black border, `RandomHorizontalFlip`, `Normalize`; to 1e-5, whatever the
@@ -110,8 +110,8 @@ class Feed:
     def steps(self, images: int | None = None) -> int:
         """The number of batches in a training epoch over so many images, by default all of them.
 
-        A last batch of one image is left out, since batch norm cannot train on a single value per channel; in
-        a shuffled order that is another image each epoch. It stays where it is the only batch.
+        A last batch of one image is left out, since batch norm cannot train on a single value per channel. The order
+        is shuffled, so another image is left out in each epoch. If it is the only batch, it stays.
         """
         images = len(self.labels) if images is None else images
         full, rest = divmod(images, self.batch_size)
@@ -147,7 +147,7 @@ class Feed:
             raise ValueError(f"start_step is {start_step}; allowed: 0 to {steps}, the steps of this epoch")
         offsets = self._cut.offsets
         rows = torch.randint(offsets, order.shape, generator=generator)
-        # Offset and flip in one draw: the second half of the column numbers are the mirrored crops.
+        # One draw gives offset and flip, because the second half of the column numbers are the mirrored crops.
         columns = torch.randint(offsets * (2 if self.flip else 1), order.shape, generator=generator)
         plan = self.policy.draw(len(order), self.batch_size, generator, self.device) if self.policy else None
         return self._batches(torch.stack([order, rows, columns]), range(start_step, steps), plan)
@@ -195,7 +195,7 @@ class Feed:
             yield moved(self.images.index_select(0, own), self.device)
 
     def _gathered_ahead(self, positions: list[torch.Tensor]) -> Iterator[torch.Tensor]:
-        """The same images, READ_AHEAD batches of them before they are asked for."""
+        """The images of `_gathered`, while a thread reads up to READ_AHEAD batches before they are asked for."""
         with ThreadPoolExecutor(1) as pool:
             coming = (pool.submit(self._read, own) for own in positions)
             waiting = deque(islice(coming, READ_AHEAD))
@@ -205,7 +205,7 @@ class Feed:
                 yield pixels.to(self.device, non_blocking=True)
 
     def _read(self, positions: torch.Tensor) -> torch.Tensor:
-        """The images at these positions, in the memory of the host, which is pinned if they go to a GPU."""
+        """The images at these positions, in the host's memory. It is pinned if they go to a GPU, for a faster copy."""
         shape = (len(positions), *self.images.shape[1:])
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         take(self.images, positions, pixels)

@@ -35,7 +35,7 @@ class Targets(NamedTuple):
     second: Second | None = None
 
     def total(self, loss: Loss, logits: Tensor) -> Tensor:
-        """The total of the loss over the batch (see `Loss.total`), where each label counts with its share."""
+        """The total of the loss over the batch (see `Loss.total`). Each label counts with its share."""
         if self.second is None:
             return loss.total(logits, self.labels)
         others, share = self.second
@@ -55,12 +55,12 @@ class Targets(NamedTuple):
         return self.labels.where(self.second.first_share >= 0.5, self.second.labels)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Targets":
-        """The targets with each tensor replaced by what the function makes of it."""
+        """Apply the function to each tensor of the targets."""
         second = self.second and Second(*map(function, self.second))
         return Targets(function(self.labels), second)
 
     def split(self, size: int) -> list["Targets"]:
-        """Parts of `size` images each; the last part is what is left."""
+        """Divide the targets into parts of `size` images; the last part may be smaller."""
         parts = self.labels.split(size)
         if self.second is None:
             return [Targets(labels) for labels in parts]
@@ -83,7 +83,7 @@ class Mixer:
         remix: None for mixed labels, or `kappa` of at least 1 and `tau` from 0 to 1.
         class_counts: training images per class, integers of shape (C,).
         steps, batch_size: the batches of the epoch, and the images in each.
-        seed, epoch: all that is random follows from them, so a resumed epoch has the mixtures it would have had.
+        seed, epoch: all random numbers follow from them, so a resumed epoch has the mixtures it would have had.
         device: where the batches are.
     """
 
@@ -120,8 +120,8 @@ class Mixer:
 def remixed(share: Tensor, count: Tensor, other_count: Tensor, *, kappa: float, tau: float) -> Tensor:
     """The share of the first label after Remix, shape (B,).
 
-    0 where its class is at least `kappa` times as frequent as the other one and its share is below `tau`; 1 where
-    that holds the other way round; else unchanged.
+    The share becomes 0 where the first class is at least `kappa` times as frequent as the other one and its share is
+    below `tau`. It becomes 1 where the same holds for the other label. Otherwise it stays.
 
     Args:
         share: of the first image in the mixture, shape (B,).

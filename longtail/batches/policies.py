@@ -5,8 +5,8 @@
     plan.apply(step, pixels)
 
 All choices are drawn on the CPU for a whole epoch, so every device gets the same ones, and so does an epoch that is
-resumed in its middle. The CPU then also knows which images of a batch share an operation: they are computed together,
-and no step waits for the device.
+resumed in its middle. The CPU then also knows which images of a batch share an operation, so these can be computed
+together, and no step waits for the device.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ LEVELS = 31
 AFFINE = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 BLENDS = ("brightness", "color", "contrast", "sharpness")
 OPERATIONS = ("identity", *AFFINE, *BLENDS, "posterize", "solarize", "autocontrast", "equalize")
-# Images of one group are computed together: the affine operations are one, each image with its own matrix.
+# Images of one group are computed together. All affine operations form one group, in which each image has a matrix.
 GROUPS = ("identity", "affine", *OPERATIONS[1 + len(AFFINE) :])
 
 
@@ -168,7 +168,7 @@ def _sorted_turn(
     counts = torch.bincount(key, minlength=(int(steps[-1]) + 1) * len(GROUPS)).view(-1, len(GROUPS))
     matrices = _matrices(operations, strength, size).flatten(1)
     blended = (operations > len(AFFINE)) & (operations <= len(AFFINE) + len(BLENDS))
-    # Added in float64: a factor that is off by a rounding would move whole numbers across the floor below.
+    # The sum is made in float64, because a rounding error would move whole numbers across the floor below.
     strength = strength + blended
     parameters = torch.cat([matrices, strength[:, None]], dim=1)[order].float()
     return counts.tolist(), moved(order % batch_size, device), moved(parameters, device)
@@ -215,7 +215,7 @@ def _sharpness(pixels: Tensor, parameters: Tensor) -> Tensor:
     if min(pixels.shape[-2:]) <= 2:
         return pixels
     inner = pixels[:, :, 1:-1, 1:-1]
-    # The kernel has 1/13 in all places but 5/13 in the middle.
+    # The kernel is 5/13 in the middle and 1/13 everywhere else.
     smooth = (F.avg_pool2d(pixels, 3, stride=1, divisor_override=13) + inner * (4 / 13)).round()
     result = pixels.clone()
     inner = inner + (smooth - inner) * (1 - _strength(parameters))
@@ -240,7 +240,7 @@ def _autocontrast(pixels: Tensor, parameters: Tensor) -> Tensor:
 
 
 def _equalize(pixels: Tensor, parameters: Tensor) -> Tensor:
-    """Spread each channel's values so that about equally many pixels have each, in the way of Pillow."""
+    """Spread each channel's values, as Pillow does, so that about equally many pixels have each value."""
     flat = pixels.flatten(2)
     # Sorting counts without atomic additions, which are not deterministic on GPUs.
     ranked = flat.sort(dim=2).values

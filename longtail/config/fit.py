@@ -1,6 +1,6 @@
-"""Which settings go together: rules about settings that are valid each, but not with one another.
+"""Rules about settings that contradict each other, although each is valid by itself.
 
-A rule looks at one thing, and yields a sentence for everything that is wrong: the key, why, and what to set.
+A rule looks at one contradiction and yields a sentence for everything that is wrong: the key, why, and what to set.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ class Training(NamedTuple):
 
     @property
     def scale(self) -> float | None:
-        """What the loss multiplies the logits with; None: it has no such parameter."""
+        """The factor by which the loss multiplies the logits; None if it has no such parameter."""
         return getattr(self.entry, "s", None)
 
     @property
     def usual_head(self) -> str | None:
-        """The head that the loss is made for; None: it is not known, as the loss is your own."""
+        """The head that the loss is made for; None if the loss is your own, since its head is not known."""
         return self.entry.declared.default_head if self.entry.declared else None
 
 
@@ -158,13 +158,13 @@ RULES = (
 
 
 def misfits(run: Training) -> Iterator[str]:
-    """What is wrong with one model under one loss."""
+    """A sentence for each thing that is wrong with one model under one loss."""
     for rule in RULES:
         yield from rule(run)
 
 
 def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
-    """Why the classifier of a model that was trained so cannot be changed so; at most one reason."""
+    """Why this variant cannot change the classifier of a model with this training; at most one reason."""
     where, file = f"variants.{name}", f"models/variants/{variant.adjust}.py"
     if entry.head == "cosine":
         why = constant(file, "NO_COSINE")
@@ -176,7 +176,7 @@ def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe:
 
 
 def _corrected(entry: Loss, recipe: Recipe) -> str | None:
-    """What a training does about the imbalance already."""
+    """A clause on how a training already corrects the imbalance; None if it does not."""
     if recipe.drw:
         return "re-weighs its classes in its last epochs (drw)"
     if recipe.sampler != "instance":

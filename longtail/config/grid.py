@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    """The values, or a ValueError where there are none, or one of them twice."""
+    """The values themselves, after a check.
+
+    Raises:
+        ValueError: there are no values, or one of them occurs twice."""
     if not values:
         raise ValueError("is empty; at least one is needed")
     repeated = sorted({str(value) for value in values if values.count(value) > 1})

@@ -58,7 +58,7 @@ class Config(Section):
     @field_validator("models", "losses", "variants", mode="before")
     @classmethod
     def _none(cls, entries: Any) -> Any:
-        # `variants: null` leaves out those of an earlier file, to which `{}` would add nothing. Snakemake hands
+        # `variants: null` removes the variants of an earlier file, which `{}` would keep. Snakemake hands
         # `--config variants=null` on as text.
         return {} if entries in (None, "null") else entries
 
@@ -143,7 +143,7 @@ class Config(Section):
                 try:
                     recipe = self.recipe(model, variant.of)
                 except ConfigError:
-                    continue  # told above, of the loss
+                    continue  # the loss above has told it already
                 yield from misfits_of_variant(name, variant, self.loss(name), recipe)
 
     def _training(self, model: str, loss: str) -> Training:
@@ -169,10 +169,10 @@ class Config(Section):
         return self.losses.get(name) or parse_loss(name, {})
 
     def variant(self, name: str) -> ResolvedVariant:
-        """A variant's entry, with what its name says filled in.
+        """The entry of a variant, completed by the parts of its name (loss + change).
 
         Raises:
-            pydantic.ValidationError: the name does not say it.
+            pydantic.ValidationError: the name does not have these parts.
         """
         entry = self.variants[name]
         before, _, after = name.rpartition("+")
@@ -223,7 +223,8 @@ def load_config(mapping: Mapping[str, Any]) -> Config:
     """The checked configuration.
 
     Raises:
-        ConfigError: names every unknown key with the nearest known one, and every value with what is allowed.
+        ConfigError: something is wrong. It names every unknown key with the nearest known one, and every wrong value
+            with what is allowed.
     """
     try:
         return Config.model_validate(dict(mapping))

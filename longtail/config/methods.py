@@ -55,7 +55,7 @@ class Loss(Section):
 
     @property
     def declared(self) -> Declaration | None:
-        """What the file of the loss says; None for a loss of your own."""
+        """The declaration in the file of the loss; None for a loss of your own."""
         return declaration(self.loss) if isinstance(self.loss, str) else None
 
 
@@ -84,7 +84,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @cache
 def loss_section(name: str) -> type[Loss] | None:
-    """The section of an entry with the loss of that name; None: there is no such loss."""
+    """The section of an entry with the loss of that name; None if there is no such loss."""
     declared = declaration(name)
     if declared is None:
         return None
@@ -126,7 +126,7 @@ def parse_loss(name: str, entry: Any) -> Loss:
 
 
 def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of `base`, with those of `overrides` put over them; sections are merged in turn."""
+    """The settings of `base`, replaced by those of `overrides` where both have them; nested sections are merged too."""
     result = dict(base)
     for key, value in overrides.items():
         nested = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)

@@ -1,7 +1,7 @@
-"""What training costs: how many images the runs see, and how fast a model trains.
+"""The cost of training: how many images the runs see, and how fast a model trains.
 
-Images per second are measured ones where the results folder holds a finished run of the same architecture and image
-size on the same kind of device. Elsewhere they are assumed from arithmetic.
+The speed is measured where the results folder holds a finished run of the same architecture and image size on the same
+kind of device. Otherwise it is assumed from arithmetic.
 """
 
 import json
@@ -47,7 +47,7 @@ class Speed(NamedTuple):
 
 
 class Work(NamedTuple):
-    """The training that is left to one model at one image size."""
+    """The training that is still to be done for one model at one image size."""
 
     runs: int
     images: int
@@ -66,7 +66,7 @@ def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
     source = known_sources()[data.source]
     if source.images:
         balanced = source.classes * data.train_per_class
-        # An original test set validates, whether it tests as well or not. Otherwise what is left over validates.
+        # An original test set validates, even where it also tests. Without one, the images that are left over validate.
         left = source.images - balanced - source.classes * (data.test_per_class or 0)
         return {
             "balanced": balanced,
@@ -147,7 +147,7 @@ def known_speeds(
 
 
 def epochs_done(keys: Keys, run: Run, folder: Path = Path()) -> int:
-    """Epochs that an unfinished run has behind it, as the note beside its state says; 0 without a note."""
+    """The epochs that an unfinished run has finished, from the note beside its state; 0 without a note."""
     try:
         note = folder / keys.state_folder(run) / "progress.json"
         return json.loads(note.read_text())["epoch"]

@@ -1,9 +1,9 @@
-"""What code a job runs, as a hash that only a change of behaviour changes.
+"""A hash of the code that a job runs. Only a change of behaviour changes it.
 
 The import closure of a program is worked out from its source, without running it: the program, every module
 of this project that it imports (anywhere in the file), and what those import. Of each file the syntax tree is
 hashed, without docstrings, so comments, formatting, touching and checking out anew change nothing. Choices
-made at run time by name (one loss among many) are invisible in the source; the caller names them.
+made at run time by name (one loss among many) cannot be seen in the source, so the caller names them.
 """
 
 import ast
@@ -99,7 +99,7 @@ def _parsed(content: bytes, path: Path) -> tuple[str, list[str]]:
 
 @cache
 def _read_before() -> dict[str, tuple[str, list[str]]]:
-    """By the bytes of a file, what `_parsed` gave; kept for other processes when this one ends."""
+    """The results of `_parsed` by the bytes of each file. They are kept for other processes when this one ends."""
     this = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     try:
         content = json.loads(READ_BEFORE.read_bytes())
@@ -110,7 +110,7 @@ def _read_before() -> dict[str, tuple[str, list[str]]]:
 
     def keep() -> None:
         if len(known) > before:
-            # Where nothing can be written, all is read again next time.
+            # Where nothing can be written, the next process reads all files again.
             with suppress(OSError), atomic_path(READ_BEFORE) as temporary:
                 temporary.write_text(json.dumps({"by": this, "files": known}), encoding="utf-8")
 

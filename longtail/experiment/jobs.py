@@ -1,6 +1,6 @@
 """The experiment as jobs: which runs there are, and the settings that each job gets.
 
-Settings that cannot change a result are not among them, or are left out of the keys: see `longtail.experiment.keys`.
+Settings that cannot change a result are left out, here or when the keys are made (`longtail.experiment.keys`).
 """
 
 import itertools
@@ -41,11 +41,11 @@ class Experiment:
         ]
 
     def is_variant(self, run: Run) -> bool:
-        """Whether a run is another one with its classifier changed, without training."""
+        """Whether a run is a variant: another run whose classifier was changed without training."""
         return run.loss in self.config.variants
 
     def start(self, run: Run) -> Run | None:
-        """The run whose model this one starts from, if any: that of a variant, or of decoupled training."""
+        """The run whose model this one starts from; None unless this one is a variant or decoupled training."""
         if self.is_variant(run):
             return run._replace(loss=self.config.variant(run.loss).of)
         retrain = self.config.loss(run.loss).retrain
@@ -53,7 +53,7 @@ class Experiment:
 
     @cached_property
     def shown_runs(self) -> list[Run]:
-        """The runs that tables and figures wait for: all, or with `partial` those that are finished."""
+        """The runs that tables and figures wait for: all runs or, with `partial`, the finished ones."""
         if not self.config.partial:
             return self.runs
         folder = Path(self.config.paths.results, "runs")
@@ -65,7 +65,7 @@ class Experiment:
 
     @property
     def published_protocol(self) -> bool:
-        """Whether the runs can be laid beside the long-tail papers': CIFAR100-LT by Cao et al. (2019), ResNet-32."""
+        """Whether the runs follow the protocol of the long-tail papers: CIFAR100-LT by Cao et al. (2019), ResNet-32."""
         config, data = self.config, self.config.data
         protocol = (data.source, data.train_per_class, data.test_per_class, data.imbalance_factor)
         return (
@@ -82,7 +82,7 @@ class Experiment:
 
     @cached_property
     def source(self) -> Source:
-        """What the rules must know of the source of the images."""
+        """The facts about the source of the images that the rules need."""
         return known_sources()[self.config.data.source]
 
     @property
@@ -100,7 +100,7 @@ class Experiment:
         """The files of the image folder.
 
         Raises:
-            ConfigError: it does not exist, or is none.
+            ConfigError: it does not exist, or is no collection of images.
         """
         folder = self.config.data.image_folder
         try:
@@ -147,7 +147,7 @@ class Experiment:
         return {"loss": entry.loss, "loss_parameters": parameters}
 
     def train_settings(self, model: str, loss: str) -> dict[str, Any]:
-        """All that defines a run, but for its seed and its data."""
+        """The settings that define a run, except its seed and its data."""
         retrain = self.config.loss(loss).retrain
         return {
             "architecture": self.config.model(model).architecture,
@@ -168,20 +168,20 @@ class Experiment:
         return predict.model_dump() if predict.crops else {}
 
     def place_options(self) -> list[str]:
-        """Where a job computes, which cannot change its results."""
+        """Options that say where a job computes. They cannot change its results, so they are in no key."""
         job = self.config.job
         return ["--jobs-per-gpu", str(job.jobs_per_gpu), "--images", job.images]
 
     def evaluation_settings(self) -> dict[str, Any]:
-        """What every loss computes."""
+        """The settings of the evaluation: type and parameters of every loss."""
         return {loss: self.loss_settings(loss) for loss in self.losses}
 
     def run_list_settings(self) -> dict[str, Any]:
-        """What the runs are all combinations of."""
+        """The training sets, models, losses and seeds whose combinations are the runs."""
         return {**self.config.grid.model_dump(), "losses": self.losses, "seeds": self.config.seeds}
 
     def minutes(self, model: str, attempt: int) -> int:
-        """Time limit of training: longer with each attempt, as far as the cluster allows it."""
+        """The time limit of a training in minutes. It grows with each attempt, as far as the cluster allows."""
         job = self.config.job
         minutes = job.minutes
         if isinstance(minutes, dict):

@@ -18,7 +18,7 @@ _HELD: list[FileLock] = []
 
 
 def lock_folder(folder: Path = Path(".snakemake")) -> None:
-    """Take the lock, and leave a note that says who has it; it is held until the process ends.
+    """Take the lock and hold it until the process ends; a note beside it says who has it.
 
     Raises:
         BlockingIOError: another process holds it; names that process.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def partial_words(words: Sequence[str]) -> list[str]:
-    """The arguments of a Snakemake that makes what the same arguments asked for, as far as the finished runs go.
+    """The arguments of a second Snakemake, which makes the same targets from the finished runs only.
 
     Snakemake heeds only the last `--config` of its command line, so `partial=true` joins that one.
 
@@ -24,7 +24,7 @@ def partial_words(words: Sequence[str]) -> list[str]:
 
 
 def show_finished(words: Sequence[str]) -> None:
-    """Run that Snakemake, and wait for it. The process that calls this holds the lock of the folder meanwhile."""
+    """Run the second Snakemake and wait for it. Meanwhile the calling process holds the lock of the folder."""
     print("Some jobs failed. Making what the finished runs can show:", file=sys.stderr, flush=True)
     subprocess.run(
         [sys.executable, "-m", "snakemake", "--nolock", "--retries=0", *partial_words(words)], check=False

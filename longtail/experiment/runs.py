@@ -65,5 +65,5 @@ def speed_of(record: Mapping[str, Any]) -> float:
 
 
 def found_in(folder: Path, name: str = "") -> Iterator[Path]:
-    """The folders of runs below `folder` or, by `name`, the file of that name in each; sorted."""
+    """The folders of runs below `folder`, sorted. With `name`, the file of that name in each of them instead."""
     yield from sorted(folder.glob(f"{PATTERN.format(train_set='*', model='*', loss='*', seed='*')}{name}"))

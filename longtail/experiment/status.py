@@ -1,6 +1,6 @@
-"""How far every run is, told by the files below the results folder alone.
+"""How far every run is, read from the files below the results folder alone.
 
-The logs of training tell of runs that have not ended, and records and histories of those that have. So any machine
+For a run that has not ended the log of its training tells it, for a finished run its record and history. So any machine
 that sees the folder can look on, and nothing has to run beside the workflow.
 """
 
@@ -31,7 +31,7 @@ FIRST_PATIENCE = 3600.0
 
 @dataclass(frozen=True)
 class Status:
-    """What the files tell of one run."""
+    """The status of one run, as far as its files show it."""
 
     run: str
     state: str = "waiting"
@@ -53,7 +53,7 @@ def statuses(results: Path, now: float | None = None) -> list[Status]:
     """The status of every run that the results folder knows of.
 
     Raises:
-        FileNotFoundError: it is not a results folder, or the workflow has not begun to fill it.
+        FileNotFoundError: this is no results folder, or the workflow has not begun to fill it.
     """
     now = time.time() if now is None else now
     runs = known_runs(results)
@@ -151,7 +151,7 @@ def _finished(run: str, path: Path, written: int) -> Status:
 def seconds_left(found: Iterable[Status]) -> float | None:
     """Seconds until the whole grid is trained, at the present number of runs at a time; None where unknown.
 
-    A run that waits is taken to last as long as those of its model, else of any model, did or are going to.
+    A waiting run is assumed to last as long as other runs of its model (else of any model) lasted or will last.
     Failed runs are left out.
     """
     found = list(found)
@@ -163,7 +163,7 @@ def seconds_left(found: Iterable[Status]) -> float | None:
     if len(known) < len(work):
         return None
     beside = max(1, sum(s.active for s in todo))
-    # No sooner than the longest of them, however many run beside one another.
+    # However many runs go on side by side, the grid is not finished before the longest of them.
     return max(sum(known) / beside, *known)
 
 

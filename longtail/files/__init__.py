@@ -1,4 +1,4 @@
-"""How files are written and read, so that each is whole or absent, and shows whether it is still what was written.
+"""Write and read files so that each is either whole or absent, and damage to its content is noticed.
 
     atomic        a temporary path that takes its name when the content is on disk
     sealed_json   JSON with its own hash in it

@@ -1,4 +1,4 @@
-"""Parquet files that show whether they are still what was written."""
+"""Parquet files with a checksum over all values, so that damage is noticed."""
 
 import hashlib
 import json

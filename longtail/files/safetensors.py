@@ -1,7 +1,7 @@
-"""Tensors, and JSON that describes them, in one safetensors file that shows whether it is still what was written.
+"""Tensors and the JSON that describes them, in one safetensors file with a checksum, so that damage is noticed.
 
-The format itself has no checksum: one flipped bit of a weight would be another weight. The description is read
-without importing PyTorch, which takes seconds; only functions that touch tensors import it.
+The format itself has no checksum, so one flipped bit would make another weight of a weight without an error. The
+description is read without importing PyTorch, which takes seconds; only functions that touch tensors import it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def write_safetensors(
     from safetensors.torch import save
 
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    # All goes into one entry: safetensors writes several in an order that changes from process to process.
+    # There is only one entry, because safetensors writes several in an order that changes from process to process.
     sealed = seal({**content, TENSORS_KEY: _sha256(tensors)})
     with atomic_path(path) as temporary:
         # `save_file` would write through a memory map, where a full disk kills the process.

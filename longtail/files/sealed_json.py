@@ -1,4 +1,4 @@
-"""JSON that shows whether it is still what was written."""
+"""JSON with its own SHA-256 in it, so that damage is noticed."""
 
 import hashlib
 import json
@@ -12,14 +12,14 @@ REMEDY = "Delete it and run the same command again: the workflow makes it anew."
 
 
 def seal(content: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """`content` as JSON, with its SHA-256 in it."""
+    """Write `content` as JSON text, with its SHA-256 in it."""
     return json.dumps(
         {**content, SEAL: _sha256(content)}, indent=indent, sort_keys=indent is None, ensure_ascii=False
     )
 
 
 def unseal(text: str | bytes, path: str | Path) -> dict[str, Any]:
-    """The content that `seal` wrote. A text without a hash, from an earlier version, is taken as it is.
+    """Read the content that `seal` wrote. A text without a hash comes from an earlier version and is not checked.
 
     Args:
         path: the file that the text comes from, for the error.
@@ -40,7 +40,7 @@ def unseal(text: str | bytes, path: str | Path) -> dict[str, Any]:
 
 
 def _sealed_by_another_name(content: Mapping[str, Any]) -> bool:
-    """Whether an entry is the hash of all others, so that only the name of the hash was damaged."""
+    """Whether an entry is the hash of all others. If so, only the name of that entry was damaged."""
     return any(
         value == _sha256({other: content[other] for other in content if other != name})
         for name, value in content.items()

@@ -1,4 +1,4 @@
-"""A trained model in use: what it says of images, and the forms in which it is handed on.
+"""A trained model in use: its predictions for images, and the forms in which it is handed on to others.
 
     logits        logits of images, their probabilities, and the file that keeps those of the test images
     pictures      files, folders and lists of pictures, and the most probable classes of each
@@ -11,8 +11,8 @@ names on the page. The doors `longtail.predict` and `longtail.export` use it, an
 
 Three facts that a newcomer needs:
 
-- All that is needed stands in the card of the model file (`longtail.models.card`): classes, sizes, normalisation,
-  precision. A prediction takes no setting of the experiment's configuration but the crops.
+- The card in the model file (`longtail.models.card`) holds all that a prediction needs: classes, sizes, normalisation,
+  precision. The only setting that it takes from the experiment's configuration is the crops.
 - The file of predictions holds raw logits, without the temperature and without the sets that an image is in. So
   another metric, calibration or test set never predicts anew.
 - Probabilities are the softmax of the logits times `ModelCard.sharpness`: the scale that the loss had, over the

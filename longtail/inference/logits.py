@@ -1,4 +1,4 @@
-"""What a trained model makes of images: logits, probabilities, and the file that keeps the logits of test images."""
+"""The logits and probabilities that a trained model gives for images, and the file with the logits of test images."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def logits_of(
     crops: str | None = None,
     expand: int = 0,
 ) -> torch.Tensor:
-    """Logits float32 N x C on the CPU, with the preprocessing and the precision the model was trained with.
+    """Compute logits, float32 N x C on the CPU, with the preprocessing and precision that the model was trained with.
 
     Args:
         model: in evaluation mode, on `device`.
@@ -94,14 +94,14 @@ def crop_views(crops: str, spare: int) -> list[tuple[int, int, bool]]:
 
 
 def probabilities(logits: torch.Tensor, card: ModelCard) -> torch.Tensor:
-    """Softmax of the logits, N x C, scaled as the loss had them and calibrated where the model is."""
+    """The softmax of the logits, N x C, after scaling them as the loss did and, if fitted, by the temperature."""
     return (logits * card.sharpness).softmax(dim=1)
 
 
 def predict(
     model: nn.Module, images: LabelledImages, card: ModelCard, device: torch.device, **options: Any
 ) -> torch.Tensor:
-    """`logits_of` a labelled set, which takes the options too, after comparing its classes with the model's.
+    """Check that a labelled set has the model's classes, then compute its `logits_of`, which takes the options.
 
     Raises:
         ValueError: the images' classes are not those of the model.

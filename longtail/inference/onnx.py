@@ -80,7 +80,7 @@ def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
             dynamo=True,
             verbose=False,
         )
-    # With `dynamo` there is a program; only the old exporter returns None.
+    # With `dynamo` the exporter returns a program; only the old exporter returns None.
     program = cast(torch.onnx.ONNXProgram, program)
     program.model.metadata_props.update(_metadata(card))
     with atomic_path(path) as temporary:
@@ -119,7 +119,7 @@ def largest_difference(path: Path, model: nn.Module, card: ModelCard) -> float:
         logits, shares = map(torch.from_numpy, session.run(None, {"images": images.numpy()}))
         of_logits = float((logits - expected).abs().max() / expected.abs().max().clamp(min=1))
         of_shares = float((shares - probabilities(expected, card)).abs().max())
-        # Written so that NaN, which compares with nothing, is refused too.
+        # The comparison is written so that NaN is refused too, since every comparison with NaN is false.
         if not (of_logits <= TOLERANCE and of_shares <= TOLERANCE):
             raise ValueError(
                 f"onnxruntime and PyTorch differ by {of_shares:.1e} in a probability and by {of_logits:.1e} of the "

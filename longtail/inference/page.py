@@ -49,7 +49,7 @@ def model_page(
 
 
 def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[str, Any]:
-    """What the workflow left of a model's run: the rows of its `evaluation` and its `record`, None where there is none.
+    """Read what the workflow wrote about a model's run: its rows of the evaluation and its record; None where missing.
 
     Args:
         model: in the folder of its run, `{results}/runs/{train_set}/{model}/{loss}/seed{seed}/`, unless it was moved.

@@ -20,11 +20,12 @@ from longtail.models.card import ModelCard
 
 
 def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> list[tuple[str, Path]]:
-    """The pictures that files, folders and lists stand for: the name of each, and the path where it is opened.
+    """Find the pictures that files, folders and lists stand for: the name of each, and the path where it is opened.
 
-    A folder stands for the pictures in it and below, in the order of their paths. They are told by the endings of
-    their names, and hidden files are left out. A csv stands for the paths in one of its columns, relative to the folder
-    of the csv. Any other file stands for itself. Whether a picture exists and can be read shows when it is opened.
+    A folder stands for the pictures in it and below, in the order of their paths. The endings of their names tell
+    which files are pictures, and hidden files are left out. A csv stands for the paths in one of its columns, relative
+    to the folder of the csv. Any other file stands for itself. No picture is opened here, so one may still be missing
+    or unreadable.
 
     Raises:
         ValueError: a folder without pictures, or a csv that cannot be read or lacks the column.

@@ -1,4 +1,4 @@
-"""Temperature scaling, which makes a model's confidence say how often it is right."""
+"""Temperature scaling, after which a model's confidence says how often the model is right."""
 
 import math
 from dataclasses import replace
@@ -29,8 +29,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: integers, N.
 
     Raises:
-        ValueError: there is no such T from 0.01 to 100. Either every image is recognised, so that no confidence is
-            too high, or the logits say so little about the labels that none is too low.
+        ValueError: no T from 0.01 to 100 is the best one. Either every image is recognised, so that no confidence would
+            be too high, or the logits say so little about the labels that no confidence would be too low.
     """
     logits = np.asarray(logits, dtype=np.float64)
     logits = logits - logits.max(axis=1, keepdims=True)
@@ -60,7 +60,7 @@ def calibrated(
     *,
     resident: bool = True,
 ) -> ModelCard:
-    """The card with a temperature fitted on these images, or, with the reason printed, as it is where there is none.
+    """Add a temperature to the card, fitted on these images. Where none fits, print why and return the card unchanged.
 
     Args:
         model: on `device`; it is left in evaluation mode.

@@ -10,9 +10,9 @@ from longtail.settings import Positive
 class BalancedSoftmax(Loss):
     """Cross-entropy of the logits plus the logarithm of the class counts, -log softmax(z + log n)_y.
 
-    The counts are added in training only: predict from the bare logits, they are what the loss balances. Equal
-    to `softmax` on balanced counts and to `logit_adjusted` with tau=1. A class with no images counts as one with
-    a single image.
+    The counts are added in training only. Predict from the bare logits, since the loss balances these. The loss is
+    equal to `softmax` on balanced counts, and to `logit_adjusted` with tau=1. A class with no images counts as one
+    with a single image.
 
     Source: Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, NeurIPS 2020, Theorem 1.
 

@@ -1,4 +1,4 @@
-"""What every loss shares: checked class counts, class weights, and the reduction over the batch."""
+"""The base class of all losses: it checks class counts, holds class weights, and reduces over the batch."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
@@ -17,10 +17,10 @@ class Loss(nn.Module, ABC):
     weights, `weighted_mean` makes a batch's value depend on which classes are in it, so the mean over batches is
     not the value of the whole set.
 
-    Tables per class are float64 buffers that `.to(device)` moves (`.to(device, torch.float32)` where float64 does
-    not exist, as on Apple's), and are used in the dtype of the logits; logits below float32 are raised to
-    float32 first, under autocast too. Nothing is read back to the host and no shape depends on data, so a loss
-    works inside CUDA graphs and `torch.compile`.
+    Tables per class are float64 buffers that `.to(device)` moves. On devices without float64, such as Apple's, use
+    `.to(device, torch.float32)`. The tables are used in the dtype of the logits. Logits of lower precision than
+    float32 are converted to float32 first, under autocast too. Nothing is read back to the host and no shape depends
+    on data, so a loss works inside CUDA graphs and `torch.compile`.
 
     Args:
         class_counts: training images per class, integers of shape (C,).
@@ -86,8 +86,9 @@ class Loss(nn.Module, ABC):
     def total(self, logits: Tensor, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """The sum of the weighted losses, a scalar: what `forward` divides by `normalizer`.
 
-        A batch that is computed in parts has the sum of their totals over the normalizer of all its labels. So has
-        one of images with two labels each: the parts are the images with the first, and the images with the second.
+        A batch may be computed in parts: its loss is the sum of their totals, divided by the normalizer of all its
+        labels. This also serves images with two labels each. One part is then the images with their first labels, the
+        other the same images with their second labels.
 
         Args:
             share: how much of its image each label is, shape (N,); None: all.
@@ -98,7 +99,7 @@ class Loss(nn.Module, ABC):
         return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
 
     def normalizer(self, labels: Tensor, share: Tensor | None = None) -> Tensor:
-        """What the total of a batch with these labels is divided by: a float64 scalar on their device."""
+        """The number that divides the total of a batch with these labels: a float64 scalar on their device."""
         weight = self.class_weight[labels] if self.reduction == "weighted_mean" else None
         if share is not None:
             return (share.double() if weight is None else share.double() * weight).sum()
@@ -109,8 +110,8 @@ class Loss(nn.Module, ABC):
     def set_class_weight(self, weight: Tensor) -> None:
         """Replace the class weights from here on, as deferred re-weighting does at its epoch.
 
-        The buffer is overwritten in place, so a CUDA graph captured earlier uses the new weights as well. They
-        replace those the loss set itself, they do not multiply them.
+        The buffer is overwritten in place, so a CUDA graph captured earlier uses the new weights as well. The new
+        weights replace the loss's own weights; they are not multiplied with them.
 
         Args:
             weight: positive numbers, shape (C,), any device; see `longtail.losses.weights`.
@@ -136,9 +137,9 @@ class Loss(nn.Module, ABC):
 class ModuleLoss(Loss):
     """Any module with forward(logits, labels) -> scalar, given the interface of a `Loss`.
 
-    The module sees logits of at least float32 and keeps its own weights, so it cannot be re-weighted, nor weigh the
-    labels of each image differently, as Remix does; derive from `Loss` for that, or to draw from the seeded
-    `generator` instead of torch's default one. If it has an attribute `logit_scale`, that is used.
+    The module gets logits of at least float32. It keeps its own weights, so it cannot be re-weighted, and it cannot
+    weigh the labels of each image differently, as Remix does. Derive from `Loss` if you need that, or to draw from
+    the seeded `generator` instead of torch's default one. If the module has an attribute `logit_scale`, it is used.
 
     Args:
         class_counts: training images per class, integers of shape (C,).
@@ -151,11 +152,11 @@ class ModuleLoss(Loss):
         self.logit_scale = float(getattr(module, "logit_scale", 1.0))
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the batch for each of its images, shape (N,)."""
+        """The mean over the batch, repeated for each image, shape (N,): the module gives no value of single images."""
         return self.module(logits, labels).expand(len(labels))
 
     def set_class_weight(self, weight: Tensor) -> None:
-        """Refused with a ValueError: only the module knows how it weighs its images."""
+        """Refuse with a ValueError, because only the module knows how it weighs its images."""
         raise ValueError(
             f"{type(self.module).__name__} cannot be given class weights, as deferred re-weighting (drw) does; "
             "derive it from longtail.losses.base.Loss and implement per_sample(logits, labels)"

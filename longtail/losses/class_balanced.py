@@ -11,10 +11,10 @@ from longtail.settings import HalfOpenUnit, Reduction
 class ClassBalanced(Loss):
     """Cross-entropy weighted by one over the effective number of images, (1 - beta) / (1 - beta^n_c).
 
-    The weights are scaled to sum to C. Left out, a common fault, they are close to 1 / n_c, and `batch_mean`
-    shrinks the loss and its gradient that much. Equal to `softmax` on balanced counts. With the default beta
-    and at most a few hundred images per class it is close to inverse frequency. A class with no images has the
-    weight of a class with one.
+    The weights are scaled to sum to C. Some code forgets this: then the weights are close to 1 / n_c, and
+    `batch_mean` shrinks the loss and its gradient that much. The loss is equal to `softmax` on balanced counts. With
+    the default beta and at most a few hundred images per class it is close to inverse frequency. A class with no
+    images has the weight of a class with one.
 
     Source: Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019, section 4.1. The
     authors divide by the number of images, `batch_mean`; most later code divides by the sum of the weights.

@@ -1,4 +1,4 @@
-"""What the files of losses declare, read from their source: reading it by importing them would import PyTorch.
+"""Read from the source of the losses' files what they declare, because importing the files would import PyTorch.
 
 The configuration, its schema for editors and `build_loss` all learn here which losses there are and what they take.
 """
@@ -99,7 +99,7 @@ def _parameters(
 
 
 def _descriptions(document: str) -> dict[str, str]:
-    """What the section `Args` of a docstring says of each argument, without its line breaks."""
+    """The description of each argument in the section `Args` of a docstring, without line breaks."""
     section = document.partition("\nArgs:\n")[2].partition("\n\n")[0]
     found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section, re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text) for name, text in found}

@@ -34,7 +34,7 @@ class Equalization(Loss):
 
     def draw_uniform(self, logits: Tensor) -> Tensor:
         """Uniform numbers in [0, 1), one per image and class; one below gamma leaves a rare class out."""
-        # float32 whatever the logits, so that one seed means one mask in every precision.
+        # The numbers are float32 whatever the logits are, so that a seed gives the same mask in every precision.
         return torch.rand(logits.shape, generator=self.generator, device=logits.device, dtype=torch.float32)
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from longtail.settings import NonNegative
 class Focal(Loss):
     """Cross-entropy times (1 - p_y)^gamma, with p = softmax(z) and p_y differentiated.
 
-    It looks at how hard an image is, not at class counts: those only give the number of classes. Without the
-    class factor alpha of the paper.
+    The loss depends on how hard an image is, not on class counts, which only give the number of classes. The class
+    factor alpha of the paper is left out.
 
     Source: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 4, in its softmax form.
 
@@ -27,6 +27,6 @@ class Focal(Loss):
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         cross_entropy = F.cross_entropy(logits, labels, reduction="none")
-        # Clamped above zero: for gamma below 1 the slope of x^gamma at 0 is infinite, and times a zero loss NaN.
+        # 1 - p is kept above 0, where for gamma below 1 the slope of x^gamma is infinite, and infinity times 0 is NaN.
         error = (-torch.expm1(-cross_entropy)).clamp(min=torch.finfo(logits.dtype).tiny)
         return error**self.gamma * cross_entropy

@@ -15,9 +15,9 @@ class LabelAwareSmoothing(Loss):
 
     With t = (n_y - n_min) / (n_max - n_min), an image of class y has the smoothing
     e_y = smooth_tail + (smooth_head - smooth_tail) sin(pi t / 2), the paper's concave form, and the loss
-    (1 - e_y) (-log p_y) + e_y mean_k(-log p_k). Meant for the second stage of decoupled training, on a frozen
-    backbone. On balanced counts every class has `smooth_tail`. A class with no images counts as one with a
-    single image.
+    (1 - e_y) (-log p_y) + e_y mean_k(-log p_k). It is meant for the second stage of decoupled training, on a frozen
+    backbone. On balanced counts every class has the smoothing `smooth_tail`. A class with no images counts as one
+    with a single image.
 
     Source: Zhong et al., Improving Calibration for Long-Tailed Recognition, CVPR 2021, section 3.2. As in the
     authors' code, and as in torch, the smoothing is spread over all C classes; the paper's text spreads it over

@@ -11,10 +11,10 @@ from longtail.settings import NonNegative, Positive
 class LDAM(Loss):
     """Cross-entropy of s (z - m_y at the label) with margins m_c proportional to n_c^(-1/4), the largest `max_m`.
 
-    The logits must be cosines, from a head with normalised features and weights: on those of a plain linear
-    head, `s` multiplies numbers that are large already and training becomes erratic. Probabilities are
-    softmax(s z): `logit_scale` is s. Not equal to `softmax` on balanced counts. A class with no images has the
-    margin of a class with one.
+    The logits must be cosines, from a head with normalised features and weights. The logits of a plain linear head
+    are large already, and multiplying them by `s` makes training erratic. Probabilities are softmax(s z), so
+    `logit_scale` is s. On balanced counts the loss is not equal to `softmax`. A class with no images has the margin
+    of a class with one.
 
     LDAM-DRW is this loss with `set_class_weight(effective_number(...))` for the last epochs.
 

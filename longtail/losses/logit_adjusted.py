@@ -10,9 +10,10 @@ from longtail.settings import NonNegative, Positive
 class LogitAdjusted(Loss):
     """Cross-entropy of the logits plus tau times the log of the class priors, -log softmax(z + tau log pi)_y.
 
-    The priors are added in training only: predict from the bare logits. Post-hoc adjustment is the other way to
-    use the priors, on the logits of a model trained with `softmax`; do not do both. Equal to `softmax` on
-    balanced counts, to `balanced_softmax` with tau=1. A class with no images counts as one with a single image.
+    The priors are added in training only, so predict from the bare logits. Post-hoc adjustment is the other way to
+    use the priors: it changes the logits of a model trained with `softmax`. Do not do both. The loss is equal to
+    `softmax` on balanced counts, and to `balanced_softmax` with tau=1. A class with no images counts as one with a
+    single image.
 
     Source: Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 10.
 

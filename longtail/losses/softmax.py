@@ -10,7 +10,7 @@ from longtail.settings import HalfOpenUnit, Positive
 class Softmax(Loss):
     """Cross-entropy of the softmax, -log p_y with p = softmax(z), averaged over the batch.
 
-    The counts only give the number of classes; it treats a long tail like any other data.
+    The counts only give the number of classes. The loss treats a long tail like any other data.
 
     Args:
         class_counts: training images per class, integers of shape (C,).

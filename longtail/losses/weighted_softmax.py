@@ -11,13 +11,13 @@ from longtail.settings import NonNegative, Reduction
 class WeightedSoftmax(Loss):
     """Cross-entropy with class weights n_c^-power, scaled to sum to C.
 
-    Under `weighted_mean` the scale of the weights cancels, and a batch of one class has the plain loss; under
-    `batch_mean` rare classes also take larger steps. Equal to `softmax` on balanced counts. A class with no
-    images has the weight of a class with one.
+    Under `weighted_mean` the scale of the weights cancels, and a batch of one class has the plain loss. Under
+    `batch_mean` rare classes also take larger steps. The loss is equal to `softmax` on balanced counts. A class with
+    no images has the weight of a class with one.
 
-    Source: older than the literature on long tails; compared as w_c proportional to 1 / n_c and, smoothed
-    (`power=0.5`), to 1 / sqrt(n_c) in section 2 of Cui et al., Class-Balanced Loss Based on Effective Number of
-    Samples, CVPR 2019.
+    Source: the method is older than the literature on long tails. Cui et al., Class-Balanced Loss Based on Effective
+    Number of Samples, CVPR 2019, section 2, compare with w_c proportional to 1 / n_c and, smoothed (`power=0.5`), to
+    1 / sqrt(n_c).
 
     Args:
         class_counts: training images per class, integers of shape (C,).

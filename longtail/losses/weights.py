@@ -24,7 +24,7 @@ def inverse_frequency(class_counts: Tensor, *, power: NonNegative = 1.0) -> Tens
         float64, shape (C,), on the device of the counts.
     """
     counts = check_class_counts(class_counts).clamp(min=1).double()
-    # Relative to the smallest count, so that no power underflows for every class at once.
+    # The counts are divided by the smallest one, so that no power underflows for every class at once.
     weight = (counts / counts.min()) ** -power
     return weight * (len(counts) / weight.sum())
 

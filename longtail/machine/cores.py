@@ -20,7 +20,7 @@ def train_threads(configured: int | None, cores: int | None) -> int:
     for the same memory.
 
     Args:
-        cores: of this machine; None for jobs of a cluster, which have a GPU wherever they run.
+        cores: the cores of this machine; None for jobs of a cluster, which always have a GPU.
     """
     if configured is not None:
         return configured

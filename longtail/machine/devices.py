@@ -1,4 +1,4 @@
-"""Which device a job computes on. Snakemake counts GPUs, but tells no job which one is its own."""
+"""Choose the device that a job computes on. Snakemake counts GPUs, but tells no job which one is its own."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 
 def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The tensor on the device. From the CPU to a GPU it moves while both go on with other work."""
+    """Move the tensor to the device. From the CPU to a GPU the copy runs while both go on with other work."""
     if tensor.device.type == "cpu" and device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
@@ -56,9 +56,9 @@ def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> Iterator[list[torch.
 def claim(
     names: Sequence[str], count: int = 1, slots: int = 1, folder: Path | None = None, poll: float = 1.0
 ) -> Iterator[list[int]]:
-    """Reserve `count` of the names, each of which `slots` processes of this machine may hold; gives their indices.
+    """Reserve `count` of the names and give their indices. At most `slots` processes of this machine hold one name.
 
-    It takes all or none at a time, so two jobs that want several each cannot block one another.
+    All names are taken at once or none is, so two jobs that want several each cannot block one another.
 
     Args:
         folder: where the locks are; by default one that all processes of this machine share.
@@ -67,7 +67,7 @@ def claim(
     folder = folder or Path(tempfile.gettempdir()) / "longtail-gpus"
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o777)  # whatever the umask: other users of this machine claim here too
+        folder.chmod(0o777)  # the umask must not matter, since other users of this machine claim here too
     waiting = False
     while True:
         with ExitStack() as held:

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, time and memory."""
+"""The environment of a run, for its record: versions, machine, time and memory."""
 
 import platform
 import resource
@@ -19,7 +19,7 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions of the packages that touch a result, and the machine."""
+    """The versions of the packages that can change a result, and facts about the machine."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -41,7 +41,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """The most memory that was held so far, in MiB: by the GPU's allocator, or on the CPU by the process."""
+    """The most memory that was used so far, in MiB: by PyTorch on the GPU, or by the whole process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere

@@ -1,4 +1,4 @@
-"""What tells that memory ran out, and what the user is told then."""
+"""Recognise errors that mean that memory ran out, and tell the user what to change."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""How kernels are chosen and numbers are multiplied."""
+"""Settings of PyTorch's numerics: deterministic kernels, the precision of products, and a check of logits."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -8,8 +8,8 @@ import torch
 def derive_seed(seed: int, purpose: str, epoch: int = 0) -> int:
     """A 63-bit seed for one purpose in one epoch.
 
-    A cryptographic hash keeps the streams of neighbouring seeds, purposes and epochs independent, which
-    `seed + epoch` does not: there, epoch 1 of seed 0 repeats epoch 0 of seed 1.
+    A cryptographic hash keeps the streams of neighbouring seeds, purposes and epochs independent. The simpler
+    `seed + epoch` would not, since epoch 1 of seed 0 would repeat epoch 0 of seed 1.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""When a job stops early: a scheduler asks it to, or the workflow that started it is gone."""
+"""Stop a job early when a scheduler asks for it, or when the workflow that started the job is gone."""
 
 import os
 import select
@@ -52,7 +52,7 @@ def stop_with_workflow(parent: int | None = None) -> int | None:
             descriptor = os.pidfd_open(ancestor)
         except ProcessLookupError:
             parent = ancestor
-    # Asked only now that the pidfd is open: if the workflow ended before, it shows here; if later, through the pidfd.
+    # This is asked only after the pidfd is open. A workflow that ended before shows here, a later end in the pidfd.
     if parent is not None and os.getppid() != parent:
         print(f"the workflow (process {parent}) has ended: stopping", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -79,7 +79,7 @@ def _snakemake_ancestor() -> int | None:
             parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             return None
-        # Snakemake is the program, or the script or module of its interpreter. A shell may just mention it.
+        # Snakemake must be the program, or the script or module of a Python. A shell whose command mentions it is not.
         if not words[0].endswith((b"bash", b"sh")) and any(b"snakemake" in word for word in words[:3]):
             return process
         process = parent

@@ -1,4 +1,4 @@
-"""What a model file says of its model: read and written without PyTorch, so that figures can read it at once."""
+"""The card in a model file, which describes the model. It needs no PyTorch, so that figures read it quickly."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ FORMAT = "longtail model 1"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """All that is needed to use a model, beside its weights.
+    """All that is needed to use a model, apart from its weights.
 
     Attributes:
         class_counts: training images per class, in label order.

@@ -1,19 +1,19 @@
-"""What every model is: a backbone that makes features of images, and a head that makes logits of features."""
+"""The form of every model: a backbone turns images into features, and a head turns features into logits."""
 
 import torch
 from torch import Tensor, nn
 
 
 class ImageClassifier(nn.Module):
-    """Logits of images, by the same two names for every architecture.
+    """A model whose two parts have the same names in every architecture.
 
     `backbone` maps images (N, 3, H, W) to features (N, F), `head` features to logits (N, C). All that an
     architecture has before its last linear layer, dropout and norms included, is in the backbone. Methods that
     retrain, rescale or replace the classifier work on `head` alone.
 
-    Under autocast the backbone computes in half precision, the head in the precision of its weights: bfloat16 has eight
-    bits, so that logits between 8 and 16 are multiples of 1/16, the best two are often equal, and of equal ones the
-    first class would win, which in long-tailed sets is the larger one.
+    Under autocast the backbone computes in half precision, but the head in the precision of its weights. The reason:
+    bfloat16 has eight bits, so logits between 8 and 16 would be multiples of 1/16, and the best two would often be
+    equal. Then the first class would win, which in long-tailed sets is the larger one.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:

@@ -36,7 +36,7 @@ def class_means(backbone: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], n
     sums = counts = torch.zeros((), dtype=torch.float64)
     for images, labels in batches:
         of_class = F.one_hot(labels, num_classes).double().T
-        # A matrix product and not index_add, whose atomic additions come in another order each time.
+        # index_add would not be deterministic, since the order of its atomic additions changes each time.
         sums = sums + of_class @ backbone(images).double()
         counts = counts + of_class.sum(dim=1, keepdim=True)
     return sums / counts.clamp(min=1)

@@ -1,4 +1,4 @@
-"""Published pretrained weights: what they expect of images, and how their file is fetched and read."""
+"""Published pretrained weights: how images must be prepared for them, and how their file is fetched and read."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ from longtail.models.weights import explain_mismatch
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What a library states about weights that it publishes.
+    """The facts that a library states about weights that it publishes.
 
     Attributes:
         source: LIBRARY/ARCHITECTURE.TAG.
@@ -74,7 +74,7 @@ def fetch(name: str, origin: str | None = None) -> tuple[dict[str, Tensor], dict
     if address is None:
         raise _nothing_published(published.source)
     if library == "timm" and origin is None:
-        # Where somebody may put the file; on the hub most are called `model.safetensors`.
+        # Users may put the file under this name. On the hub most files are called `model.safetensors`.
         path = _checkpoints() / (architecture + Path(urlsplit(address).path).suffix)
     else:
         path = _local(address)
@@ -237,7 +237,7 @@ def _through_torchvision(architecture: str, image_size: int, path: Path) -> dict
 def _through_timm(
     architecture: str, origin: Path | str, overlay: dict[str, Any] | None = None
 ) -> dict[str, Tensor]:
-    """What timm's own loading makes of a file; it knows the many formats of its models' files."""
+    """Load a file by timm's own function, since it knows the many formats of the files of timm's models."""
     from longtail.models.from_timm import new_model
 
     with explain_mismatch(origin, architecture):

@@ -1,4 +1,4 @@
-"""What people read: tables, figures, statistics in print, and the summary that answers the questions.
+"""The report makes what people read: tables, figures, printed statistics, and the summary that answers the questions.
 
     catalogue    which tables and statistics there are, with titles, captions and formats; imports no package
     labels       how names of models, losses, sets and metrics are printed

@@ -1,4 +1,4 @@
-"""What every caption must say: how many images and seeds, and which runs are missing."""
+"""The facts that every caption must state: how many images and seeds there are, and which runs are missing."""
 
 import pandas as pd
 
@@ -26,13 +26,13 @@ def seeds(frame: pd.DataFrame) -> str:
 
 
 def training(model: str, train_set: str, loss: str | None = None) -> str:
-    """What was trained on what, as a phrase: `ViT-B/16 with LDAM on the long-tailed training set`."""
+    """A phrase for model, loss and training set: `ViT-B/16 with LDAM on the long-tailed training set`."""
     with_loss = f" with {label(loss)}" if loss else ""
     return f"{label(model)}{with_loss} on the {label(train_set).lower()} training set"
 
 
 def spread(frame: pd.DataFrame, marks: str) -> str:
-    """What the marks of means over the seeds and their error bars are, as a sentence."""
+    """A sentence that explains the marks of means over the seeds and their error bars."""
     if frame["seed"].nunique() > 1:
         return f"{marks}: mean over the seeds; error bars: standard deviation over the seeds."
     return f"{marks}: the one run; no error bars, since one run has no spread."

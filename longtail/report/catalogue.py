@@ -1,4 +1,4 @@
-"""Which tables and statistics there are: their titles, how a statistic is read, and the files of each.
+"""The list of tables and statistics: their titles, how to read a statistic, and the files of each.
 
 The rules of the workflow import this to know what the programs will write, so it imports no package.
 """

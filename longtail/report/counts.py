@@ -1,6 +1,6 @@
 """The table of the data: how many images every subset, group and class has.
 
-It stands apart from the tables of the results, or a change of theirs would make it anew.
+It is apart from the tables of the results, so that a change of those does not make this table stale.
 """
 
 from collections.abc import Sequence

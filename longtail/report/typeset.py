@@ -89,7 +89,7 @@ def pipe_table(text: pd.DataFrame, keys: int | None = None) -> str:
     """Strings as a table in Markdown. The columns after the first `keys` align right; without `keys`, none does."""
     align = ["left" if keys is None or place < keys else "right" for place in range(text.shape[1])]
     escaped = text.map(lambda cell: cell.replace("|", r"\|"))
-    # With numparse, tabulate would print 80.10 as 80.1.
+    # numparse is off, because with it tabulate would print 80.10 as 80.1.
     return escaped.to_markdown(index=False, disable_numparse=True, colalign=align)
 
 

@@ -22,7 +22,7 @@ It uses the rooms below: `batches`, `data`, `models`, `losses`, `machine` and `f
 Three facts that a newcomer needs:
 
 - Everything random is a function of seed, purpose and epoch (`longtail.machine.randomness`). So a run that was killed
-  anywhere resumes to the same bytes, and its state holds no generator but in the middle of an epoch.
+  at any moment still ends with the same bytes. Only a state from the middle of an epoch holds generators.
 - No step waits for the device: losses and hits stay there until the epoch ends (`progress.Tally`).
 - The code that a program imports is part of the key of its results. A new import here makes every finished run stale.
 """

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: a line per epoch, TensorBoard events, a note of the progress."""
+"""Report a run while it trains: a line per epoch, TensorBoard events, and a note of the progress."""
 
 import sys
 import time

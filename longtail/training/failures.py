@@ -1,4 +1,4 @@
-"""What a user is told when training fails for a reason that a setting can mend."""
+"""Tell the user which setting to change when training fails for a reason that a setting can mend."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a finished run says of itself: the card of its model, and its record."""
+"""The outputs that describe a finished run: the card of its model, and its record."""
 
 from collections.abc import Mapping
 from typing import Any

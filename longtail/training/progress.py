@@ -1,4 +1,4 @@
-"""How far a run is: its finished epochs, and what the steps of the current one add up to."""
+"""The progress of a run: its finished epochs, and the sums over the steps of the current one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,7 +14,7 @@ HISTORY_COLUMNS = ("epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", 
 
 
 class Diverged(ValueError):
-    """A loss that is not finite; says where, and what to change."""
+    """A loss is not finite. The message says where, and what to change."""
 
     def __init__(self, what: str, learning_rate: float):
         super().__init__(
@@ -54,7 +54,7 @@ class Progress:
 
 
 class Tally:
-    """What the steps of an epoch add up to. It stays on the device, so that no step waits for the host.
+    """The sums over the steps of an epoch. They stay on the device, so that no step waits for the host.
 
     Attributes:
         step: steps taken.
@@ -84,11 +84,11 @@ class Tally:
             )
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs to go on from here."""
+        """The state of the tally, as `restore` takes it."""
         return {"step": self.step, "sums": self.sums, "losses": self.losses[: self.step]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Be as the tally that this state is of was."""
+        """Take over a state that `state` gave."""
         self.step = state["step"]
         self.sums.copy_(state["sums"])
         self.losses[: self.step].copy_(state["losses"])

@@ -43,7 +43,7 @@ class Trainer:
         states: where the state to resume from is kept.
         stop: looked at after every step.
         log: told of every finished epoch.
-        resident: whether all images are moved to the device, as uint8, so that no batch waits for the host; if not,
+        resident: whether all images are moved to the device, as uint8, so that no batch waits for the host. If not,
             batches are gathered where the images are.
 
     Attributes:
@@ -228,7 +228,7 @@ class Trainer:
             )
 
     def resume(self) -> dict[str, Any] | None:
-        """Take up the saved state, if any; the state within its epoch where it was stopped in one."""
+        """Take over the saved state, if any. Return the state within the epoch where the run was stopped inside one."""
         state = self.states.load()
         if state is None:
             if self.settings.head_init == "class_means":
@@ -261,11 +261,11 @@ class Trainer:
             means = class_means(self.model.backbone, self.batches.feed.in_order(), len(self.class_counts))
         means = self.ranks.first(means)
         for head in (self.model.head, self.kept.head):
-            if isinstance(head, CosineLinear):  # as `initial_model` has made sure
+            if isinstance(head, CosineLinear):  # always true: `initial_model` checked it
                 head.point_to(means)
 
     def _begin_epoch(self, partial: Mapping[str, Any] | None) -> Tally:
-        """Set rate, weights of the loss, modes and generators; the tally of the steps that were taken already."""
+        """Set rate, weights of the loss, modes and generators; return the tally of the steps already taken."""
         epoch, recipe, seed = self.progress.epoch, self.recipe, self.settings.seed
         torch.manual_seed(derive_seed(seed, f"model, rank {self.ranks.rank}", epoch))
         self.draws = self.loss.generator = generator(seed, "loss", epoch, self.device)
@@ -302,7 +302,7 @@ class Trainer:
             self.log.epoch(self.progress.history, self.progress.timing)
         if self.progress.epoch < self.recipe.epochs:
             self.save()
-            # Ranks must leave together, or the others wait for ever.
+            # All ranks must leave together, or those that stay wait for ever.
             if self.ranks.any(bool(self.stop), self.device):
                 self._end_stopped()
 

@@ -1,4 +1,4 @@
-"""What one run trains."""
+"""The settings of one run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Parameter-efficient fine-tuning: all but a few weights of the backbone stay as they were pretrained.
+"""Parameter-efficient fine-tuning trains only a few weights of the backbone; the others stay as pretrained.
 
 Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts, ICML 2024 (LIFT), find that training
-all weights harms the tail classes, and few weights do not. The head is always trained.
+all weights harms the tail classes, and that training few weights does not. The head is always trained.
 """
 
 import math
@@ -44,7 +44,7 @@ class LowRankUpdate(nn.Module):
             nn.init.kaiming_uniform_(factor, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
-        # In half precision, what is trained would not be what is merged.
+        # Autocast is off here: in half precision, the trained update would differ from the merged one.
         with torch.autocast(weight.device.type, enabled=False):
             of_query, of_value = (self.b @ self.a / self.a.shape[1]).unbind()
             query, key, value = weight.split(self.width)

@@ -1,5 +1,5 @@
-# From the predictions of all runs to one long table of metrics. One job for all: a run takes a fraction of a second,
-# less than a program takes to start.
+# Make one long table of metrics from the predictions of all runs. One job does it for all runs, because a run takes a
+# fraction of a second, which is less than a program takes to start.
 
 
 rule run_list:

@@ -16,7 +16,7 @@ rule figures:
             train_set=CONFIG.grid.train_sets,
             model=CONFIG.grid.models,
         ),
-        # Those of the other losses are drawn when asked for by name.
+        # Figures of the other losses are drawn only when asked for by name.
         [
             file
             for train_set, model in sorted(

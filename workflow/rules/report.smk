@@ -52,7 +52,7 @@ def report_facts():
     settings["data"] = {
         name: value
         for name, value in settings["data"].items()
-        # Not those of data that these runs did not use.
+        # Settings of data that these runs did not use are left out.
         if not isinstance(value, dict) or name == CONFIG.data.source
     }
     versions = {name: version(name) for name in VERSIONS}

@@ -22,7 +22,7 @@ from longtail.machine.cores import (
 
 run_scripts_with_this_python()
 
-# Planning makes hundreds of objects for each run and drops none: looking for garbage among them is wasted.
+# Planning makes hundreds of objects for each run and drops none, so looking for garbage would only waste time.
 gc.disable()
 
 try:
@@ -55,7 +55,7 @@ wildcard_constraints:
     subset="|".join(SUBSETS),
 
 
-# Whether jobs are handed to a cluster, or this is one of them. Snakemake itself tells it by a limit of --jobs.
+# Whether jobs are handed to a cluster, or this process is such a job. Snakemake's limit of --jobs tells it.
 ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 TRAIN_THREADS = train_threads(CONFIG.job.threads, None if ON_CLUSTER else workflow.cores)
 # Without --resources gpu=N, as many training jobs at a time as the GPUs of this machine take. Those of a cluster are
@@ -104,7 +104,7 @@ def train_minutes(wildcards, attempt):
     return EXPERIMENT.minutes(wildcards.model, attempt)
 
 
-# What is submitted together, and what a job is given there. Elsewhere it would only make planning slower.
+# On a cluster, these jobs are submitted together and get these resources. Elsewhere this would only slow planning down.
 RUN_GROUP = group_of_run if ON_CLUSTER else None
 MEMORY = memory if ON_CLUSTER else CONFIG.job.memory_mb
 TRAIN_MINUTES = train_minutes if ON_CLUSTER else None

@@ -1,5 +1,5 @@
-# From a source with equal classes to a split with a long tail. The balanced sets come before the imbalance, so that it
-# never touches them.
+# Make a split with a long tail from a source with equal classes. The balanced sets are drawn first, so that the
+# imbalance never changes them.
 
 
 if EXPERIMENT.source.archive:

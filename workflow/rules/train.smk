@@ -1,7 +1,7 @@
 # One training job per (training set, model, loss, seed), and its predictions. On a cluster the two are one job (the
-# group "run"), which waits in the queue once. `exec`: a signal of the scheduler must reach the training and not kill
-# a shell around it, whose end would look to Snakemake like that of the job. `$PPID`, the process that started the job's
-# shell: a job that was still being loaded when that process was killed must not run on alone.
+# group "run"), which waits in the queue once. The command uses `exec`, because a signal of the scheduler must reach the
+# training and not a shell around it, whose end would look to Snakemake like the end of the job. It hands on `$PPID`, the
+# process that started the job's shell, so that a job does not run on alone if that process was killed while it loaded.
 
 
 rule fetch_weights:

@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
     values = {name: value for name, value in vars(args).items() if value is not None}
     given = values | {name: read(values[name]) for name, read in READERS.items() if name in values}
     for name in args.names:
-        # Chosen by name, and so no part of the code that every table depends on.
+        # The table is chosen by name, so its code is no part of the code that every table depends on.
         module = importlib.import_module(f"longtail.report.{'counts' if name == 'counts' else 'tables'}")
         build = module.TABLES[name]
         needed = inspect.signature(build).parameters

@@ -13,7 +13,7 @@ folder_images, folder_split and check_data use it, the plan of `experiment` list
 Facts that a newcomer needs:
 
 - `listing` imports nothing heavy, since the workflow lists a collection each time it plans.
-- Nothing is mended or dropped in silence. Each such file or class becomes a `Finding`, which says what was found and
-  what is done, and whether `strict` refuses it.
+- Nothing is mended or dropped in silence. Each file or class that needs it becomes a `Finding`, which says what was
+  found and what is done, and whether `strict` refuses it.
 - Duplicates are kept, but share a `twin`, by which `data.split.natural` keeps them on one side of the split.
 """

@@ -23,7 +23,7 @@ MAX_PIXELS = 89_478_485
 
 
 class UnreadableImage(ValueError):
-    """A file cannot be decoded; says which, and why."""
+    """A file cannot be decoded. The message names it and says why."""
 
     def __init__(self, path: str | Path, reason: str):
         super().__init__(
@@ -76,7 +76,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """An image of any of Pillow's modes in RGB with 8 bits, transparent parts on white.
 
     Raises:
-        ValueError: the range of the values is not known (32-bit integers above 16 bits, floating point).
+        ValueError: the range of the values is not known (32-bit integers with larger values than 16 bits hold, or
+            floating point).
     """
     if image.mode.startswith("I") or image.mode == "F":
         return _scaled(image).convert("RGB")
@@ -88,7 +89,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit grey. Pillow's own conversion cuts everything above 255 off to white."""
+    """Scale 16-bit grey to 8 bits, because Pillow's own conversion turns everything above 255 into white."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         kind = "floating-point" if image.mode == "F" else "32-bit"

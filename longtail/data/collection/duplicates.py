@@ -1,4 +1,4 @@
-"""Images that are there more than once, as the same file or as nearly the same picture."""
+"""Find images that a collection has more than once, as equal files or as nearly equal pictures."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ _BANDS = MAX_DISTANCE + 1
 
 
 def difference_hash(grey: np.ndarray) -> int:
-    """64 bits that say whether each grey value exceeds that to its right. Pictures that look alike share most.
+    """Hash a picture in 64 bits: whether each grey value exceeds its right neighbour. Similar pictures share most bits.
 
     Args:
         grey: 8 x 9 values.
@@ -59,7 +59,7 @@ def near_duplicates(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[in
 
 
 def connected(count: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
-    """The smallest thing that each of `count` things is linked with, directly or by way of others."""
+    """For each of `count` things, the smallest one that it is linked with, directly or through others."""
     pairs = np.array([*links], dtype=np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
     group_of = connected_components(graph, directed=False)[1]

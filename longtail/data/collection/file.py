@@ -24,7 +24,7 @@ THUMBNAIL = 16
 
 @dataclass(frozen=True)
 class Inspected:
-    """An image file. What follows the findings is known only where there are pixels.
+    """What is known of an image file. The attributes after `findings` are known only where there are pixels.
 
     Attributes:
         pixels: uint8, 3 x size x size, RGB; None where the file cannot be used.
@@ -45,7 +45,7 @@ class Inspected:
 
 
 class Unusable(Exception):
-    """Why a file cannot be used: a kind and a clause."""
+    """The reason why a file cannot be used: a kind and a clause, as in `Finding`."""
 
 
 def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -> Inspected:
@@ -84,7 +84,7 @@ def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -
 def _header(
     content: bytes, path: Path, max_side: int, min_side: int
 ) -> tuple[list[tuple[str, str, str, bool]], tuple[int, int]]:
-    """What the header says: the findings (kind, found, action, refused), and the upright width and height."""
+    """Read the header: the findings (kind, found, action, refused), and the width and height of the upright image."""
     if not content:
         raise Unusable("empty", "is empty")
     try:

@@ -1,4 +1,4 @@
-"""What was found about the files and classes of a collection, as a table and as a page."""
+"""The findings about the files and classes of a collection, as a table and as a page."""
 
 from collections.abc import Iterable
 from dataclasses import astuple, replace
@@ -14,7 +14,7 @@ _HEADINGS = ["File or class", "Kind", "Found", "What is done"]
 
 
 def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
-    """One row for each finding, with columns COLUMNS. A mark replaces what is not UTF-8 in a name."""
+    """The findings as rows with columns COLUMNS. In names, a mark replaces bytes that are not UTF-8."""
     rows = [
         [value.encode(errors="surrogateescape").decode(errors="replace") for value in astuple(finding)[:4]]
         + [finding.refused]
@@ -34,7 +34,7 @@ def check(index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings:
     Args:
         index: the table of the images that `longtail.data.collection.reading` makes.
         findings: what it found, as `findings_table` gives it.
-        strict: whether everything is refused that can be.
+        strict: whether to refuse every finding that can be refused.
         settings: the arguments of `natural_split` beside the index.
     """
     found = findings_of(findings)
@@ -63,7 +63,7 @@ def require_none(findings: pd.DataFrame) -> None:
     """Refuse a collection about which something was found that `strict` refuses.
 
     Raises:
-        ValueError: there is such a finding. Says how many there are of which kind.
+        ValueError: there is such a finding. The message counts them by kind.
     """
     refused = findings[findings["refused"]]
     if len(refused):

@@ -1,7 +1,7 @@
-"""Which image files a collection has, and their classes: a folder of class folders, or a csv.
+"""List the image files of a collection with their classes, from a folder of class folders or from a csv.
 
-No file is opened here but the csv, and nothing heavy is imported: the workflow lists a collection while it plans,
-so that added, removed or replaced files make the jobs stale that depend on them.
+The workflow lists a collection each time it plans, so that added, removed or replaced files make the jobs stale that
+depend on them. This has to be quick: no file is opened except the csv, and nothing heavy is imported.
 """
 
 import csv
@@ -97,7 +97,8 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
 
     Raises:
         FileNotFoundError: there is no such folder or csv, or none of the files that the csv names.
-        ValueError: there are fewer than two classes with images, or the csv is not as above. Says what is.
+        ValueError: fewer than two classes have images, or the csv has another form than above. The message says what
+            is wrong.
     """
     source = Path(source)
     if source.is_dir():
@@ -131,8 +132,8 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
 def image_id(path: str) -> int:
     """The id of an image by its path in the collection, in 0 to 2**63 - 1.
 
-    It depends on nothing else, so other images may come and go. The two ways in which file systems write an
-    accented letter give the same id.
+    The id depends on the path alone, so adding or removing other images does not change it. File systems write
+    accented letters in two ways, and both give the same id.
     """
     return int.from_bytes(hashlib.sha256(_composed(path).encode()).digest()[:8]) >> 1
 
@@ -220,7 +221,7 @@ def _list_csv(path: Path, group_column: str) -> Listing:
 
 
 def _problem_of(row: dict[str, str], columns: list[str], seen: dict[str, int]) -> str:
-    """What is wrong with a row, and what to do; empty if nothing is. `seen` has the row of each earlier path."""
+    """What is wrong with a row, and what to do; empty if nothing is wrong. `seen` has the row of each earlier path."""
     if None in row or None in row.values():
         return "it has more or fewer fields than the header; quote commas"
     if not row["path"] or not row["label"].strip():
@@ -250,7 +251,7 @@ def _check_columns(path: Path, columns: list[str], group_column: str) -> None:
 
 
 def _without_unusable_names(listing: Listing) -> Listing:
-    """Classes get names of one line. Files are left out whose names are no text, or the name of another file."""
+    """Give classes names of one line, and leave out files whose names are not text or equal another file's name."""
     result = Listing(listing.root, findings=listing.findings)
     readable = [entry for entry in listing.entries if _is_text(entry.path)]
     for entry in listing.entries:
@@ -275,10 +276,10 @@ def _without_unusable_names(listing: Listing) -> Listing:
 
 
 def _in_one_line(names: Iterable[str], listing: Listing) -> dict[str, str]:
-    """What each class is called: its name in one line. Names that change or coincide are noted.
+    """The name of each class in one line. A finding notes names that change or that become equal.
 
     Raises:
-        ValueError: two classes would have one name, which is more than two ways to write it.
+        ValueError: two different classes would get the same name.
     """
     called: dict[str, str] = {}
     first: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A collection of image files, decoded once: tensors, a table of the images, and what was found on the way."""
+"""Decode a collection of image files once: into tensors, a table of the images, and the findings about them."""
 
 import tempfile
 import warnings
@@ -53,11 +53,11 @@ def read_collection(
 ) -> Collection:
     """Decode every image of a listing to size x size pixels, in parallel, with a progress bar on stderr.
 
-    The pixels go through a file in `scratch`, which disappears with them, so a collection may be larger than
-    the memory.
+    The pixels lie in a file in `scratch`, so that a collection may be larger than the memory. The file disappears
+    with them.
 
     Args:
-        near: look for near duplicates, not only for equal files.
+        near: whether to look for near duplicates too, and not only for equal files.
         threads: how many images are decoded at a time.
 
     Raises:
@@ -115,7 +115,7 @@ def _decoded(
         ThreadPoolExecutor(threads) as pool,
         warnings.catch_warnings(),
     ):
-        # Pillow warns of images that are too large for its taste. They become findings instead.
+        # Pillow warns of very large images. Here they become findings, so the warning is not needed.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         results = zip(everything, in_order(pool, read, everything, ahead=4 * threads), strict=True)
         for entry, image in tqdm(results, "decoding", len(everything), unit=" images"):
@@ -129,14 +129,14 @@ def _decoded(
 
 
 def _mapped(file: BinaryIO, count: int, size: int) -> torch.Tensor:
-    """The images in an open file as a tensor that stays in it, even after the file is closed."""
+    """The images in an open file as a memory-mapped tensor, which stays valid after the file is closed."""
     if not count:
         return torch.empty(0, 3, size, size, dtype=torch.uint8)
     return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(count, 3, size, size)))
 
 
 def _twins(files: list[Inspected], near: bool) -> np.ndarray:
-    """The position of the first duplicate of every image, or its own. Duplicates come in the order of the ids."""
+    """For every image, the position of its first duplicate by id, or its own position if it has none before it."""
     first: dict[str, int] = {}
     links = [(first.setdefault(file.sha256, place), place) for place, file in enumerate(files)]
     if near:

@@ -34,7 +34,7 @@ def load_images(archive: str | Path, sha256: str) -> LabelledImages:
 
     Raises:
         FileNotFoundError: there is no such archive.
-        ValueError: the hash differs, or the content is not that of CIFAR-100. Names the archive.
+        ValueError: the hash differs, or the content is not that of CIFAR-100; the message names the archive.
 
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
@@ -100,8 +100,8 @@ def _field(content: dict, member: str, name: str) -> Any:
 def _read_members(file: BinaryIO) -> dict[str, dict]:
     """The unpickled dicts of meta, train and test, by these names.
 
-    The tar is read front to back from a stream that ends after MAX_UNPACKED_BYTES, headers included, so neither
-    a bomb nor a lie about a size can fill the memory. Nothing is extracted, so no path or link matters.
+    The tar is read from front to back from a stream that ends after MAX_UNPACKED_BYTES, headers included. So neither
+    a zip bomb nor a false size can fill the memory. Nothing is extracted, so paths and links in it can do no harm.
     """
     wanted = {f"{FOLDER}/{name}": name for name in ("meta", "train", "test")}
     content: dict[str, dict] = {}
@@ -145,7 +145,7 @@ class _Limited:
 
 
 class _PickledArray:
-    """What a pickle says of a NumPy array. NumPy sees it only after it was checked."""
+    """A record of what a pickle says about a NumPy array. It is checked before NumPy makes an array of it."""
 
     def __setstate__(self, state: tuple) -> None:
         _, self._shape, self._dtype, self._fortran_order, self._data = state
@@ -166,7 +166,7 @@ class _PickledDtype:
         self.name = name
 
     def __setstate__(self, state: tuple) -> None:
-        """Byte order and the like, which mean nothing for bytes."""
+        """Ignore byte order and similar facts, which mean nothing for single bytes."""
 
 
 # A pickle builds a NumPy array by these names. They lead to the records above, so that no function that a pickle

@@ -24,15 +24,15 @@ _SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 class DownloadError(Exception):
-    """No address gave the file. The message has the reason of each, and what to do."""
+    """No address gave the file. The message says why for each address, and what to do."""
 
 
 class _Refused(Exception):
-    """An address whose answer will be no better the next time."""
+    """An address failed for a reason that a second attempt cannot change."""
 
 
 class _Interrupted(Exception):
-    """An attempt that failed for a reason that may pass."""
+    """An attempt failed for a reason that may pass."""
 
 
 def download(
@@ -83,7 +83,7 @@ def download(
 def _fetch_in_rounds(
     urls: Sequence[str], sha256: str, part: Path, output: Path, attempts: int, timeout: float, pause: float
 ) -> dict[str, str]:
-    """The last failure of each address, or nothing as soon as one gave the file."""
+    """Try the addresses in rounds, and return the last failure of each; nothing, once an address gave the file."""
     failures: dict[str, str] = {}
     waiting = list(dict.fromkeys(urls))
     for attempt in range(attempts):
@@ -138,7 +138,7 @@ def _fetch(url: str, part: Path, timeout: float) -> None:
         if response.status_code not in (200, 206):
             failure = _Interrupted if response.status_code in RETRIED_STATUS else _Refused
             raise failure(f"HTTP {response.status_code} {response.reason}")
-        # The hash finds out a server that gives another range than it was asked for.
+        # If a server gives another range than it was asked for, the hash shows it.
         _write(response, part, start if response.status_code == 206 else 0, timeout)
 
 
@@ -148,7 +148,7 @@ def _write(response: requests.Response, part: Path, start: int, timeout: float) 
     blocks = _blocks(response, timeout)
     first = next(blocks, b"")
     if start == 0 and first.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        # It is a log-in page of the network, or a mirror has moved. What is here already must survive that.
+        # This is a log-in page of the network, or the mirror has moved. The bytes that are here already must be kept.
         raise _Refused("a web page (HTML) came instead of the file")
     name = part.name.removesuffix(".part").rpartition(".")[0]
     try:
@@ -162,7 +162,7 @@ def _write(response: requests.Response, part: Path, start: int, timeout: float) 
 
 
 def _blocks(response: requests.Response, timeout: float) -> Iterator[bytes]:
-    """The body as it arrives. It is not decoded, as a server may call a .gz file a compressed encoding of a .tar."""
+    """The body as it arrives. It is not decoded, because some servers declare a .gz file as a compressed .tar."""
     begin, received = time.monotonic(), 0
     while block := response.raw.read1(BLOCK_BYTES, decode_content=False):
         yield block
@@ -217,7 +217,9 @@ def _local_path(url: str) -> Path | None:
 
 
 def _copy_checked(source: Path, sha256: str, output: Path) -> None:
-    """Copy, then check the copy, so that what was checked is what is kept. The original could change between."""
+    """Copy, then check the copy, so that the bytes that were checked are the bytes that are kept.
+
+    A link in place of a copy would not do, since the content of the file behind it could change later."""
     try:
         reading = source.open("rb")
     except OSError as error:

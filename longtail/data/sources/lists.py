@@ -1,4 +1,4 @@
-"""Lists of a data set's images without the images, which longtail/data/split/lists.py reads."""
+"""Lists of the images of a data set, without the images themselves. longtail/data/split/lists.py reads them."""
 
 from longtail.data.sources.table import Source
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """What the rules and the plan must know of a source; its file states it as `SOURCE = Source(...)`, in literals."""
+    """The facts about a source that rules and plan need; its file has them as `SOURCE = Source(...)`, in literals."""
 
     rules: str = "sources.smk"
     """The file of `workflow/rules` that makes the split of this source."""

@@ -1,4 +1,4 @@
-"""Which images train, which test and which validate: the balanced division of a source."""
+"""Divide a source into training, test and validation images, with equally many of every class to train and test."""
 
 from collections.abc import Iterable
 
@@ -14,11 +14,11 @@ def assign_subsets(
 ) -> pd.DataFrame:
     """Draw the same number of training and of test images from every class; others validate.
 
-    Test images are cut from what is not the source's own test set, as the thesis did. A source with an official
-    test set validates on exactly that, and what neither draw took is left out. Without one, whatever the two draws
-    leave validates.
+    Where the source has an official test set, that set validates, as in the thesis. Training and test images are then
+    drawn from the other images, and those that neither draw takes are left out. Where the source has none, the
+    images that neither draw takes validate.
 
-    With `test_per_class` None nothing is cut: the source's own test set tests, and no image is left to validate.
+    With `test_per_class` None the official test set tests, and no image is left to validate.
 
     The choice depends on the seed, the class and the image ids alone, not on the order of the images. The choice
     of the training images does not depend on `test_per_class` either.

@@ -1,4 +1,4 @@
-"""Class counts of a data set from lists of its images alone."""
+"""The split, and with it the class counts, of a data set of which only lists of images are there."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -14,7 +14,7 @@ from longtail.machine.randomness import derive_seed
 
 
 class SplitError(ValueError):
-    """The collection cannot be divided. `findings` holds what was found about its classes all the same."""
+    """The collection cannot be divided. `findings` still holds what was found about its classes."""
 
     def __init__(self, message: str, findings: list[Finding]):
         super().__init__(message)
@@ -35,10 +35,10 @@ def natural_split(
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Divide a collection into training, validation and test images, class by class, with its natural counts.
 
-    `test_fraction` of every class tests, but at least `min_test_per_class` images. `val_fraction` validates, but
-    at least one image where one can be spared. At least one image trains. Images of one group, and duplicates,
-    stay together, so the shares are met as nearly as whole groups can. Where the csv has a split, it is taken, and
-    validation images are cut from its training images if it has none.
+    Of every class, the share `test_fraction` tests, but at least `min_test_per_class` images. The share
+    `val_fraction` validates, but at least one image where one can be spared. At least one image trains. Images of
+    one group, and duplicates, stay together, so the shares are met only as nearly as whole groups allow. A split in
+    the csv is kept; if it has no validation images, they are cut from its training images.
 
     The choice depends on the seed and on the ids of the images, so one more image moves few of the others.
 
@@ -143,7 +143,7 @@ def frequency_groups(
 
 
 def _units(table: pd.DataFrame) -> np.ndarray:
-    """A number for each image, which it shares with those that it must stay with."""
+    """A number for each image. Images that must stay together share it."""
     links: list[tuple[int, int]] = []
     first: dict[tuple[str, object], int] = {}
     for place, (twin, group) in enumerate(zip(table["twin"], table["group"], strict=True)):
@@ -189,7 +189,7 @@ def _shares(table: pd.DataFrame, fraction: float, least: int) -> dict[str, int]:
 
 
 def _draw(table: pd.DataFrame, wanted: dict[str, int], seed: int, purpose: str, least: int = 0) -> set[int]:
-    """Units to take so that every class gets about the wanted number of images and keeps at least one.
+    """Choose units so that every class gives about the wanted number of images and keeps at least one.
 
     The rarest class comes first. Its units are taken in a seeded order while they bring the class nearer to its
     number and leave an image to every class that they hold.
@@ -208,7 +208,7 @@ def _draw(table: pd.DataFrame, wanted: dict[str, int], seed: int, purpose: str, 
     taken: set[int] = set()
     for name in sorted(left, key=lambda name: (left[name], name)):
         ordered = sorted(units[name], key=order.__getitem__)
-        # Whole groups may miss the share. Then the smallest of them still give the class the least that it needs.
+        # Whole groups may be too large for the share. Then the smallest of them give the class the least that it needs.
         by_size = sorted(ordered, key=lambda unit: by_unit[unit][name])
         for candidates, target, whole in ((ordered, wanted[name], False), (by_size, least, True)):
             for unit in candidates:

@@ -1,4 +1,4 @@
-"""The named sets: which images of a split, or of predictions, are in each, and how large their classes are.
+"""The named sets of images, which images of a split or of predictions are in each, and how large their classes are.
 
 A balanced source is cut to a long-tailed part, so all its images are in the balanced sets. A collection with natural
 counts is long-tailed itself, and a balanced part is cut from it. Only its tables have a column `balanced`.
@@ -32,7 +32,7 @@ def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":
     Raises:
         ValueError: an unknown name.
     """
-    import pandas as pd  # late: the names of the sets are needed where nothing else of pandas is
+    import pandas as pd  # late, because planning needs the names of the sets but not pandas
 
     if name not in TEST_SETS:
         raise ValueError(f"the set {name!r} is unknown; there are {', '.join(TEST_SETS)}")

@@ -1,4 +1,4 @@
-"""Labelled images in memory and as `.pth` files of tensors only, of which a large set has several."""
+"""Labelled images in memory, and in `.pth` files that hold only tensors. A large set has several files."""
 
 import hashlib
 import json
@@ -121,7 +121,7 @@ def _remove_shards(path: Path, first: int) -> None:
 
 
 def _content(data: LabelledImages) -> dict[str, Any]:
-    """What the file of a set holds, which is also what `_verified` expects."""
+    """The content of a set's file, as `_verified` expects it."""
     content = {
         "images": _compact(_whole(data.images)),
         "labels": _compact(data.labels),
@@ -148,8 +148,8 @@ def _save(content: dict[str, Any], path: Path) -> None:
 def load_tensors(path: str | Path, *, mmap: bool = False) -> LabelledImages:
     """Read what `save_tensors` wrote, in one file or in several; nothing in them is executed.
 
-    All values are compared with the checksum among them. torch.load alone returns the wrong pixels of a damaged
-    file, and the checksums of its zip container leave the container's own entries uncovered.
+    All values are compared with the checksum in the file, because torch.load alone returns wrong pixels of a damaged
+    file without an error, and the checksums of its zip container do not cover the container's own entries.
 
     Args:
         mmap: leave the tensors in the file until they are used, which saves memory where few are used. The
@@ -157,7 +157,8 @@ def load_tensors(path: str | Path, *, mmap: bool = False) -> LabelledImages:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a file is truncated, damaged or not one of ours, or a part is missing. Names it and the remedy.
+        ValueError: a file is truncated, damaged or not one of ours, or a part is missing. The message names the file
+            and the remedy.
     """
     path = Path(path)
     content = _read(path, path, mmap)
@@ -252,7 +253,7 @@ _MISMATCH = "its content does not match its checksum"
 
 @contextmanager
 def _refusal(path: Path, set_path: Path) -> Iterator[None]:
-    """Turn what a damaged or foreign file raises, which is of many unrelated types, into one message."""
+    """Turn the errors of a damaged or foreign file, which have many unrelated types, into one message."""
     try:
         yield
     except MemoryError:
@@ -296,7 +297,7 @@ def _check_official_subset(subsets: list[str], count: int) -> None:
 
 
 def _compact(tensor: torch.Tensor) -> torch.Tensor:
-    # torch.save writes the whole storage of a view. By way of NumPy the view gets a storage of its own, uncopied.
+    # torch.save writes the whole storage of a view. Going through NumPy gives the view its own storage, without a copy.
     if not tensor.is_contiguous() or tensor.device.type != "cpu":
         return tensor.clone(memory_format=torch.contiguous_format)
     whole = tensor.untyped_storage().nbytes() == tensor.nbytes
@@ -304,5 +305,5 @@ def _compact(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _interned(strings: list[str]) -> list[str]:
-    # Pickle writes equal strings as one or several, depending on whether they are the same object.
+    # Pickle writes equal strings once or several times, depending on whether they are the same object.
     return [sys.intern(string) for string in strings]

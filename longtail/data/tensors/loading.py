@@ -1,4 +1,4 @@
-"""Where the images of a job lie while it uses them: in the memory of its device, or in their files."""
+"""Load the images of a job into the memory of its device, or leave them in their files."""
 
 import os
 from collections.abc import Sequence

@@ -57,7 +57,7 @@ def select_set(
 def _merged(
     labels: torch.Tensor, class_names: list[str], rows: pd.DataFrame, split: pd.DataFrame
 ) -> tuple[torch.Tensor, list[str]]:
-    """The labels and class names of images after some classes became one, which has a name of its own."""
+    """The labels and class names of images after small classes were merged into one class with a new name."""
     names = split.drop_duplicates("label").sort_values("label")["class_name"].tolist()
     label_of = {name: label for label, name in enumerate(names)}
     new = [
@@ -70,7 +70,7 @@ def _merged(
 def _gathered(
     images: torch.Tensor | ShardedImages, chosen: torch.Tensor, scratch: Path | None
 ) -> torch.Tensor:
-    """The chosen images; in a file that disappears with the tensor where they may be too many for the memory."""
+    """The chosen images. If they may be too many for the memory, they lie in a file that disappears with the tensor."""
     if scratch is None or len(chosen) * math.prod(images.shape[1:]) < LARGE:
         return images[chosen]
     with writing(scratch / "(temporary file)"), tempfile.TemporaryFile(dir=scratch) as file:

@@ -41,7 +41,7 @@ class ShardedImages:
         return found
 
     def index_select(self, dimension: int, positions: torch.Tensor) -> torch.Tensor:
-        """The same as for a tensor, in dimension 0 only."""
+        """Do what `Tensor.index_select` does, in dimension 0 only."""
         return self[positions]
 
     def to(self, device: torch.device | str, copy: bool = True) -> torch.Tensor:

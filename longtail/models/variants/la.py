@@ -1,4 +1,4 @@
-"""Post-hoc logit adjustment: what a model learned of the classes' frequencies is taken out of its logits."""
+"""Post-hoc logit adjustment, which takes out of the logits what a model learned about the classes' frequencies."""
 
 from torch import Tensor
 

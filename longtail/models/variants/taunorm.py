@@ -1,4 +1,4 @@
-"""Tau-normalisation: the classifier's weight vectors are brought to more equal lengths."""
+"""Tau-normalisation, which gives the classifier's weight vectors more equal lengths."""
 
 from torch import Tensor
 
@@ -11,9 +11,9 @@ def change(
 ) -> tuple[Tensor, Tensor]:
     """Divide each class's weight vector by its length to the power of tau, and drop the biases.
 
-    The lengths grow with the number of a class's images where the classifier was trained for long, so this lifts rare
-    classes. tau = 1 makes all lengths one, tau = 0 leaves them. The authors choose tau on validation images; here it
-    is a setting. A weight vector of length zero stays. `class_counts` and `logit_scale` are not needed.
+    After a long training, the vectors of classes with many images are longer, so equal lengths lift rare classes.
+    tau = 1 makes all lengths one, and tau = 0 leaves them as they are. The authors choose tau on validation images;
+    here it is a setting. A weight vector of length zero stays. `class_counts` and `logit_scale` are not needed.
 
     Source: Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, equation 3;
     they drop the biases too.

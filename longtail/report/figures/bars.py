@@ -1,4 +1,4 @@
-"""Bars in rows, one panel per test set: what the comparisons of losses and of models share."""
+"""Bars in rows with one panel per test set, for the comparisons of losses and of models."""
 
 import numpy as np
 import pandas as pd

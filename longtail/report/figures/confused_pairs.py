@@ -1,4 +1,4 @@
-"""The most confused pairs of classes as pictures: what was mistaken, beside what it was mistaken for."""
+"""The most confused pairs of classes as pictures: mistaken images beside images of the class they were taken for."""
 
 from typing import NamedTuple
 
@@ -79,7 +79,7 @@ def draw(
 
 
 def _caption(runs: pd.DataFrame, training: str, shown: list[Pair], images: int) -> str:
-    """What is shown, of how many mistakes, images and runs."""
+    """Sentences on what is shown, and on the number of mistakes, images and runs behind it."""
     done = runs.dropna(subset="predicted")
     mistakes = done[done["predicted"] != done["label"]]
     found = mistakes.drop_duplicates(["label", "predicted"])
@@ -99,7 +99,7 @@ def _caption(runs: pd.DataFrame, training: str, shown: list[Pair], images: int) 
 
 
 def _pairs(runs: pd.DataFrame, most: int) -> list[Pair]:
-    """The pairs with most mistakes; of equals, the one that is the larger share of its class, then by label."""
+    """The pairs with most mistakes. Of equal ones, the larger share of its class is first, then the lower label."""
     done = runs.dropna(subset="predicted").astype({"label": int, "predicted": int, "image_id": "int64"})
     totals = done["label"].value_counts()
     mistakes = done[done["predicted"] != done["label"]]

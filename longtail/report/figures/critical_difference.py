@@ -72,7 +72,7 @@ def _refusal(table: pd.DataFrame) -> str:
 
 def _panel(axes: Axes, table: pd.DataFrame, title: str, looks: dict[str, style.Style]) -> None:
     result, compared = friedman(table), pairs(table)
-    # Numbers in place of names: the diagram walks over sets, whose order depends on the hash seed for strings.
+    # Numbers take the place of names, because the diagram walks over sets, and the order of a set of strings is random.
     names = list(table.columns)
     p_values = pd.DataFrame(1.0, index=range(len(names)), columns=range(len(names)))
     for pair in compared.itertuples():

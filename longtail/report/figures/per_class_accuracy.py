@@ -77,7 +77,7 @@ def _curve(runs: pd.DataFrame, ranked: bool) -> tuple[np.ndarray, np.ndarray, np
     places = np.linspace(position.min(), position.max(), 80)
     width = BANDWIDTH * np.ptp(position)
     weights = np.exp(-0.5 * ((places[:, None] - position) / width) ** 2)
-    # A resample draws each class some number of times, so it only reweights the classes.
+    # A resample draws each class some number of times, so a bootstrap only has to give the classes other weights.
     draws = np.random.default_rng(0).multinomial(
         len(across), np.full(len(across), 1 / len(across)), RESAMPLES
     )

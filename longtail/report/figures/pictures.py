@@ -1,4 +1,4 @@
-"""Images side by side: what figures that show them share."""
+"""Put images side by side, for the figures that show images."""
 
 import numpy as np
 import torch

@@ -41,7 +41,7 @@ class Source(NamedTuple):
     """Files that the reader finds beside that of each run."""
 
     def owners(self, experiment: Any, runs: Sequence[Any]) -> Sequence[Any]:
-        """Those of the runs that have such a file; None alone where it is one file."""
+        """The runs that have such a file. Where there is one file for all, the list holds only None."""
         if self.runs == "trained":
             return [run for run in runs if not experiment.is_variant(run)]
         return runs if self.runs else [None]
@@ -113,7 +113,7 @@ def _parameters(signature: str) -> dict[str, bool]:
 
 
 def chosen_by(figure: str) -> tuple[str, ...]:
-    """What a figure is drawn for, each anew: a training set, model and loss, a training set and model, or nothing."""
+    """The choices that a figure is drawn for: training set, model and loss; training set and model; or none."""
     needed = {name for name, required in figures()[figure].items() if required}
     if "loss" in needed:
         return CHOICES

@@ -127,7 +127,7 @@ GROUPS = {
 }
 _COLORS = (GREEN, PURPLE, ORANGE, SKY, BLACK, BLUE, VERMILION)
 _MARKERS: tuple[tuple[str, str | tuple], ...] = ((">", "-"), ("p", DASHED), ("h", DOTTED), ("d", DASH_DOTTED))
-# Seven colours against four markers: neighbours differ in both, and 28 styles pass before a pair returns.
+# There are seven colours and four markers. So neighbours differ in both, and only the 29th style repeats the first.
 _SPARE = [Style(_COLORS[i % 7], _MARKERS[i % 4][0], _MARKERS[i % 4][1], i >= 28) for i in range(56)]
 
 
@@ -200,7 +200,7 @@ def save(figure: Figure, *paths: str | Path) -> None:
         kind = path.suffix.lstrip(".")
         if kind not in METADATA:
             raise ValueError(f"{path}: a figure is written as .pdf or .png, not as '{path.suffix}'")
-        # In memory first: Matplotlib's writer of PDFs answers an error of the disk by another error, of its own.
+        # The file is made in memory first, since Matplotlib's writer of PDFs hides an error of the disk behind its own.
         drawn = BytesIO()
         with look():
             figure.savefig(drawn, format=kind, dpi=DPI, metadata=METADATA[kind])

@@ -1,4 +1,4 @@
-"""What each loss gains on the tail against what it costs on the head, with the Pareto front."""
+"""The gain of each loss on the tail against its cost on the head, with the Pareto front."""
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ def _caption(table: pd.DataFrame) -> str:
 
 
 def pareto_front(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
-    """Which points no other one equals or exceeds in both and exceeds in one; bool, never a NaN point."""
+    """Whether no other point is at least as good in both and better in one; bool, and False for a NaN point."""
     at_least = (head[None] >= head[:, None]) & (tail[None] >= tail[:, None])
     better = (head[None] > head[:, None]) | (tail[None] > tail[:, None])
     return ~(at_least & better).any(axis=1) & ~np.isnan(head + tail)
@@ -72,7 +72,7 @@ def _panel(axes: Axes, points: pd.DataFrame, looks: dict[str, style.Style]) -> N
         )
     _widen(axes)
     if front.any():
-        # From the left edge down to the lower one: all below and left of the line is beaten by a loss on it.
+        # The line runs from the left edge to the lower one. A loss on it beats everything below and left of it.
         order = head[front].argsort()
         across = [axes.get_xlim()[0], *head[front][order], head[front].max()]
         up = [*tail[front][order][:1], *tail[front][order], axes.get_ylim()[0]]
