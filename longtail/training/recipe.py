@@ -89,8 +89,8 @@ class Recipe(Section):
     weight_decay: NonNegative = 1e-4
     """The strength of the weight decay."""
     layer_decay: Fraction | None = None
-    """Each layer learns at this fraction of the rate of the layer after it, and one-dimensional weights do not decay;
-    null: all at the same rate. Only architectures of timm can take it."""
+    """Each layer learns at this fraction of the rate of the layer after it, the head as the last at the whole rate, and
+    one-dimensional weights do not decay; null: all at the same rate. Only architectures of timm can take it."""
     tune: Tune = "all"
     """Which weights of the backbone are trained beside the head: all; low-rank updates of the attention of a vision
     transformer (LoRA), merged into its weights at the end; biases (BitFit); scales and biases of normalisations; none.
