@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from longtail.config.load import Config, load_config
+from longtail.config.load import Config, load_files
 from longtail.data.sources.table import known_sources
 from longtail.experiment.cost import (
     MOST_IMAGES,
@@ -52,10 +52,7 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
         SystemExit: Snakemake cannot plan; it has said why.
     """
     from snakemake.cli import args_to_api, parse_args, parse_config
-    from snakemake.common.configfile import load_configfile
     from snakemake.logging import logger
-    from snakemake.settings.types import ConfigSettings
-    from snakemake.utils import update_config
 
     parser, args = parse_args([*words, "--dry-run"])
     noted = DryRun()
@@ -66,12 +63,9 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
     finally:
         logger.removeFilter(noted)
     # As in Snakemake, later settings win: the file that the Snakefile names, then --configfile, then --config.
-    config: dict[str, Any] = {}
-    if not args.replace_workflow_config:
-        update_config(config, load_configfile("config/config.yaml"))
-    given = ConfigSettings(config=parse_config(args.config), configfiles=args.configfile or ())
-    update_config(config, given.overwrite_config)
-    return [job for job in noted.jobs if job[0] != "all"], load_config(config), args
+    default = [] if args.replace_workflow_config else ["config/config.yaml"]
+    config = load_files([*default, *(args.configfile or ())], parse_config(args.config))
+    return [job for job in noted.jobs if job[0] != "all"], config, args
 
 
 def stages() -> dict[str, str]:
