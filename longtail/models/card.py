@@ -147,6 +147,31 @@ def read_card(path: str | Path) -> ModelCard:
     return card_from(read_content(path, KEY), read_shapes(path), path)
 
 
+def check_run(card: ModelCard, run: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse the model of another run, which somebody copied or moved here.
+
+    Args:
+        run: what the card of the run's own model says, as far as the run's settings tell it. A recipe of an earlier
+            version may lack settings; those that both have are compared.
+
+    Raises:
+        ValueError: names `path`, and the first facts that differ.
+    """
+    found, expected = ({**facts, **facts.get("recipe", {})} for facts in (asdict(card), run))
+    for facts in (found, expected):
+        facts.pop("recipe", None)
+    differing = [
+        f"{name} is {_shown(found[name])} instead of {_shown(expected[name])}"
+        for name in expected
+        if name in found and found[name] != expected[name]
+    ]
+    if differing:
+        raise ValueError(
+            f"{path} is the model of another run: {'; '.join(differing[:3])}. Delete it and run the same command "
+            "again: the workflow trains it anew"
+        )
+
+
 @cache
 def _types() -> TypeAdapter[ModelCard]:
     return TypeAdapter(ModelCard)
