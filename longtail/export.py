@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from longtail.files.atomic import atomic_path
+from longtail.files.outputs import check_outputs
 from longtail.inference.onnx import write_onnx
 from longtail.inference.page import model_page, read_run
 from longtail.models.card import read_card
@@ -39,6 +40,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("give --onnx FILE, or --card FILE, or both")
     if args.onnx and Path(args.onnx).suffix != ".onnx":
         parser.error(f"--onnx {args.onnx}: the name must end in .onnx")
+    if args.card and Path(args.card).suffix != ".md":
+        parser.error(f"--card {args.card}: the name must end in .md")
     return args
 
 
@@ -49,6 +52,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     page = Path(args.card or Path(args.onnx).with_suffix(".md"))
     try:
+        check_outputs(
+            [*([args.onnx] if args.onnx else []), page], [args.model, args.evaluation or args.model]
+        )
         card, run = read_card(args.model), read_run(args.model, args.evaluation)
         if args.onnx:
             difference = write_onnx(args.onnx, *load_model(args.model))

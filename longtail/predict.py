@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from longtail.files.atomic import atomic_path
+from longtail.files.outputs import check_outputs
 from longtail.files.parquet import write_parquet
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
@@ -68,6 +69,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         device = device_named(args.device)
         pictures = find_pictures(args.images, args.column)
+        if args.output:
+            check_outputs([args.output], [args.model, *args.images, *(path for _, path in pictures)])
         model, card = load_model(args.model, device)
         print(describe(card), file=sys.stderr)
         frame = classify(

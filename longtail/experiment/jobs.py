@@ -163,6 +163,18 @@ class Experiment:
         variant = self.config.variant(loss)
         return {"adjust": variant.adjust, "tau": variant.tau}
 
+    def card_settings(self, run: Run) -> dict[str, Any]:
+        """What the card of a run's model says of its training, by which prediction knows the model of another run."""
+        start = self.start(run) if self.is_variant(run) else None
+        settings = self.train_settings(run.model, (start or run).loss)
+        rescaled = settings.pop("retrain", None) == "scale"
+        return {
+            **{name: value for name, value in settings.items() if name != "head_init"},
+            "head": "scaled" if rescaled else settings["head"],
+            "seed": (start or run).seed,
+            "variant": self.adjust_settings(run.loss) if start else None,
+        }
+
     def predict_settings(self) -> dict[str, Any]:
         predict = self.config.predict
         return predict.model_dump() if predict.crops else {}

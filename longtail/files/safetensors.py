@@ -52,6 +52,16 @@ def read_content(path: str | Path, key: str) -> dict[str, Any]:
         return {name: value for name, value in content.items() if name != TENSORS_KEY}
 
 
+def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors by name, without reading them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_content`.
+    """
+    with _opened(path, "", "numpy") as (file, _):
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def read_safetensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors on the CPU, after they were compared with their checksum, and their description.
 

@@ -28,9 +28,16 @@ def unseal(text: str | bytes, path: str | Path) -> dict[str, Any]:
         ValueError: it is truncated or damaged; names the file and the remedy.
     """
     try:
-        content = json.loads(text)
-    except ValueError as error:
+        return _unsealed(json.loads(text), path)
+    except RecursionError:
+        raise ValueError(
+            f"{path} is not of this project: its values are nested too deeply. {REMEDY}"
+        ) from None
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged or not of this project: {error}. {REMEDY}") from None
+
+
+def _unsealed(content: Any, path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__} instead of named values. {REMEDY}")
     seal = content.pop(SEAL, None)

@@ -18,6 +18,9 @@ from longtail.data.collection.decoding import SUFFIXES, UnreadableImage, decode,
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
 
+MOST_AT_A_TIME = 2**26
+"""Pixels that are decoded and computed at a time, whatever batch was asked for: 64 pictures of 1024 x 1024."""
+
 
 def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> list[tuple[str, Path]]:
     """Find the pictures that files, folders and lists stand for: the name of each, and the path where it is opened.
@@ -70,6 +73,8 @@ def classify(
         from the most probable on, and error: "", or why the picture could not be read. Its classes are missing then.
     """
     device, top = torch.device(device), min(top, len(card.class_names))
+    side = max(card.picture_size, card.image_size)
+    batch_size = max(1, min(batch_size, MOST_AT_A_TIME // side**2))
     errors = np.full(len(pictures), "", dtype=object)
     labels = np.zeros((len(pictures), top), dtype=np.int64)
     shares = np.full((len(pictures), top), np.nan, dtype=np.float32)

@@ -1,19 +1,73 @@
 """The card in a model file, which describes the model. It needs no PyTorch, so that figures read it quickly."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from longtail.files.safetensors import read_content
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    GetPydanticSchema,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
+
+from longtail.files.safetensors import read_content, read_shapes
+from longtail.settings import problems
+from longtail.text import printable
 
 KEY = "longtail"
 FORMAT = "longtail model 1"
+MOST_CLASSES = 100_000
+MOST_PIXELS = 4096
+"""The largest height and width of an image, in pixels."""
+MOST_LETTERS = 1_000_000
+"""The longest that loss, parameters, recipe and variant may be together, as JSON."""
+
+# JSON says which values are numbers, so text and truth values are not taken for them.
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Pixels = Annotated[Whole, Field(ge=1, le=MOST_PIXELS)]
+Factor = Annotated[Real, Field(ge=1e-6, le=1e6)]
+Word = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./+-]*$", max_length=200)]
+ClassName = Annotated[str, Strict(), Field(max_length=1000)]
+Classes = Field(min_length=1, max_length=MOST_CLASSES)
+Three = Field(min_length=3, max_length=3)
+Text = Annotated[str, Strict(), Field(max_length=1000)]
+
+
+class NeededRecipe(BaseModel):
+    """The settings of the recipe that a prediction needs. The others are only shown."""
+
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+    deterministic: Annotated[bool, Strict()]
+    eval_batch_size: Annotated[Whole, Field(ge=1)]
+
+
+class OwnLoss(BaseModel):
+    """Where a loss of the user's own stands."""
+
+    path: Text
+    name: Text
+
+
+def _is(checked: type[BaseModel]) -> Any:
+    """Annotates a mapping that is checked as this model and stays a mapping."""
+    return GetPydanticSchema(lambda _, handler: handler.generate_schema(checked))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """All that is needed to use a model, apart from its weights.
+
+    The types are checked when a card is read: a model file comes from anywhere, and its checksum only says that it is
+    as somebody wrote it.
 
     Attributes:
         class_counts: training images per class, in label order.
@@ -25,21 +79,23 @@ class ModelCard:
         variant: how the classifier was changed after training; None, it was not.
     """
 
-    architecture: str
-    head: str
-    class_names: list[str]
-    class_counts: list[int]
-    image_size: int
-    mean: list[float]
-    std: list[float]
-    logit_scale: float
-    loss: str | Mapping[str, str]
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    architecture: Word
+    head: Word
+    class_names: Annotated[list[ClassName], Strict(), FailFast(), Classes]
+    class_counts: Annotated[list[Annotated[Whole, Field(ge=0, le=2**40)]], Strict(), FailFast(), Classes]
+    image_size: Pixels
+    mean: Annotated[list[Annotated[Real, Field(ge=0, le=1e6)]], Strict(), Three]
+    std: Annotated[list[Factor], Strict(), Three]
+    logit_scale: Factor
+    loss: Text | Annotated[Mapping[str, str], _is(OwnLoss)]
     loss_parameters: Mapping[str, Any]
-    recipe: Mapping[str, Any]
-    seed: int
-    best_epoch: int
-    stored_size: int | None = None
-    temperature: float | None = None
+    recipe: Annotated[Mapping[str, Any], _is(NeededRecipe)]
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)]
+    best_epoch: Annotated[Whole, Field(ge=0, lt=2**31)]
+    stored_size: Pixels | None = None
+    temperature: Factor | None = None
     variant: Mapping[str, Any] | None = None
 
     @property
@@ -57,22 +113,28 @@ class ModelCard:
         return {"format": FORMAT, **asdict(self)}
 
 
-def card_from(content: Mapping[str, Any], path: str | Path) -> ModelCard:
-    """The card in the metadata of a model file; `content` is what stands under `KEY`, empty where nothing does.
+def card_from(content: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], path: str | Path) -> ModelCard:
+    """The card in the metadata of a model file, checked.
+
+    Args:
+        content: what stands under `KEY`, empty where nothing does.
+        shapes: those of the weights in the file, by name.
 
     Raises:
-        ValueError: this is no model of this project, or it does not say all that is needed; names `path`.
+        ValueError: this is no model of this project, or what it says of itself cannot be true; names `path`.
     """
     facts = {name: value for name, value in content.items() if name != "format"}
     if content.get("format") != FORMAT:
         raise ValueError(
-            f"{path} is no model of this project: its format is {content.get('format')!r}, expected {FORMAT!r}; "
+            f"{path} is no model of this project: its format is {_shown(content.get('format'))}, expected {FORMAT!r}; "
             "train it again"
         )
-    try:
-        return ModelCard(**facts)
-    except TypeError as error:
-        raise ValueError(f"{path} does not say what is needed to use it ({error}); train it again") from None
+    if wrong := _type_faults(facts) or list(_contradictions(ModelCard(**facts), shapes)):
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(
+            f"{path} does not say what is needed to use it: {'; '.join(wrong[:3])}{more}; train it again"
+        )
+    return ModelCard(**facts)
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -82,4 +144,63 @@ def read_card(path: str | Path) -> ModelCard:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or is no model of this project.
     """
-    return card_from(read_content(path, KEY), path)
+    return card_from(read_content(path, KEY), read_shapes(path), path)
+
+
+def check_run(card: ModelCard, run: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse the model of another run, which somebody copied or moved here.
+
+    Args:
+        run: what the card of the run's own model says, as far as the run's settings tell it. A recipe of an earlier
+            version may lack settings; those that both have are compared.
+
+    Raises:
+        ValueError: names `path`, and the first facts that differ.
+    """
+    found, expected = ({**facts, **facts.get("recipe", {})} for facts in (asdict(card), run))
+    for facts in (found, expected):
+        facts.pop("recipe", None)
+    differing = [
+        f"{name} is {_shown(found[name])} instead of {_shown(expected[name])}"
+        for name in expected
+        if name in found and found[name] != expected[name]
+    ]
+    if differing:
+        raise ValueError(
+            f"{path} is the model of another run: {'; '.join(differing[:3])}. Delete it and run the same command "
+            "again: the workflow trains it anew"
+        )
+
+
+@cache
+def _types() -> TypeAdapter[ModelCard]:
+    return TypeAdapter(ModelCard)
+
+
+def _type_faults(facts: Mapping[str, Any]) -> list[str]:
+    try:
+        _types().validate_python(facts)
+    except ValidationError as error:
+        return [printable(line) for line in problems(BaseModel, error)]
+    return []
+
+
+def _contradictions(card: ModelCard, shapes: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    names = len(card.class_names)
+    if len(card.class_counts) != names:
+        yield f"class_counts: found {len(card.class_counts)} numbers for {names} classes"
+    if len(set(card.class_names)) < names:
+        yield "class_names: one of them is there twice"
+    rows = [shapes[name][0] for name in ("head.weight", "head.linear.weight") if shapes.get(name)]
+    if rows and rows[0] != names:
+        yield f"class_names: found {names} for weights of {rows[0]} classes"
+    free = [card.loss, card.loss_parameters, card.recipe, card.variant]
+    if (letters := len(json.dumps(free))) > MOST_LETTERS:
+        yield (
+            f"loss, loss_parameters, recipe and variant: found {letters:,} characters, allowed are {MOST_LETTERS:,}"
+        )
+
+
+def _shown(value: Any) -> str:
+    text = printable(repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}…"

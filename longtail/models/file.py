@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from longtail.files.safetensors import read_safetensors, write_safetensors
+from longtail.files.safetensors import read_safetensors, read_shapes, write_safetensors
 from longtail.models import build_model
-from longtail.models.card import KEY, ModelCard, card_from
+from longtail.models.card import KEY, ModelCard, read_card
 from longtail.models.classifier import ImageClassifier
 from longtail.models.weights import explain_mismatch
 
@@ -28,16 +28,31 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Im
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, is no model of this project, or its weights do not fit its architecture.
     """
-    weights, content = read_safetensors(path, KEY)
-    card = card_from(content, path)
-    try:
-        model = build_model(
-            card.architecture, num_classes=len(card.class_names), head=card.head, image_size=card.image_size
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    card = read_card(path)
     with explain_mismatch(path, card.architecture):
-        model.load_state_dict(weights)
+        try:
+            _check_shapes(card, read_shapes(path))
+            model = _built(card)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        model.load_state_dict(read_safetensors(path, KEY)[0])
     # PyTorch's types lack this pair of arguments, which its documentation has.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), card
+
+
+def _built(card: ModelCard) -> ImageClassifier:
+    return build_model(
+        card.architecture, num_classes=len(card.class_names), head=card.head, image_size=card.image_size
+    )
+
+
+def _check_shapes(card: ModelCard, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise PyTorch's error where weights of these shapes do not fit, before a model that is too large is built."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # which draws no number and takes no memory
+        weights = {name: torch.empty(shape) for name, shape in shapes.items()}
+        try:
+            model = _built(card)
+        except NotImplementedError:  # a few models compute with their first weights, and there are none
+            return
+        model.load_state_dict(weights, assign=True)

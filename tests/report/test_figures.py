@@ -697,8 +697,19 @@ def test_confidence_is_that_of_the_scaled_logits(tmp_path):
     path = run_file(tmp_path, "predictions.parquet", "ldam")
     write_parquet(frame.assign(logits=[np.array([0.1, 0.0], dtype=np.float32)]), path)
     card = ModelCard(
-        **dict.fromkeys(ModelCard.__dataclass_fields__, 0)
-        | {"logit_scale": 30.0, "class_names": ["ape", "bee"]}
+        architecture="resnet8",
+        head="linear",
+        class_names=["ape", "bee"],
+        class_counts=[2, 1],
+        image_size=8,
+        mean=[0.5, 0.5, 0.5],
+        std=[0.2, 0.2, 0.2],
+        logit_scale=30.0,
+        loss="ldam",
+        loss_parameters={},
+        recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4},
+        seed=1,
+        best_epoch=1,
     )
     save_model(run_file(tmp_path, "model.safetensors", "ldam"), {"weight": torch.zeros(1)}, card)
     read = frames.read_confidences([path])

@@ -105,8 +105,10 @@ rule predict:
     params:
         key=lambda wildcards: KEYS.predict(run_of(wildcards)),
         settings=as_json(EXPERIMENT.predict_settings()),
+        # The key of the model covers these settings. Being a function of the output, the param is not recorded.
+        run=lambda wildcards, output: as_json(EXPERIMENT.card_settings(run_of(wildcards))),
         place=unrecorded(EXPERIMENT.place_options()),
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"
-        " --settings {params.settings:q} --output {output:q} --threads {threads} {params.place}"
+        " --settings {params.settings:q} --run {params.run:q} --output {output:q} --threads {threads} {params.place}"
         " --parent $PPID > {log:q} 2>&1"

@@ -12,6 +12,7 @@ takes to start.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,10 +32,35 @@ def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
     """
     args = parser.parse_args()
     try:
+        _check_outputs(args)
         code = work(args)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     sys.exit(code or 0)
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Compare the options whose names begin with `output` with every other path among the arguments."""
+    from longtail.files.outputs import check_outputs
+
+    paths: dict[bool, list[str | Path]] = {True: [], False: []}
+    for name, value in vars(args).items():
+        if name != "output_folder":
+            values = value if isinstance(value, list) else [value]
+            paths[name.startswith("output")] += [one for one in values if isinstance(one, str | Path)]
+    check_outputs(paths[True], paths[False])
+
+
+def output(told: str) -> Callable[[str], Path]:
+    """The type of an option for an output; its help may name the endings it takes, such as "page (.md, .html)"."""
+    endings = re.findall(r"\.\w+", "".join(re.findall(r"\((\..+?)\)", told)))
+
+    def path(text: str) -> Path:
+        if endings and Path(text).suffix not in endings:
+            raise argparse.ArgumentTypeError(f"the name {text} must end in {' or '.join(endings)}")
+        return Path(text)
+
+    return path
 
 
 def program(description: str | None, takes: str = "", **paths: str) -> argparse.ArgumentParser:
@@ -53,7 +79,8 @@ def program(description: str | None, takes: str = "", **paths: str) -> argparse.
         parser.add_argument("--settings", type=settings, required=True, metavar="JSON", help=takes)
     for name, told in paths.items():
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=Path, required=True, metavar="PATH", help=told)
+        kind = output(told) if name.startswith("output") else Path
+        parser.add_argument(option, type=kind, required=True, metavar="PATH", help=told)
     return parser
 
 

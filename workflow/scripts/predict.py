@@ -10,6 +10,7 @@ from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.logits import predict, write_predictions
 from longtail.machine.devices import claim_devices
 from longtail.machine.stopping import stop_with_workflow
+from longtail.models.card import check_run, read_card
 from longtail.models.file import load_model
 
 # cuBLAS is deterministic only with a workspace that is fixed before CUDA starts.
@@ -25,6 +26,8 @@ def arguments() -> argparse.ArgumentParser:
     )
     crops = 'to average over crops: {"crops": "five" or "ten", "expand": PIXELS to enlarge images by before}'
     parser.add_argument("--settings", type=settings, default={}, metavar="JSON", help=crops)
+    of_run = "what the model has to say of its training: architecture, loss, loss_parameters, recipe, seed, …"
+    parser.add_argument("--run", type=settings, default={}, metavar="JSON", help=of_run)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument(
         "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
@@ -39,6 +42,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
+    check_run(read_card(args.model), args.run, args.model)
     with claim_devices(1, args.jobs_per_gpu) as (device,):
         (images,), resident = load_sets([args.tensors], device, args.images, args.jobs_per_gpu)
         model, card = load_model(args.model, device)

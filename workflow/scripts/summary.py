@@ -3,7 +3,7 @@
 import argparse
 
 import pandas as pd
-from frame import program, run
+from frame import output, program, run
 
 from longtail.files.atomic import atomic_path
 from longtail.files.parquet import read_parquet
@@ -21,7 +21,8 @@ def arguments() -> argparse.ArgumentParser:
         published="resources/published_results.csv",
         takes="source, imbalance_factor and seed of the data; reference: loss that the others are compared with",
     )
-    parser.add_argument("--output", nargs="+", required=True, metavar="FILE", help="summary (.md, .html)")
+    told = "summary (.md, .html)"
+    parser.add_argument("--output", nargs="+", type=output(told), required=True, metavar="FILE", help=told)
     return parser
 
 
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
         with atomic_path(path) as temporary:
             content = webpage(text, "Summary") if temporary.suffix == ".html" else text
             temporary.write_text(content, encoding="utf-8")
-    print(f"{', '.join(args.output)}: {text.count('## ')} questions", flush=True)
+    print(f"{', '.join(map(str, args.output))}: {text.count('## ')} questions", flush=True)
 
 
 if __name__ == "__main__":

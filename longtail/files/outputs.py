@@ -1,0 +1,32 @@
+"""Outputs that would take something away: a file that is one of the inputs, or a folder."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over an input, to write two outputs to one file, and to write a file where a folder is.
+
+    Links are followed, so an input is known by any of its names.
+
+    Raises:
+        ValueError: names the output, and what to do.
+    """
+    read, written = list(map(Path, inputs)), list[Path]()
+    for output in map(Path, outputs):
+        if output.is_dir():
+            raise ValueError(f"the output {output} is a folder; give the name of a file")
+        if any(_same(output, path) for path in read):
+            raise ValueError(
+                f"the output {output} is one of the inputs, which would be lost; give another name"
+            )
+        if any(_same(output, path) for path in written):
+            raise ValueError(f"two outputs have the name {output}; give another name")
+        written.append(output)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist, or its name is too long
+        return one.absolute() == other.absolute()

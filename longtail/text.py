@@ -1,0 +1,41 @@
+"""Text from elsewhere, such as the name of a class or of a file, shown where it could do more than be read.
+
+printable    on a terminal, which obeys control characters
+in_markdown  in Markdown, where signs make links, tags and cells of a table; `as_code` is its form for names
+in_csv       in a csv, where a spreadsheet runs what begins like a formula
+"""
+
+import re
+
+# Control characters, ends of lines, signs that turn the direction of writing, and halves of characters.
+OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+MARKDOWN = re.compile(r"[\\`<\[|]")
+FORMULA = re.compile(r"[=+\-@]")
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+
+
+def printable(text: str) -> str:
+    r"""The text in one line that no terminal obeys: a control character becomes what Python writes, such as `\x1b`."""
+    return OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def in_markdown(text: str) -> str:
+    """The text as Markdown that shows it as it is, also in a cell of a table."""
+    return MARKDOWN.sub(lambda sign: f"\\{sign[0]}", printable(text))
+
+
+def as_code(name: str) -> str:
+    """A name as inline code in a cell of a table. Its fence has more backticks than any run of them in the name."""
+    longest = max(map(len, re.findall("`+", name)), default=0)
+    fence, pad = "`" * (longest + 1), " " if longest else ""
+    shown = printable(name).replace("|", "\\|")
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def in_csv(text: str) -> str:
+    """The text as a cell that no spreadsheet runs: an apostrophe before what begins like a formula and is no number.
+
+    Source: OWASP, CSV Injection. Quotes would not do, since spreadsheets run formulas in quotes too.
+    """
+    shown = printable(text)
+    return f"'{shown}" if FORMULA.match(shown) and not NUMBER.fullmatch(shown) else shown

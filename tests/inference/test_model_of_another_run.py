@@ -1,0 +1,64 @@
+"""The workflow's prediction refuses a model that was trained with other settings than the run that it lies in."""
+
+import dataclasses
+import json
+
+import pytest
+from programs import run_program
+
+from longtail.config.load import load_config
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.runs import Run
+from longtail.models.card import check_run, read_card
+
+
+def facts(base) -> dict:
+    card = dataclasses.asdict(read_card(base))
+    names = ("architecture", "head", "loss", "loss_parameters", "recipe", "seed", "variant")
+    return json.loads(json.dumps({name: card[name] for name in names}))
+
+
+def test_prediction_takes_the_model_of_its_run(base, digits, tmp_path):
+    out = tmp_path / "predictions.parquet"
+    run_program("predict", model=base, tensors=digits / "test.pth", run=facts(base), output=out)
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"loss": "focal"}, "loss is 'softmax' instead of 'focal'"),
+        ({"loss": {"path": "mine.py", "name": "Mine"}}, "loss is 'softmax' instead of {"),
+        ({"loss_parameters": {"s": 9.0}}, "loss_parameters is .* instead of {'s': 9.0}"),
+        ({"architecture": "resnet32"}, "architecture is 'resnet8' instead of 'resnet32'"),
+        ({"head": "cosine"}, "head is 'linear' instead of 'cosine'"),
+        ({"seed": 7}, "seed is 1 instead of 7"),
+        ({"variant": {"adjust": "la", "tau": 1.0}}, "variant is None instead of"),
+        ({"recipe": {"learning_rate": 0.5}}, "learning_rate is .* instead of 0.5"),
+    ],
+)
+def test_prediction_refuses_the_model_of_another_run(base, digits, tmp_path, change, told):
+    out = tmp_path / "predictions.parquet"
+    with pytest.raises(SystemExit, match=rf"is the model of another run: {told}.*Delete it"):
+        run_program("predict", model=base, tensors=digits / "test.pth", run=facts(base) | change, output=out)
+    assert not out.exists()
+
+
+def test_a_recipe_of_an_earlier_version_may_lack_settings(base):
+    check_run(read_card(base), {"recipe": {"a_setting_of_tomorrow": 1}}, base)
+
+
+def test_what_a_card_has_to_say_of_variants_and_of_decoupled_training():
+    config = load_config(
+        {
+            "grid": {"train_sets": ["longtailed"], "models": ["resnet8"], "losses": ["softmax", "lws"]},
+            "models": {"resnet8": {"pretrained": False}},
+            "losses": {"lws": {"loss": "softmax", "retrain": {"start": "softmax", "classifier": "scale"}}},
+            "variants": {"tau": {"of": "softmax", "adjust": "taunorm", "tau": 1}},
+        }
+    )
+    told = Experiment(config).card_settings
+    plain, lws, tau = (told(Run("resnet8", loss, "longtailed", 3)) for loss in ("softmax", "lws", "tau"))
+    assert (plain["head"], plain["variant"], plain["seed"]) == ("linear", None, 3)
+    assert (lws["head"], lws["variant"]) == ("scaled", None)
+    assert tau == plain | {"variant": {"adjust": "taunorm", "tau": 1.0}}
