@@ -241,7 +241,7 @@ def unknown_architecture(path: Path) -> None:
         (truncated, "is damaged or no safetensors file"),
         (foreign, "is no model of this project: its format is None"),
         (without_classes, "does not say what is needed to use it"),
-        (wrong_shapes, "does not hold weights of resnet8: size mismatch"),
+        (wrong_shapes, "class_names: found 3 for weights of 1 classes"),
         (other_architecture, "does not hold weights of resnet20"),
         (unknown_architecture, "the model 'resnet7000' is not known"),
     ],
