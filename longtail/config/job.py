@@ -8,10 +8,11 @@ from longtail.settings import Count, Section
 
 
 class Job(Section):
-    """What a training job asks of the machine. No setting here changes a result."""
+    """What a training job asks of the machine. No setting here makes a job run again."""
 
     threads: Count | None = None
-    """CPU cores of a job; null: 2 with a GPU, and all of them without one."""
+    """CPU threads of a job; null: 2 with a GPU, and all cores without one. Other numbers of threads give other last
+    digits on a CPU. A number here holds with fewer cores, too: the same bytes on each machine with such a processor."""
     memory_mb: Count = 16000
     """Memory of the host in MB; it grows with each retry."""
     minutes: Count | Annotated[dict[str, Count], Field(min_length=1)] = {

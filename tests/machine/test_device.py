@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 
 import pytest
 import torch
+from planner import plan
 
 from longtail.machine.cores import gpu_count, train_threads
 from longtail.machine.devices import claim, claim_devices, precision_on
@@ -95,6 +97,19 @@ def test_training_takes_all_cores_without_a_gpu_and_two_beside_one(monkeypatch):
     assert train_threads(None, None) == 2, "a cluster's job, planned where there is no GPU"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert train_threads(None, 16) == 2
+
+
+def test_a_job_computes_with_the_configured_threads_also_where_snakemake_has_fewer_cores(repository):
+    for name, words, threads in (
+        ("demo", ("--config", "job={threads: 3}"), "3"),
+        ("cifar100-cpu", (), "2"),  # leaves the number open
+    ):
+        chosen = ("--configfile", f"config/{name}.yaml", *words, "--cores", "2")
+        code, told = plan(repository, "--forceall", "--printshellcmds", *chosen)
+        assert code == 0, told
+        for program in ("train", "predict"):
+            commands = re.findall(rf"exec python workflow/scripts/{program}.py.* --threads (\d+)", told)
+            assert set(commands) == {threads}
 
 
 def test_other_users_of_the_machine_can_claim_too(tmp_path):

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from forked import be_script
 from PIL import Image
 from pretended_cuda import CUDA, ROOT, WrongDevice, pretended_cuda
 from pretended_runs import MANY, SETTINGS, Setting, runs
+from programs import run_program
 
 from longtail.export import main as export
 from longtail.losses import known_losses
@@ -189,12 +189,9 @@ def test_the_programs_write_the_files_of_the_cpu(digits, train_arguments, tmp_pa
         folder.mkdir()
         model, _, logits, classes = (str(folder / name) for name in files)
         with pretence():
-            be_script("train", train_arguments(digits, folder, recipe=recipe))
-            crops = ["--settings", '{"crops": "ten", "expand": 4}']
-            be_script(
-                "predict",
-                ["--model", model, "--tensors", str(digits / "test.pth"), "--output", logits, *crops],
-            )
+            run_program("train", *train_arguments(digits, folder, recipe=recipe))
+            crops = {"crops": "ten", "expand": 4}
+            run_program("predict", model=model, tensors=digits / "test.pth", settings=crops, output=logits)
             assert classify([model, str(picture), "--output", classes, "--threads", "1"]) == 0
             if device == "cuda":
                 assert export([model, "--onnx", str(folder / "model.onnx")]) == 0

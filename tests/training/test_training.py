@@ -85,6 +85,19 @@ def test_the_same_config_gives_the_same_bytes_whatever_the_process(run):
         assert (first / name).read_bytes() == (again / name).read_bytes()
 
 
+def test_the_same_number_of_threads_gives_the_same_bytes_with_fewer_cores(run):
+    settings = {"threads": 2, "recipe": {"epochs": 1, "warmup_epochs": 0, "image_size": 32}}
+    first, cores = run("two threads", **settings), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        on_one = run("two threads on one core", environment={}, **settings)
+    finally:
+        os.sched_setaffinity(0, cores)
+    for name in ("model.safetensors", "history.parquet"):
+        assert (on_one / name).read_bytes() == (first / name).read_bytes()
+    assert json.loads((on_one / "run.json").read_text())["threads"] == 2
+
+
 def test_images_left_in_their_files_give_the_same_bytes(run, digits):
     resident, in_file = run("resident", images="device"), run("in_file", images="file")
     for name in ("model.safetensors", "history.parquet"):

@@ -82,6 +82,11 @@ def unrecorded(value):
     return lambda wildcards, output: value
 
 
+def exact_threads(wildcards, output, threads):
+    """The threads that a job computes with, unrecorded as above: `job.threads` also where Snakemake has fewer cores."""
+    return CONFIG.job.threads or threads
+
+
 def run_of(wildcards):
     return runs.Run.of(RUN_NAME.format_map(wildcards))
 

@@ -77,11 +77,12 @@ rule train:
         ],
         work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
         place=unrecorded(EXPERIMENT.place_options()),
+        threads=exact_threads,
     shell:
         "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
         " {params.begin:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
-        " --threads {threads} --gpus {resources.gpu} {params.place}"
+        " --threads {params.threads} --gpus {resources.gpu} {params.place}"
         " --parent $PPID > {log:q} 2>&1"
 
 
@@ -108,7 +109,8 @@ rule predict:
         # The key of the model covers these settings. Being a function of the output, the param is not recorded.
         run=lambda wildcards, output: as_json(EXPERIMENT.card_settings(run_of(wildcards))),
         place=unrecorded(EXPERIMENT.place_options()),
+        threads=exact_threads,
     shell:
         "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"
-        " --settings {params.settings:q} --run {params.run:q} --output {output:q} --threads {threads} {params.place}"
+        " --settings {params.settings:q} --run {params.run:q} --output {output:q} --threads {params.threads} {params.place}"
         " --parent $PPID > {log:q} 2>&1"
