@@ -340,6 +340,7 @@ def load_files(files: Sequence[str | Path], settings: Mapping[str, Any]) -> Conf
     mapping: dict[str, Any] = {}
     places: dict[str, str] = {}
     misread: list[str] = []
+    told: set[str] = set()
     unreadable: list[str] = []
     for file in files:
         try:
@@ -349,6 +350,7 @@ def load_files(files: Sequence[str | Path], settings: Mapping[str, Any]) -> Conf
             continue
         mapping = merged(mapping, read.content)
         misread += read.problems
+        told |= set(map(_dotted, read.misread))
         places |= {_dotted(keys): f"{file}, line {line}" for keys, line in read.lines.items() if keys}
     if unreadable:  # what is wrong with the others may come from what these hold
         raise ConfigError([*unreadable, *misread])
@@ -357,7 +359,8 @@ def load_files(files: Sequence[str | Path], settings: Mapping[str, Any]) -> Conf
     try:
         config = load_config(mapping)
     except ConfigError as error:
-        raise ConfigError([*misread, *(_placed(problem, places) for problem in error.problems)]) from None
+        rest = [problem for problem in error.problems if problem.partition(": ")[0] not in told]
+        raise ConfigError([*misread, *(_placed(problem, places) for problem in rest)]) from None
     if misread:
         raise ConfigError(misread)
     return config
