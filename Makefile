@@ -59,8 +59,8 @@ lint: $(READY)  ## check style, security rules, types and the workflow
 audit: $(READY)  ## look the pinned packages up in PyPI's list of known vulnerabilities (needs a network)
 	$(VENV)/bin/uv tool run pip-audit@2.10.1 --strict --no-deps --disable-pip -r requirements.txt -r requirements-slurm.txt
 
-clean:  ## delete state that only unfinished runs need
-	rm -rf work
+clean: $(READY)  ## delete state that only unfinished runs need: make clean ARGS="--configfile config/demo.yaml"
+	@$(VENV)/bin/python -m longtail.clean $(ARGS)
 
 # `uv` comes from the registry into the environment it then fills. Compiled once, the packages are imported in a
 # third of the time by each of the hundred processes of an experiment. Every start of Snakemake imports the plugin for

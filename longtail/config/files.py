@@ -42,6 +42,8 @@ class Read(NamedTuple):
     """What YAML would read as something else; the content is whole all the same."""
     lines: dict[Path_, int]
     """The line of every key and item, counted from 1."""
+    misread: set[Path_]
+    """The keys whose values are among the problems."""
 
 
 def read_file(path: str | Path) -> Read:
@@ -81,7 +83,7 @@ def read_text(text: str, name: str) -> Read:
         raise Unreadable(f"{name} is nested deeper than {DEEPEST} levels") from None
     reader = _Reader(name)
     content = reader.value(node, ()) if node else None
-    return Read(content, reader.problems, reader.lines)
+    return Read(content, reader.problems, reader.lines, reader.misread)
 
 
 def number(text: str) -> int | float | None:
@@ -100,6 +102,7 @@ class _Reader:
         self.name = name
         self.problems: list[str] = []
         self.lines: dict[Path_, int] = {}
+        self.misread: set[Path_] = set()
         self._values = 0
         self._open: list[yaml.Node] = []
 
@@ -113,7 +116,11 @@ class _Reader:
             raise Unreadable(f"{self.name} is nested deeper than {DEEPEST} levels")
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+            said = len(self.problems)
+            value = self._scalar(node)
+            if len(self.problems) > said:
+                self.misread.add(path)
+            return value
         self._open.append(node)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             self._refuse(node, f"a value is called {_tag(node)}, and no setting takes that")

@@ -3,7 +3,7 @@
 A rule looks at one contradiction and yields a sentence for everything that is wrong: the key, why, and what to set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from longtail.config.methods import Loss, ResolvedVariant
@@ -142,7 +142,60 @@ def retraining_mixes_no_images(run: Training) -> Iterator[str]:
         )
 
 
+class Meaning(NamedTuple):
+    """What a loss and its recipe are under a name that tables and published numbers know, though an entry makes it."""
+
+    losses: tuple[str, ...]
+    words: str
+    holds: Callable[[Loss, Recipe], bool]
+
+
+_DRW = "re-weighted in its last epochs (train.drw)"
+MEANINGS = {
+    "square_root_weights": Meaning(
+        ("weighted_softmax",), "with power: 0.5", lambda entry, recipe: getattr(entry, "power", None) == 0.5
+    ),
+    **{
+        f"{sampler}_sampler": Meaning(
+            ("softmax",),
+            f"with train.sampler: {sampler}",
+            lambda entry, recipe, sampler=sampler: recipe.sampler == sampler,  # type: ignore[misc]
+        )
+        for sampler in ("class_balanced", "square_root", "progressive")
+    },
+    "mixup": Meaning(
+        ("softmax",), "with train.mixup", lambda entry, recipe: bool(recipe.mixup and not recipe.mixup.remix)
+    ),
+    "remix": Meaning(
+        ("softmax",),
+        "with train.mixup.remix",
+        lambda entry, recipe: bool(recipe.mixup and recipe.mixup.remix),
+    ),
+    **{
+        f"{name}_drw": Meaning(losses, _DRW, lambda entry, recipe: recipe.drw is not None)
+        for name, losses in {
+            "weighted_softmax": ("softmax", "weighted_softmax"),
+            "focal": ("focal", "sigmoid_focal"),
+            "class_balanced": ("softmax", "class_balanced"),
+            "balanced_softmax": ("balanced_softmax",),
+        }.items()
+    },
+}
+
+
+def names_mean_what_tables_print(run: Training) -> Iterator[str]:
+    """A name that tables and published numbers know is that method, and nothing else."""
+    if (known := MEANINGS.get(run.loss)) and not (
+        run.entry.loss in known.losses and known.holds(run.entry, run.recipe)
+    ):
+        yield (
+            f"losses.{run.loss}: under this name, tables show {' or '.join(known.losses)} {known.words}, and this is "
+            "something else; call the entry otherwise"
+        )
+
+
 RULES = (
+    names_mean_what_tables_print,
     cosines_are_scaled,
     linear_logits_are_not_scaled,
     class_means_start_a_cosine_head,
@@ -173,6 +226,21 @@ def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe:
         yield f"{where}: {variant.of} rescales its classifier itself; use the loss it starts from"
     elif constant(file, "CORRECTS_LOGITS") and (reason := _corrected(entry, recipe)):
         yield f"{where}: {variant.of} {reason}; adjusting its logits again would correct twice"
+
+
+def corrected_twice(run: Training) -> Iterator[str]:
+    """A sentence on a training that corrects the imbalance in more than one way, which sometimes helps."""
+    recipe, declared = run.recipe, run.entry.declared
+    ways = [
+        declared.corrects if declared else None,
+        "re-weighs its classes in its last epochs (drw)" if recipe.drw else None,
+        f"draws them by the sampler {recipe.sampler}" if recipe.sampler != "instance" else None,
+    ]
+    if len(found := [way for way in ways if way]) > 1:
+        yield (
+            f"losses.{run.loss}: {' and '.join(found)}, which corrects the imbalance twice and may favour rare classes "
+            "too much; it runs as it stands"
+        )
 
 
 def _corrected(entry: Loss, recipe: Recipe) -> str | None:

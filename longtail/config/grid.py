@@ -1,9 +1,12 @@
 """The sections `grid` and `models`: which combinations are run, and what each model is."""
 
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 
+from longtail.models import pretrained_source
 from longtail.settings import LocalPath, Name, Section
 
 TrainSet = Literal["balanced", "longtailed"]
@@ -54,7 +57,8 @@ class Model(Section):
     pretrained: bool = True
     """Start from published ImageNet weights; false: from random ones."""
     weights: LocalPath | None = None
-    """A file or address of weights to use instead of the published ones."""
+    """A file or address of weights to use instead of the published ones; or the `model.safetensors` of a run of the
+    same architecture, whose backbone is taken."""
     train: dict[str, Any] = {}
     """Settings of `train` that differ for this model."""
 
@@ -63,3 +67,38 @@ class ResolvedModel(Model):
     """A model's entry, with its architecture filled in."""
 
     architecture: str
+
+
+def wrong_weights(name: str, model: ResolvedModel) -> str | None:
+    """Why a model cannot start from pretrained weights; None: it can, as far as that is known before it is built."""
+    key, source = f"models.{name}", pretrained_source(model.architecture)
+    if model.weights is None:
+        if source is None:
+            return f"{key}: {model.architecture} has no published weights; set {key}.pretrained: false"
+        return None
+    if re.match(r"\w+://", model.weights):
+        return (
+            None
+            if source
+            else f"{key}.weights: {model.architecture} can start only from a file of this project"
+        )
+    file = Path(model.weights)
+    if not file.is_file():
+        return f"{key}.weights: {model.weights} does not exist (looked for {file.resolve()})"
+    if file.suffix == ".safetensors":
+        from longtail.files.safetensors import read_content
+
+        try:
+            holds = read_content(file, "longtail").get("architecture")
+        except ValueError as error:
+            return f"{key}.weights: {error}"
+        if holds == model.architecture or (holds is None and source):
+            return None
+        if holds is not None:
+            return f"{key}.weights: {model.weights} holds a model of {holds}; expected {model.architecture}"
+    if source is None:
+        return (
+            f"{key}.weights: {model.weights} is no model of this project, and {model.architecture} has no published "
+            "weights of which others know the form; give a model.safetensors of a run of it"
+        )
+    return None

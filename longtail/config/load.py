@@ -15,8 +15,14 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from longtail.config.data import Data
 from longtail.config.files import Unreadable, number, read_file
-from longtail.config.fit import Training, misfits, misfits_of_the_original_test_set, misfits_of_variant
-from longtail.config.grid import Distinct, Grid, Model, ResolvedModel
+from longtail.config.fit import (
+    Training,
+    corrected_twice,
+    misfits,
+    misfits_of_the_original_test_set,
+    misfits_of_variant,
+)
+from longtail.config.grid import Distinct, Grid, Model, ResolvedModel, wrong_weights
 from longtail.config.job import Job
 from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant, Variant, merged, parse_loss
 from longtail.config.own_loss import wrong_with_own_loss
@@ -100,18 +106,11 @@ class Config(Section):
             *self._misleading_names(),
             *self._unused_entries(),
         ]
-        models, losses, variants = (
-            dict(found)
-            for found in (self._unknown_models(), self._unknown_losses(), self._unknown_variants())
-        )
-        wrong += [*models.values(), *losses.values(), *variants.values()]
+        losses, variants = dict(self._unknown_losses()), dict(self._unknown_variants())
+        wrong += [*self._unknown_models(), *losses.values(), *variants.values()]
         # What goes together is checked for all that is known.
-        grid = self.grid.model_copy(
-            update={
-                "models": tuple(name for name in self.grid.models if name not in models),
-                "losses": tuple(name for name in self.grid.losses if name not in losses),
-            }
-        )
+        names = tuple(name for name in self.grid.losses if name not in losses)
+        grid = self.grid.model_copy(update={"losses": names})
         known = {name: entry for name, entry in self.variants.items() if name not in variants}
         misfits = list(self.model_copy(update={"grid": grid, "variants": known})._misfits())
         if wrong or misfits:
@@ -130,10 +129,6 @@ class Config(Section):
                 other = by_letters.setdefault(name.casefold(), name)
                 if other != name:
                     yield f"{section}.{name}: differs from {other} in capitals alone; choose another name"
-        for name, loss in self.losses.items():
-            if name in known_losses() and loss.loss != name:
-                what = loss.loss if isinstance(loss.loss, str) else f"{loss.loss.name} of {loss.loss.path}"
-                yield f"losses.{name}.loss: {what} under the name of another loss; call the entry otherwise"
         for name, model in self.models.items():
             if name in known_models() and model.architecture and not _same_model(name, model.architecture):
                 yield (
@@ -159,6 +154,9 @@ class Config(Section):
             except ValueError:
                 where = f"models.{name}.architecture" if model.architecture else f"models.{name}"
                 yield unknown(f"{where}: '{architecture}'", architecture, [*known_models(), *LIBRARY_MODELS])
+            else:
+                if model.pretrained and model.weights and (wrong := wrong_weights(name, self.model(name))):
+                    yield wrong
             yield from self._wrong_overrides(f"models.{name}.train", model.train)
         for name, loss in self.losses.items():
             if name in self.grid.losses:
@@ -174,7 +172,7 @@ class Config(Section):
             # Whether settings go together shows only with the model or loss that they are used with.
             yield from (problem(Recipe, detail, where) for detail in error.errors() if detail["loc"])
 
-    def _unknown_models(self) -> Iterator[tuple[str, str]]:
+    def _unknown_models(self) -> Iterator[str]:
         for name in self.grid.models:
             entry = self.model(name)
             try:
@@ -182,17 +180,10 @@ class Config(Section):
             except ValueError:
                 named = entry.architecture == name
                 what = f"grid.models: '{name}'" if named else f"models.{name}.architecture"
-                yield (
-                    name,
-                    unknown(what, entry.architecture, [*known_models(), *self.models, *LIBRARY_MODELS]),
-                )
+                yield unknown(what, entry.architecture, [*known_models(), *self.models, *LIBRARY_MODELS])
                 continue
-            if entry.pretrained and not entry.weights and pretrained_source(entry.architecture) is None:
-                yield (
-                    name,
-                    f"models.{name}: {entry.architecture} has no published weights; "
-                    f"set models.{name}.pretrained: false",
-                )
+            if entry.pretrained and (wrong := wrong_weights(name, entry)):
+                yield wrong
 
     def _unknown_losses(self) -> Iterator[tuple[str, str]]:
         known = self._known_losses
@@ -246,6 +237,12 @@ class Config(Section):
                 yield from wrong_with_own_loss(f"losses.{loss}.loss", own.path, own.name)
         if self.data.test_per_class is None:
             yield from misfits_of_the_original_test_set(self.data.source, fit)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may not be meant, though it can be run."""
+        runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
+        return list(dict.fromkeys(sentence for run in runs for sentence in corrected_twice(run)))
 
     def _training(self, model: str, loss: str) -> Training:
         entry, start = self.loss(loss), None
@@ -343,6 +340,7 @@ def load_files(files: Sequence[str | Path], settings: Mapping[str, Any]) -> Conf
     mapping: dict[str, Any] = {}
     places: dict[str, str] = {}
     misread: list[str] = []
+    told: set[str] = set()
     unreadable: list[str] = []
     for file in files:
         try:
@@ -352,6 +350,7 @@ def load_files(files: Sequence[str | Path], settings: Mapping[str, Any]) -> Conf
             continue
         mapping = merged(mapping, read.content)
         misread += read.problems
+        told |= set(map(_dotted, read.misread))
         places |= {_dotted(keys): f"{file}, line {line}" for keys, line in read.lines.items() if keys}
     if unreadable:  # what is wrong with the others may come from what these hold
         raise ConfigError([*unreadable, *misread])
@@ -360,7 +359,8 @@ def load_files(files: Sequence[str | Path], settings: Mapping[str, Any]) -> Conf
     try:
         config = load_config(mapping)
     except ConfigError as error:
-        raise ConfigError([*misread, *(_placed(problem, places) for problem in error.problems)]) from None
+        rest = [problem for problem in error.problems if problem.partition(": ")[0] not in told]
+        raise ConfigError([*misread, *(_placed(problem, places) for problem in rest)]) from None
     if misread:
         raise ConfigError(misread)
     return config

@@ -113,11 +113,10 @@ def parse_loss(name: str, entry: Any) -> Loss:
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where}: found {entry!r}, expected settings such as {{gamma: 2.0}}")
     kind = entry.get("loss", name)
-    if name in METHODS and kind != name:
-        raise ValueError(
-            f"{where}.loss: {name} stands for a loss with settings of its own; leave loss out, or call the entry "
-            "otherwise"
-        )
+    if kind != name and (name in METHODS or loss_section(name)):
+        # Tables and published numbers go by names.
+        what = kind if isinstance(kind, str) else "a class of your own"
+        raise ValueError(f"{where}.loss: {what} under the name of another loss; call the entry otherwise")
     if isinstance(kind, str) and kind in METHODS:
         entry = merged(METHODS[kind], {key: value for key, value in entry.items() if key != "loss"})
         kind = entry["loss"]

@@ -31,9 +31,11 @@ def relations(paths: Paths, images: str | None) -> Iterator[str]:
     """Why these folders, and the one of the user's images, cannot lie as they do; symbolic links are followed."""
     real = {name: os.path.realpath(path) for name, path in paths}
     here = os.path.realpath(".")
-    for name in ("results", "work"):
-        if _holds(real[name], here):
-            yield f"paths.{name}: {getattr(paths, name)} holds the project itself; name a folder in it, such as {name}"
+    above = [name for name in ("results", "work") if _holds(real[name], here)]
+    for name in above:
+        yield f"paths.{name}: {getattr(paths, name)} holds the project itself; name a folder in it, such as {name}"
+    if above:
+        return
     for name, other in (("data", "results"), ("work", "results"), ("work", "data")):
         if real[name] == real[other]:
             yield f"paths.{name}: is the same folder as paths.{other}; each needs one of its own"

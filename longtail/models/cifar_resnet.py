@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from longtail.models.weights import explain_mismatch, read_weights
+
 MODELS = {"resnet8": None, "resnet20": None, "resnet32": None}
 
 WIDTHS = (16, 32, 64)
@@ -14,12 +16,16 @@ WIDTHS = (16, 32, 64)
 def build_backbone(name: str, *, image_size: int, weights: str | Path | None = None) -> tuple[nn.Module, int]:
     """The network without its classifier, and its number of features. It takes images of any size.
 
+    Nobody publishes weights; those that are given come from a run of this project.
+
     Raises:
-        ValueError: weights are given; nobody publishes any.
+        ValueError: the weights are another model's.
     """
+    model = CifarResNet(int(name.removeprefix("resnet")))
     if weights is not None:
-        raise ValueError(f"{name} has no published weights and cannot load {weights}; set pretrained: false")
-    return CifarResNet(int(name.removeprefix("resnet"))), WIDTHS[-1]
+        with explain_mismatch(weights, name):
+            model.load_state_dict(read_weights(weights))
+    return model, WIDTHS[-1]
 
 
 class CifarResNet(nn.Module):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from torch import nn
 
 from longtail.models.weights import explain_mismatch, read_weights
@@ -32,14 +33,24 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
     architecture = name.removeprefix("timm/")
     model = new_model(architecture)
     model.reset_classifier(0)
-    if weights is not None:
-        state = read_weights(weights)
-        with explain_mismatch(weights, architecture):
-            model.load_state_dict(state)
     config = model.pretrained_cfg
-    if config["fixed_input_size"] and image_size != config["input_size"][-1]:
+    state = None if weights is None else read_weights(weights)
+    other_size = config["fixed_input_size"] and image_size != config["input_size"][-1]
+    # Weights of a run of this project may be of that size already.
+    if other_size and state and _positions(state) != _positions(model.state_dict()):
+        _resize(model, name, image_size)
+        other_size = False
+    if state is not None:
+        with explain_mismatch(weights or "", architecture):
+            model.load_state_dict(state)
+    if other_size:
         _resize(model, name, image_size)
     return model, model.head_hidden_size
+
+
+def _positions(state: dict[str, torch.Tensor]) -> tuple[int, ...]:
+    """The shape of a transformer's position embeddings; empty where it has none."""
+    return tuple(state["pos_embed"].shape) if "pos_embed" in state else ()
 
 
 def new_model(architecture: str, **options: Any) -> Any:

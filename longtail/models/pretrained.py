@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from longtail.files.safetensors import read_content, read_safetensors
 from longtail.models import pretrained_source
+from longtail.models.card import KEY, card_from
 from longtail.models.weights import explain_mismatch
 
 
@@ -57,7 +59,8 @@ def fetch(name: str, origin: str | None = None) -> tuple[dict[str, Tensor], dict
     one in its cache. Of a file nothing but tensors is unpickled.
 
     Args:
-        origin: path or address of a file (.pth or .safetensors, classifier included) to use instead.
+        origin: path or address of a file (.pth or .safetensors, classifier included) to use instead; or a trained model
+            of this project, of the same architecture.
 
     Returns:
         The state of the backbone that `build_backbone` makes. And its facts: the fields of `Published`, `model`,
@@ -68,6 +71,8 @@ def fetch(name: str, origin: str | None = None) -> tuple[dict[str, Tensor], dict
         ValueError: as `describe`; or a file is damaged, unsafe to read or holds another model's weights.
         FileNotFoundError: there is no file and no way to get it; says what to put where.
     """
+    if origin and (own := _own_model(name, Path(origin))):
+        return own
     published = describe(name)
     library, _, architecture = published.source.partition("/")
     address = origin or published.url
@@ -87,6 +92,26 @@ def fetch(name: str, origin: str | None = None) -> tuple[dict[str, Tensor], dict
             state = _through_timm(architecture, address)
         except OSError as error:
             raise _unavailable(path, address, error) from None
+    return state, {"model": name, **asdict(published), **_file_facts(path)}
+
+
+def _own_model(name: str, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The backbone of a model of this project and its facts, as `fetch` returns them; None: the file is none."""
+    if path.suffix != ".safetensors" or not path.is_file() or not read_content(path, KEY):
+        return None
+    tensors, content = read_safetensors(path, KEY)
+    card = card_from(content, path)
+    if card.architecture != name:
+        raise ValueError(f"{path} holds a model of {card.architecture}; expected {name}")
+    prefix = "backbone."
+    state = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
+    published = Published(
+        source=f"longtail/{name}",
+        url=None,
+        input_size=card.image_size,
+        mean=tuple(card.mean),
+        std=tuple(card.std),
+    )
     return state, {"model": name, **asdict(published), **_file_facts(path)}
 
 

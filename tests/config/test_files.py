@@ -82,6 +82,10 @@ def test_a_file_that_cannot_be_read_ends_in_one_sentence_and_soon(file, content,
     assert time.process_time() - before < 5
 
 
+def test_a_value_that_is_refused_as_written_is_refused_once(file):
+    assert len(problems(file("data: {seed: 2020-01-01}\npaths: {work: 1:30}\n"))) == 2
+
+
 def test_what_is_no_file_is_refused(tmp_path):
     for path, message in ((tmp_path, "is not a file"), (tmp_path / "x", "does not exist")):
         with pytest.raises(Unreadable, match=message):

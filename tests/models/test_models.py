@@ -430,7 +430,7 @@ def test_weights_of_another_shape_or_model_are_refused_with_what_differs(tmp_pat
         ValueError, match=r"fetched\.safetensors does not hold .*\[24, 24, 1, 1\].*\[58, 24, 1, 1\]"
     ):
         build_model("torchvision/shufflenet_v2_x1_0", num_classes=2, image_size=32, weights=weights)
-    with pytest.raises(ValueError, match="resnet8 has no published weights and cannot load"):
+    with pytest.raises(ValueError, match="does not hold weights of resnet8"):
         build_model("resnet8", num_classes=2, image_size=32, weights=weights)
 
 

@@ -6,6 +6,7 @@ from json import dumps as as_json  # how the settings of a job travel to its pro
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from longtail.config.load import ConfigError, load_files
 from longtail.data.split.sets import SUBSETS
@@ -36,6 +37,9 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
+if workflow.is_main_process and not CONFIG.partial:
+    for warning in CONFIG.warnings:
+        logger.warning(f"Note: {warning}")
 if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(
         f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
