@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from longtail.config.load import Config, load_config
+from longtail.config.load import Config, load_files
 from longtail.data.sources.table import known_sources
 from longtail.experiment.cost import (
     MOST_IMAGES,
@@ -26,7 +26,7 @@ from longtail.experiment.cost import (
 )
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
-from longtail.experiment.runs import PATTERN
+from longtail.experiment.runs import PATTERN, Run
 from longtail.machine.cores import gpu_count, train_threads
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,10 +52,7 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
         SystemExit: Snakemake cannot plan; it has said why.
     """
     from snakemake.cli import args_to_api, parse_args, parse_config
-    from snakemake.common.configfile import load_configfile
     from snakemake.logging import logger
-    from snakemake.settings.types import ConfigSettings
-    from snakemake.utils import update_config
 
     parser, args = parse_args([*words, "--dry-run"])
     noted = DryRun()
@@ -66,12 +63,9 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
     finally:
         logger.removeFilter(noted)
     # As in Snakemake, later settings win: the file that the Snakefile names, then --configfile, then --config.
-    config: dict[str, Any] = {}
-    if not args.replace_workflow_config:
-        update_config(config, load_configfile("config/config.yaml"))
-    given = ConfigSettings(config=parse_config(args.config), configfiles=args.configfile or ())
-    update_config(config, given.overwrite_config)
-    return [job for job in noted.jobs if job[0] != "all"], load_config(config), args
+    default = [] if args.replace_workflow_config else ["config/config.yaml"]
+    config = load_files([*default, *(args.configfile or ())], parse_config(args.config))
+    return [job for job in noted.jobs if job[0] != "all"], config, args
 
 
 def stages() -> dict[str, str]:
@@ -120,7 +114,14 @@ def page(words: list[str]) -> str:
         lines.append(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
+    lines += [f"Warning: {sentence}." for sentence in _unreached(config, runs)]
     return "\n".join([*lines, *_notes(works, speeds, device_type)])
+
+
+def _unreached(config: Config, runs: list[Run]) -> list[str]:
+    """What the runs are too short for, each sentence once."""
+    recipes = [config.recipe(model, loss) for model, loss in {(run.model, run.loss): None for run in runs}]
+    return list(dict.fromkeys(sentence for recipe in recipes for sentence in recipe.unreached()))
 
 
 def _device(args: Any, config: Config) -> tuple[str, int]:

@@ -7,13 +7,24 @@ else of this project, so a plan that only reads settings is quick.
 import ast
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import core_schema
 
 Count = Annotated[int, Field(ge=1)]
@@ -30,6 +41,23 @@ Reduction = Literal["weighted_mean", "batch_mean"]
 
 PACKAGE = Path(__file__).parent
 
+
+def _local_path(text: str) -> str:
+    path = os.path.expanduser(text)  # noqa: PTH111 (a Path would drop the ./ before a name, and change keys)
+    if path.startswith("~"):
+        raise ValueError(
+            f"there is no home directory for {text.partition('/')[0]}; write ./~ for a folder of that name"
+        )
+    if "\0" in path or len(path.encode(errors="replace")) > 3000:
+        raise ValueError("must be a path of at most 3,000 bytes, without null bytes")
+    if any(len(part.encode(errors="replace")) > 255 for part in path.split("/")):
+        raise ValueError("has a part of more than 255 bytes, and no file system takes that")
+    return path
+
+
+# A path in the configuration, with ~ replaced by the home directory once and for all.
+LocalPath = Annotated[str, AfterValidator(_local_path)]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,6 +67,18 @@ class Section(BaseModel):
 
     # Only the schema for editors shows the docstrings of settings; reading them would slow every plan down.
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Pydantic takes True for 1, and YAML takes yes, no, on and off for truth values.
+        if _holds_truth_values(value) and not _takes_truth_values(
+            cls.model_fields[str(info.field_name)].annotation
+        ):
+            raise ValueError(
+                f"found {_short(value)}; expected no truth value, as yes, no, on, off, true and false are"
+            )
+        return value
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
@@ -154,7 +194,34 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _sections(part)
 
 
+def _holds_truth_values(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_truth_values, value.values()))
+    return (
+        any(map(_holds_truth_values, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
+    )
+
+
+def _takes_truth_values(annotation: Any) -> bool:
+    """Whether a truth value may stand somewhere in a setting of this type; sections within it check their own."""
+    return (
+        annotation in (bool, Any)
+        or any(_sections(annotation))
+        or any(map(_takes_truth_values, get_args(annotation)))
+    )
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
 def _found(detail: Mapping[str, Any]) -> str:
     """What was found, and what is allowed."""
-    text, message = repr(detail["input"]), detail["msg"]
-    return f"found {text if len(text) <= 60 else text[:57] + '…'}; {message[0].lower()}{message[1:]}"
+    message = detail["msg"]
+    if detail["type"] in ("model_type", "dict_type") and isinstance(detail["input"], str):
+        message += ", written as in --config 'train={epochs: 3}'"
+    return f"found {_short(detail['input'])}; {message[0].lower()}{message[1:]}"

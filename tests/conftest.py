@@ -44,6 +44,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_runtest_teardown() -> None:
+    # A program that was run in this process has set it. With two threads, the next tests took up to ten times the work:
+    # the threads of parallel tests wait for each other without sleeping.
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
 def pytest_sessionfinish() -> None:
     gc.unfreeze()  # or libraries complain at the exit that their objects are still there
 

@@ -54,7 +54,7 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per run: seconds, images_per_second, peak_memory_mb, device; all the rest is in its run.json."""
+        """One row per run: seconds, images_per_second, peak_memory_mb, device. The run's run.json holds the rest."""
         return read_records(self._trained_files(RECORD))
 
     @cached_property

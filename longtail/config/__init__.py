@@ -1,5 +1,6 @@
 """The configuration: every key that a user may set, checked as a whole before anything runs.
 
+    files      the files of the configuration, read so that YAML says what was written
     load       the whole of it: `load_config` gives a `Config`, or a `ConfigError` with everything that is wrong
     grid       which combinations are run, and what each model is
     data       where the images come from, how they are split, how the classes differ in size
@@ -7,7 +8,8 @@
     predict    how test images are shown to the trained models
     statistics how the runs are compared
     job        what a training job asks of the machine
-    paths      the folders
+    paths      the folders, and how they lie to one another
+    own_loss   what is wrong with the file of a loss of one's own
     fit        what goes with what: one small rule for each pair of settings that can contradict each other
     schema     the schema for editors, config/schema.json: `python -m longtail.config.schema` writes it
 

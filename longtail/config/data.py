@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from longtail.data.sources.table import known_sources
-from longtail.settings import Count, Fraction, HalfOpenUnit, Section, Seed, one_of
+from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, one_of
 
 OFFICIAL_CIFAR100 = (
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
@@ -16,7 +16,7 @@ OFFICIAL_CIFAR100 = (
 class Cifar100(Section):
     """Where the CIFAR-100 archive comes from."""
 
-    url: str | tuple[str, ...] = OFFICIAL_CIFAR100
+    url: LocalPath | tuple[LocalPath, ...] = OFFICIAL_CIFAR100
     """Address, `file:` address or path of `cifar-100-python.tar.gz`; several are tried in turn."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
         "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
@@ -36,7 +36,7 @@ class ImageFolder(Section):
     balanced test set likewise. The settings of `data` about the size and imbalance of classes mean nothing here.
     """
 
-    path: str | None = None
+    path: LocalPath | None = None
     """A folder of class folders, or a csv: path (relative to it), label, and optionally split and group."""
     group_column: str = "group"
     """Column of the csv whose equal values (an individual, a trap, a night) stay on one side of the split."""
@@ -79,13 +79,13 @@ class ImageFolder(Section):
 class Lists(Section):
     """Lists of a data set without its images, such as ImageNet-LT's: text files of lines `path label`."""
 
-    train: str | None = None
+    train: LocalPath | None = None
     """The list of the training images."""
-    val: str | None = None
+    val: LocalPath | None = None
     """The list of the validation images."""
-    test: str | None = None
+    test: LocalPath | None = None
     """The list of the test images."""
-    class_names: str | None = None
+    class_names: LocalPath | None = None
     """A file with one class name in a line, in label order; null: classes are called by their labels."""
     groups: Literal["thirds", "counts"] = "counts"
     """The same as `data.image_folder.groups`."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 
-from longtail.settings import Name, Section
+from longtail.settings import LocalPath, Name, Section
 
 TrainSet = Literal["balanced", "longtailed"]
 
@@ -53,7 +53,7 @@ class Model(Section):
     """A known architecture (`mobilenetv2`, …), `torchvision/NAME` or `timm/NAME`; null: the entry's name."""
     pretrained: bool = True
     """Start from published ImageNet weights; false: from random ones."""
-    weights: str | None = None
+    weights: LocalPath | None = None
     """A file or address of weights to use instead of the published ones."""
     train: dict[str, Any] = {}
     """Settings of `train` that differ for this model."""

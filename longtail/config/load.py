@@ -4,24 +4,29 @@
 library never see these classes, they get the plain values.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError, field_validator, model_validator
 
 from longtail.config.data import Data
+from longtail.config.files import Unreadable, number, read_file
 from longtail.config.fit import Training, misfits, misfits_of_the_original_test_set, misfits_of_variant
 from longtail.config.grid import Distinct, Grid, Model, ResolvedModel
 from longtail.config.job import Job
-from longtail.config.methods import METHODS, Loss, ResolvedVariant, Variant, merged, parse_loss
-from longtail.config.paths import Paths
+from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant, Variant, merged, parse_loss
+from longtail.config.own_loss import wrong_with_own_loss
+from longtail.config.paths import Paths, relations
 from longtail.config.predict import Predict
 from longtail.config.statistics import Statistics
 from longtail.losses import known_losses
 from longtail.models import known_models, model_module, pretrained_source
 from longtail.models.variants import known_variants
-from longtail.settings import Name, Section, Seed, problem, problems, unknown
+from longtail.settings import Name, Section, Seed, problem, unknown
 from longtail.training.recipe import Recipe
 
 LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
@@ -34,6 +39,19 @@ class ConfigError(ValueError):
         self.problems = list(dict.fromkeys(problems))
         count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "a problem"
         super().__init__(f"The configuration has {count}:\n" + "\n".join(f"  - {p}" for p in self.problems))
+
+
+def _unknown_start(loss: str, start: str, known: Iterable[str]) -> str:
+    return unknown(f"losses.{loss}.retrain.start: '{start}'", start, known)
+
+
+def _same_model(name: str, architecture: str) -> bool:
+    """Whether an architecture is the known model of that name, maybe as a library of models has it."""
+    published = pretrained_source(name) or name
+    return architecture.rpartition("/")[2].partition(".")[0] in (
+        name,
+        published.rpartition("/")[2].partition(".")[0],
+    )
 
 
 class Config(Section):
@@ -77,17 +95,86 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        wrong = [*self._unknown_models(), *self._unknown_losses(), *self._unknown_variants()]
-        if not wrong:
-            wrong = list(dict.fromkeys(self._misfits()))
-        if not wrong and self.data.test_per_class is None:
-            runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
-            wrong = list(misfits_of_the_original_test_set(self.data.source, runs))
-        if wrong:
-            raise ValueError("\n".join(wrong))
+        wrong = [
+            *relations(self.paths, self.data.image_folder.path),
+            *self._misleading_names(),
+            *self._unused_entries(),
+        ]
+        models, losses, variants = (
+            dict(found)
+            for found in (self._unknown_models(), self._unknown_losses(), self._unknown_variants())
+        )
+        wrong += [*models.values(), *losses.values(), *variants.values()]
+        # What goes together is checked for all that is known.
+        grid = self.grid.model_copy(
+            update={
+                "models": tuple(name for name in self.grid.models if name not in models),
+                "losses": tuple(name for name in self.grid.losses if name not in losses),
+            }
+        )
+        known = {name: entry for name, entry in self.variants.items() if name not in variants}
+        misfits = list(self.model_copy(update={"grid": grid, "variants": known})._misfits())
+        if wrong or misfits:
+            raise ValueError("\n".join(dict.fromkeys([*wrong, *misfits])))
         return self
 
-    def _unknown_models(self) -> Iterator[str]:
+    def _misleading_names(self) -> Iterator[str]:
+        """A name of this project means what it always means, since tables and published numbers go by names."""
+        known = self._known_losses
+        for section, names, own in (
+            ("losses", (*self.losses, *self.grid.losses, *self.variants), [*known_losses(), *METHODS]),
+            ("models", (*self.models, *self.grid.models), known_models()),
+        ):
+            by_letters: dict[str, str] = {name.casefold(): name for name in own}
+            for name in dict.fromkeys(names):
+                other = by_letters.setdefault(name.casefold(), name)
+                if other != name:
+                    yield f"{section}.{name}: differs from {other} in capitals alone; choose another name"
+        for name, loss in self.losses.items():
+            if name in known_losses() and loss.loss != name:
+                what = loss.loss if isinstance(loss.loss, str) else f"{loss.loss.name} of {loss.loss.path}"
+                yield f"losses.{name}.loss: {what} under the name of another loss; call the entry otherwise"
+        for name, model in self.models.items():
+            if name in known_models() and model.architecture and not _same_model(name, model.architecture):
+                yield (
+                    f"models.{name}.architecture: {model.architecture} under the name of another model; call the entry "
+                    "otherwise"
+                )
+        for name, variant in self.variants.items():
+            before, _, after = name.rpartition("+")
+            if before in known and after in known_variants():
+                for key, said, given in (("of", before, variant.of), ("adjust", after, variant.adjust)):
+                    if given not in (None, said):
+                        yield f"variants.{name}.{key}: {given}, but the name says {said}; call the entry otherwise"
+
+    def _unused_entries(self) -> Iterator[str]:
+        """What is wrong with entries that the grid does not use, setting by setting."""
+        known = self._known_losses
+        for name, model in self.models.items():
+            if name in self.grid.models:
+                continue
+            architecture = model.architecture or name
+            try:
+                model_module(architecture)
+            except ValueError:
+                where = f"models.{name}.architecture" if model.architecture else f"models.{name}"
+                yield unknown(f"{where}: '{architecture}'", architecture, [*known_models(), *LIBRARY_MODELS])
+            yield from self._wrong_overrides(f"models.{name}.train", model.train)
+        for name, loss in self.losses.items():
+            if name in self.grid.losses:
+                continue
+            if loss.retrain and loss.retrain.start not in known:
+                yield _unknown_start(name, loss.retrain.start, known)
+            yield from self._wrong_overrides(f"losses.{name}.train", loss.train)
+
+    def _wrong_overrides(self, where: str, overrides: Mapping[str, Any]) -> Iterator[str]:
+        try:
+            Recipe.model_validate(merged(self.train.model_dump(), overrides))
+        except ValidationError as error:
+            # Whether settings go together shows only with the model or loss that they are used with.
+            yield from (problem(Recipe, detail, where) for detail in error.errors() if detail["loc"])
+
+    def _unknown_models(self) -> Iterator[tuple[str, str]]:
         for name in self.grid.models:
             entry = self.model(name)
             try:
@@ -95,49 +182,58 @@ class Config(Section):
             except ValueError:
                 named = entry.architecture == name
                 what = f"grid.models: '{name}'" if named else f"models.{name}.architecture"
-                yield unknown(what, entry.architecture, [*known_models(), *self.models, *LIBRARY_MODELS])
+                yield (
+                    name,
+                    unknown(what, entry.architecture, [*known_models(), *self.models, *LIBRARY_MODELS]),
+                )
                 continue
             if entry.pretrained and not entry.weights and pretrained_source(entry.architecture) is None:
                 yield (
+                    name,
                     f"models.{name}: {entry.architecture} has no published weights; "
-                    f"set models.{name}.pretrained: false"
+                    f"set models.{name}.pretrained: false",
                 )
 
-    def _unknown_losses(self) -> Iterator[str]:
+    def _unknown_losses(self) -> Iterator[tuple[str, str]]:
         known = self._known_losses
         for name in self.grid.losses:
             if name not in known:
-                yield unknown(f"grid.losses: '{name}'", name, known)
+                yield name, unknown(f"grid.losses: '{name}'", name, known)
             elif (retrain := self.loss(name).retrain) and retrain.start not in known:
-                yield unknown(f"losses.{name}.retrain.start: '{retrain.start}'", retrain.start, known)
+                yield name, _unknown_start(name, retrain.start, known)
 
-    def _unknown_variants(self) -> Iterator[str]:
+    def _unknown_variants(self) -> Iterator[tuple[str, str]]:
         known = self._known_losses
         for name in self.variants:
             where = f"variants.{name}"
             if name in known:
-                yield f"{where}: there is a loss of that name; choose another"
+                yield name, f"{where}: there is a loss of that name; choose another"
                 continue
             try:
                 entry = self.variant(name)
             except ValidationError:
                 names = " or ".join(f"LOSS+{variant}" for variant in known_variants())
                 yield (
+                    name,
                     f"{where}: the name does not say what it is; call it {names}, "
-                    f"or set {where}.of and {where}.adjust"
+                    f"or set {where}.of and {where}.adjust",
                 )
                 continue
             if entry.of not in known:
-                yield unknown(f"{where}: '{entry.of}'", entry.of, known)
+                yield name, unknown(f"{where}: '{entry.of}'", entry.of, known)
 
     def _misfits(self) -> Iterator[str]:
         """Why settings that are valid each do not go together."""
+        fit = []
         for model in self.grid.models:
             for loss in self.trained:
                 try:
-                    yield from misfits(self._training(model, loss))
+                    run = self._training(model, loss)
                 except ConfigError as error:
                     yield from error.problems
+                    continue
+                fit.append(run)
+                yield from misfits(run)
             for name in self.variants:
                 variant = self.variant(name)
                 try:
@@ -145,6 +241,11 @@ class Config(Section):
                 except ConfigError:
                     continue  # the loss above has told it already
                 yield from misfits_of_variant(name, variant, self.loss(name), recipe)
+        for loss in self.trained:
+            if isinstance(own := self.loss(loss).loss, CustomLoss):
+                yield from wrong_with_own_loss(f"losses.{loss}.loss", own.path, own.name)
+        if self.data.test_per_class is None:
+            yield from misfits_of_the_original_test_set(self.data.source, fit)
 
     def _training(self, model: str, loss: str) -> Training:
         entry, start = self.loss(loss), None
@@ -229,4 +330,132 @@ def load_config(mapping: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(dict(mapping))
     except ValidationError as error:
-        raise ConfigError(problems(Config, error)) from None
+        raise ConfigError(_all_problems(dict(mapping), error)) from None
+
+
+def load_files(files: Sequence[str | Path], settings: Mapping[str, Any]) -> Config:
+    """The checked configuration of some files, of which later ones win, and the settings after `--config`.
+
+    Raises:
+        ConfigError: as `load_config`, with the file and line of each problem; or a file says something else to YAML
+            than what was written.
+    """
+    mapping: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    misread: list[str] = []
+    unreadable: list[str] = []
+    for file in files:
+        try:
+            read = read_file(file)
+        except Unreadable as error:
+            unreadable.append(str(error))
+            continue
+        mapping = merged(mapping, read.content)
+        misread += read.problems
+        places |= {_dotted(keys): f"{file}, line {line}" for keys, line in read.lines.items() if keys}
+    if unreadable:  # what is wrong with the others may come from what these hold
+        raise ConfigError([*unreadable, *misread])
+    mapping = merged(mapping, _with_numbers(settings))
+    places |= dict.fromkeys(_keys(settings), "--config")
+    try:
+        config = load_config(mapping)
+    except ConfigError as error:
+        raise ConfigError([*misread, *(_placed(problem, places) for problem in error.problems)]) from None
+    if misread:
+        raise ConfigError(misread)
+    return config
+
+
+def _with_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings after `--config`, which Snakemake leaves as text; the arguments of a loss get their numbers."""
+    losses = settings.get("losses")
+    if not isinstance(losses, Mapping):
+        return dict(settings)
+    entries = {
+        name: {**entry, "parameters": _typed(entry["parameters"])}
+        if isinstance(entry, Mapping) and "parameters" in entry
+        else entry
+        for name, entry in losses.items()
+    }
+    return {**settings, "losses": entries}
+
+
+def _typed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    words = {"true": True, "false": False, "null": None}
+    return words[value] if value in words else value if (plain := number(value)) is None else plain
+
+
+def _keys(settings: Any, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every key of nested settings, with those above it and dots between."""
+    items = settings.items() if isinstance(settings, Mapping) else ()
+    for key, value in items:
+        yield _dotted((*above, key))
+        yield from _keys(value, (*above, key))
+
+
+def _dotted(keys: Iterable[str | int]) -> str:
+    return ".".join(map(str, keys))
+
+
+def _placed(problem: str, places: Mapping[str, str]) -> str:
+    """The problem, followed by the place of the setting that it begins with, or of the nearest section around it."""
+    key = re.match(r"[^\s:,]*", problem)[0]  # type: ignore[index]
+    while key and key not in places:
+        key = key.rpartition(".")[0]
+    return f"{problem} ({places[key]})" if key else problem
+
+
+def _all_problems(mapping: dict[str, Any], error: ValidationError) -> Iterator[str]:
+    """All that is wrong: pydantic checks what goes together only once each setting is right, so wrong ones are mended.
+
+    What follows from an earlier problem is not told.
+    """
+    told: list[tuple[str | int, ...]] = []
+    mended = deepcopy(mapping)
+    for _ in range(5):
+        for detail in error.errors():
+            keys = detail["loc"]
+            if not any(earlier[: len(keys)] == keys for earlier in told if keys):
+                yield from problem(Config, detail, "").splitlines()
+            told.append(keys)
+            _mend(mended, keys)
+        try:
+            Config.model_validate(mended)
+        except ValidationError as rest:
+            error = rest
+            continue
+        return
+
+
+STAND_INS: dict[tuple[str, str], Any] = {
+    ("grid", "models"): ["mobilenetv2"],
+    ("grid", "losses"): ["softmax"],
+    ("models", "architecture"): "mobilenetv2",
+}
+"""What stands in for a wrong setting whose default could be wrong beside the others."""
+
+
+def _mend(mapping: dict[str, Any], keys: tuple[str | int, ...]) -> None:
+    """Take a wrong setting out, so that the others can be checked together."""
+    if keys[:1] == ("losses",) and isinstance(entries := mapping.get("losses"), dict):
+        for name, entry in entries.items():
+            try:
+                parse_loss(str(name), entry)
+            except ValueError:
+                entries[name] = {} if name in (*known_losses(), *METHODS) else {"loss": "softmax"}
+        return
+    section: Any = mapping
+    for depth, key in enumerate(keys, 1):
+        inner = section.get(key) if isinstance(section, dict) else None
+        if not isinstance(inner, dict) or depth == len(keys):
+            section.pop(key, None)
+            if stand_in := STAND_INS.get((str(keys[0]), str(key))):
+                section[key] = stand_in
+            return
+        section = inner

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, create_model
 from longtail.losses import known_losses
 from longtail.losses.declarations import Declaration, declaration
 from longtail.models.variants import known_variants
-from longtail.settings import Name, NonNegative, Section, one_of, problems, unknown
+from longtail.settings import LocalPath, Name, NonNegative, Section, one_of, problems, unknown
 
 Head = Literal["linear", "cosine"]
 Adjustment = Annotated[str, one_of(known_variants())]
@@ -22,7 +22,7 @@ Adjustment = Annotated[str, one_of(known_variants())]
 class CustomLoss(Section):
     """A loss of your own."""
 
-    path: str
+    path: LocalPath
     """A Python file. Its runs go stale when it changes."""
     name: str
     """The class in that file."""
@@ -113,6 +113,11 @@ def parse_loss(name: str, entry: Any) -> Loss:
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where}: found {entry!r}, expected settings such as {{gamma: 2.0}}")
     kind = entry.get("loss", name)
+    if name in METHODS and kind != name:
+        raise ValueError(
+            f"{where}.loss: {name} stands for a loss with settings of its own; leave loss out, or call the entry "
+            "otherwise"
+        )
     if isinstance(kind, str) and kind in METHODS:
         entry = merged(METHODS[kind], {key: value for key, value in entry.items() if key != "loss"})
         kind = entry["loss"]

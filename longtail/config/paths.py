@@ -1,20 +1,22 @@
 """The section `paths`: the folders of results, downloads and unfinished states."""
 
+import os
 import re
+from collections.abc import Iterator
 
 from pydantic import field_validator
 
-from longtail.settings import Section
+from longtail.settings import LocalPath, Section
 
 
 class Paths(Section):
-    """Folders, relative to the working directory unless absolute."""
+    """Folders, relative to the working directory unless absolute; ~ is the home directory."""
 
-    results: str = "results"
+    results: LocalPath = "results"
     """Everything that is made: data sets, runs, tables, figures, pages."""
-    data: str = "data"
+    data: LocalPath = "data"
     """Downloads. Once they are there, the folder may be read-only and shared."""
-    work: str = "work"
+    work: LocalPath = "work"
     """The states to resume from. The folder may be deleted when nothing runs."""
 
     @field_validator("*")
@@ -23,3 +25,28 @@ class Paths(Section):
         if not path or path.endswith("/") or re.search(r"[\n{}]", path):
             raise ValueError("must be a folder without a final slash, braces or line breaks")
         return path
+
+
+def relations(paths: Paths, images: str | None) -> Iterator[str]:
+    """Why these folders, and the one of the user's images, cannot lie as they do; symbolic links are followed."""
+    real = {name: os.path.realpath(path) for name, path in paths}
+    here = os.path.realpath(".")
+    for name in ("results", "work"):
+        if _holds(real[name], here):
+            yield f"paths.{name}: {getattr(paths, name)} holds the project itself; name a folder in it, such as {name}"
+    for name, other in (("data", "results"), ("work", "results"), ("work", "data")):
+        if real[name] == real[other]:
+            yield f"paths.{name}: is the same folder as paths.{other}; each needs one of its own"
+        elif name == "work" and _holds(real["work"], real[other]):
+            yield f"paths.{other}: lies in paths.work, which may be deleted; put it elsewhere"
+    if images:
+        collection = os.path.realpath(images)
+        if _holds(real["work"], collection):
+            yield "data.image_folder.path: lies in paths.work, which may be deleted; put paths.work elsewhere"
+        for name in ("results", "work"):
+            if _holds(collection, real[name]):
+                yield f"paths.{name}: lies in data.image_folder.path, whose folders are classes; put it elsewhere"
+
+
+def _holds(folder: str, path: str) -> bool:
+    return os.path.commonpath([folder, path]) == folder

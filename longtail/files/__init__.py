@@ -6,6 +6,7 @@
     csv           tables for people and other programs, whose names stay what they are
     outputs       the check that no output of a program is one of its inputs, or a folder
     safetensors   tensors, and sealed JSON that describes them
+    text          names from elsewhere on a terminal, in Markdown and in a csv
 
 It uses no other room. Every room that writes a file uses it; nothing in this project opens a result for writing by
 itself.

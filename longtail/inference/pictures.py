@@ -3,8 +3,9 @@
 import csv
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from longtail.data.collection.decoding import SUFFIXES, UnreadableImage, decode
+from longtail.data.collection.decoding import SUFFIXES, UnreadableImage, decode, in_order
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
 
@@ -79,7 +80,10 @@ def classify(
     shares = np.full((len(pictures), top), np.nan, dtype=np.float32)
     bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
     with bar, ThreadPoolExecutor(threads) as pool:
-        for start, batch in _batches(pool, pictures, card.picture_size, batch_size):
+        read, paths = partial(_decoded, size=card.picture_size), [path for _, path in pictures]
+        decoded = in_order(pool, read, paths, ahead=batch_size)
+        for start in range(0, len(pictures), batch_size):
+            batch = list(itertools.islice(decoded, batch_size))
             readable: dict[int, torch.Tensor] = {}
             for row, picture in enumerate(batch, start):
                 if isinstance(picture, UnreadableImage):
@@ -142,24 +146,8 @@ def _column(path: Path, column: str) -> list[str]:
     return names
 
 
-def _batches(
-    pool: ThreadPoolExecutor, pictures: Sequence[tuple[str, Path]], size: int, batch_size: int
-) -> Iterator[tuple[int, list[torch.Tensor | UnreadableImage]]]:
-    """Decoded batches, each with the position of its first picture; the next one is decoded meanwhile."""
-
-    def read(picture: tuple[str, Path]) -> torch.Tensor | UnreadableImage:
-        try:
-            return decode(picture[1], size)
-        except UnreadableImage as error:
-            return error
-
-    starts = range(0, len(pictures), batch_size)
-    ahead = (
-        (start, [pool.submit(read, picture) for picture in pictures[start : start + batch_size]])
-        for start in starts
-    )
-    waiting = list(itertools.islice(ahead, 2))
-    while waiting:
-        start, batch = waiting.pop(0)
-        yield start, [future.result() for future in batch]
-        waiting += itertools.islice(ahead, 1)
+def _decoded(picture: Path, size: int) -> torch.Tensor | UnreadableImage:
+    try:
+        return decode(picture, size)
+    except UnreadableImage as error:
+        return error

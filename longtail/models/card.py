@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from longtail.files.safetensors import read_content, read_shapes
+from longtail.files.text import printable
 from longtail.settings import problems
-from longtail.text import printable
 
 KEY = "longtail"
 FORMAT = "longtail model 1"

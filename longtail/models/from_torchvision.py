@@ -17,7 +17,7 @@ MODELS = {
     # Dosovitskiy et al., 2021, arXiv:2010.11929, trained on ImageNet-1k alone
     "vit_b16_in1k": "torchvision/vit_b_16.IMAGENET1K_V1",
 }
-# They return more than logits while they train, which no loss here takes.
+# While they train, these models return more than logits, and no loss here takes that.
 WITH_AUXILIARY_CLASSIFIERS = ("googlenet", "inception_v3")
 
 

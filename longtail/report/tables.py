@@ -3,8 +3,8 @@
 Accuracies and F1 are fractions in `Table.data` and percent in `Table.text`. To add a table, write its function, and
 name it in `TABLES` below, in the catalogue and in a job of workflow/rules/tables.smk.
 
-A cell is the mean over the seeds. It prints as "–" without test images, as "missing" without any of its runs, and with
-a dagger where it lacks some of them.
+A cell is the mean over the seeds. A cell without test images prints as "–". A cell without any of its runs prints as
+"missing", and a cell that lacks some of them has a dagger.
 """
 
 from collections.abc import Callable, Sequence
@@ -210,7 +210,7 @@ def wide(
     """
     cell = data.assign(text=printed(data), best=_best(data, [*compared_within, column]))
     by_column = cell.set_index([*rows, column])[["text", "best"]].unstack(column, sort=False)
-    # Renamed before the index is, as the metric `loss` and the `loss` of a row have one name.
+    # The metrics are renamed first, because the metric `loss` and the column `loss` of a row have the same name.
     heading = (lambda name: METRICS[name].heading) if column == "metric" else label
     by_column = by_column.rename(columns=heading, level=column)
     text, bold = named(by_column["text"], rows), by_column["best"].reset_index()
@@ -260,7 +260,7 @@ def by_appearance(names: pd.Series) -> pd.Series:
 
 
 def notes(data: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, ...]:
-    """What a table has to say about its signs and about missing runs.
+    """The notes below a table, which explain its signs and name missing runs.
 
     Args:
         data: as `cells` returns it.

@@ -79,9 +79,12 @@ def forward_function(
 
 
 def moving_average(model: ImageClassifier, decay: float | None) -> ModelEmaV3 | None:
-    """A copy of the model whose weights follow those of the model slowly; None without a decay."""
+    """A copy of the model whose weights follow those of the model slowly; None without a decay.
+
+    timm warms the decay up, at step n to at most 1 - n^(-2/3): a constant one would keep a short run's initial weights.
+    """
     if decay is None:
         return None
     from timm.utils import ModelEmaV3  # takes seconds, and few recipes need it
 
-    return ModelEmaV3(model, decay=decay)
+    return ModelEmaV3(model, decay=decay, use_warmup=True)

@@ -1,5 +1,6 @@
 """The optimisers of the training recipe."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -42,21 +43,26 @@ def build_optimizer(
 
 
 def _layer_groups(model: ImageClassifier, weight_decay: float, layer_decay: float) -> list[dict]:
-    """timm's groups of the backbone's layers, and the head's with the full rate (Bao et al., BEiT, ICLR 2022)."""
+    """timm's groups of the layers of the whole model, in which the head is the last (Bao et al., BEiT, ICLR 2022)."""
     from timm.optim import param_groups_layer_decay  # takes a second, and few recipes need it
 
-    if not hasattr(model.backbone, "group_matcher"):
+    backbone: Any = model.backbone
+    if not hasattr(backbone, "group_matcher"):
         raise ValueError(
-            f"layer_decay needs to know the layers of {type(model.backbone).__name__}, which only architectures of "
-            "timm tell; set architecture: timm/NAME for this model, or layer_decay: null"
+            f"layer_decay needs to know the layers of {type(backbone).__name__}, which only architectures of timm "
+            "tell; set architecture: timm/NAME for this model, or layer_decay: null"
         )
-    groups = param_groups_layer_decay(
-        model.backbone,
+    # timm counts the layers from the names of the parameters. Without the head's, most backbones have one too few, so
+    # our head stands where timm's was.
+    classifier = backbone.pretrained_cfg.get("classifier") or "head"
+    classifier = classifier if isinstance(classifier, str) else classifier[0]  # several, in distilled models
+    head = [(f"{classifier}.{name}", parameter) for name, parameter in model.head.named_parameters()]
+    whole: Any = SimpleNamespace(
+        group_matcher=backbone.group_matcher, named_parameters=lambda: [*backbone.named_parameters(), *head]
+    )
+    return param_groups_layer_decay(
+        whole,
         weight_decay,
-        no_weight_decay_list=getattr(model.backbone, "no_weight_decay", set)(),
+        no_weight_decay_list=getattr(backbone, "no_weight_decay", set)(),
         layer_decay=layer_decay,
     )
-    head = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
-    decays = {"params": [p for p in head if p.ndim > 1], "lr_scale": 1.0}
-    biases = {"params": [p for p in head if p.ndim <= 1], "lr_scale": 1.0, "weight_decay": 0.0}
-    return [group for group in (*groups, decays, biases) if group["params"]]

@@ -89,8 +89,8 @@ class Recipe(Section):
     weight_decay: NonNegative = 1e-4
     """The strength of the weight decay."""
     layer_decay: Fraction | None = None
-    """Each layer learns at this fraction of the rate of the layer after it, and one-dimensional weights do not decay;
-    null: all at the same rate. Only architectures of timm can take it."""
+    """Each layer learns at this fraction of the rate of the layer after it, the head as the last at the whole rate, and
+    one-dimensional weights do not decay; null: all at the same rate. Only architectures of timm can take it."""
     tune: Tune = "all"
     """Which weights of the backbone are trained beside the head: all; low-rank updates of the attention of a vision
     transformer (LoRA), merged into its weights at the end; biases (BitFit); scales and biases of normalisations; none.
@@ -118,7 +118,8 @@ class Recipe(Section):
     equally often, `square_root` in proportion to the square root of their counts, and `progressive` goes from the
     class counts in the first epoch towards equally often in the last."""
     ema: HalfOpenUnit | None = None
-    """Decay of a moving average of the weights, which is what validates and is kept; null: none."""
+    """Decay of a moving average of the weights, which is what validates and is kept; null: none. At step n it is at
+    most 1 - n^(-2/3), so that no short run keeps its initial weights; 0.999 is reached at step 31,623."""
     mixup: Mixup | None = None
     """Mixup, and Remix with it; null: none."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
@@ -155,6 +156,17 @@ class Recipe(Section):
     def settings(self) -> dict[str, Any]:
         """Every setting that can change a result, as JSON knows it: what a key hashes and a model file keeps."""
         return self.model_dump(mode="json", exclude=NOT_RESULTS)
+
+    def unreached(self) -> list[str]:
+        """A sentence for each step of the learning rate that lies behind the last epoch."""
+        steps = {"step": (self.step_size,), "multistep": self.milestones}.get(self.schedule, ())
+        key = "step_size" if self.schedule == "step" else "milestones"
+        return [
+            f"train.{key}: the learning rate never steps after epoch {step}, since train.epochs is {self.epochs}; set "
+            f"{key} below it, or schedule: constant"
+            for step in steps
+            if step >= self.epochs
+        ]
 
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""

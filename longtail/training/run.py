@@ -28,6 +28,9 @@ from longtail.training.ranks import Ranks
 from longtail.training.settings import RunSettings
 from longtail.training.tuning import merge, merged_weights, train_mode
 
+MOST_OF_THE_START = 0.03
+"""The share of the first step's weights in an average of the weights from which on a run is told of it."""
+
 
 class Stopped(Exception):
     """The run was asked to stop; its state is saved, and the same command continues it."""
@@ -116,6 +119,9 @@ class Trainer:
             Diverged: a loss was not finite; names epoch, step and learning rate.
             OSError: a state could not be written.
         """
+        if self.ranks.rank == 0:
+            for sentence in self.warnings():
+                print(f"warning: {sentence}", flush=True)
         partial = self.resume()
         while self.progress.epoch < self.recipe.epochs:
             self.train_epoch(partial)
@@ -127,6 +133,20 @@ class Trainer:
         self.states.wait()
         merge(self.model)
         return self.progress
+
+    def warnings(self) -> list[str]:
+        """A sentence for each setting that this run is too short for."""
+        found = self.recipe.unreached()
+        if self.average:
+            # The first step's decay is 0, so no run keeps the weights from before it.
+            steps = range(2, self.recipe.epochs * self.batches.steps + 1)
+            kept = math.prod(self.average.get_decay(step) for step in steps)
+            if kept > MOST_OF_THE_START:
+                found.append(
+                    f"train.ema: {kept:.0%} of the weights that are kept are those of the first of {len(steps) + 1} "
+                    "steps; train longer, or set train.ema: null"
+                )
+        return found
 
     def train_epoch(self, partial: Mapping[str, Any] | None = None) -> None:
         """One epoch and its validation, from within the epoch where `partial` holds the state of a stop."""
@@ -178,8 +198,6 @@ class Trainer:
             hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.average:
-            self.average.update(self.model)
         if weight > 1:
             loss_sum, hits = self.ranks.total(loss_sum), self.ranks.total(hits)
         return loss_sum, hits
@@ -285,6 +303,8 @@ class Trainer:
         epoch = self.progress.epoch
         for images, targets in self.batches.epoch(epoch, tally.step):
             tally.add(*self.train_step(images, targets), len(images))
+            if self.average:  # the step of the run needs no state: it follows from the epoch and the tally
+                self.average.update(self.model, step=epoch * self.batches.steps + tally.step)
             if self.stop and self.ranks.count == 1 and tally.step < self.batches.steps:
                 tally.check_finite(epoch, self.recipe.learning_rate_in(epoch))
                 self.save({**tally.state(), "random": random_state(self.device, self.draws)})

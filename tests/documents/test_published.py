@@ -1,6 +1,10 @@
 """docs/published.md against the recorded runs, and how a run becomes a row."""
 
+import json
+import statistics
+
 import pandas as pd
+import pytest
 
 from longtail.report.typeset import fill
 from tools.measured_results import SHOTS, document_tables, recorded
@@ -61,3 +65,27 @@ def test_shots_follow_the_papers():
     counts = {1: "few", 19: "few", 20: "medium", 100: "medium", 101: "many", 500: "many"}
     for count, group in counts.items():
         assert [shot for shot, (low, high) in SHOTS.items() if low <= count <= high] == [group]
+
+
+def test_the_pages_say_what_the_gpu_gave(repository):
+    found = {
+        part: json.loads((repository / "resources" / "gpu_day" / f"{part}.json").read_text())["items"]
+        for part in ("correctness", "published", "side_by_side", "throughput")
+    }
+    rows = pd.read_csv(repository / "resources" / "measured_results.csv").set_index(["loss", "seed"])
+    for recorded_row in found["published"].values():
+        row = rows.loc[recorded_row["loss"], recorded_row["seed"]]
+        assert (row["hits"], row["few"]) == (recorded_row["hits"], recorded_row["few"])
+    page = (repository / "docs" / "performance.md").read_text(encoding="utf-8")
+    passed = [name for name, result in found["correctness"].items() if result.get("passed")]
+    assert f"{len(passed)} of {len(found['correctness'])} checks passed" in page
+    (mobilenet,) = found["throughput"].values()
+    medians = {name: statistics.median(rates) for name, rates in mobilenet["images_per_second"].items()}
+    (line,) = [line for line in page.splitlines() if line.startswith("| MobileNetV2 (medians")]
+    cells = [cell.strip(" *") for cell in line.strip("|").split("|")[1:]]
+    assert int(cells[0].replace(",", "")) == pytest.approx(medians["engine"], rel=1e-3)
+    assert float(cells[1]) == pytest.approx(mobilenet["engine / model alone"], abs=0.005)
+    assert float(cells[2]) == pytest.approx(medians["engine"] / medians["thesis, 12 workers"], abs=0.05)
+    assert float(cells[3]) == pytest.approx(mobilenet["hours_of_the_thesis_grid"], abs=0.05)
+    (alone,) = found["side_by_side"].values()
+    assert f"trains {round(alone['images_per_second'], -2):,.0f} images/s alone" in page

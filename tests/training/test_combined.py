@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_runs import same_weights
 
-from longtail.batches.mixup import Targets
+from longtail.training.run import Trainer
 
 COMBINED = {
     "loss": "softmax",
@@ -34,18 +34,48 @@ def test_an_average_of_the_weights_validates_is_kept_and_resumes_exactly(trained
     resumed, _ = trained("averaged resumed", stop_after=3, recipe=recipe)
     assert resumed.history == averaged.history
     assert same_weights(resumed.best_weights, averaged.best_weights)
-    plain, plain_run = trained("plain", recipe={**recipe, "ema": None})
+    plain, _ = trained("plain", recipe={**recipe, "ema": None})
     assert same_weights(run.model.state_dict(), plain.best_weights), "training does not see the average"
     assert not same_weights(averaged.best_weights, plain.best_weights)
     assert [row["train_loss"] for row in averaged.history] == [row["train_loss"] for row in plain.history]
     assert [row["val_loss"] for row in averaged.history] != [row["val_loss"] for row in plain.history]
-    # By hand, over one step of one weight.
-    before = run.average.module.head.weight.detach().clone()
-    images = next(plain_run.val_feed.in_order())[0][:8]
-    run.model.train()
-    run.train_step(images, Targets(torch.arange(8) % 10))
-    expected = 0.9 * before + 0.1 * run.model.head.weight
+
+
+def test_an_average_follows_the_weights_at_a_decay_that_rises_with_the_steps_of_the_run(trained, monkeypatch):
+    weights, step = [], Trainer.train_step
+
+    def noted(run, *batch):
+        result = step(run, *batch)
+        weights.append(run.model.head.weight.detach().clone())
+        return result
+
+    monkeypatch.setattr(Trainer, "train_step", noted)
+    recipe = {"epochs": 3, "ema": 0.85, "select": "last"}
+    _, run = trained("averaged", recipe=recipe)
+    assert len(weights) == 21
+    expected = weights[0]
+    for number, weight in enumerate(weights[1:], 2):
+        decay = min(0.85, 1 - number ** (-2 / 3))  # is 0.85 from step 18 on
+        expected = decay * expected + (1 - decay) * weight
     torch.testing.assert_close(run.average.module.head.weight, expected)
+
+
+def test_a_slow_average_does_not_keep_a_short_runs_initial_weights(trained):
+    recipe = {"epochs": 12, "select": "last"}
+    plain, _ = trained("plain", recipe=recipe)
+    averaged, _ = trained("averaged", recipe={**recipe, "ema": 0.999})
+    assert averaged.history[-1]["val_acc1"] > plain.history[-1]["val_acc1"] - 0.1
+
+
+def test_a_run_is_told_what_it_is_too_short_for(trained, capsys):
+    trained("long", recipe={"epochs": 3, "ema": 0.999, "schedule": "multistep", "milestones": [1, 2]})
+    assert "warning" not in capsys.readouterr().out
+    short = {"epochs": 1, "warmup_epochs": 0, "batch_size": 64, "ema": 0.999}
+    trained("short", recipe={**short, "schedule": "multistep", "milestones": [1]})
+    told = capsys.readouterr().out
+    # 0.37 * 0.52 * 0.60, the decays of the second to the fourth step
+    assert "warning: train.ema: 12% of the weights that are kept are those of the first of 4 steps" in told
+    assert told.count("warning: train.milestones: the learning rate never steps after epoch 1") == 1
 
 
 def test_micro_batches_of_mixtures_give_the_whole_batchs_loss(trained):

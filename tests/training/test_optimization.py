@@ -4,7 +4,9 @@ import math
 from itertools import pairwise
 
 import pytest
+import timm
 import torch
+from timm.optim import param_groups_layer_decay
 
 from longtail.models import build_model
 from longtail.training.optimization import build_optimizer
@@ -117,6 +119,7 @@ def test_layers_learn_at_decaying_rates_and_vectors_do_not_decay():
     rates = {name: group_of[id(p)]["lr_scale"] for name, p in model.named_parameters()}
     assert rates["head.weight"] == 1.0
     blocks = [rates[f"backbone.blocks.{i}.mlp.fc1.weight"] for i in range(len(model.backbone.blocks))]
+    assert blocks[-1] == 0.5
     assert [later / earlier for earlier, later in pairwise(blocks)] == [2.0] * (len(blocks) - 1)
     assert rates["backbone.patch_embed.proj.weight"] <= blocks[0] / 2
     for name, parameter in model.named_parameters():
@@ -125,3 +128,40 @@ def test_layers_learn_at_decaying_rates_and_vectors_do_not_decay():
     small = build_model("resnet8", num_classes=10, image_size=32)
     with pytest.raises(ValueError, match="layer_decay needs to know the layers of CifarResNet"):
         build_optimizer(small, "adamw", layer_decay=0.5, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "last_block"),
+    [
+        ("vit_tiny_patch16_224", "blocks.11.mlp.fc2.weight"),
+        ("deit_tiny_distilled_patch16_224", "blocks.11.mlp.fc2.weight"),
+        ("swin_tiny_patch4_window7_224", "layers.3.blocks.1.mlp.fc2.weight"),
+        ("resnet18", "layer4.1.conv2.weight"),
+        ("convnext_atto", "stages.3.blocks.1.mlp.fc2.weight"),
+        ("beit_base_patch16_224", "blocks.11.mlp.fc2.weight"),
+    ],
+)
+def test_layers_learn_at_the_rates_that_timm_gives_the_whole_model(name, last_block):
+    with torch.device("meta"):  # only names and shapes matter
+        whole = timm.create_model(name, num_classes=10)
+        ours = build_model(f"timm/{name}", num_classes=10, image_size=224)
+    skipped = whole.no_weight_decay() if hasattr(whole, "no_weight_decay") else ()
+    groups = param_groups_layer_decay(whole, 0.05, no_weight_decay_list=skipped, layer_decay=0.75)
+    expected = settings_of(groups, whole)
+    optimizer = build_optimizer(
+        ours, "adamw", learning_rate=1.0, weight_decay=0.05, momentum=0.9, layer_decay=0.75
+    )
+    found = settings_of(optimizer.param_groups, ours)
+    assert found[f"backbone.{last_block}"] == (0.75, 0.05)
+    assert (found.pop("head.weight"), found.pop("head.bias")) == ((1.0, 0.05), (1.0, 0.0))
+    assert found == {
+        f"backbone.{key}": value
+        for key, value in expected.items()
+        if key in dict(ours.backbone.named_parameters())
+    }
+
+
+def settings_of(groups: list[dict], model: torch.nn.Module) -> dict[str, tuple[float, float]]:
+    """The factor of the rate and the weight decay of each parameter, by its name."""
+    found = {id(p): (group["lr_scale"], group["weight_decay"]) for group in groups for p in group["params"]}
+    return {name: found[id(p)] for name, p in model.named_parameters()}

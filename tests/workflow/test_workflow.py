@@ -171,7 +171,8 @@ def test_watching_shows_what_the_finished_runs_gave(finished):
 def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(finished):
     assert "0 jobs would run, 0 of them training (the grid has 2 runs)" in module(finished, "longtail.plan")
     both = "grid={train_sets: [balanced, longtailed]}"
-    options = ("--config", "seeds=[42,1]", "train={epochs: 2000}", both)
+    train = "train={epochs: 2000, schedule: multistep, milestones: [1999, 2000]}"
+    options = ("--config", "seeds=[42,1]", train, both)
     plan, expected = module(finished, "longtail.plan", *options), finished.planned(*options)
     assert f"{len(expected)} jobs would run, 8 of them training (the grid has 8 runs)" in plan
     assert "train 8, predict 8" in plan
@@ -181,6 +182,8 @@ def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(fi
     train = split[split["subset"] == "train"]
     assert f"{4 * 2000 * (len(train) + train['longtailed'].sum()):,}" in row
     assert row.split()[2] == "8"
+    told = "Warning: train.milestones: the learning rate never steps after epoch "
+    assert plan.count(told) == plan.count(f"{told}2000,") == 1
 
 
 def test_no_output_holds_a_path_of_this_machine(finished):

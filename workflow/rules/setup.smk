@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from longtail.config.load import ConfigError, load_config
+from longtail.config.load import ConfigError, load_files
 from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
@@ -25,8 +25,12 @@ run_scripts_with_this_python()
 # Planning makes hundreds of objects for each run and drops none, so looking for garbage would only waste time.
 gc.disable()
 
+# Later files win: the one that the Snakefile names, then those after --configfile.
+given = workflow.config_settings
+default = [] if given.replace_workflow_config else workflow.configfiles[len(given.configfiles) :]
+
 try:
-    EXPERIMENT = Experiment(load_config(config))
+    EXPERIMENT = Experiment(load_files([*default, *given.configfiles], given.config))
     KEYS = Keys(EXPERIMENT)
     KEYS.split()  # looks at the files of a collection
 except ConfigError as error:

@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
     with StateFolder(args.work).locked(), claim_devices(args.gpus, args.jobs_per_gpu) as devices:
-        # Should this run fail, what an earlier model predicted must not be shown as its result.
+        # If this run fails, the predictions of an earlier model must not be shown as its result.
         args.output_model.with_name("predictions.parquet").unlink(missing_ok=True)
         if args.gpus > 1:
             return start_ranks(train_as_rank, args, devices)

@@ -1,4 +1,4 @@
-"""Whether the ranks of the losses differ over blocks of model and training set: Friedman, Nemenyi, Wilcoxon."""
+"""The tests of Friedman, Nemenyi and Wilcoxon, which ask whether ranks differ over blocks of model and training set."""
 
 import itertools
 import math
@@ -21,10 +21,10 @@ BY_PAIR = ["a", "b", "rank_difference", "difference", "p_nemenyi", "p_wilcoxon",
 
 
 def complete_blocks(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, str]:
-    """Mean scores by block of model and training set, and what had to be left out.
+    """Mean scores by block of model and training set, and a note on what had to be left out.
 
-    A block's means are over the seeds that all its losses have. A loss without any run is left out, then every
-    block that lacks a loss.
+    The means of a block use only the seeds that all its losses have. First every loss without any run is left out,
+    then every block that lacks a loss.
 
     Args:
         found: rows of one test set, as `longtail.analysis.grid.scores` returns them.
@@ -89,7 +89,7 @@ def friedman_tables(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, pd.D
 
 
 class Friedman(NamedTuple):
-    """Result for k losses over N blocks."""
+    """The result of Friedman's test for k losses over N blocks."""
 
     ranks: pd.Series
     """Average rank of each loss; 1 is best."""

@@ -116,11 +116,11 @@ def _bootstrap_by_seeds(
 
 
 def bootstrap_means(differences: np.ndarray, resamples: int) -> np.ndarray:
-    """Means of the differences over resampled rows and columns; its random numbers are always the same.
+    """Means of the differences over resampled seeds and images. The random numbers are always the same.
 
     Args:
-        differences: P x S x N: P comparisons, each of S seeds by N images. The images are resampled jointly for
-            all, the seeds anew for each comparison.
+        differences: P x S x N: P comparisons, each of S seeds by N images. All comparisons share the resampled
+            images, and each has its own resampled seeds.
 
     Returns:
         Float, P x resamples.
@@ -137,7 +137,7 @@ def bootstrap_means(differences: np.ndarray, resamples: int) -> np.ndarray:
 
 
 def _image_weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each image is drawn in each resample; float32, some resamples x images at a time."""
+    """How often each image is drawn in each resample: float32, in parts of some resamples x all images."""
     batch = max(1, WEIGHTS // images)
     for start in range(0, resamples, batch):
         rows = min(batch, resamples - start)
@@ -146,7 +146,7 @@ def _image_weights(images: int, resamples: int, rng: np.random.Generator) -> Ite
 
 
 def _row(differences: list[np.ndarray], means: list[np.ndarray], absent: str) -> dict[str, Any]:
-    """Estimate, interval and test of the mean over models; one entry per model.
+    """The row of one comparison: estimate, interval and test of the mean over models.
 
     Args:
         differences: one array per model, S seeds x N images.

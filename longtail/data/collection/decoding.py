@@ -1,12 +1,19 @@
 """One picture file as the pixels that models see: the same for training and for prediction."""
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
 from longtail.data.collection.listing import SUFFIXES as SUFFIXES
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """The formats that are decoded; the content decides, not the name. Other formats that Pillow reads are rare, or are
@@ -88,3 +95,14 @@ def _scaled(image: Image.Image) -> Image.Image:
         kind = "floating-point" if image.mode == "F" else "32-bit"
         raise ValueError(f"{kind} pixel values have no known range; save the picture with 8 or 16 bits")
     return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+def in_order(pool: Executor, decoder: Callable[[T], R], files: Iterable[T], ahead: int) -> Iterator[R]:
+    """What a decoder makes of each file, in the order of the files. At most `ahead` results wait to be taken."""
+    waiting: deque[Future[R]] = deque()
+    for file in files:
+        waiting.append(pool.submit(decoder, file))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -59,7 +59,7 @@ def near_duplicates(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[in
 
 
 def connected(count: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
-    """The smallest thing that each of `count` things is linked with, directly or by way of others."""
+    """For each of `count` things, the smallest one that it is linked with, directly or through others."""
     pairs = np.array([*links], dtype=np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
     group_of = connected_components(graph, directed=False)[1]

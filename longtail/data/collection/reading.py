@@ -2,11 +2,9 @@
 
 import tempfile
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +14,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from longtail.data.collection.decoding import in_order
 from longtail.data.collection.duplicates import connected, near_duplicates
 from longtail.data.collection.file import Inspected, inspect
 from longtail.data.collection.listing import Entry, Finding, Listing, image_id
@@ -66,7 +65,10 @@ def read_collection(
         OSError: the scratch file could not be written.
     """
     everything = sorted(listing.entries, key=lambda entry: image_id(entry.path))
-    read = partial(_read, listing.root, size=size, max_side=max_side, min_side=min_side)
+
+    def read(entry: Entry) -> Inspected:
+        return inspect(listing.root, entry.path, size, max_side=max_side, min_side=min_side)
+
     pixels, entries, files, found = _decoded(everything, read, size, Path(scratch), threads)
     findings = [*listing.findings, *found]
     class_names = sorted({entry.class_name for entry in entries})
@@ -115,7 +117,7 @@ def _decoded(
     ):
         # Pillow warns of very large images. Here they become findings, so the warning is not needed.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = zip(everything, _in_order(pool, read, everything, ahead=4 * threads), strict=True)
+        results = zip(everything, in_order(pool, read, everything, ahead=4 * threads), strict=True)
         for entry, image in tqdm(results, "decoding", len(everything), unit=" images"):
             findings += image.findings
             if image.pixels is not None:
@@ -124,23 +126,6 @@ def _decoded(
                 files.append(replace(image, pixels=None))
         file.flush()
         return _mapped(file, len(entries), size), entries, files, findings
-
-
-def _read(root: Path, entry: Entry, **options: int) -> Inspected:
-    return inspect(root, entry.path, **options)
-
-
-def _in_order(
-    pool: Executor, function: Callable[[Entry], Inspected], entries: Iterable[Entry], ahead: int
-) -> Iterator[Inspected]:
-    """The results in the order of the entries. At most `ahead` of them wait to be taken."""
-    waiting: deque[Future[Inspected]] = deque()
-    for entry in entries:
-        waiting.append(pool.submit(function, entry))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _mapped(file: BinaryIO, count: int, size: int) -> torch.Tensor:

@@ -217,7 +217,9 @@ def _local_path(url: str) -> Path | None:
 
 
 def _copy_checked(source: Path, sha256: str, output: Path) -> None:
-    """Copy, then check the copy, so that what was checked is what is kept. The original could change between."""
+    """Copy, then check the copy, so that the bytes that were checked are the bytes that are kept.
+
+    A link in place of a copy would not do, since the content of the file behind it could change later."""
     try:
         reading = source.open("rb")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The named sets: which images of a split, or of predictions, are in each, and how large their classes are.
+"""The named sets of images, which images of a split or of predictions are in each, and how large their classes are.
 
 A balanced source is cut to a long-tailed part, so all its images are in the balanced sets. A collection with natural
 counts is long-tailed itself, and a balanced part is cut from it. Only its tables have a column `balanced`.

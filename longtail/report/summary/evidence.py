@@ -74,7 +74,7 @@ class Evidence:
 
     @property
     def left_out(self) -> str:
-        """Names what the answers leave out because runs are missing; empty if nothing is."""
+        """A sentence that names what the answers leave out because runs are missing; empty if nothing is left out."""
         started = {*self.grid.models, *self.grid.losses}
         gone = [str(name) for name in (*self.planned.models, *self.planned.losses) if name not in started]
         gone += [f"seed {seed}" for seed in self.planned.seeds if seed not in self.grid.seeds]
