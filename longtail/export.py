@@ -13,11 +13,11 @@ from pathlib import Path
 
 from longtail.files.atomic import atomic_path
 from longtail.files.outputs import check_outputs
+from longtail.files.text import printable
 from longtail.inference.onnx import write_onnx
 from longtail.inference.page import model_page, read_run
 from longtail.models.card import read_card
 from longtail.models.file import load_model
-from longtail.text import printable
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

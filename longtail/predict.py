@@ -20,11 +20,11 @@ from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.parquet import write_parquet
+from longtail.files.text import printable
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
 from longtail.models.card import ModelCard
 from longtail.models.file import load_model
-from longtail.text import printable
 
 SOME_FAILED = 3
 
@@ -119,7 +119,7 @@ def describe(card: ModelCard) -> str:
 def write_table(frame: pd.DataFrame, path: str | Path | None) -> None:
     """Write a csv or a parquet file, as the path ends; without a path, a csv to the standard output.
 
-    Names stand in parquet as they are, and in a csv as `longtail.text.in_csv` makes them harmless.
+    Names stand in parquet as they are, and in a csv as `longtail.files.text.in_csv` makes them harmless.
     """
     if path is None:
         write_csv(frame, sys.stdout, float_format="%.6f")

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from longtail.experiment.status import Status, seconds_left, statuses
-from longtail.text import printable
+from longtail.files.text import printable
 
 STATES = ("running", "failed", "unreadable", "stopped", "silent", "starting", "waiting", "finished")
 """In the order of the table: what a person looks for first."""

@@ -19,7 +19,7 @@ from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import RECORD, Run, found_in, speed_of
 from longtail.files.sealed_json import unseal
-from longtail.text import printable
+from longtail.files.text import printable
 
 MULTIPLY_ADDS = {
     "mobilenetv2": (0.30e9, 224),

@@ -5,7 +5,7 @@ from typing import Any, TextIO
 
 import pandas as pd
 
-from longtail.text import in_csv
+from longtail.files.text import in_csv
 
 NAMES = (
     *("model", "loss", "train_set", "test_set", "metric", "reference"),

@@ -13,9 +13,9 @@ from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
+from longtail.files.text import as_code, in_markdown, printable
 from longtail.models.card import ModelCard
 from longtail.report.labels import label
-from longtail.text import as_code, in_markdown, printable
 
 RARE = 20
 """A class with fewer training images is named among the limits."""

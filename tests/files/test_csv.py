@@ -10,7 +10,7 @@ import pytest
 
 from longtail.analysis.frames import read_table
 from longtail.files.csv import NAMES, read_csv, write_csv
-from longtail.text import as_code, in_csv, in_markdown, printable
+from longtail.files.text import as_code, in_csv, in_markdown, printable
 
 ROOT = Path(__file__).parents[2]
 MISTAKEN = ["None", "null", "NA", "nan", "N/A", "NaN", "1e3", "010", "True", "inf", "1"]
