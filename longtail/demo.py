@@ -1,6 +1,7 @@
 """What `make demo` prints at its end: the long-tail effect in the results, and where everything is."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from longtail.data.split.sets import TEST_SETS
@@ -13,13 +14,21 @@ def summary(results: Path) -> str:
 
     Raises:
         FileNotFoundError: there is no evaluation yet.
+        ValueError: it is damaged, or holds no accuracy of such a run.
     """
-    evaluation = read_parquet(results / "evaluation.parquet")
+    path = results / "evaluation.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; make it with `make demo`, or name the folder of other results"
+        )
+    evaluation = read_parquet(path, ["loss", "train_set", "test_set", "metric", "value"])
     rows = evaluation[(evaluation["metric"] == "acc1") & (evaluation["train_set"] == "longtailed")]
+    if rows.empty:
+        raise ValueError(f"{path} holds no accuracy of a run on the long-tailed training set")
     accuracy = rows.pivot_table(index="loss", columns="test_set", values="value", sort=False)
     header = f"{'':18}" + "".join(f"{label(name):>12}" for name in TEST_SETS)
     lines = [
-        f"{label(loss):18}" + "".join(f"{row[name]:12.1%}" for name in TEST_SETS)
+        f"{label(loss):18}" + "".join(f"{row.get(name, float('nan')):12.1%}" for name in TEST_SETS)
         for loss, row in accuracy.iterrows()
     ]
     return "\n".join(
@@ -42,7 +51,10 @@ def main() -> None:
     parser.add_argument(
         "results", nargs="?", type=Path, default=Path("results/demo"), help="folder of the results"
     )
-    print(summary(parser.parse_args().results))
+    try:
+        print(summary(parser.parse_args().results))
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from longtail.files.atomic import atomic_path
 from longtail.files.outputs import check_outputs
+from longtail.files.text import printable
 from longtail.inference.onnx import write_onnx
 from longtail.inference.page import model_page, read_run
 from longtail.models.card import read_card
@@ -63,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
             temporary.write_text(model_page(card, file=args.model, **run), encoding="utf-8")
         print(f"{page}: model card" + ("" if run["evaluation"] is not None else ", without results"))
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

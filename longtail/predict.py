@@ -1,7 +1,8 @@
 """Classify pictures with a trained model: the most probable classes of each, with their probabilities.
 
 The model file says all that is needed: classes, preprocessing, calibration. One row per picture, in the order given:
-path, class_1, probability_1, …, and an error where a picture could not be read.
+path, class_1, probability_1, …, and an error where a picture could not be read. In a csv, an apostrophe stands before a
+name that a spreadsheet would run as a formula, and control characters are spelt; parquet has names as they are.
 
 Exit code: 0, every picture is classified; 3, some could not be read and are listed; 1, nothing was classified.
 """
@@ -16,8 +17,10 @@ import pandas as pd
 import torch
 
 from longtail.files.atomic import atomic_path
+from longtail.files.csv import write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.parquet import write_parquet
+from longtail.files.text import printable
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
 from longtail.models.card import ModelCard
@@ -88,11 +91,11 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"error: out of GPU memory; lower --batch-size ({error})", file=sys.stderr)
         return 1
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     failed = frame[frame["error"] != ""]
     for row in failed.itertuples():
-        print(f"not read: {row.path}: {row.error}", file=sys.stderr)
+        print(printable(f"not read: {row.path}: {row.error}"), file=sys.stderr)
     written = f"; {args.output}" if args.output else ""
     print(f"{len(frame) - len(failed)} of {len(frame)} pictures classified{written}", file=sys.stderr)
     if len(failed) == len(frame):
@@ -114,14 +117,17 @@ def describe(card: ModelCard) -> str:
 
 
 def write_table(frame: pd.DataFrame, path: str | Path | None) -> None:
-    """Write a csv or a parquet file, as the path ends; without a path, a csv to the standard output."""
+    """Write a csv or a parquet file, as the path ends; without a path, a csv to the standard output.
+
+    Names stand in parquet as they are, and in a csv as `longtail.files.text.in_csv` makes them harmless.
+    """
     if path is None:
-        frame.to_csv(sys.stdout, index=False, float_format="%.6f")
+        write_csv(frame, sys.stdout, float_format="%.6f")
     elif Path(path).suffix == ".parquet":
         write_parquet(frame, path)
     else:
         with atomic_path(path) as temporary:
-            frame.to_csv(temporary, index=False, float_format="%.6f")
+            write_csv(frame, temporary, float_format="%.6f")
 
 
 if __name__ == "__main__":

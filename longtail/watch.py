@@ -16,14 +16,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from longtail.experiment.status import Status, seconds_left, statuses
+from longtail.files.text import printable
 
-STATES = ("running", "failed", "stopped", "silent", "starting", "waiting", "finished")
+STATES = ("running", "failed", "unreadable", "stopped", "silent", "starting", "waiting", "finished")
 """In the order of the table: what a person looks for first."""
 STYLES = {
     "running": "green",
     "failed": "bold red",
+    "unreadable": "bold red",
     "stopped": "yellow",
     "silent": "yellow",
     "finished": "dim",
@@ -55,7 +58,9 @@ def summary(found: list[Status]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    return "unknown time" if seconds is None else str(timedelta(seconds=round(seconds)))
+    if seconds is None or not seconds < 1e10:  # a log may say anything
+        return "unknown time"
+    return str(timedelta(seconds=round(seconds)))
 
 
 def table(found: list[Status], height: int) -> Table:
@@ -68,7 +73,7 @@ def table(found: list[Status], height: int) -> Table:
     for name in ("state", "epoch", "val top-1", "images/s", "left"):
         drawn.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     for one in shown:
-        drawn.add_row(one.run, *cells(one), style=STYLES.get(one.state))
+        drawn.add_row(Text(printable(one.run)), *map(Text, cells(one)), style=STYLES.get(one.state))
     if len(shown) < len(ordered):
         rest = Counter(one.state for one in ordered[len(shown) :])
         drawn.add_row(
@@ -84,8 +89,9 @@ def lines(found: Iterable[Status]) -> list[str]:
     return [
         ": ".join(
             [
-                one.run,
-                ", ".join(a + cell + b for a, cell, b in zip(names, cells(one), units, strict=True) if cell),
+                printable(one.run),
+                ", ".join(a + cell + b for a, cell, b in zip(names, cells(one), units, strict=True) if cell)
+                + (f" ({printable(one.reason)})" if one.reason else ""),
             ]
         )
         for one in found
@@ -141,7 +147,7 @@ def main() -> None:
             found = statuses(args.results)
             print("\n".join([*lines(found), summary(found)]))
     except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error))}")
     except KeyboardInterrupt:
         sys.exit(130)
 

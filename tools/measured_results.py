@@ -20,6 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run, found_in
 from longtail.files.atomic import atomic_path
+from longtail.files.csv import read_csv
 from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
 from longtail.report.labels import label
@@ -175,7 +176,7 @@ def record(folder: Path) -> None:
         raise ValueError(
             f"{folder} has no finished run below runs/ or published/; train config/cao2019.yaml there"
         )
-    table = recorded(pd.read_csv(MEASURED), [measured(own) for own in runs])
+    table = recorded(read_csv(MEASURED), [measured(own) for own in runs])
     with atomic_path(MEASURED) as path:
         table.to_csv(path, index=False)
     print(f"{MEASURED}: {len(runs)} runs of {folder}", flush=True)
@@ -183,7 +184,7 @@ def record(folder: Path) -> None:
 
 def write() -> None:
     """Put the tables into the document."""
-    tables = document_tables(pd.read_csv(MEASURED), pd.read_csv(PUBLISHED))
+    tables = document_tables(read_csv(MEASURED), read_csv(PUBLISHED))
     document = fill(DOCUMENT.read_text(encoding="utf-8"), tables)
     with atomic_path(DOCUMENT) as path:
         path.write_text(document, encoding="utf-8")

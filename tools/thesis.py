@@ -16,6 +16,7 @@ from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
 from longtail.analysis.statistics.mcnemar import bounds_table
 from longtail.data.split.sets import TEST_SETS
 from longtail.files.atomic import atomic_path
+from longtail.files.csv import read_csv
 from longtail.report.labels import label
 from longtail.report.pages import basis, p_value, write_page
 from longtail.report.summary.comparisons import COLLAPSED
@@ -45,7 +46,7 @@ def read_thesis(path: str | Path) -> pd.DataFrame:
     Raises:
         ValueError: a column is missing, or an accuracy is no share of its test set's images.
     """
-    table = pd.read_csv(path)
+    table = read_csv(path)
     if absent := [name for name in COLUMNS if name not in table.columns]:
         raise ValueError(f"{path} lacks the columns {', '.join(absent)}; it has {', '.join(table.columns)}")
     table = table[COLUMNS].assign(seed=SEED, n=table["test_set"].map(IMAGES))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from longtail.experiment.runs import MODEL, RUN, Run, speed_of
+from longtail.files.csv import read_csv
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
@@ -23,7 +24,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         ValueError: this project did not write the file; names it.
     """
-    return pd.read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
+    return read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
 
 
 def read_tensors(path: str | Path):

@@ -6,8 +6,10 @@ kind of device. Otherwise it is assumed from arithmetic.
 
 import json
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import RECORD, Run, found_in, speed_of
 from longtail.files.sealed_json import unseal
+from longtail.files.text import printable
 
 MULTIPLY_ADDS = {
     "mobilenetv2": (0.30e9, 224),
@@ -92,21 +95,20 @@ def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed
 
     Args:
         runs: the folder of all runs.
-        device_type: "cuda" or "cpu"; runs on another kind of device are left out.
-
-    Raises:
-        ValueError: a record was not written by training; names the file.
+        device_type: "cuda" or "cpu"; runs on another kind of device are left out. A record that training did not
+            write is named on standard error and left out too.
     """
     found: dict[tuple[str, int], list[tuple[float, str]]] = defaultdict(list)
     for path in found_in(runs, f"/{RECORD}"):
-        record = unseal(path.read_bytes(), path)
         try:
+            record = unseal(path.read_bytes(), path)
             if record["device_type"] != device_type:
                 continue
             kind = record["settings"]["architecture"], record["settings"]["recipe"]["image_size"]
-            found[kind].append((speed_of(record), record["device"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no record of a run ({error!r}); delete it and plan again") from None
+            measured = speed_of(record), str(record["device"])
+            found[kind].append(measured)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            _pass_over(path, f"is no record of a run ({error!r})")
     speeds: dict[tuple[str, int], Speed] = {}
     for kind, each in found.items():
         devices = ", ".join(sorted({device for _, device in each}))
@@ -134,9 +136,6 @@ def known_speeds(
 
     Args:
         records: the folder of all runs.
-
-    Raises:
-        ValueError: as `measured_speeds`.
     """
     speeds = {}
     for run in runs:
@@ -147,12 +146,25 @@ def known_speeds(
 
 
 def epochs_done(keys: Keys, run: Run, folder: Path = Path()) -> int:
-    """The epochs that an unfinished run has finished, from the note beside its state; 0 without a note."""
+    """The epochs that an unfinished run has finished, from the note beside its state; 0 without a readable note."""
+    note = folder / keys.state_folder(run) / "progress.json"
     try:
-        note = folder / keys.state_folder(run) / "progress.json"
-        return json.loads(note.read_text())["epoch"]
+        epoch = json.loads(note.read_text())["epoch"]
+        if type(epoch) is int and 0 <= epoch <= keys.jobs.config.recipe(run.model, run.loss).epochs:
+            return epoch
+        reason = f"says epoch {epoch!r:.60}"
     except FileNotFoundError:
         return 0
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        reason = f"cannot be read ({error!r})"
+    _pass_over(note, f"{reason}, so {run} counts from its first epoch")
+    return 0
+
+
+@cache
+def _pass_over(path: Path, reason: str) -> None:
+    """Say once that a file does not count."""
+    print(printable(f"passed over: {path} {reason}"), file=sys.stderr)
 
 
 def training(

@@ -1,5 +1,6 @@
 """One training run of the grid: its name, its folder, and the files that its folder holds."""
 
+import math
 import re
 import statistics
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,10 @@ def speed_of(record: Mapping[str, Any]) -> float:
     Raises:
         KeyError, TypeError, ValueError: the record has no epochs with a speed.
     """
-    return statistics.median(epoch["train_images_per_second"] for epoch in record["epochs"])
+    speed = statistics.median(epoch["train_images_per_second"] for epoch in record["epochs"])
+    if not 0 < speed < math.inf:
+        raise ValueError(f"it trained on {speed} images per second")
+    return speed
 
 
 def found_in(folder: Path, name: str = "") -> Iterator[Path]:

@@ -4,6 +4,7 @@ For a run that has not ended the log of its training tells it, for a finished ru
 that sees the folder can look on, and nothing has to run beside the workflow.
 """
 
+import math
 import re
 import statistics
 import time
@@ -43,6 +44,8 @@ class Status:
     """How long the whole training takes; an estimate where it has not ended."""
     seconds_left: float | None = None
     resumed: bool = False
+    reason: str = ""
+    """Why its files cannot be read, where the state is `unreadable`."""
 
     @property
     def active(self) -> bool:
@@ -62,7 +65,15 @@ def statuses(results: Path, now: float | None = None) -> list[Status]:
             f"{results} knows of no run yet. Give the results folder of a workflow that has started, "
             "such as results/demo"
         )
-    return [status(results, run, now) for run in runs]
+    return [_readable(results, run, now) for run in runs]
+
+
+def _readable(results: Path, run: str, now: float) -> Status:
+    """The status of a run; files that this project did not write so hide no other run."""
+    try:
+        return status(results, run, now)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        return Status(run, "unreadable", reason=str(error) or repr(error))
 
 
 def known_runs(results: Path) -> list[str]:
@@ -136,6 +147,9 @@ def _finished(run: str, path: Path, written: int) -> Status:
     record = unseal(path.read_bytes(), path)
     history = read_parquet(path.with_name(HISTORY), ["epoch", "val_acc1"])
     kept = history.loc[history["epoch"] == record["best_epoch"], "val_acc1"]
+    seconds = float(record["seconds"])
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{path} is no record of a run: it took {seconds} seconds")
     return Status(
         run,
         "finished",
@@ -143,7 +157,7 @@ def _finished(run: str, path: Path, written: int) -> Status:
         epochs=len(history),
         accuracy=float(kept.iloc[0]),
         images_per_second=speed_of(record),
-        seconds=record["seconds"],
+        seconds=seconds,
         seconds_left=0.0,
     )
 
@@ -155,7 +169,7 @@ def seconds_left(found: Iterable[Status]) -> float | None:
     Failed runs are left out.
     """
     found = list(found)
-    todo = [s for s in found if s.state not in ("finished", "failed")]
+    todo = [s for s in found if s.state not in ("finished", "failed", "unreadable")]
     if not todo:
         return 0.0
     work = [_left(s, found) for s in todo]

@@ -3,6 +3,7 @@
     atomic        a temporary path that takes its name when the content is on disk
     sealed_json   JSON with its own hash in it
     parquet       tables with a hash over all values in their metadata
+    csv           tables for people and other programs, whose names stay what they are
     outputs       the check that no output of a program is one of its inputs, or a folder
     safetensors   tensors, and sealed JSON that describes them
     text          names from elsewhere on a terminal, in Markdown and in a csv

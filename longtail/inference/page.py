@@ -13,6 +13,7 @@ from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
+from longtail.files.text import as_code, in_markdown, printable
 from longtail.models.card import ModelCard
 from longtail.report.labels import label
 
@@ -91,7 +92,7 @@ def _rows_of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
 
 
 def _loss(card: ModelCard) -> str:
-    return label(card.loss) if isinstance(card.loss, str) else card.loss["name"]
+    return in_markdown(label(card.loss) if isinstance(card.loss, str) else card.loss["name"])
 
 
 def _use(card: ModelCard, file: str) -> str:
@@ -109,7 +110,7 @@ def _use(card: ModelCard, file: str) -> str:
         )
     return f"""## Use
 
-    python -m longtail.predict {file} photos/
+    python -m longtail.predict {printable(file)} photos/
 
 Pictures are turned upright, converted to RGB and stretched to {stored} x {stored} pixels{resized}.
 Values from 0 to 1 are normalised with mean {_numbers(card.mean)} and standard deviation {_numbers(card.std)}.
@@ -125,8 +126,8 @@ def _data(card: ModelCard) -> str:
     table = [
         ["classes", f"{len(counts):,}"],
         ["training images", f"{sum(counts):,}"],
-        ["of the most frequent class", f"{most:,} ({_code(card.class_names[counts.index(most)])})"],
-        ["of the rarest class", f"{least:,} ({_code(card.class_names[counts.index(least)])})"],
+        ["of the most frequent class", f"{most:,} ({as_code(card.class_names[counts.index(most)])})"],
+        ["of the rarest class", f"{least:,} ({as_code(card.class_names[counts.index(least)])})"],
         ["imbalance", ratio],
         ["size as stored", f"{card.picture_size} x {card.picture_size} pixels"],
     ]
@@ -163,7 +164,7 @@ def _recipe(card: ModelCard, record: Mapping[str, Any] | None) -> str:
     rows = [
         ["architecture", card.architecture],
         ["head", card.head],
-        ["loss", _loss(card)],
+        ["loss", label(card.loss) if isinstance(card.loss, str) else card.loss["name"]],
         *([f"loss: {name}", value] for name, value in sorted(card.loss_parameters.items())),
         *([name, value] for name, value in card.recipe.items() if value is not None),
         ["seed", card.seed],
@@ -176,7 +177,7 @@ def _recipe(card: ModelCard, record: Mapping[str, Any] | None) -> str:
             ["finished", record.get("finished_at")],
             *([name, version] for name, version in (record.get("packages") or {}).items() if version),
         ]
-    cells = [[_code(name), _cell(value)] for name, value in rows]
+    cells = [[as_code(name), _cell(value)] for name, value in rows]
     return "## Recipe\n\n" + _table(cells, ["Setting", "Value"])
 
 
@@ -189,7 +190,7 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
     ]
     rare = [name for name, count in zip(card.class_names, card.class_counts, strict=True) if count < RARE]
     if rare:
-        named = ", ".join(map(_code, rare[:10])) + (", …" if len(rare) > 10 else "")
+        named = ", ".join(map(as_code, rare[:10])) + (", …" if len(rare) > 10 else "")
         limits.append(
             f"{len(rare)} of {len(card.class_names)} classes had fewer than {RARE} training images: {named}. "
             "They are the likeliest to be missed."
@@ -215,7 +216,7 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
 
 def _classes(card: ModelCard) -> str:
     counted = enumerate(zip(card.class_names, card.class_counts, strict=True))
-    rows = [[index, _code(name), f"{count:,}"] for index, (name, count) in counted]
+    rows = [[index, as_code(name), f"{count:,}"] for index, (name, count) in counted]
     return "## Classes\n\n" + _table(rows, ["Label", "Class", "Training images"])
 
 
@@ -234,11 +235,4 @@ def _numbers(values: Sequence[float]) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value))
-    return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _code(name: str) -> str:
-    """A name of any characters, as inline code in a cell of a table."""
-    fence = "``" if "`" in name else "`"
-    pad = " " if "`" in name else ""
-    return f"{fence}{pad}{_cell(name)}{pad}{fence}"
+    return in_markdown(str(value))

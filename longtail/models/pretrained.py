@@ -100,7 +100,7 @@ def _own_model(name: str, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]
     if path.suffix != ".safetensors" or not path.is_file() or not read_content(path, KEY):
         return None
     tensors, content = read_safetensors(path, KEY)
-    card = card_from(content, path)
+    card = card_from(content, {key: tensor.shape for key, tensor in tensors.items()}, path)
     if card.architecture != name:
         raise ValueError(f"{path} holds a model of {card.architecture}; expected {name}")
     prefix = "backbone."

@@ -292,3 +292,31 @@ def test_a_model_of_an_earlier_version_sees_pictures_in_its_own_size(photos, tmp
 def test_a_device_that_is_not_there_is_named(model, photos, capsys, name):
     assert main([model, str(photos / "a.png"), "--device", name]) == 1
     assert f"there is no device '{name}' here" in capsys.readouterr().err
+
+
+def test_names_of_classes_do_nothing_on_a_terminal_and_in_a_csv(photos, tmp_path, capsys):
+    names = ["\x1b]0;PWN\x07\x1b[31mred", "=cmd|'/c calc'!A0", "@SUM(1)"]
+    path = save(tmp_path / "model.safetensors", class_names=names)
+    words = [path, str(photos / "a.png"), str(tmp_path / "no\x1b[31m.png"), "--threads", "1"]
+    assert main(words) == SOME_FAILED
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+    assert r"\x1b]0;PWN\x07\x1b[31mred" in shown.out
+    assert ",'@SUM(1)," in shown.out
+    assert ",=cmd" not in shown.out and ',"=cmd' not in shown.out
+    _, frame = predict(*words[:2], out=tmp_path / "exact.parquet")
+    assert sorted(frame.filter(like="class_").iloc[0]) == sorted(names)
+
+
+def test_a_large_picture_size_makes_smaller_batches(tmp_path, monkeypatch):
+    from longtail.inference import pictures
+
+    sizes = []
+    monkeypatch.setattr(pictures, "MOST_AT_A_TIME", 2 * 20**2)
+    monkeypatch.setattr(
+        pictures, "logits_of", lambda *args: sizes.append(args[-1]) or torch.zeros(len(args[1]), 3)
+    )
+    for name in "abc":
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    pictures.classify(None, CARD, find_pictures([tmp_path]))
+    assert sizes == [2, 2]

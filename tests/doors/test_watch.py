@@ -1,11 +1,17 @@
 """What is shown of runs, from the files they leave. Files of real runs are watched in test_workflow.py."""
 
+import sys
+from datetime import timedelta
+
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from longtail import watch
 from longtail.experiment.status import Status, from_log, known_runs, seconds_left, statuses
-from longtail.watch import summary, table
+from longtail.files.parquet import write_parquet
+from longtail.files.sealed_json import seal
+from longtail.watch import duration, lines, summary, table
 
 DEVICE = "device: CPU, 2 threads\n"
 EPOCHS = """epoch 1/10: train loss 2.1, top-1 0.2; validation loss 2.0, top-1 0.3000; lr 0.003; 150 images/s; 180 s left
@@ -115,3 +121,98 @@ def test_lines_are_told_once_for_each_change(tmp_path, capsys, monkeypatch):
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("balanced")]
     assert [line.split(": ")[1].split(",")[0] for line in told] == ["waiting", "running", "running"]
     assert "epoch 2/10" in told[-1]
+
+
+# -- files that this project did not write so
+
+
+RECORD = {"best_epoch": 1, "seconds": 12.0, "epochs": [{"train_images_per_second": 100.0}]}
+ODD = [
+    {},
+    RECORD | {"best_epoch": 9},
+    RECORD | {"best_epoch": "one"},
+    RECORD | {"seconds": "twelve"},
+    RECORD | {"seconds": None},
+    RECORD | {"seconds": float("nan")},
+    RECORD | {"seconds": float("inf")},
+    RECORD | {"seconds": -1},
+    RECORD | {"seconds": 10**400},
+    RECORD | {"epochs": []},
+    RECORD | {"epochs": 3},
+    RECORD | {"epochs": ["a"]},
+    RECORD | {"epochs": [{"train_images_per_second": "fast"}]},
+    RECORD | {"epochs": [{"train_images_per_second": float("nan")}]},
+]
+
+
+def finished(results, name: str, text: str) -> None:
+    folder = results / "runs" / name
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(text)
+    write_parquet(pd.DataFrame({"epoch": [1], "val_acc1": [0.5]}), folder / "history.parquet")
+
+
+@pytest.mark.parametrize("odd", [*map(seal, ODD), "[]", "", "[" * 100_000])
+def test_an_odd_record_ends_no_watching_and_its_run_is_named(tmp_path, odd, capsys, monkeypatch):
+    finished(tmp_path, "balanced/m/softmax/seed1", odd)
+    finished(tmp_path, "balanced/m/softmax/seed2", seal(RECORD))
+    monkeypatch.setattr(sys, "argv", ["watch", str(tmp_path), "--once"])
+    watch.main()
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("balanced/m/softmax/seed1: unreadable (")
+    assert second.startswith("balanced/m/softmax/seed2: finished, epoch 1/1, val top-1 50.0%")
+    assert last == "2 runs: 1 unreadable, 1 finished"
+    assert "unreadable" in shown(statuses(tmp_path))
+
+
+def test_an_odd_log_ends_no_watching(tmp_path):
+    for seed, left in enumerate(("1" * 400, "1" * 30, "0")):
+        log = tmp_path / f"logs/train/balanced/m/softmax/seed{seed}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(
+            EPOCHS.replace("160 s left", f"{left} s left").replace("10:", f"{'9' * (5000 - 4999 * seed)}:")
+        )
+    found = statuses(tmp_path)
+    assert len(lines(found)) == 3
+    assert summary(found).startswith("3 runs: ")
+    assert "seed2" in shown(found)
+    assert duration(float("nan")) == duration(1e300) == "unknown time"
+    assert duration(90) == str(timedelta(seconds=90))
+
+
+def test_no_terminal_obeys_the_name_of_a_run():
+    one = Status("balanced/m\x1b[31m/[red]l/seed1", "unreadable", reason="\x1b]0;PWN\x07")
+    for text in ("\n".join(lines([one])), shown([one])):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+        assert r"m\x1b[31m/[red]l/seed1" in text
+
+
+def shown(found) -> str:
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(table(found, 40))
+    return capture.get()
+
+
+def test_the_demo_without_results_says_so(tmp_path, capsys, monkeypatch):
+    from longtail import demo
+
+    for content, told in (
+        (None, "evaluation.parquet does not exist; make it"),
+        ("nothing", "cannot be read as parquet"),
+        (pd.DataFrame({"loss": ["softmax"]}), "has no column"),
+        (
+            pd.DataFrame(
+                {"loss": ["a"], "train_set": "balanced", "test_set": "b", "metric": "f1", "value": 1.0}
+            ),
+            "holds no",
+        ),
+    ):
+        if isinstance(content, str):
+            (tmp_path / "evaluation.parquet").write_text(content)
+        elif content is not None:
+            write_parquet(content, tmp_path / "evaluation.parquet")
+        monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path)])
+        with pytest.raises(SystemExit, match=f"error: .*{told}"):
+            demo.main()

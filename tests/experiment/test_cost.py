@@ -59,6 +59,22 @@ def test_epochs_that_an_unfinished_run_has_behind_it_do_not_count(tmp_path):
     assert work.images == 10 * 7
 
 
+@pytest.mark.parametrize(
+    "odd", ['{"epoch": "80"}', '{"epoch": -1}', '{"epoch": 10000}', "{}", "[]", "", "[" * 100_000, "9" * 5000]
+)
+def test_an_odd_note_of_the_progress_is_named_and_does_not_count(tmp_path, capsys, odd):
+    config = load_config(
+        {"grid": {"train_sets": ["balanced"], "models": ["mobilenetv2"], "losses": ["softmax"]}}
+    )
+    experiment = Experiment(config)
+    state = tmp_path / Keys(experiment).state_folder(experiment.runs[0])
+    state.mkdir(parents=True)
+    (state / "progress.json").write_text(odd)
+    (work,) = training(experiment.runs, Keys(experiment), {"balanced": 7, "val": 0}, {}, tmp_path).values()
+    assert work.images == 90 * 7
+    assert f"{experiment.runs[0]} counts from its first epoch" in capsys.readouterr().err
+
+
 def test_speeds_are_the_medians_of_the_runs_of_a_model_and_size_on_that_kind_of_device(tmp_path):
     def record(seed, speeds, **changes):
         path = tmp_path / f"balanced/m/softmax/seed{seed}/run.json"
@@ -76,9 +92,52 @@ def test_speeds_are_the_medians_of_the_runs_of_a_model_and_size_on_that_kind_of_
     assert speeds[("resnet8", 32)] == (200.0, "measured: 2 runs on A GPU")
     assert speeds[("resnet8", 64)] == (9.0, "measured: 1 run on A GPU")
     assert set(speeds) == {("resnet8", 32), ("resnet8", 64)}
-    (tmp_path / "balanced/m/softmax/seed1/run.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"seed1/run.json is no record of a run"):
-        measured_speeds(tmp_path, "cuda")
+
+
+ODD_RECORDS = [
+    "{}",
+    "[]",
+    "not JSON",
+    "[" * 100_000,
+    seal({"device_type": "cuda"}),
+    seal({"device_type": "cuda", "settings": 3}),
+    seal({"device_type": "cuda", "settings": {"architecture": [], "recipe": {"image_size": 32}}}),
+    *(
+        seal(
+            {
+                "device_type": "cuda",
+                "device": "A GPU",
+                "settings": {"architecture": "resnet8", "recipe": {"image_size": 32}},
+                "epochs": epochs,
+            }
+        )
+        for epochs in (
+            [],
+            5,
+            "abc",
+            [{}],
+            *([{"train_images_per_second": odd}] for odd in (0, -1, "9", None)),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("odd", ODD_RECORDS, ids=range(len(ODD_RECORDS)))
+def test_an_odd_record_is_named_and_the_other_runs_still_count(tmp_path, capsys, odd):
+    good = {
+        "device_type": "cuda",
+        "device": "A GPU",
+        "settings": {"architecture": "resnet20", "recipe": {"image_size": 32}},
+        "epochs": [{"train_images_per_second": 7.0}],
+    }
+    for seed, text in ((1, odd), (2, seal(good))):
+        path = tmp_path / f"balanced/m/softmax/seed{seed}/run.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    assert measured_speeds(tmp_path, "cuda") == {("resnet20", 32): (7.0, "measured: 1 run on A GPU")}
+    told = capsys.readouterr().err
+    assert "seed1/run.json is no record of a run" in told
+    assert "seed2" not in told
 
 
 @pytest.mark.parametrize("architecture", ["resnet8", "resnet20", "resnet32"])

@@ -51,14 +51,18 @@ def test_a_recipe_of_an_earlier_version_may_lack_settings(base):
 def test_what_a_card_has_to_say_of_variants_and_of_decoupled_training():
     config = load_config(
         {
-            "grid": {"train_sets": ["longtailed"], "models": ["resnet8"], "losses": ["softmax", "lws"]},
+            "grid": {"train_sets": ["longtailed"], "models": ["resnet8"], "losses": ["softmax", "rescaled"]},
             "models": {"resnet8": {"pretrained": False}},
-            "losses": {"lws": {"loss": "softmax", "retrain": {"start": "softmax", "classifier": "scale"}}},
+            "losses": {
+                "rescaled": {"loss": "softmax", "retrain": {"start": "softmax", "classifier": "scale"}}
+            },
             "variants": {"tau": {"of": "softmax", "adjust": "taunorm", "tau": 1}},
         }
     )
     told = Experiment(config).card_settings
-    plain, lws, tau = (told(Run("resnet8", loss, "longtailed", 3)) for loss in ("softmax", "lws", "tau"))
+    plain, rescaled, tau = (
+        told(Run("resnet8", loss, "longtailed", 3)) for loss in ("softmax", "rescaled", "tau")
+    )
     assert (plain["head"], plain["variant"], plain["seed"]) == ("linear", None, 3)
-    assert (lws["head"], lws["variant"]) == ("scaled", None)
+    assert (rescaled["head"], rescaled["variant"]) == ("scaled", None)
     assert tau == plain | {"variant": {"adjust": "taunorm", "tau": 1.0}}

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -172,3 +174,27 @@ def test_reading_a_model_draws_as_many_random_numbers_as_building_it(tmp_path, w
     torch.manual_seed(3)
     load_model(tmp_path / "model.safetensors")
     assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "timm/eva_giant_patch14_224", "image_size": 224},  # 4 GB of weights
+        {"class_names": [str(label) for label in range(2_000_000)]},
+        {"architecture": "vit_b16", "image_size": 4096},
+    ],
+    ids=["architecture", "classes", "size"],
+)
+def test_what_a_card_asks_for_is_not_built_before_it_is_believed(change, weights, tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, weights, KEY, CARD.content() | change)
+    program = (
+        "import resource, sys, timm\n"
+        "from longtail.models.file import load_model\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak()\n"
+        "try: load_model(sys.argv[1])\n"
+        "except ValueError: print(peak() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=120)
+    assert float(done.stdout) < 400, done.stderr  # MB

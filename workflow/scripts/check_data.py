@@ -6,6 +6,7 @@ from frame import program, run
 
 from longtail.data.collection.findings import check, page
 from longtail.files.atomic import atomic_path
+from longtail.files.csv import write_csv
 from longtail.files.parquet import read_parquet
 
 
@@ -14,7 +15,7 @@ def main(args: argparse.Namespace) -> None:
     findings = read_parquet(args.findings, ["path", "kind", "found", "action", "refused"])
     table = check(index, findings, **args.settings)
     with atomic_path(args.output_csv) as temporary:
-        table.to_csv(temporary, index=False)
+        write_csv(table, temporary)
     with atomic_path(args.output_markdown) as temporary:
         temporary.write_text(page(table, len(index), index["class_name"].nunique()), encoding="utf-8")
     print(f"{args.output_markdown}: {len(table)} findings", flush=True)

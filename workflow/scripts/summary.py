@@ -2,10 +2,10 @@
 
 import argparse
 
-import pandas as pd
 from frame import output, program, run
 
 from longtail.files.atomic import atomic_path
+from longtail.files.csv import read_csv
 from longtail.files.parquet import read_parquet
 from longtail.report.summary.answers import summarise
 from longtail.report.summary.evidence import STATISTICS, Evidence, Settings
@@ -29,9 +29,9 @@ def arguments() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     evidence = Evidence(
         evaluation=read_parquet(args.evaluation),
-        statistics={name: pd.read_csv(args.statistics / f"{name}.csv") for name in STATISTICS},
-        thesis=pd.read_csv(args.thesis),
-        published=pd.read_csv(args.published),
+        statistics={name: read_csv(args.statistics / f"{name}.csv") for name in STATISTICS},
+        thesis=read_csv(args.thesis),
+        published=read_csv(args.published),
         settings=Settings(**args.settings),
     )
     text = summarise(evidence)

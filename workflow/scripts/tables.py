@@ -7,9 +7,9 @@ import argparse
 import importlib
 import inspect
 
-import pandas as pd
 from frame import program, run
 
+from longtail.files.csv import read_csv
 from longtail.files.parquet import read_parquet
 from longtail.report.catalogue import TABLES
 from longtail.report.typeset import write_table
@@ -17,8 +17,8 @@ from longtail.report.typeset import write_table
 READERS = {
     "evaluation": read_parquet,
     "split": lambda path: read_parquet(path, ["label", "subset", "longtailed", "group"]),
-    "thesis": pd.read_csv,
-    "published": lambda path: pd.read_csv(path, dtype=str),
+    "thesis": read_csv,
+    "published": lambda path: read_csv(path, numbers=False),
 }
 
 

@@ -1,0 +1,46 @@
+"""Tables as csv, for people and for other programs."""
+
+from pathlib import Path
+from typing import Any, TextIO
+
+import pandas as pd
+
+from longtail.files.text import in_csv
+
+NAMES = (
+    *("model", "loss", "train_set", "test_set", "metric", "reference"),
+    *("term", "factor", "a", "b", "method", "note"),
+    *("class_name", "group", "path", "kind", "found", "action"),
+    *("protocol", "backbone", "pretraining", "dataset", "source"),
+    *("precision", "processor", "versions", "commit"),
+)
+"""The columns of our tables that hold text."""
+
+
+def read_csv(path: str | Path, *, numbers: bool = True) -> pd.DataFrame:
+    """Read a csv of ours, each column with its type; only an empty cell is a missing value.
+
+    By itself pandas takes a loss called None, null, NA or nan for a missing one, and a model called 1e3 for a number.
+
+    Args:
+        numbers: whether the other columns become numbers; if not, every cell is text as it is written.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no csv; names it.
+    """
+    types: Any = dict.fromkeys(NAMES, str) if numbers else str
+    try:
+        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+    except ValueError as error:  # pandas and UTF-8 have kinds of it
+        raise ValueError(f"{path} is no csv of this project ({error})") from None
+
+
+def write_csv(frame: pd.DataFrame, file: Path | TextIO, **options: Any) -> None:
+    """Write the frame without its index; its text becomes what no terminal obeys and no spreadsheet runs."""
+    text = {
+        name: column.map(in_csv, na_action="ignore")
+        for name, column in frame.items()
+        if pd.api.types.is_string_dtype(column)
+    }
+    frame.assign(**text).to_csv(file, index=False, **options)
