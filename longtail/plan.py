@@ -4,6 +4,7 @@ The jobs are those of Snakemake's own dry run. The hours of training come from i
 where this results folder holds a run of the same architecture and image size, else assumed ones, which are named.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -63,8 +64,12 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
     finally:
         logger.removeFilter(noted)
     # As in Snakemake, later settings win: the file that the Snakefile names, then --configfile, then --config.
-    default = [] if args.replace_workflow_config else ["config/config.yaml"]
-    config = load_files([*default, *(args.configfile or ())], parse_config(args.config))
+    files = [Path(file).absolute() for file in args.configfile or ()]
+    with contextlib.chdir(args.directory or "."):
+        default = Path("config/config.yaml")
+        if default.is_file() and not args.replace_workflow_config:
+            files.insert(0, default)
+        config = load_files(files, parse_config(args.config))
     return [job for job in noted.jobs if job[0] != "all"], config, args
 
 

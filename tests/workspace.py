@@ -60,7 +60,8 @@ class Workspace:
         Snakemake takes files that it has no record of for made. Ten starts of PyTorch are saved.
         """
         config = yaml.safe_load((self.folder / "config/config.yaml").read_text(encoding="utf-8"))
-        experiment, data = Experiment(load_config(config)), self.folder / "results/data"
+        with contextlib.chdir(self.folder):  # where a relative path of the configuration starts
+            experiment, data = Experiment(load_config(config)), self.folder / "results/data"
         images, split = data / "images.pth", data / "split.parquet"
         balanced = data / "subsets.parquet"
         run_program("images", settings=experiment.images_settings(), output=images)
