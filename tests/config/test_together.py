@@ -251,8 +251,8 @@ def test_a_double_correction_is_warned_of_and_a_published_one_is_not():
 def card(architecture):
     return ModelCard(
         architecture=architecture, head="linear", class_names=["a", "b"], class_counts=[2, 1], image_size=32,
-        mean=[0.5] * 3, std=[0.5] * 3, logit_scale=1.0, loss="softmax", loss_parameters={}, recipe={}, seed=1,
-        best_epoch=0,
+        mean=[0.5] * 3, std=[0.5] * 3, logit_scale=1.0, loss="softmax", loss_parameters={}, seed=1,
+        recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4}, best_epoch=0,
     )  # fmt: skip
 
 
