@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from longtail.config.load import ConfigError, load_config
 from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
+from longtail.experiment.forcing import begin_anew, forced_jobs
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.experiment.keys import Keys
 from longtail.experiment.lock import lock_folder
@@ -71,6 +72,8 @@ onstart:
             lock_folder()
         except BlockingIOError as error:
             raise WorkflowError(str(error)) from None
+        for job in forced_jobs(workflow.dag, workflow.dag_settings, "train"):
+            begin_anew(KEYS.state_folder(run_of(job.wildcards)))
 
 
 def unrecorded(value):
