@@ -113,9 +113,10 @@ def page(words: list[str]) -> str:
         return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
     device_type, at_a_time = _device(args, config)
     speeds = known_speeds(runs, config, folder / config.paths.results / "runs", device_type)
-    works = training(runs, keys, images_of(config, folder), speeds, folder)
+    forced = bool(args.force or args.forceall or args.forcerun)
+    works = training(runs, keys, images_of(config, folder), speeds, folder, anew=forced)
     lines += ["", *_table(works, speeds), "", _total(works, device_type, min(at_a_time, len(runs)))]
-    if done := sum(epochs_done(keys, run, folder) for run in runs):
+    if not forced and (done := sum(epochs_done(keys, run, folder) for run in runs)):
         lines.append(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )

@@ -6,6 +6,7 @@
     runs          one run: its name, its folder, and the files in it
     status        how far every run is, read from its log and its results
     cost          what the runs that are left would cost
+    forcing       runs that a command forces begin at their first epoch
     lock          one Snakemake at a time works in a folder
     partial       the second start of Snakemake, which shows what is finished after a failure
 

@@ -23,6 +23,8 @@ from filelock import FileLock, Timeout
 from longtail.files.atomic import atomic_path, move_into_place, writing
 
 MAGIC = b"longtail state 1\n"
+ANEW = "anew"
+"""The file beside the states that says to forget them; see `longtail.experiment.forcing`."""
 
 
 class StateFolder:
@@ -61,10 +63,20 @@ class StateFolder:
         try:
             with writing(holder):
                 holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+            self._forget_if_forced()
             yield
         finally:
             self.wait()
             lock.release()
+
+    def _forget_if_forced(self) -> None:
+        anew = self.folder / ANEW
+        if anew.exists():
+            print(f"{self.folder}: this run was forced; beginning at its first epoch", flush=True)
+            with writing(self.folder):
+                for path in (self.current, self.previous, self.folder / "progress.json"):
+                    path.unlink(missing_ok=True)
+                anew.unlink()  # the last, so that a kill before it leaves the rest to the next trainer
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state in the background; the tensors in it must not change any more.

@@ -47,7 +47,7 @@ def test_seconds_are_epochs_of_training_images_and_a_third_of_the_validation_ima
     assert work.longest == pytest.approx(90 * (300 + 10) / 100)
 
 
-def test_epochs_that_an_unfinished_run_has_behind_it_do_not_count(tmp_path):
+def test_epochs_that_an_unfinished_run_has_behind_it_count_only_where_it_is_forced(tmp_path):
     config = load_config(
         {"grid": {"train_sets": ["balanced"], "models": ["mobilenetv2"], "losses": ["softmax"]}}
     )
@@ -55,8 +55,10 @@ def test_epochs_that_an_unfinished_run_has_behind_it_do_not_count(tmp_path):
     state = tmp_path / Keys(experiment).state_folder(experiment.runs[0])
     state.mkdir(parents=True)
     (state / "progress.json").write_text(json.dumps({"epoch": 80}))
-    (work,) = training(experiment.runs, Keys(experiment), {"balanced": 7, "val": 0}, {}, tmp_path).values()
-    assert work.images == 10 * 7
+    for anew, epochs in ((False, 10), (True, 90)):
+        images = {"balanced": 7, "val": 0}
+        (work,) = training(experiment.runs, Keys(experiment), images, {}, tmp_path, anew=anew).values()
+        assert work.images == epochs * 7
 
 
 @pytest.mark.parametrize(

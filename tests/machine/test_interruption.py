@@ -91,6 +91,33 @@ def test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch(untrained, undist
     assert (workspace.folder / TARGET).read_bytes() == (undisturbed.folder / TARGET).read_bytes()
 
 
+def test_a_forced_run_begins_anew_and_goes_on_where_it_was_killed(undisturbed, tmp_path):
+    workspace = undisturbed.copy(tmp_path / "workspace")
+    record = workspace.folder / TARGET.replace("history.parquet", "run.json")
+    earlier = record.read_bytes()
+    shutil.rmtree(workspace.folder / "results/logs/train")
+    # Finished before.
+    forced = workspace.begin(TARGET, "--forcerun", "train")
+    wait_for(lambda: "epoch 3/" in log_of(workspace))
+    assert "epoch 1/" in log_of(workspace)
+    forced.kill()
+    forced.wait()
+    wait_for(lambda: not workspace.trainers(), seconds=30)
+    # Killed, and Snakemake runs it again because it is not finished: that is no force.
+    again = workspace.begin(TARGET)
+    wait_for(lambda: "resuming after epoch" in log_of(workspace) and "\nepoch" in log_of(workspace))
+    assert "epoch 1/" not in log_of(workspace)
+    again.kill()
+    again.wait()
+    wait_for(lambda: not workspace.trainers(), seconds=30)
+    # Unfinished before, and forced by its file.
+    workspace.snakemake("--force", TARGET)
+    assert "epoch 1/" in log_of(workspace)
+    assert "resuming" not in log_of(workspace)
+    assert (workspace.folder / TARGET).read_bytes() == (undisturbed.folder / TARGET).read_bytes()
+    assert record.read_bytes() != earlier
+
+
 def test_a_second_snakemake_in_the_folder_is_told_who_works_there(untrained):
     workspace = untrained
     first = workspace.begin(TARGET)

@@ -14,6 +14,8 @@ import pytest
 from forked import CONTEXT, redirect
 from programs import run_program
 
+from longtail.experiment.forcing import begin_anew
+
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
 BEGUN = "begun"
 
@@ -180,6 +182,16 @@ def test_a_trainer_whose_starter_ended_while_it_was_loaded_stops(digits, train_a
     arguments = [*train_arguments(digits, tmp_path, recipe={"image_size": 32}), "--parent", str(starter.pid)]
     assert finish(arguments, tmp_path / "log") == 75
     assert f"(process {starter.pid}) has ended: stopping" in (tmp_path / "log").read_text()
+
+
+def test_a_finished_run_is_taken_up_unless_it_is_forced(digits, train_arguments, tmp_path, uninterrupted):
+    arguments, log = train_arguments(digits, tmp_path), tmp_path / "log"
+    for begun, force in ((1, False), (1, False), (2, True), (2, False)):
+        if force:
+            begin_anew(tmp_path / "work")
+        assert finish(arguments, log) == 0
+        assert log.read_text().count("epoch 1/") == begun
+    assert contents(tmp_path) == uninterrupted[0]
 
 
 def test_a_damaged_state_is_recognised_and_the_one_before_it_used(

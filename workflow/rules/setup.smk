@@ -11,6 +11,7 @@ from snakemake.logging import logger
 from longtail.config.load import ConfigError, load_files
 from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
+from longtail.experiment.forcing import begin_anew, forced_jobs
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.experiment.keys import Keys
 from longtail.experiment.lock import lock_folder
@@ -79,6 +80,8 @@ onstart:
             lock_folder()
         except BlockingIOError as error:
             raise WorkflowError(str(error)) from None
+        for job in forced_jobs(workflow.dag, workflow.dag_settings, "train"):
+            begin_anew(KEYS.state_folder(run_of(job.wildcards)))
 
 
 def unrecorded(value):
