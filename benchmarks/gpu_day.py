@@ -407,7 +407,7 @@ def start_run(
         train += ["--output-history", str(own / HISTORY), "--output-record", str(own / RECORD), *place]
         train += ["--start", str(folder / str(start) / MODEL)] if start else []
         weights = Path(day.args.weights or "", f"{run.model}.safetensors")
-        train += ["--weights", str(weights)] if experiment.pretrained(run.model) else []
+        train += ["--weights", str(weights)] if experiment.config.model(run.model).pretrained else []
         steps.append(train)
     predict = ["predict.py", "--model", str(own / MODEL), "--tensors", str(data / "val.pth")]
     steps.append([*predict, "--output", str(own / PREDICTIONS), *place])

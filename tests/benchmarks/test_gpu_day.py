@@ -31,6 +31,7 @@ def test_correctness_says_what_passes_and_what_a_cpu_cannot_show(tmp_path):
     assert "run, plain:" not in printed
 
 
+@pytest.mark.long
 def test_published_runs_train_change_and_predict_several_at_a_time(tmp_path):
     _, printed = start(tmp_path, "published", "--losses", "softmax", "--jobs", "2", "--minutes", "0")
     assert "longtailed/resnet32/softmax/seed1" in printed.partition("left for the next start: ")[2]

@@ -40,7 +40,7 @@ def test_programs_carry_the_digits_to_tensor_files(tmp_path):
 
 
 def test_programs_end_with_one_message(tmp_path):
-    missing, output = tmp_path / "missing", tmp_path / "output"
+    missing = tmp_path / "missing"
     for name, options in {
         "images": {"archive": missing, "settings": {"source": "cifar100", "sha256": "0" * 64}},
         "subsets": {
@@ -50,11 +50,12 @@ def test_programs_end_with_one_message(tmp_path):
         "split": {"subsets": missing, "settings": {"imbalance_factor": 0.5, "seed": 0}},
         "tensors": {"images": missing, "split": missing, "subset": "val"},
     }.items():
+        output = tmp_path / f"output.{'pth' if name in ('images', 'tensors') else 'parquet'}"
         with pytest.raises(SystemExit) as end:
             run_program(name, **options, output=output)
         assert end.value.code.startswith("error: ")
         assert str(missing) in end.value.code
-    assert not output.exists()
+        assert not output.exists()
 
 
 # -- the real archive
