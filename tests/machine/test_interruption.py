@@ -91,6 +91,7 @@ def test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch(untrained, undist
     assert (workspace.folder / TARGET).read_bytes() == (undisturbed.folder / TARGET).read_bytes()
 
 
+@pytest.mark.long
 def test_a_forced_run_begins_anew_and_goes_on_where_it_was_killed(undisturbed, tmp_path):
     workspace = undisturbed.copy(tmp_path / "workspace")
     record = workspace.folder / TARGET.replace("history.parquet", "run.json")

@@ -1,6 +1,7 @@
 """Fine-tuning few weights, through the workflow."""
 
 import numpy as np
+import pytest
 import timm
 import torch
 import yaml
@@ -13,6 +14,7 @@ from longtail.inference.logits import logits_of
 from longtail.models.file import load_model
 
 
+@pytest.mark.long
 def test_a_transformer_is_tuned_by_lora_from_class_means_and_predicted_by_crops(tmp_path):
     workspace = Workspace.create(tmp_path / "workspace")
     pretrained = timm.create_model("test_vit")
