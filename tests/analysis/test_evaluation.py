@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cards import card
 from programs import run_program
 
 import longtail
@@ -20,7 +21,6 @@ from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.inference.logits import write_predictions
 from longtail.losses import build_loss
-from longtail.models.card import ModelCard
 from longtail.models.file import save_model
 
 LN2 = math.log(2)
@@ -296,27 +296,12 @@ def test_missing_runs_are_in_the_table_without_numbers(evaluated):
 
 def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):
     folder = evaluated / "runs/longtailed/resnet8"
-    card = ModelCard(
-        architecture="resnet8",
-        head="linear",
-        class_names=["a", "b"],
-        class_counts=[2, 1],
-        image_size=8,
-        mean=[0.5] * 3,
-        std=[0.5] * 3,
-        logit_scale=1.0,
-        loss="softmax",
-        loss_parameters={},
-        recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4},
-        seed=1,
-        best_epoch=1,
-        variant={"adjust": "la", "tau": 1.0},
-    )
+    changed = card(variant={"adjust": "la", "tau": 1.0})
     weights = {"head.weight": torch.zeros(2, 1), "head.bias": torch.zeros(2)}
     for loss in ("softmax+la", "failed+la"):
         shutil.copytree(folder / "softmax/seed1", folder / loss / "seed1")
         (folder / loss / "seed1/history.parquet").unlink()
-    save_model(folder / "softmax+la/seed1/model.safetensors", weights, card)
+    save_model(folder / "softmax+la/seed1/model.safetensors", weights, changed)
     losses = ["softmax", "mine", "softmax+la", "failed+la"]
     rows = {
         "model": "resnet8",

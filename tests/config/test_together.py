@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from cards import card
 
 from longtail.config.load import Config, ConfigError, load_config
 from longtail.models import build_model
-from longtail.models.card import ModelCard
 from longtail.models.file import save_model
 from longtail.models.pretrained import fetch
 from longtail.models.weights import write_weights
@@ -248,21 +248,13 @@ def test_a_double_correction_is_warned_of_and_a_published_one_is_not():
     assert warned("softmax", drw={}) == warned("ldam", drw={}) == Config().warnings == []
 
 
-def card(architecture):
-    return ModelCard(
-        architecture=architecture, head="linear", class_names=["a", "b"], class_counts=[2, 1], image_size=32,
-        mean=[0.5] * 3, std=[0.5] * 3, logit_scale=1.0, loss="softmax", loss_parameters={}, seed=1,
-        recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4}, best_epoch=0,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "name", ["resnet8", "mobilenetv2", "torchvision/vit_b_32", "timm/vit_tiny_patch16_224"]
 )
 def test_a_model_of_this_project_gives_its_backbone_as_weights(tmp_path, name):
     torch.manual_seed(1)
     model, file = build_model(name, num_classes=2, image_size=32), tmp_path / "model.safetensors"
-    save_model(file, model.state_dict(), card(name))
+    save_model(file, model.state_dict(), card(architecture=name, image_size=32))
     entry = {"architecture": name, "weights": str(file)}
     load_config({"grid": {"models": ["mine"]}, "models": {"mine": entry}})
     state, facts = fetch(name, str(file))
@@ -280,7 +272,7 @@ def test_a_model_of_this_project_gives_its_backbone_as_weights(tmp_path, name):
 def test_weights_that_cannot_be_loaded_are_refused_before_any_job(tmp_path):
     file, other = tmp_path / "model.safetensors", tmp_path / "other.safetensors"
     model = build_model("resnet8", num_classes=2, image_size=32)
-    save_model(file, model.state_dict(), card("resnet8"))
+    save_model(file, model.state_dict(), card(image_size=32))
     other.write_bytes(b"x")
 
     def given(architecture, weights):

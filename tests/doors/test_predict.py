@@ -8,32 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cards import card
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.transforms import v2
 
 from longtail.files.parquet import read_parquet
 from longtail.models import build_model
-from longtail.models.card import ModelCard
 from longtail.models.file import load_model, save_model
 from longtail.predict import SOME_FAILED, find_pictures, main
 
-CARD = ModelCard(
-    architecture="resnet8",
-    head="linear",
+CARD = card(
     class_names=["ape, small", "Biene", "ćma/тест"],
     class_counts=[40, 10, 2],
     stored_size=12,
     image_size=20,
-    mean=[0.4, 0.5, 0.6],
-    std=[0.2, 0.3, 0.4],
     logit_scale=3.0,
     temperature=1.5,
-    loss="softmax",
-    loss_parameters={},
-    recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4},
-    seed=1,
-    best_epoch=1,
 )
 
 

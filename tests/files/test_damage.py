@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cards import card
 from payloads import PAYLOADS, WRITERS, payloads
 
 from longtail.analysis.frames import read_confidences, read_predictions, read_records
@@ -23,7 +24,7 @@ from longtail.files.safetensors import read_content
 from longtail.files.sealed_json import seal, unseal
 from longtail.machine.environment import write_record
 from longtail.models import build_model
-from longtail.models.card import ModelCard, read_card
+from longtail.models.card import read_card
 from longtail.models.file import load_model, save_model
 from longtail.models.pretrained import fetch
 from longtail.models.weights import KEY, read_weights, write_weights
@@ -32,21 +33,7 @@ from longtail.training.checkpoint import MAGIC, StateFolder, read_state
 ROOT = Path(__file__).parents[2]
 RUN = Path("runs/balanced/resnet8/softmax/seed1")
 BLOCK = 512
-CARD = ModelCard(
-    architecture="resnet8",
-    head="linear",
-    class_names=["cat", "dog"],
-    class_counts=[5, 2],
-    image_size=8,
-    mean=[0.3, 0.3, 0.3],
-    std=[0.4, 0.4, 0.4],
-    logit_scale=30.0,
-    loss="softmax",
-    loss_parameters={},
-    recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4},
-    seed=1,
-    best_epoch=2,
-)
+CARD = card(logit_scale=30.0, best_epoch=2)
 RECORD = {
     "seconds": 12.5,
     "peak_memory_mb": 812.0,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cards import card
 from matplotlib.text import Text
 from programs import run_program
 
@@ -691,27 +692,16 @@ def test_reading_runs_keeps_a_place_for_the_missing(tmp_path):
 def test_confidence_is_that_of_the_scaled_logits(tmp_path):
     import torch
 
-    from longtail.models.file import ModelCard, save_model
+    from longtail.models.file import save_model
 
     frame = pd.DataFrame({"image_id": [1], "label": [0]})
     path = run_file(tmp_path, "predictions.parquet", "ldam")
     write_parquet(frame.assign(logits=[np.array([0.1, 0.0], dtype=np.float32)]), path)
-    card = ModelCard(
-        architecture="resnet8",
-        head="linear",
-        class_names=["ape", "bee"],
-        class_counts=[2, 1],
-        image_size=8,
-        mean=[0.5, 0.5, 0.5],
-        std=[0.2, 0.2, 0.2],
-        logit_scale=30.0,
-        loss="ldam",
-        loss_parameters={},
-        recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4},
-        seed=1,
-        best_epoch=1,
+    save_model(
+        run_file(tmp_path, "model.safetensors", "ldam"),
+        {"weight": torch.zeros(1)},
+        card(logit_scale=30.0, loss="ldam"),
     )
-    save_model(run_file(tmp_path, "model.safetensors", "ldam"), {"weight": torch.zeros(1)}, card)
     read = frames.read_confidences([path])
     assert read["confidence"].tolist() == pytest.approx([1 / (1 + np.exp(-3.0))])
     assert "confidence" not in frames.read_predictions([path])
