@@ -27,7 +27,7 @@ from longtail.experiment.cost import (
 )
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
-from longtail.experiment.runs import PATTERN, Run
+from longtail.experiment.runs import PATTERN
 from longtail.machine.cores import gpu_count, train_threads
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,14 +120,7 @@ def page(words: list[str]) -> str:
         lines.append(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
-    lines += [f"Warning: {sentence}." for sentence in _unreached(config, runs)]
     return "\n".join([*lines, *_notes(works, speeds, device_type)])
-
-
-def _unreached(config: Config, runs: list[Run]) -> list[str]:
-    """What the runs are too short for, each sentence once."""
-    recipes = [config.recipe(model, loss) for model, loss in {(run.model, run.loss): None for run in runs}]
-    return list(dict.fromkeys(sentence for recipe in recipes for sentence in recipe.unreached()))
 
 
 def _device(args: Any, config: Config) -> tuple[str, int]:

@@ -242,7 +242,8 @@ class Config(Section):
     def warnings(self) -> list[str]:
         """What may not be meant, though it can be run."""
         runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
-        return list(dict.fromkeys(sentence for run in runs for sentence in corrected_twice(run)))
+        found = (sentence for run in runs for sentence in (*corrected_twice(run), *run.recipe.unreached()))
+        return list(dict.fromkeys(found))
 
     def _training(self, model: str, loss: str) -> Training:
         entry, start = self.loss(loss), None

@@ -182,7 +182,7 @@ def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(fi
     train = split[split["subset"] == "train"]
     assert f"{4 * 2000 * (len(train) + train['longtailed'].sum()):,}" in row
     assert row.split()[2] == "8"
-    told = "Warning: train.milestones: the learning rate never steps after epoch "
+    told = "Note: train.milestones: the learning rate never steps after epoch "
     assert plan.count(told) == plan.count(f"{told}2000,") == 1
 
 
