@@ -43,17 +43,18 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is determi
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library, and the tools beside it
 
 import torch
-import yaml
 
-from longtail.config.load import load_config
+from longtail.config.load import load_files
 from longtail.data.tensors.files import save_tensors
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run
 from longtail.files.atomic import atomic_path
+from longtail.machine.stopping import RESUME
 from tools.measured_results import measured
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ROOT / "workflow" / "scripts"
+Process = subprocess.Popen[bytes]
 
 
 class Day:
@@ -278,20 +279,7 @@ def worker(day: Day) -> None:
 
 def experiment_of(*files: str, **changes: Any) -> Experiment:
     """The experiment of configuration files, laid over the defaults as Snakemake does it."""
-    config: dict[str, Any] = {}
-    for file in ("config/config.yaml", *files):
-        config = overlaid(config, yaml.safe_load((ROOT / file).read_text()))
-    return Experiment(load_config(overlaid(config, changes)))
-
-
-def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping with another over it: mappings within them are laid over each other too."""
-    merged = dict(below)
-    for name, value in above.items():
-        inner = merged.get(name)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        merged[name] = overlaid(inner, value) if both else value
-    return merged
+    return Experiment(load_files([ROOT / file for file in ("config/config.yaml", *files)], changes))
 
 
 def published_experiment(day: Day) -> Experiment:
@@ -342,28 +330,33 @@ def train_all(day: Day, experiment: Experiment, name: str) -> None:
         waiting.sort(
             key=lambda run: experiment.start(run) is None
         )  # those that start from a finished run take seconds
-        running: dict[Run, subprocess.Popen[bytes]] = {}
+        running: dict[Run, tuple[Process, list[list[str]]]] = {}
         while running or waiting:
             for run in list(waiting):
                 start = experiment.start(run)
                 free = len(running) < day.args.jobs
                 ready = start is None or day.finished(item(name, start))
                 if free and ready and day.left > 0:
-                    running[run] = start_run(day, experiment, run, folder, data)
+                    first, *rest = commands(day, experiment, run, folder, data)
+                    running[run] = started(first, folder / str(run)), rest
                     waiting.remove(run)
             if not running:
                 print(f"{name}: left for the next start: {', '.join(map(str, waiting))}", flush=True)
                 return
             time.sleep(0.2)
             if day.left <= 0:
-                for process in running.values():
+                for process, _ in running.values():
                     process.send_signal(signal.SIGTERM)
-            for run, process in list(running.items()):
+            for run, (process, rest) in list(running.items()):
                 if day.left <= 0:
                     process.wait()
-                if process.poll() is not None:
+                code = process.poll()
+                if code == 0 and rest and day.left > 0:
+                    running[run] = started(rest[0], folder / str(run)), rest[1:]
+                elif code is not None:
                     del running[run]
-                    note_run(day, item(name, run), process.returncode, folder / str(run))
+                    # Between two programs, a run is as one that was stopped.
+                    note_run(day, item(name, run), RESUME if code == 0 and rest else code, folder / str(run))
 
 
 def item(name: str, run: Run) -> str:
@@ -384,51 +377,54 @@ def training_sets(day: Day) -> Iterator[Path]:
         yield Path(folder)
 
 
-def start_run(
-    day: Day, experiment: Experiment, run: Run, folder: Path, data: Path
-) -> "subprocess.Popen[bytes]":
-    """Start the programs that the rules of the workflow start for a run, one after the other in one process."""
-    own = folder / str(run)
-    own.mkdir(parents=True, exist_ok=True)
-    start = experiment.start(run)
+def commands(day: Day, experiment: Experiment, run: Run, folder: Path, data: Path) -> list[list[str]]:
+    """The programs that the rules of the workflow start for a run, with their options."""
+    own, start = folder / str(run), experiment.start(run)
     place = ["--jobs-per-gpu", str(day.args.jobs), "--threads", "1"]
-    steps: list[list[str]] = []
     if experiment.is_variant(run):
-        settings = json.dumps(experiment.adjust_settings(run.loss))
-        model = folder / str(start) / MODEL
-        steps.append(
-            ["adjust.py", "--model", str(model), "--settings", settings, "--output", str(own / MODEL)]
-        )
+        first = ["adjust.py", "--model", folder / str(start) / MODEL, "--output", own / MODEL]
+        first += ["--settings", json.dumps(experiment.adjust_settings(run.loss))]
     else:
-        train = ["train.py", "--train-tensors", str(data / f"train_{run.train_set}.pth")]
-        train += ["--val-tensors", str(data / "val.pth"), "--seed", str(run.seed)]
-        train += ["--settings", json.dumps(experiment.train_settings(run.model, run.loss))]
-        train += ["--work", str(own / "state"), "--output-model", str(own / MODEL)]
-        train += ["--output-history", str(own / HISTORY), "--output-record", str(own / RECORD), *place]
-        train += ["--start", str(folder / str(start) / MODEL)] if start else []
-        weights = Path(day.args.weights or "", f"{run.model}.safetensors")
-        train += ["--weights", str(weights)] if experiment.config.model(run.model).pretrained else []
-        steps.append(train)
-    predict = ["predict.py", "--model", str(own / MODEL), "--tensors", str(data / "val.pth")]
-    steps.append([*predict, "--output", str(own / PREDICTIONS), *place])
-    chain = [[sys.executable, str(PROGRAMS / name), *options] for name, *options in steps]
-    runner = (
-        "import json, signal, subprocess, sys\n"
-        "for command in json.loads(sys.argv[1]):\n"
-        "    process = subprocess.Popen(command)\n"
-        "    signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))\n"
-        "    code = process.wait()\n"
-        "    if code: sys.exit(code)\n"
-    )
-    log = (own / "log").open("ab")
-    return subprocess.Popen(
-        [sys.executable, "-c", runner, json.dumps(chain)], stdout=log, stderr=subprocess.STDOUT
-    )
+        first = ["train.py", "--train-tensors", data / f"train_{run.train_set}.pth", *place]
+        first += ["--val-tensors", data / "val.pth", "--seed", run.seed, "--work", own / "state"]
+        first += ["--settings", json.dumps(experiment.train_settings(run.model, run.loss))]
+        first += [
+            "--output-model",
+            own / MODEL,
+            "--output-history",
+            own / HISTORY,
+            "--output-record",
+            own / RECORD,
+        ]
+        if start:
+            first += ["--start", folder / str(start) / MODEL]
+        elif experiment.config.model(run.model).pretrained:
+            first += ["--weights", Path(day.args.weights, f"{run.model}.safetensors")]
+    predict = [
+        "predict.py",
+        "--model",
+        own / MODEL,
+        "--tensors",
+        data / "val.pth",
+        "--output",
+        own / PREDICTIONS,
+    ]
+    return [
+        [sys.executable, str(PROGRAMS / name), *map(str, options)]
+        for name, *options in (first, [*predict, *place])
+    ]
+
+
+def started(command: list[str], own: Path) -> Process:
+    """A program of a run, whose output goes into the log in the run's folder."""
+    own.mkdir(parents=True, exist_ok=True)
+    with (own / "log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
 
 def note_run(day: Day, name: str, code: int, own: Path) -> None:
     """Note what a run came to; one that was stopped is not noted, and goes on at the next start."""
-    if code == 75:
+    if code in (RESUME, -signal.SIGTERM):  # or it had not loaded yet
         print(f"{name}: stopped, its state is saved", flush=True)
         return
     if code:
