@@ -58,7 +58,7 @@ def _serve() -> None:
             main(sys.argv[1:])
         except SystemExit as end:
             code = end.code or 0
-        except BaseException:
+        except Exception:
             traceback.print_exc()
         finally:
             sys.stdout.flush()
