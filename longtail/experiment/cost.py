@@ -196,7 +196,8 @@ def training(
         trained = epochs * images[run.train_set] if images else 0
         speed = speeds.get(kind[1:])
         if images and speed and before.seconds is not None:
-            own = (trained + epochs * images["val"] / 3) / speed.images_per_second
+            validations = sum(map(recipe.validates, range(recipe.epochs - epochs, recipe.epochs)))
+            own = (trained + validations * images["val"] / 3) / speed.images_per_second
             seconds, longest = before.seconds + own, max(before.longest, own)
         else:
             seconds, longest = None, 0.0

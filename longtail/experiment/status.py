@@ -17,7 +17,7 @@ from longtail.experiment.runs import HISTORY, RECORD, Run, found_in, speed_of
 from longtail.files.sealed_json import unseal
 
 EPOCH = re.compile(
-    r"^epoch (?P<epoch>\d+)/(?P<epochs>\d+): .*validation loss \S+, top-1 (?P<accuracy>[\d.]+);"
+    r"^epoch (?P<epoch>\d+)/(?P<epochs>\d+): .*(?:validation loss \S+, top-1 (?P<accuracy>[\d.]+)|not validated);"
     r".* (?P<speed>\d+) images/s; (?P<left>\d+) s left$",
     re.MULTILINE,
 )
@@ -114,7 +114,7 @@ def from_log(run: str, text: str, silence: float) -> Status:
     found = Status(run, "starting", epoch=int(resumed[-1]) if resumed else 0, resumed=bool(resumed))
     patience = FIRST_PATIENCE if text else PATIENCE
     if epochs:
-        last = epochs[-1]
+        last, validated = epochs[-1], [each["accuracy"] for each in epochs if each["accuracy"]]
         epoch, total, left = int(last["epoch"]), int(last["epochs"]), float(last["left"])
         each = left / (total - epoch) if epoch < total else 0.0
         patience = max(PATIENCE, 5 * each)
@@ -123,7 +123,7 @@ def from_log(run: str, text: str, silence: float) -> Status:
             state="running",
             epoch=epoch,
             epochs=total,
-            accuracy=float(last["accuracy"]),
+            accuracy=float(validated[-1]) if validated else None,
             images_per_second=float(last["speed"]),
             seconds=each * total or None,
             seconds_left=max(0.0, left - silence),

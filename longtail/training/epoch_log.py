@@ -1,5 +1,6 @@
 """Report a run while it trains: a line per epoch, TensorBoard events, and a note of the progress."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 from longtail.training.checkpoint import StateFolder
 from longtail.training.progress import HISTORY_COLUMNS
+from longtail.training.recipe import Recipe
 
 
 class EpochLog:
@@ -16,11 +18,11 @@ class EpochLog:
     Args:
         states: the folder that gets the note, for people who watch.
         events: folder of TensorBoard events; None: none are written.
-        epochs: epochs of the whole run.
+        recipe: the recipe of the run.
     """
 
-    def __init__(self, states: StateFolder, events: str | Path | None, epochs: int):
-        self.states, self.epochs = states, epochs
+    def __init__(self, states: StateFolder, events: str | Path | None, recipe: Recipe):
+        self.states, self.epochs, self.validate_every = states, recipe.epochs, recipe.validate_every
         self.events = Path(events) if events else None
         self._writer: Any = None
         self._bar: Any = None
@@ -28,15 +30,16 @@ class EpochLog:
     def epoch(self, history: Sequence[Mapping[str, float]], timing: Sequence[Mapping[str, float]]) -> None:
         """Report the last epoch of these; both are as in `longtail.training.progress.Progress`."""
         row, times = history[-1], timing[-1]
-        recent = [t["train_seconds"] + t["val_seconds"] for t in timing[-5:]]
+        recent = [t["train_seconds"] + t["val_seconds"] for t in timing[-max(5, self.validate_every) :]]
         remaining = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
+        validated = [r["val_acc1"] for r in history if not math.isnan(r["val_acc1"])]
         self._show(row, times, remaining)
         self._write_events(history, times)
         self.states.report(
             epoch=row["epoch"],
             epochs=self.epochs,
-            val_acc1=row["val_acc1"],
-            best_val_acc1=max(r["val_acc1"] for r in history),
+            val_acc1=validated[-1] if validated else None,
+            best_val_acc1=max(validated, default=None),
             images_per_second=times["train_images_per_second"],
             seconds_left=remaining,
             updated=time.time(),
@@ -57,9 +60,12 @@ class EpochLog:
             self._bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{row['val_acc1']:.4f}")
             self._bar.update()
             return
+        validation = "not validated"
+        if not math.isnan(row["val_acc1"]):
+            validation = f"validation loss {row['val_loss']:.4f}, top-1 {row['val_acc1']:.4f}"
         print(
             f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.4f}, top-1 {row['train_acc1']:.4f}; "
-            f"validation loss {row['val_loss']:.4f}, top-1 {row['val_acc1']:.4f}; lr {row['learning_rate']:g}; "
+            f"{validation}; lr {row['learning_rate']:g}; "
             f"{times['train_images_per_second']:.0f} images/s; {remaining:.0f} s left",
             flush=True,
         )
@@ -74,6 +80,8 @@ class EpochLog:
             missing = history[-1:]
         for row in missing:
             for name in HISTORY_COLUMNS[1:]:
+                if math.isnan(row[name]):  # this epoch had no validation
+                    continue
                 self._writer.add_scalar(name, row[name], row["epoch"])
         self._writer.add_scalar("images_per_second", times["train_images_per_second"], history[-1]["epoch"])
         self._writer.flush()

@@ -1,5 +1,6 @@
 """The progress of a run: its finished epochs, and the sums over the steps of the current one."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -29,7 +30,7 @@ class Progress:
 
     Attributes:
         epoch: how many epochs are finished.
-        history: a row of `HISTORY_COLUMNS` for each of them.
+        history: a row of `HISTORY_COLUMNS` for each of them; nan for what an epoch without a validation lacks.
         timing: their seconds and their speed.
         best_epoch: the epoch, from 1, whose weights are kept; 0 before there is one.
         best_weights: these weights, on the CPU.
@@ -43,9 +44,12 @@ class Progress:
     finished: bool = False
 
     def is_best(self) -> bool:
-        """Whether the last epoch recognised more validation images than each one before it."""
+        """Whether the last epoch recognised more validation images than each one before it.
+
+        An epoch without a validation, whose accuracy is nan, is never the best.
+        """
         *earlier, last = (row["val_acc1"] for row in self.history)
-        return last > max(earlier, default=-1.0)
+        return last > max((accuracy for accuracy in earlier if not math.isnan(accuracy)), default=-1.0)
 
     def state(self) -> dict[str, Any]:
         """The attributes, in a mapping that later epochs leave as it is."""

@@ -111,6 +111,8 @@ class Recipe(Section):
     """Epochs over which the learning rate rises linearly to its value."""
     select: Literal["best", "last"] = "best"
     """Which epoch's weights are kept: the best by validation top-1 (the first of equals), or the last."""
+    validate_every: Count = 1
+    """Epochs from one validation to the next; the last epoch always has one. `select: best` chooses among these."""
     drw: DeferredReweighting | None = None
     """Deferred re-weighting; null: none."""
     sampler: SamplerName = "instance"
@@ -167,6 +169,10 @@ class Recipe(Section):
             for step in steps
             if step >= self.epochs
         ]
+
+    def validates(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, ends with a validation."""
+        return (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
 
     def learning_rate_in(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""

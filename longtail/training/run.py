@@ -156,7 +156,7 @@ class Trainer:
         self._take_steps(tally)
         train_loss, train_acc1 = (tally.sums / self.batches.images_per_epoch).tolist()
         trained = time.perf_counter()
-        val_loss, val_acc1 = self.validate()
+        val_loss, val_acc1 = self.validate() if self.recipe.validates(epoch) else (math.nan, math.nan)
         history = {
             "epoch": epoch + 1,
             "train_loss": train_loss,

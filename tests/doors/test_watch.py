@@ -27,6 +27,13 @@ def test_a_running_run_shows_its_last_epoch_and_what_is_left_by_now():
     assert one.seconds == 200  # ten epochs of 20 s
 
 
+def test_between_two_validations_the_last_one_is_shown():
+    third = "epoch 3/10: train loss 1.1, top-1 0.5; not validated; lr 0.003; 170 images/s; 140 s left\n"
+    one = from_log("a", DEVICE + EPOCHS + third, silence=0)
+    assert (one.epoch, one.accuracy, one.images_per_second) == (3, 0.6543, 170)
+    assert from_log("a", DEVICE + third, silence=0).accuracy is None
+
+
 @pytest.mark.parametrize(
     ("text", "silence", "state", "epoch"),
     [

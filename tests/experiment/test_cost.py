@@ -47,6 +47,19 @@ def test_seconds_are_epochs_of_training_images_and_a_third_of_the_validation_ima
     assert work.longest == pytest.approx(90 * (300 + 10) / 100)
 
 
+def test_only_epochs_with_a_validation_cost_one():
+    changes = {
+        "seeds": [1],
+        "grid": {"train_sets": ["longtailed"], "models": ["mobilenetv2"], "losses": ["softmax"]},
+    }
+    experiment = Experiment(
+        load_config(changes | {"train": {"epochs": 10, "validate_every": 4, "step_size": 4}})
+    )
+    images, speeds = {"longtailed": 60, "val": 30}, {("mobilenetv2", 224): Speed(100.0, "measured")}
+    (work,) = training(experiment.runs, Keys(experiment), images, speeds).values()
+    assert work.seconds == pytest.approx((10 * 60 + 3 * 10) / 100)  # after epochs 4, 8 and 10
+
+
 def test_epochs_that_an_unfinished_run_has_behind_it_count_only_where_it_is_forced(tmp_path):
     config = load_config(
         {"grid": {"train_sets": ["balanced"], "models": ["mobilenetv2"], "losses": ["softmax"]}}

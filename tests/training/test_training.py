@@ -201,6 +201,19 @@ def test_the_last_epoch_is_kept_on_request(run):
     assert read_card(run("last", recipe=LAST) / "model.safetensors").best_epoch == 4
 
 
+def test_rarer_validations_leave_the_training_as_it_is_and_choose_among_themselves(run):
+    out = run("every third", recipe={"validate_every": 3})
+    every, third = (pq.read_table(folder / "history.parquet").to_pandas() for folder in (run("first"), out))
+    assert third["val_acc1"].notna().tolist() == [False, False, True, True]
+    assert third[["train_loss", "train_acc1"]].equals(every[["train_loss", "train_acc1"]])
+    assert third.iloc[2:].equals(every.iloc[2:])
+    card = read_card(out / "model.safetensors")
+    assert card.best_epoch == third["epoch"][third["val_acc1"].idxmax()]
+    log = (out / "stdout").read_text()
+    assert log.count("; not validated; lr ") == 2 and log.count("; validation loss ") == 2
+    assert difference(run("last", recipe=LAST), run("late", recipe=LAST | {"validate_every": 3})) == 0
+
+
 LAST = {"select": "last", "calibrate": False}
 
 

@@ -92,7 +92,7 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
     """Train on one device and, on the first rank, write the outputs; the exit code."""
     run_settings = RunSettings.from_settings(args.settings, args.seed)
     states, paths = StateFolder(args.work), (args.train_tensors, args.val_tensors)
-    log = EpochLog(states, args.events, run_settings.recipe.epochs) if ranks.rank == 0 else None
+    log = EpochLog(states, args.events, run_settings.recipe) if ranks.rank == 0 else None
     with explained(run_settings.recipe, device):
         sets, resident = load_sets(paths, device, args.images, args.jobs_per_gpu)
         for path, images in zip(paths, sets, strict=True):
