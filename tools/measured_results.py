@@ -16,7 +16,6 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 import numpy as np
 import pandas as pd
 from frame import program, run
-from statsmodels.stats.proportion import proportion_confint
 
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run, found_in
 from longtail.files.atomic import atomic_path
@@ -24,7 +23,6 @@ from longtail.files.csv import read_csv
 from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
 from longtail.report.labels import label
-from longtail.report.typeset import fill
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "resources" / "measured_results.csv"
@@ -118,6 +116,9 @@ def document_tables(rows: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd
 
 
 def _beside(both: pd.DataFrame) -> pd.DataFrame:
+    # benchmarks/gpu_day.py imports `measured` where statsmodels and what `fill` needs are missing.
+    from statsmodels.stats.proportion import proportion_confint
+
     ours = 100 * both["hits"] / both["images"]
     low, high = proportion_confint(both["hits"], both["images"], method="wilson")
     best = [
@@ -184,6 +185,8 @@ def record(folder: Path) -> None:
 
 def write() -> None:
     """Put the tables into the document."""
+    from longtail.report.typeset import fill
+
     tables = document_tables(read_csv(MEASURED), read_csv(PUBLISHED))
     document = fill(DOCUMENT.read_text(encoding="utf-8"), tables)
     with atomic_path(DOCUMENT) as path:
