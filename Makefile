@@ -38,7 +38,7 @@ test-long: $(READY)  ## the tests that take minutes each
 	$(VENV)/bin/python -m pytest -m long
 
 test-slurm: $(READY)  ## run the slurm profile on a cluster that this starts and ends (as root on Debian)
-	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python -r requirements-slurm.txt
+	$(VENV)/bin/uv pip install --quiet --require-hashes --python $(VENV)/bin/python -r requirements-slurm.txt
 	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/workflow/test_slurm.py tests/documents/test_cluster_guide.py
 
 faults: $(READY)  ## let the disk fail at every write of every program
@@ -69,7 +69,8 @@ SLURM = $(if $(shell command -v sbatch 2>/dev/null),-r requirements-slurm.txt)
 $(READY): requirements.txt requirements-slurm.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(shell sed -n 's/^uv==//p' requirements.txt)
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python -r requirements.txt $(SLURM)
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.txt > $(VENV)/uv.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements.txt $(SLURM)
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-build-isolation --no-deps --editable .
 	@touch $@
