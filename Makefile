@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
 PYTHON ?= python3
 
-.PHONY: help setup demo check-data report test test-long test-slurm faults lint audit plan watch published soak clean
+.PHONY: help setup demo check-data report test test-long test-slurm faults attack lint audit plan watch published soak clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -45,6 +45,9 @@ faults: $(READY)  ## let the disk fail at every write of every program
 	$(VENV)/bin/python tests/faults.py
 	$(VENV)/bin/python tests/pipeline_faults.py
 	$(VENV)/bin/python tests/crowd.py
+
+attack: $(READY)  ## try everything that docs/reliability.md promises to withstand, and count what held
+	$(VENV)/bin/python tests/attacks.py $(ARGS)
 
 soak: $(READY)  ## kill trainers and Snakemake throughout a grid of 200 runs, and compare with a quiet one
 	$(VENV)/bin/python tests/soak.py

@@ -1,0 +1,229 @@
+"""Every attack on the promises of docs/reliability.md, by kind: `make attack`.
+
+    python tests/attacks.py            # run all; print how many of each kind were tried and held
+    python tests/attacks.py --write    # and put the table into docs/reliability.md
+    python tests/attacks.py -k yaml    # the kinds whose text has this word
+
+An attack is a test, or one set of parameters of a test. Those that are not marked as long run in `make test` too.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from longtail.files.atomic import atomic_path
+from longtail.report.typeset import fill
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "reliability.md"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Attacks of one kind.
+
+    Attributes:
+        tried: what is done.
+        promised: what has to come of it.
+        tests: files of tests below tests/, or single tests in them as FILE::TEST.
+    """
+
+    tried: str
+    promised: str
+    tests: tuple[str, ...]
+
+
+KINDS = (
+    Kind(
+        "YAML that says something else than it seems to: keys twice, octal, 1:30, yes for a number, text for a number",
+        "Refused with file and line; numbers in free mappings are numbers",
+        ("config/test_files.py", "config/test_together.py::test_entries_outside_the_grid_are_checked_too"),
+    ),
+    Kind(
+        "Configurations that are wrong in many places, or changed at random",
+        "All problems at once, each with key, value and what is allowed",
+        (
+            "config/test_config.py::test_all_problems_are_reported_at_once_with_the_nearest_name",
+            "config/test_config.py::test_a_wrong_value_names_key_and_remedy",
+            "config/test_fit.py",
+            "config/test_odd_values.py",
+            "config/test_together.py::test_all_problems_are_told_at_once_whatever_hides_them",
+        ),
+    ),
+    Kind(
+        "A known name for something else: `resnet32: {architecture: resnet8}`",
+        "Refused",
+        ("config/test_together.py::test_a_name_of_this_project_means_what_it_always_means",),
+    ),
+    Kind(
+        "A loss of one's own that is missing, broken, a folder, or imports what is missing",
+        "One sentence in the list of problems",
+        (
+            "config/test_together.py::test_a_loss_of_ones_own_that_cannot_be_built_is_told_with_the_other_problems",
+            "config/test_together.py::"
+            "test_a_loss_of_ones_own_in_a_folder_of_its_name_is_refused_and_a_right_one_is_not",
+            "doors/test_testing.py",
+        ),
+    ),
+    Kind(
+        "Weights that a model cannot load, or that were trained for another",
+        "Refused before any job",
+        (
+            "config/test_together.py::test_weights_that_cannot_be_loaded_are_refused_before_any_job",
+            "models/test_models.py::test_weights_of_another_shape_or_model_are_refused_with_what_differs",
+            "models/test_models.py::test_files_that_are_no_weights_are_refused",
+        ),
+    ),
+    Kind(
+        "Folders within folders, results where states are, links between them",
+        "Refused; `make clean` deletes states and nothing else",
+        (
+            "config/test_together.py::test_folders_that_would_delete_or_mix_one_another_are_refused",
+            "config/test_together.py::test_the_users_pictures_lie_outside_of_work_and_do_not_hold_the_results",
+            "config/test_together.py::test_links_are_followed_between_folders",
+            "doors/test_clean.py",
+        ),
+    ),
+    Kind(
+        "An output that is an input, a folder, or has another ending",
+        "Refused by every program; the file stays as it was",
+        ("doors/test_outputs.py",),
+    ),
+    Kind(
+        "A run that is forced with --forcerun, --forceall or --force",
+        "It begins at its first epoch",
+        ("machine/test_interruption.py::test_a_forced_run_begins_anew_and_goes_on_where_it_was_killed",),
+    ),
+    Kind(
+        "The model of another run, copied into the folder of this one",
+        "Prediction refuses it and says what differs",
+        ("inference/test_model_of_another_run.py",),
+    ),
+    Kind(
+        "A model file whose seal is right and whose content is hostile",
+        "One sentence; nothing is built or allocated before the card is believed",
+        (
+            "models/test_card.py",
+            "doors/test_predict.py::test_a_file_that_is_no_model_is_refused_in_one_message",
+        ),
+    ),
+    Kind(
+        "Settings that do something else in a short run, or with another backbone",
+        "The layers are those of the whole model; the average warms up; what is never reached is told",
+        ("training/test_optimization.py",),
+    ),
+    Kind(
+        "Balancing twice: weights with a balanced sampler, deferred weights with a balanced loss",
+        "Told in log, plan and caption",
+        ("config/test_together.py::test_a_double_correction_is_warned_of_and_a_published_one_is_not",),
+    ),
+    Kind(
+        "Other numbers of threads and cores",
+        "job.threads fixes the bytes; the record says how many computed",
+        (
+            "training/test_training.py::test_the_same_number_of_threads_gives_the_same_bytes_with_fewer_cores",
+            "machine/test_device.py::"
+            "test_a_job_computes_with_the_configured_threads_also_where_snakemake_has_fewer_cores",
+        ),
+    ),
+    Kind(
+        "Names that are None, NA, nan, =cmd, or hold escape codes",
+        "They come back from every csv as they were, and do nothing on a terminal, in Markdown or in a spreadsheet",
+        (
+            "files/test_csv.py",
+            "doors/test_predict.py::test_names_of_classes_do_nothing_on_a_terminal_and_in_a_csv",
+            "doors/test_watch.py::test_no_terminal_obeys_the_name_of_a_run",
+            "doors/test_export.py::test_names_with_markdown_in_them_stay_names",
+        ),
+    ),
+    Kind(
+        "Records, logs and notes of the progress that are odd",
+        "The run is named, the others are shown",
+        (
+            "doors/test_watch.py::test_an_odd_record_ends_no_watching_and_its_run_is_named",
+            "doors/test_watch.py::test_an_odd_log_ends_no_watching",
+            "experiment/test_cost.py::test_an_odd_note_of_the_progress_is_named_and_does_not_count",
+            "experiment/test_cost.py::test_an_odd_record_is_named_and_the_other_runs_still_count",
+        ),
+    ),
+    Kind(
+        "Files cut off, flipped or blanked; pickles with a payload",
+        "Recognised or harmless; nothing in them runs",
+        ("files/test_damage.py", "workflow/test_security.py"),
+    ),
+)
+
+
+class Outcomes:
+    """Counts, for each file and each test, the attacks that were tried and those that held; a plugin of pytest."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Counter] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped or (report.when != "call" and report.passed):
+            return
+        file, _, test = report.nodeid.removeprefix("tests/").partition("::")
+        for name in (file, f"{file}::{test.partition('[')[0]}"):
+            self.found.setdefault(name, Counter()).update(tried=1, held=report.passed)
+
+
+def attack(kinds: list[Kind]) -> tuple[dict[str, Counter], int]:
+    """What `Outcomes` found of these kinds, and pytest's exit status."""
+    nodes = dict.fromkeys(f"{ROOT}/tests/{test}" for kind in kinds for test in kind.tests)
+    outcomes = Outcomes()
+    options = ["-m", "", "--numprocesses=auto", "--maxprocesses=8", "--dist=loadfile", f"--rootdir={ROOT}"]
+    code = pytest.main([*options, *nodes], plugins=[outcomes])
+    return outcomes.found, int(code)
+
+
+def table(kinds: list[Kind], found: dict[str, Counter]) -> pd.DataFrame:
+    """A row for each kind: what was tried, what is promised, how many inputs, and how many held."""
+    rows = []
+    for kind in kinds:
+        counts = sum((found.get(test, Counter()) for test in kind.tests), Counter())
+        files = dict.fromkeys(test.partition("::")[0] for test in kind.tests)
+        rows.append(
+            {
+                "What is tried": kind.tried,
+                "What is promised": kind.promised,
+                "Tests": ", ".join(f"`tests/{file}`" for file in files),
+                "Tried": str(counts["tried"]),
+                "Held": str(counts["held"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="the table into docs/reliability.md")
+    parser.add_argument("-k", metavar="WORD", default="", help="only kinds whose text has this word")
+    args = parser.parse_args()
+    kinds = [kind for kind in KINDS if args.k.lower() in f"{kind.tried} {kind.promised}".lower()]
+    if not kinds:
+        parser.error(f"no kind of attack has {args.k!r} in its text")
+    found, code = attack(kinds)
+    rows = table(kinds, found)
+    for row in rows.to_dict("records"):
+        print(f"{row['Tried']:>5} tried {row['Held']:>5} held  {row['What is tried']}")
+    tried, held = (sum(map(int, rows[name])) for name in ("Tried", "Held"))
+    print(f"{tried:>5} tried {held:>5} held  in all")
+    if args.write:
+        if args.k or code:
+            parser.error("the table is written after all attacks were held")
+        document = fill(DOCUMENT.read_text(encoding="utf-8"), {"attacks": rows})
+        with atomic_path(DOCUMENT) as path:
+            path.write_text(document, encoding="utf-8")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
