@@ -10,6 +10,9 @@ import pytest
 
 # Before any test imports PyTorch: one thread each, so that parallel tests do not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where this is set, each of the hundreds of processes would compile all that it imports of this project.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(
