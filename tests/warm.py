@@ -2,7 +2,7 @@
 
 All workers of a test run share this process, which ends with the run. A child gets the folder, the words, the
 environment and the standard streams of whoever asks. It imports the modules of this project itself, from the folder it
-works in. To a workflow that runs for real this file is `python`, so its jobs run like that as well.
+works in. A workflow that runs for real finds `warm_python.py` as `python`, so its jobs run like that as well.
 
 What only a new process shows (a seed of hashes, a kill, several ranks, what planning imports) is tested with one.
 """
@@ -21,15 +21,15 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from warm_python import DIED, PLACE, ask
+
 LIBRARIES = (
-    *("snakemake.cli", "torch", "torch._dynamo", "torchvision", "safetensors.torch", "pydantic", "pandas"),
-    *("pyarrow.parquet", "scipy.stats", "statsmodels.api", "seaborn", "matplotlib.backends.backend_agg"),
+    *("snakemake.cli", "smart_open", "requests", "torch", "torch._dynamo", "torchvision"),
+    *("safetensors.torch", "pydantic", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.metrics"),
+    *("statsmodels.api", "seaborn", "matplotlib.backends.backend_agg"),
 )
-DIED = 70  # the exit code where a child ended without one, as by a signal
-PLACE = "LONGTAIL_TESTS_WARM"  # the variable of the environment that names the folder of the server
 
 
 def plan(folder: Path, *words: str) -> tuple[int, str]:
@@ -49,13 +49,13 @@ def run(
     ):
         streams = [nothing.fileno(), out.fileno(), (out if stderr == subprocess.STDOUT else err).fileno()]
         given = {**os.environ, PLACE: str(_place()), "CUDA_VISIBLE_DEVICES": "", **environment}
-        code = _ask(words, folder, given, os.getpid(), streams)
+        code = ask(words, str(folder), given, os.getpid(), streams)
         printed = [(file.seek(0), file.read())[1] for file in (out, err)]
     return subprocess.CompletedProcess(words, code, *printed)
 
 
 def _place() -> Path:
-    """The folder with the socket of this test run's server, in which jobs find a `python`."""
+    """The folder with the socket of this test run's server, which is started here, and the `python` of its jobs."""
     if PLACE not in os.environ:
         name = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
         os.environ[PLACE] = str(Path(tempfile.gettempdir()) / f"longtail-tests-{name}")
@@ -63,40 +63,22 @@ def _place() -> Path:
     place.mkdir(exist_ok=True)
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "python").exists():
-            (place / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISs "{__file__}" "$@"\n')
+        if not (place / "socket").exists():
+            client = Path(__file__).with_name("warm_python.py")
+            (place / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISs "{client}" "$@"\n')
             (place / "python").chmod(0o755)
             # Workers end one after the other, and then the process that started them.
             last = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-            (place / "last").write_text(str(last))
+            _start(place, last)
     return place
 
 
-def _ask(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str], parent: int, streams: list[int]
-) -> int:
-    """Have the server run a command, and wait for its exit code. The server is started if there is none."""
-    place = Path(environment[PLACE])
-    path = place / "socket"
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            _start(path)
-    request = {"words": words, "folder": str(folder), "environment": dict(environment), "parent": parent}
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(path))
-        text = json.dumps(request).encode()
-        socket.send_fds(connection, [f"{len(text):10}".encode()], streams)
-        connection.sendall(text)
-        return int(connection.recv(10) or DIED)
-
-
-def _start(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener, path.with_name("log").open("w") as log:
-        listener.bind(str(path))
+def _start(place: Path, last: int) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, (place / "log").open("w") as log:
+        listener.bind(str(place / "socket"))
         listener.listen(100)
         subprocess.Popen(
-            [sys.executable, __file__, "serve", str(listener.fileno())],
+            [sys.executable, __file__, str(listener.fileno()), str(last)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -105,10 +87,8 @@ def _start(path: Path) -> None:
         )
 
 
-def _serve(listener: socket.socket) -> None:
-    """Fork a child for every request until the test run has ended."""
-    place = Path(os.environ[PLACE])
-    test_run = Path("/proc") / (place / "last").read_text()
+def _serve(listener: socket.socket, last: int) -> None:
+    """Fork a child for every request until that process, the test run, has ended."""
     for name in LIBRARIES:
         importlib.import_module(name)
     sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins
@@ -121,8 +101,8 @@ def _serve(listener: socket.socket) -> None:
         try:
             connection, _ = listener.accept()
         except TimeoutError:
-            if not test_run.exists():
-                shutil.rmtree(place)
+            if not Path(f"/proc/{last}").exists():
+                shutil.rmtree(os.environ[PLACE])
                 return
             continue
         if os.fork() == 0:
@@ -148,7 +128,7 @@ def _answer(connection: socket.socket) -> None:
         os.getppid = lambda: request["parent"]  # this process stands for the one that asks
         code = _do(*request["words"])
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        code = int(end.code) if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
     except BaseException:
@@ -181,13 +161,5 @@ def _do(program: str, *words: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        sys.path.pop(0)  # the folder of the tests
-        _serve(socket.socket(fileno=int(sys.argv[2])))
-    else:  # as the `python` of a workflow
-        command = (
-            ["snakemake", *sys.argv[3:]]
-            if sys.argv[1:3] == ["-m", "snakemake"]
-            else ["python", *sys.argv[1:]]
-        )
-        sys.exit(_ask(command, Path.cwd(), os.environ, os.getppid(), [0, 1, 2]))
+    sys.path.pop(0)  # the folder of the tests
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
