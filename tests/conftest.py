@@ -10,6 +10,9 @@ import pytest
 
 # Before any test imports PyTorch: one thread each, so that parallel tests do not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where this is set, each of the hundreds of processes would compile all that it imports of this project.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(
@@ -19,19 +22,10 @@ sys.path.append(
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
 LONGEST = (
-    "test_workflow",
-    "test_interruption",
-    "test_training",
-    "test_resume",
-    "test_own_images",
-    "test_contributing",
-    "test_staleness",
-    "test_gpu_day",
-    "test_card",
-    "test_documents",
-    "test_figures",
-    "test_report",
-    "test_summary",
+    *("test_training", "test_interruption", "test_workflow", "test_resume", "test_staleness"),
+    *("test_pretended_cuda", "test_figures", "test_contributing", "test_models", "test_short_of_memory"),
+    *("test_own_images", "test_faults", "test_documents", "test_together", "test_augment"),
+    *("test_summary", "test_tuning", "test_report", "test_combined", "test_card"),
 )
 
 

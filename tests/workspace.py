@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import warm
 import yaml
-from planner import plan
 from programs import run_program
 
 from longtail.config.load import load_config
@@ -43,9 +43,9 @@ class Workspace:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(
-                    source, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".snakemake")
-                )
+                # With what is compiled, but for what is being written by another process.
+                unfinished = shutil.ignore_patterns("*.pyc.*", ".snakemake")
+                shutil.copytree(source, folder / part, ignore=unfinished)
             else:
                 shutil.copy2(source, folder / part)
         return cls(folder)
@@ -74,18 +74,12 @@ class Workspace:
         self, *arguments: str, check: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake here; its output on failure."""
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
-        )
+        done = warm.run(self.folder, "snakemake", *arguments, **environment)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
     def begin(self, *arguments: str) -> subprocess.Popen:
-        """Start Snakemake here and go on; what it says is added to `snakemake.err`."""
+        """Start a Snakemake of its own here and go on; what it says is added to `snakemake.err`."""
         with (self.folder / "snakemake.err").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *arguments],
@@ -110,7 +104,7 @@ class Workspace:
 
     def plan(self, *arguments: str) -> str:
         """What a dry run prints."""
-        code, text = plan(self.folder, *arguments)
+        code, text = warm.plan(self.folder, *arguments)
         assert code == 0, text
         return text
 

@@ -1,14 +1,14 @@
 """The program of the first hours with a GPU, gone through on the CPU at toy size."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import warm
 
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu_day.py"
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / "benchmarks" / "gpu_day.py"
 STARTER = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys(["matplotlib", "markdown_it", "seaborn", "snakemake", "statsmodels"]))  # as if absent
@@ -19,8 +19,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def start(folder: Path, part: str, *options: str) -> tuple[dict, str]:
     """What a start leaves in the record of its part, and what it printed. It has no package that it does not name."""
-    command = [sys.executable, "-c", STARTER, part, "--output", folder, "--toy", "--device", "cpu", *options]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    words = [part, "--output", str(folder), "--toy", "--device", "cpu", *options]
+    done = warm.run(ROOT, "python", "-c", STARTER, *words)
+    assert done.returncode == 0, done.stderr
     return json.loads((folder / f"{part}.json").read_text()), done.stdout
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from planner import plan
+from warm import plan
 
 from longtail.config.files import Unreadable, number, read_file, wrong_words
 from longtail.config.load import ConfigError, load_files

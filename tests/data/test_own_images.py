@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from planner import plan
+from warm import plan
 from workspace import Workspace
 
 from longtail.data.tensors.files import load_tensors

@@ -3,13 +3,12 @@
 import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import warm
+from workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "cluster.md").read_text()
@@ -25,22 +24,14 @@ COMMANDS = [
 )
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("snakemake ")])
 def test_snakemake_commands_plan_their_jobs(command, tmp_path):
-    for name in ("Snakefile", "workflow", "longtail", "config", "profiles", "resources"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, tmp_path / name)
+    workspace = Workspace.create(tmp_path / "workspace")
     # All that planning asks Apptainer is its version.
     apptainer = tmp_path / "bin" / "apptainer"
     apptainer.parent.mkdir()
     apptainer.write_text("#!/bin/sh\necho apptainer version 1.3.0\n")
     apptainer.chmod(0o755)
-    words = [sys.executable, "-m", *shlex.split(command)]
-    done = subprocess.run(
-        words if "--dry-run" in words else [*words, "--dry-run"],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{apptainer.parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
+    words = [*shlex.split(command), *(["--dry-run"] if "--dry-run" not in command else [])]
+    done = warm.run(workspace.folder, *words, PATH=f"{apptainer.parent}:{os.environ['PATH']}")
     assert done.returncode == 0, done.stdout + done.stderr
     runs = 14 if "demo.yaml" in command else 56
     assert re.search(rf"^train +{runs}$", done.stdout + done.stderr, re.MULTILINE)

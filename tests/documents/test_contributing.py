@@ -1,14 +1,12 @@
 """The recipes of CONTRIBUTING.md, followed in a copy of the project, work and change as few files as they say."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from results_folder import write_results
 from workspace import ROOT, Workspace
@@ -47,9 +45,7 @@ def follow(workspace: Workspace, recipe: str) -> set[str]:
 
 
 def run(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(words, cwd=workspace.folder, capture_output=True, text=True, env=environment)
+    done = warm.run(workspace.folder, *words)
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
     return done
 
@@ -92,7 +88,7 @@ frame = pd.DataFrame({"image_id": range(4), "label": [0, 4, 5, 6], "group": "hea
 table = evaluate(frame.assign(logits=logits), build_loss("softmax", torch.ones(7, dtype=torch.int64)))
 print(METRICS["acc5"].heading, *table.loc[table["metric"] == "acc5", "value"])
 """
-    assert run(workspace, sys.executable, "-c", program).stdout == "Top-5 (%) 0.5 0.5 0.5 nan nan\n"
+    assert run(workspace, "python", "-c", program).stdout == "Top-5 (%) 0.5 0.5 0.5 nan nan\n"
 
 
 def test_a_new_figure_is_drawn(workspace, tmp_path):
@@ -100,7 +96,7 @@ def test_a_new_figure_is_drawn(workspace, tmp_path):
     results = write_results(tmp_path / "results", lambda *run: 5, ["resnet8"], ["softmax", "focal"])
     evaluation, picture, caption = results / "evaluation.parquet", tmp_path / "a.png", tmp_path / "a.txt"
     words = ("tail_accuracy", "--evaluation", evaluation, "--output", picture, "--caption", caption)
-    run(workspace, sys.executable, "workflow/scripts/figure.py", *map(str, words))
+    run(workspace, "python", "workflow/scripts/figure.py", *map(str, words))
     assert picture.stat().st_size > 1000
     assert "tail" in caption.read_text(encoding="utf-8")
 
@@ -123,7 +119,7 @@ for words in json.loads(sys.argv[1]):
         train_arguments(digits, folder, recipe={**common, "clip_norm": norm})
         for norm, folder in folders.items()
     ]
-    run(workspace, sys.executable, "-c", program, json.dumps(trainings))
+    run(workspace, "python", "-c", program, json.dumps(trainings))
     clipped, free = ((folder / "history.parquet").read_bytes() for folder in folders.values())
     assert clipped != free
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from planner import plan
+from warm import plan
 
 from longtail.machine.cores import gpu_count, train_threads
 from longtail.machine.devices import claim, claim_devices, precision_on

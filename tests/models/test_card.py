@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
+import warm
 from cards import card
 
 from longtail.files.safetensors import write_safetensors
@@ -26,6 +26,7 @@ CARD = card(
     loss_parameters={"s": 1.0},
     recipe={"precision": "fp32", "deterministic": True, "eval_batch_size": 4, "epochs": 2},
 )
+ROOT = Path(__file__).parents[2]
 NAN, INF = float("nan"), float("inf")
 RECIPE = dict(CARD.recipe)
 DEEP = json.loads("[" * 500 + "]" * 500)
@@ -190,5 +191,5 @@ def test_what_a_card_asks_for_is_not_built_before_it_is_believed(change, weights
         "try: load_model(sys.argv[1])\n"
         "except ValueError: print(peak() - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=120)
+    done = warm.run(ROOT, "python", "-c", program, str(path))
     assert float(done.stdout) < 400, done.stderr  # MB

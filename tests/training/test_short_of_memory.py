@@ -10,7 +10,7 @@ import pytest
 from forked import CONTEXT
 from test_resume import contents, finish, run_scripts
 
-LARGER = {"epochs": 3, "image_size": 64}
+LARGER = {"epochs": 2, "image_size": 64}
 MMAP_THRESHOLD = -3  # of mallopt
 
 

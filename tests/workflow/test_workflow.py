@@ -3,18 +3,11 @@
 The rules before that run for real in test_contributing.py, which adds a source.
 """
 
-import contextlib
-import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import warm
 import yaml
-from planner import plan
-from programs import run_program
 from workspace import DIGITS, Workspace, jobs
 
 from longtail import load_results
@@ -41,17 +34,6 @@ class Diverging(torch.nn.Module):
         return logits.sum() * float("nan")
 """
 
-# What figure.py does instead of drawing: it notes its command line, and leaves empty files.
-NOTED = """
-import json as _json, sys as _sys
-from pathlib import Path as _Path
-with open("drawn.jsonl", "a") as _file:
-    _file.write(_json.dumps(_sys.argv[1:]) + "\\n")
-for _word in _sys.argv[_sys.argv.index("--output") + 1 :]:
-    if not _word.startswith("--"):
-        _Path(_word).touch()
-_sys.exit()
-"""
 EARLIER = "results/runs/longtailed/resnet8/mine/seed42/predictions.parquet"
 
 
@@ -87,13 +69,9 @@ def with_a_failure(workspace):
 
 @pytest.fixture(scope="module")
 def finished(workspace, with_a_failure):
-    """Then without it. The figures, of which one was drawn by a process of its own, are drawn in this one."""
+    """Then without it."""
     write_config(workspace, CONFIG)
-    workspace.stub(NOTED, "figure")
     workspace.snakemake()
-    with contextlib.chdir(workspace.folder):
-        for words in Path("drawn.jsonl").read_text().splitlines():
-            run_program("figure", *json.loads(words))
     return workspace
 
 
@@ -120,11 +98,9 @@ def test_what_the_other_runs_show_is_made_and_the_failed_one_is_shown_as_missing
 
 def module(workspace: Workspace, name: str, *options: str) -> str:
     """What `python -m NAME` prints there."""
-    command = [sys.executable, "-m", name, *options]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        command, cwd=workspace.folder, check=True, stdout=subprocess.PIPE, text=True, env=environment
-    ).stdout
+    done = warm.run(workspace.folder, "python", "-m", name, *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_everything_is_made_and_nothing_is_left_to_do(finished):
@@ -217,7 +193,7 @@ def test_folders_are_where_the_configuration_says_and_shared_data_are_used_as_th
 
 
 def test_a_config_that_is_wrong_ends_before_any_job(finished):
-    code, told = plan(finished.folder, "--config", "sedes=[1]")
+    code, told = warm.plan(finished.folder, "--config", "sedes=[1]")
     assert code == 1
     assert "sedes is not known; did you mean 'seeds'?" in told
     assert "Traceback" not in told

@@ -1,0 +1,165 @@
+"""Snakemake and Python in children of a process that has imported their libraries: each costs its own work and no more.
+
+All workers of a test run share this process, which ends with the run. A child gets the folder, the words, the
+environment and the standard streams of whoever asks. It imports the modules of this project itself, from the folder it
+works in. A workflow that runs for real finds `warm_python.py` as `python`, so its jobs run like that as well.
+
+What only a new process shows (a seed of hashes, a kill, several ranks, what planning imports) is tested with one.
+"""
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import runpy
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from pathlib import Path
+
+from warm_python import DIED, PLACE, ask
+
+LIBRARIES = (
+    *("snakemake.cli", "smart_open", "requests", "torch", "torch._dynamo", "torchvision"),
+    *("safetensors.torch", "pydantic", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.metrics"),
+    *("statsmodels.api", "seaborn", "matplotlib.backends.backend_agg"),
+)
+
+
+def plan(folder: Path, *words: str) -> tuple[int, str]:
+    """The exit code of `snakemake -n WORDS` in a folder, and all that it prints."""
+    done = run(folder, "snakemake", "-n", *words, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
+def run(
+    folder: Path, *words: str, stderr: int = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder as `subprocess.run` does, where there is no GPU; it is `snakemake` or `python`."""
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as out,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as err,
+        open(os.devnull) as nothing,  # noqa: PTH123
+    ):
+        streams = [nothing.fileno(), out.fileno(), (out if stderr == subprocess.STDOUT else err).fileno()]
+        given = {**os.environ, PLACE: str(_place()), "CUDA_VISIBLE_DEVICES": "", **environment}
+        code = ask(words, str(folder), given, os.getpid(), streams)
+        printed = [(file.seek(0), file.read())[1] for file in (out, err)]
+    return subprocess.CompletedProcess(words, code, *printed)
+
+
+def _place() -> Path:
+    """The folder with the socket of this test run's server, which is started here, and the `python` of its jobs."""
+    if PLACE not in os.environ:
+        name = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+        os.environ[PLACE] = str(Path(tempfile.gettempdir()) / f"longtail-tests-{name}")
+    place = Path(os.environ[PLACE])
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "socket").exists():
+            client = Path(__file__).with_name("warm_python.py")
+            (place / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISs "{client}" "$@"\n')
+            (place / "python").chmod(0o755)
+            # Workers end one after the other, and then the process that started them.
+            last = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+            _start(place, last)
+    return place
+
+
+def _start(place: Path, last: int) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, (place / "log").open("w") as log:
+        listener.bind(str(place / "socket"))
+        listener.listen(100)
+        subprocess.Popen(
+            [sys.executable, __file__, str(listener.fileno()), str(last)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
+
+
+def _serve(listener: socket.socket, last: int) -> None:
+    """Fork a child for every request until that process, the test run, has ended."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins
+    gc.freeze()  # a child that looks for garbage would copy these pages
+    listener.settimeout(1)
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            if not Path(f"/proc/{last}").exists():
+                shutil.rmtree(os.environ[PLACE])
+                return
+            continue
+        if os.fork() == 0:
+            _answer(connection)
+        connection.close()
+
+
+def _answer(connection: socket.socket) -> None:
+    """Do what is asked for in this process, and end it."""
+    code = DIED
+    try:
+        length, streams, _, _ = socket.recv_fds(connection, 10, 3)
+        with connection.makefile("rb") as file:
+            request = json.loads(file.read(int(length)))
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        # Whoever asks may be killed, and the child of a server would go on.
+        threading.Thread(target=lambda: connection.recv(1) or os._exit(DIED), daemon=True).start()
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.getppid = lambda: request["parent"]  # this process stands for the one that asks
+        code = _do(*request["words"])
+    except SystemExit as end:
+        code = int(end.code) if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        connection.sendall(str(code).encode())
+        os._exit(code)
+
+
+def _do(program: str, *words: str) -> int:
+    sys.argv[1:] = words  # which the rules of the workflow look at
+    if program == "snakemake":
+        sys.executable = str(Path(os.environ[PLACE]) / "python")
+        return sys.modules["snakemake.cli"].main(list(words)) or 0
+    first, *rest = words
+    sys.path[0] = str(Path.cwd()) if first.startswith("-") else str(Path(first).resolve().parent)
+    if first == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
+    elif first == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(words)
+        runpy.run_path(first, run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # the folder of the tests
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
