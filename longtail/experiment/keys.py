@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from longtail.config.load import ConfigError
 from longtail.config.methods import Custom
 from longtail.experiment.fingerprint import fingerprint
 from longtail.experiment.jobs import Experiment
@@ -117,6 +118,20 @@ class Keys:
 
     def figure(self, figure: str, *upstream: str) -> str:
         return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
+
+    def check_own_code(self) -> None:
+        """Read the files of losses of one's own, and what they import.
+
+        Raises:
+            ConfigError: one of them is no Python.
+        """
+        for loss in self.jobs.config.trained:
+            code = self._loss_code(loss)
+            if code.endswith(".py"):
+                try:
+                    fingerprint(f"{SCRIPTS}/train.py", code)
+                except ValueError as error:
+                    raise ConfigError([f"losses.{loss}.loss.path: {error}"]) from None
 
     def _model_code(self, model: str) -> str:
         return model_module(self.jobs.config.model(model).architecture)

@@ -35,6 +35,7 @@ try:
     EXPERIMENT = Experiment(load_files([*default, *given.configfiles], given.config))
     KEYS = Keys(EXPERIMENT)
     KEYS.split()  # looks at the files of a collection
+    KEYS.check_own_code()
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
