@@ -3,6 +3,7 @@
     jobs          which runs there are, and the settings that the jobs get
     keys          the key of every job: a hash of all that its results depend on
     fingerprint   the part of a key that stands for the code that a job runs
+    contents      the part of a key that stands for the content of a file
     runs          one run: its name, its folder, and the files in it
     status        how far every run is, read from its log and its results
     cost          what the runs that are left would cost

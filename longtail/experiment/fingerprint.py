@@ -10,20 +10,17 @@ installed (site-packages) and the data files that code opens are not seen.
 """
 
 import ast
-import atexit
 import hashlib
 import importlib.util
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.files.atomic import atomic_path
-from longtail.files.sealed_json import SEAL, seal, unseal
+from longtail.experiment.contents import remembered
 from longtail.losses.own import around_packages, search_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,26 +199,12 @@ def _parsed(content: bytes) -> _Source:
 def _read_before() -> dict[str, _Source]:
     """The results of `_parsed` by the bytes of each file. They are kept for other processes when this one ends."""
     this = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    known: dict[str, _Source] = {}
-    # Where there is none, or not a whole one, it is made again, as with Python's own.
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        text = READ_BEFORE.read_bytes()
-        content = unseal(text, READ_BEFORE)
-        if SEAL.encode() in text and content["by"] == this:
-            known = {
-                name: _Source(str(tree), tuple((int(level), str(module)) for level, module in imports))
-                for name, (tree, imports) in content["files"].items()
-            }
-    before = len(known)
 
-    def keep() -> None:
-        if len(known) > before:
-            # Where nothing can be written, the next process reads all files again.
-            with suppress(OSError), atomic_path(READ_BEFORE) as temporary:
-                temporary.write_text(seal({"by": this, "files": known}), encoding="utf-8")
+    def entry(found: Any) -> _Source:
+        tree, imports = found
+        return _Source(str(tree), tuple((int(level), str(module)) for level, module in imports))
 
-    atexit.register(keep)
-    return known
+    return remembered(READ_BEFORE, this, entry)
 
 
 def _dump(node: ast.AST, pieces: list[str], imports: list[tuple[int, str]]) -> None:

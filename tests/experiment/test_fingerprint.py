@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longtail.experiment import contents
 from longtail.experiment import fingerprint as module
 from longtail.experiment.fingerprint import ROOT
 from longtail.files.sealed_json import SEAL, seal, unseal
@@ -37,22 +38,21 @@ def project(tmp_path, monkeypatch):
         path.write_text(text)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "READ_BEFORE", tmp_path / "read.json")
-    monkeypatch.setattr(module.atexit, "register", keep := [].append)
+    monkeypatch.setattr(contents.atexit, "register", keep := [].append)
     monkeypatch.setattr(module, "kept", keep.__self__, raising=False)
-    return tmp_path
+    forget()
+    yield tmp_path
+    forget()
+
+
+def forget():
+    for name in ("fingerprint", "_parse", "_files", "_of_package", "_elsewhere", "_read_before"):
+        getattr(module, name).cache_clear()
 
 
 def value(*choices):
     """The fingerprint as a new process finds it."""
-    for cached in (
-        module.fingerprint,
-        module._parse,
-        module._files,
-        module._of_package,
-        module._elsewhere,
-        module._read_before,
-    ):
-        cached.cache_clear()
+    forget()
     return module.fingerprint("train.py", *choices)
 
 

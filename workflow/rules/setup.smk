@@ -13,7 +13,7 @@ from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
 from longtail.experiment.forcing import begin_anew, forced_jobs
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
-from longtail.experiment.keys import Keys
+from longtail.experiment.keys import NUMBERS, Keys
 from longtail.experiment.lock import lock_folder
 from longtail.experiment.partial import show_finished
 from longtail.machine.cores import (

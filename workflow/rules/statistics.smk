@@ -36,8 +36,7 @@ rule summary:
     input:
         rules.statistical_analysis.output,
         evaluation=rules.evaluation.output.evaluation,
-        thesis="resources/thesis_results.csv",
-        published="resources/published_results.csv",
+        **NUMBERS,
     output:
         in_report("Answers", ["<results>/summary.md", "<results>/summary.html"]),
     log:
