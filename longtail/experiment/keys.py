@@ -1,7 +1,8 @@
 """The key of every job: a hash of all that its results depend on.
 
-A key hashes the code that the job runs, the settings that it uses and the keys of the jobs before it. Snakemake keeps
-it among the job's params, so a job is stale exactly when its key changed, whatever happened to clocks and time stamps.
+A key hashes the code that the job runs, the settings that it uses, the files that these name and the keys of the jobs
+before it. It is kept beside the job's outputs (`longtail.experiment.proof`), so a job is stale exactly when its key
+changed or its files did, whatever happened to clocks and time stamps.
 The folder of a run's unfinished state is named after its key too, so changed settings never meet an old state.
 """
 
@@ -16,6 +17,7 @@ from longtail.config.methods import Custom
 from longtail.experiment.contents import content_hash
 from longtail.experiment.fingerprint import fingerprint
 from longtail.experiment.jobs import Experiment
+from longtail.experiment.proof import packages_here
 from longtail.experiment.runs import Run
 from longtail.models import model_module
 
@@ -23,6 +25,10 @@ SCRIPTS = "workflow/scripts"
 LISTS = ("train", "val", "test", "class_names")
 NUMBERS = {"thesis": "resources/thesis_results.csv", "published": "resources/published_results.csv"}
 """The files of numbers that results are compared with."""
+
+
+def _hash(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _numbers(sources: Iterable[str]) -> dict[str, str | None]:
@@ -51,8 +57,14 @@ class Keys:
         self.jobs = jobs
 
     def state_folder(self, run: Run) -> str:
-        """Where a run keeps the state to resume from."""
-        return f"{self.jobs.config.paths.work}/{self.train(run)}"
+        """Where a run keeps the state to resume from; where versions count, no other version goes on with it."""
+        config, name = self.jobs.config, self.train(run)
+        if config.versions == "stale":
+            name = _hash([name, packages_here()])
+        return f"{config.paths.work}/{name}"
+
+    def run_list(self, folder: str) -> str:
+        return self._key("run_list", {**self.jobs.run_list_settings(), "folder": folder})
 
     @cache  # noqa: B019
     def images(self) -> str:
@@ -179,5 +191,4 @@ class Keys:
         choices: list[str] | None = None,
     ) -> str:
         code = fingerprint(f"{SCRIPTS}/{rule}.py", *(choices or []))
-        content = json.dumps([rule, code, settings, upstream or []], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:20]
+        return _hash([rule, code, settings, upstream or []])

@@ -5,8 +5,11 @@ import re
 from json import dumps as as_json  # how the settings of a job travel to its program
 from pathlib import Path
 
+import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence.db import DbPersistence
+from snakemake.persistence.file import FilePersistence
 
 from longtail.config.load import ConfigError, load_files
 from longtail.data.split.sets import SUBSETS
@@ -16,6 +19,7 @@ from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.experiment.keys import NUMBERS, Keys
 from longtail.experiment.lock import lock_folder
 from longtail.experiment.partial import show_finished
+from longtail.experiment.proof import Proofs, with_proofs
 from longtail.machine.cores import (
     gpu_count,
     run_scripts_with_this_python,
@@ -39,8 +43,12 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
+PROOFS = Proofs([*default, *given.configfiles], trained_anew=CONFIG.versions == "stale")
+# Which jobs are stale is for the proofs beside the results to say, and not for Snakemake's record alone.
+snakemake.workflow.FilePersistence = with_proofs(FilePersistence, PROOFS)
+snakemake.workflow.DbPersistence = with_proofs(DbPersistence, PROOFS)
 if workflow.is_main_process and not CONFIG.partial:
-    for warning in CONFIG.warnings:
+    for warning in [*CONFIG.warnings, *PROOFS.notes(KEYS)]:
         logger.warning(f"Note: {warning}")
 if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(

@@ -35,8 +35,8 @@ rule statistical_analysis:
 rule summary:
     input:
         rules.statistical_analysis.output,
-        evaluation=rules.evaluation.output.evaluation,
         **NUMBERS,
+        evaluation=rules.evaluation.output.evaluation,
     output:
         in_report("Answers", ["<results>/summary.md", "<results>/summary.html"]),
     log:
