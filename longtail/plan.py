@@ -11,7 +11,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from longtail.config.load import Config, load_files
 from longtail.data.sources.table import known_sources
@@ -33,21 +33,31 @@ from longtail.machine.cores import gpu_count, train_threads
 ROOT = Path(__file__).resolve().parents[1]
 
 
+class Job(NamedTuple):
+    """A job that would run."""
+
+    rule: str
+    wildcards: dict[str, str]
+    input: list[str]
+    output: list[str]
+
+
 class DryRun(logging.Filter):
     """Notes the jobs that a dry run reports, and lets only its warnings and errors through."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.jobs: list[tuple[str, dict[str, str]]] = []
+        self.jobs: list[Job] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "rule_name") and hasattr(record, "wildcards"):
-            self.jobs.append((record.rule_name, dict(record.wildcards or {})))
+            files = [list(map(str, getattr(record, name, None) or ())) for name in ("input", "output")]
+            self.jobs.append(Job(record.rule_name, dict(record.wildcards or {}), *files))
         return record.levelno >= logging.WARNING
 
 
-def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config, Any]:
-    """The jobs that `snakemake WORDS` would run, each a rule with its wildcards; the configuration; the options.
+def dry_run(words: list[str]) -> tuple[list[Job], Config, Any]:
+    """The jobs that `snakemake WORDS` would run; the configuration; the options.
 
     Raises:
         SystemExit: Snakemake cannot plan; it has said why.
@@ -70,7 +80,24 @@ def dry_run(words: list[str]) -> tuple[list[tuple[str, dict[str, str]]], Config,
         if default.is_file() and not args.replace_workflow_config:
             files.insert(0, default)
         config = load_files(files, parse_config(args.config))
-    return [job for job in noted.jobs if job[0] != "all"], config, args
+    return [job for job in noted.jobs if job.rule != "all"], config, args
+
+
+def forced(jobs: list[Job], args: Any) -> list[Job]:
+    """The jobs that a command forces, by themselves or by a job before them."""
+    words = {*(args.forcerun or ()), *(args.targets or () if args.force else ())}
+    files = {os.path.normpath(word) for word in words}
+    found: dict[int, Job] = {}
+    made: set[str] = set()
+    before = -1
+    while before < len(found):
+        before = len(found)
+        for number, job in enumerate(jobs):
+            named = job.rule in words or not files.isdisjoint(map(os.path.normpath, job.output))
+            if args.forceall or named or not made.isdisjoint(job.input):
+                found[number] = job
+                made.update(job.output)
+    return list(found.values())
 
 
 def stages() -> dict[str, str]:
@@ -103,24 +130,30 @@ def page(words: list[str]) -> str:
     jobs, config, args = dry_run(words)
     experiment, folder = Experiment(config), Path(args.directory or ".")
     keys = Keys(experiment)
-    wanted = {PATTERN.format_map(wildcards) for rule, wildcards in jobs if rule == "train"}
-    runs = [run for run in experiment.runs if str(run) in wanted]
+    runs, anew = (
+        [run for run in experiment.runs if str(run) in wanted]
+        for wanted in (_trained(jobs), _trained(forced(jobs, args)))
+    )
     lines = [
         f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs).",
-        *_by_stage(Counter(rule for rule, _ in jobs)),
+        *_by_stage(Counter(job.rule for job in jobs)),
     ]
     if not runs:
         return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
     device_type, at_a_time = _device(args, config)
     speeds = known_speeds(runs, config, folder / config.paths.results / "runs", device_type)
-    forced = bool(args.force or args.forceall or args.forcerun)
-    works = training(runs, keys, images_of(config, folder), speeds, folder, anew=forced)
+    works = training(runs, keys, images_of(config, folder), speeds, folder, anew=anew)
     lines += ["", *_table(works, speeds), "", _total(works, device_type, min(at_a_time, len(runs)))]
-    if not forced and (done := sum(epochs_done(keys, run, folder) for run in runs)):
+    if done := sum(epochs_done(keys, run, folder) for run in runs if run not in anew):
         lines.append(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
     return "\n".join([*lines, *_notes(works, speeds, device_type)])
+
+
+def _trained(jobs: list[Job]) -> set[str]:
+    """The names of the runs that these jobs train."""
+    return {PATTERN.format_map(job.wildcards) for job in jobs if job.rule == "train"}
 
 
 def _device(args: Any, config: Config) -> tuple[str, int]:

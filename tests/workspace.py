@@ -15,6 +15,8 @@ from programs import run_program
 
 from longtail.config.load import load_config
 from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
+from longtail.experiment.proof import Proofs
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "envs", "longtail", "profiles", "resources", "workflow")
@@ -57,7 +59,7 @@ class Workspace:
     def make_tensors(self, *subsets: str) -> None:
         """Make these sets of the configuration's images in this process, for tests of what comes after them.
 
-        Snakemake takes files that it has no record of for made. Ten starts of PyTorch are saved.
+        They get the proofs that Snakemake would leave. Ten starts of PyTorch are saved.
         """
         config = yaml.safe_load((self.folder / "config/config.yaml").read_text(encoding="utf-8"))
         with contextlib.chdir(self.folder):  # where a relative path of the configuration starts
@@ -69,6 +71,10 @@ class Workspace:
         run_program("split", subsets=balanced, settings=experiment.split_settings(), output=split)
         for name in subsets:
             run_program("tensors", images=images, split=split, subset=name, output=data / f"{name}.pth")
+        keys, proofs = Keys(experiment), Proofs()
+        made = {images: keys.images(), balanced: keys.subsets(), split: keys.split()}
+        for path, key in (made | {data / f"{name}.pth": keys.tensors(name) for name in subsets}).items():
+            proofs.write([path], key)
 
     def snakemake(
         self, *arguments: str, check: bool = True, **environment: str

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import ValidationError, field_validator, model_validator
 
@@ -76,6 +76,9 @@ class Config(Section):
     statistics: Statistics = Statistics()
     job: Job = Job()
     paths: Paths = Paths()
+    versions: Literal["note", "stale"] = "note"
+    """What becomes of runs that another version of torch, torchvision or timm trained: `note` keeps them and says so,
+    `stale` trains them again."""
     partial: bool = False
     """Show the runs that are finished and the others as missing. The workflow sets it after a run failed."""
 

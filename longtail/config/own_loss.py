@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
+from longtail.losses.own import search_path
 from longtail.settings import PACKAGE, unknown
 
 
@@ -32,24 +33,30 @@ def wrong_with_own_loss(where: str, path: str, name: str) -> Iterator[str]:
 
 def _missing(where: str, file: Path, node: ast.stmt) -> Iterator[str]:
     """What a statement imports that is not there; an import within `try` or a function may have another remedy."""
-    if isinstance(node, ast.ImportFrom) and node.level:
-        yield f"{where}: write the import with its full name"
-        return
-    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    folders, modules = search_path(file), []
     if isinstance(node, ast.Import):
         modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        modules = [node.module or ""]
+    elif isinstance(node, ast.ImportFrom):
+        folders = [folder.joinpath(*[".."] * (node.level - 1)) for folder in folders[:1]]
+        modules = [node.module] if node.module else []
+    beside = isinstance(node, ast.ImportFrom) and node.level > 0
     for module in modules:
-        if not _is_there(module, file.parent):
+        if not _is_there(module, folders, beside):
             yield f"{where}: there is no module {module}; install it, or mend the import"
 
 
-def _is_there(module: str, folder: Path) -> bool:
-    """Whether a module can be imported, found without importing anything that takes time."""
+def _is_there(module: str, folders: list[Path], beside: bool) -> bool:
+    """Whether a module can be imported, found without importing anything that takes time.
+
+    Args:
+        beside: whether it has to lie in one of the folders, as a relative import says.
+    """
     first, *rest = module.split(".")
-    if first == PACKAGE.name:
+    if first == PACKAGE.name and not beside:
         base = PACKAGE.joinpath(*rest)
         return base.is_dir() or base.with_suffix(".py").is_file()
-    beside = folder / first
-    return (
-        importlib.util.find_spec(first) is not None or beside.is_dir() or beside.with_suffix(".py").is_file()
-    )
+    if any((folder / first).is_dir() or (folder / f"{first}.py").is_file() for folder in folders):
+        return True
+    return not beside and importlib.util.find_spec(first) is not None

@@ -3,6 +3,8 @@
     jobs          which runs there are, and the settings that the jobs get
     keys          the key of every job: a hash of all that its results depend on
     fingerprint   the part of a key that stands for the code that a job runs
+    contents      the part of a key that stands for the content of a file
+    proof         what finished files were made with, kept beside them
     runs          one run: its name, its folder, and the files in it
     status        how far every run is, read from its log and its results
     cost          what the runs that are left would cost
@@ -17,7 +19,7 @@ Facts that a newcomer needs:
 
 - Planning imports this room, and has to be quick. Nothing here imports PyTorch, and only `cost` and `status` import
   pandas, once they read a file that needs it.
-- Snakemake keeps a job's key among its params. A job is stale exactly when its key differs from the kept one. Clocks,
-  comments, formatting, threads and memory are in no key.
+- A job's key is kept beside its outputs. A job is stale exactly when its key differs from the kept one, or its files
+  are not those of that time. Clocks, comments, formatting, threads and memory are in no key.
 - A setting that cannot change a result must not reach a key; one that can must, by the settings of its job.
 """

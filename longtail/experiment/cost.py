@@ -8,7 +8,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -173,7 +173,7 @@ def training(
     images: dict[str, int] | None,
     speeds: dict[tuple[str, int], Speed],
     folder: Path = Path(),
-    anew: bool = False,
+    anew: Collection[Run] = (),
 ) -> dict[tuple[str, str, int], Work]:
     """The training that is left, by model, architecture and image size.
 
@@ -183,14 +183,14 @@ def training(
         images: of `images_of`. With None, seconds are unknown and images are 0.
         speeds: by architecture and image size. Without that of a model, its seconds are unknown.
         folder: where the workflow works, and with it the states of unfinished runs.
-        anew: whether the runs are forced, and so begin at their first epoch.
+        anew: the runs that are forced, and so begin at their first epoch.
     """
     works: dict[tuple[str, str, int], Work] = {}
     config = keys.jobs.config
     for run in runs:
         recipe = config.recipe(run.model, run.loss)
         architecture = config.model(run.model).architecture
-        epochs = recipe.epochs - (0 if anew else epochs_done(keys, run, folder))
+        epochs = recipe.epochs - (0 if run in anew else epochs_done(keys, run, folder))
         kind = run.model, architecture, recipe.image_size
         before = works.get(kind, Work(0, 0, 0.0))
         trained = epochs * images[run.train_set] if images else 0

@@ -4,21 +4,28 @@ The import closure of a program is worked out from its source, without running i
 of this project that it imports (anywhere in the file), and what those import. Of each file the syntax tree is
 hashed, without docstrings, so comments, formatting, touching and checking out anew change nothing. Choices
 made at run time by name (one loss among many) cannot be seen in the source, so the caller names them.
+
+Of a loss of one's own the closure goes on into every module that is no installed package, wherever it lies. What is
+installed (site-packages) and the data files that code opens are not seen.
 """
 
 import ast
-import atexit
 import hashlib
-import json
-from contextlib import suppress
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from longtail.files.atomic import atomic_path
+from longtail.experiment.contents import remembered
+from longtail.losses.own import around_packages, search_path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "longtail"
+ENDINGS = (".py", *EXTENSION_SUFFIXES)
 READ_BEFORE = Path(__file__).parent / "__pycache__" / "fingerprints.json"
 """What earlier processes found in files of the same bytes: a plan and every job on a cluster read a hundred."""
 
@@ -29,135 +36,223 @@ def fingerprint(program: str, *choices: str) -> str:
 
     Args:
         program: path of a Python file, relative to the repository's root.
-        choices: modules (`longtail.losses.focal`) or Python files that it loads by name.
+        choices: modules (`longtail.losses.focal`) that it loads by name, or files of losses of one's own, relative to
+            the working directory.
 
     Raises:
         FileNotFoundError: the program or a choice does not exist.
-        SyntaxError: one of the files does not parse.
+        ValueError: one of the files does not parse.
     """
     digest = hashlib.sha256()
-    for path in closure(program, *choices):
-        digest.update(_read(path).line)
+    for line in sorted(f"{found.shown} {_parse(found.path).tree}\n" for found in _closure(program, *choices)):
+        digest.update(line.encode())
     return digest.hexdigest()[:16]
 
 
+class Found(NamedTuple):
+    """A file of the closure."""
+
+    path: Path
+    shown: str
+    """Its name in the hash: from the folder that imports start at, so that no folder above it counts."""
+    folders: tuple[Path, ...] = ()
+    """Where its imports are looked up; those of this package come from its folder alone."""
+    own: bool = False
+    """Whether it belongs to a loss of one's own."""
+
+
 def closure(program: str, *choices: str) -> list[Path]:
-    """The files of this project that `program` reaches, sorted."""
-    found: set[Path] = set()
-    waiting = [ROOT / program]
+    """The files that `program` reaches when it makes these choices, sorted."""
+    return sorted(found.path for found in _closure(program, *choices))
+
+
+def _closure(program: str, *choices: str) -> list[Found]:
+    path = ROOT / program
+    # Python finds first what lies beside a program that it runs.
+    waiting = [Found(path, program, () if path.is_relative_to(ROOT / PACKAGE) else (path.parent,))]
     for choice in choices:
-        waiting += [ROOT / choice] if choice.endswith(".py") else _files_of(choice, required=True)
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += _read(path).imports
-    return sorted(found, key=lambda path: path.parts)
-
-
-class _Source(NamedTuple):
-    """What is known of a file."""
-
-    line: bytes
-    """Its name and the hash of its syntax tree."""
-    imports: tuple[Path, ...]
-    """The files of this project that it imports."""
-
-
-@cache
-def _read(path: Path) -> _Source:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist, but a job is declared to run it")
-    content = path.read_bytes()
-    known, name = _read_before(), hashlib.sha256(content).hexdigest()
-    if name not in known:
-        known[name] = _parsed(content, path)
-    tree, modules = known[name]
-    shown = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-    imports = dict.fromkeys(
-        file for module in modules for file in (*_files_of(module), *_beside(path, module))
-    )
-    return _Source(f"{shown} {tree}\n".encode(), tuple(imports))
-
-
-def _parsed(content: bytes, path: Path) -> tuple[str, list[str]]:
-    """The hash of a syntax tree, and the modules that it may import."""
-    pieces: list[str] = []
-    imports: list[ast.Import | ast.ImportFrom] = []
-    _dump(ast.parse(content, filename=str(path)), pieces, imports)
-    modules: list[str] = []
-    for node in imports:
-        if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
+        if choice.endswith(".py"):
+            own = Found(Path(choice).absolute(), Path(choice).name, (*search_path(choice), ROOT), own=True)
+            waiting += [own, *_imported(own, (1, "")), *_imported(own, (1, own.path.stem))]
         else:
-            if node.level:  # relative imports are not used in this project: names say where a thing lives
-                raise SyntaxError(f"{path}, line {node.lineno}: write the import with its full name")
-            if node.module:
-                modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return hashlib.sha256("\n".join(pieces).encode()).hexdigest(), modules
+            waiting += _of_package(choice, required=True)
+    found: dict[Path, Found] = {}
+    while waiting:
+        one = waiting.pop()
+        if one.path not in found:
+            found[one.path] = one
+            for imported in _parse(one.path).imports:
+                waiting += _imported(one, imported)
+    return list(found.values())
+
+
+def _imported(by: Found, imported: tuple[int, str]) -> Iterator[Found]:
+    """The files that an import may run, itself and the packages above it."""
+    level, module = imported
+    parts = tuple(module.split(".")) if module else ()
+    if level:
+        folder = by.path.parents[level - 1]
+        top = around_packages(folder)
+        inner = folder.relative_to(top).parts
+        yield from (by._replace(path=path, shown=shown) for path, shown in _files(top, inner + parts))
+    elif parts[0] == PACKAGE:
+        yield from _of_package(module)
+    else:
+        for folder in (*by.folders, *(_elsewhere(parts[0]) if by.own else ())):
+            yield from (by._replace(path=path, shown=shown) for path, shown in _files(folder, parts))
 
 
 @cache
-def _read_before() -> dict[str, tuple[str, list[str]]]:
-    """The results of `_parsed` by the bytes of each file. They are kept for other processes when this one ends."""
-    this = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+def _files(folder: Path, parts: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """The files of a module and of the packages above it that lie there, each with its path in the folder.
+
+    Of several files of one name, Python would take one; here all count.
+    """
+    found = []
+    for depth in range(1, len(parts) + 1):
+        name = "/".join(parts[:depth])
+        shown = [f"{name}{middle}{ending}" for ending in ENDINGS for middle in ("", "/__init__")]
+        found += [(folder / each, each) for each in shown if (folder / each).is_file()]
+    return found
+
+
+@cache
+def _elsewhere(module: str) -> list[Path]:
+    """The folder on Python's path that has a module, unless it is of Python or of an installed package."""
     try:
-        content = json.loads(READ_BEFORE.read_bytes())
-        known = content["files"] if content["by"] == this else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        known = {}  # there is none, or not a whole one: as with Python's own, it is made again
-    before = len(known)
-
-    def keep() -> None:
-        if len(known) > before:
-            # Where nothing can be written, the next process reads all files again.
-            with suppress(OSError), atomic_path(READ_BEFORE) as temporary:
-                temporary.write_text(json.dumps({"by": this, "files": known}), encoding="utf-8")
-
-    atexit.register(keep)
-    return known
-
-
-def _files_of(module: str, required: bool = False) -> list[Path]:
-    """The module's file and the `__init__.py` of every package above it; none for other people's modules."""
-    parts = module.split(".")
-    if parts[0] != PACKAGE:
+        spec = None if module in sys.stdlib_module_names else importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):  # a module that is half there; the job will say so
         return []
-    files = []
+    places = (
+        [Path(place) for place in [spec.origin, *(spec.submodule_search_locations or ())] if place]
+        if spec
+        else []
+    )
+    installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")}
+    folders = [place.parent if place.stem != "__init__" else place.parents[1] for place in places]
+    return [
+        folder
+        for folder in dict.fromkeys(folders)
+        if folder.is_absolute()
+        and "site-packages" not in folder.parts
+        and not any(folder.is_relative_to(each) for each in installed)
+    ]
+
+
+@cache
+def _of_package(module: str, required: bool = False) -> tuple[Found, ...]:
+    """The module's file and the `__init__.py` of every package above it.
+
+    Raises:
+        FileNotFoundError: it is required, and there is none.
+    """
+    parts, found = module.split("."), []
     for depth in range(2, len(parts) + 1):  # the package's own __init__.py only lends names to notebooks
         base = ROOT.joinpath(*parts[:depth])
         candidates = [base / "__init__.py", base.with_suffix(".py")]
         existing = [path for path in candidates if path.is_file()]
         if not existing and required:
             raise FileNotFoundError(f"{candidates[1]} does not exist, but a job is declared to run {module}")
-        files += existing
-    return files
+        found += [Found(path, path.relative_to(ROOT).as_posix()) for path in existing]
+    return tuple(found)
 
 
-def _beside(path: Path, module: str) -> list[Path]:
-    """The file of that name in the same folder, which Python finds first when it runs a program there."""
-    file = path.with_name(f"{module}.py")
-    return [file] if file.is_file() and not path.is_relative_to(ROOT / PACKAGE) else []
+class _Source(NamedTuple):
+    """What a file holds."""
+
+    tree: str
+    """The hash of its syntax tree."""
+    imports: tuple[tuple[int, str], ...]
+    """The modules that it may import, each with the number of dots before its name."""
 
 
-def _dump(node: ast.AST, pieces: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:
+@cache
+def _parse(path: Path) -> _Source:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist, but a job is declared to run it")
+    content = path.read_bytes()
+    name = hashlib.sha256(content).hexdigest()
+    if path.suffix != ".py":
+        return _Source(name, ())
+    known = _read_before()
+    if name not in known:
+        try:
+            known[name] = _parsed(content)
+        except SyntaxError as error:
+            raise ValueError(f"{path}, line {error.lineno or 1}: {error.msg}; mend it") from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise ValueError(f"{path} cannot be read as Python ({error or type(error).__name__})") from None
+    return known[name]
+
+
+def _parsed(content: bytes) -> _Source:
+    pieces: list[str] = []
+    imports: list[tuple[int, str]] = []
+    _dump(ast.parse(content), pieces, imports)
+    return _Source(
+        hashlib.sha256("\n".join(pieces).encode()).hexdigest(),
+        tuple(dict.fromkeys(imports)),
+    )
+
+
+@cache
+def _read_before() -> dict[str, _Source]:
+    """The results of `_parsed` by the bytes of each file. They are kept for other processes when this one ends."""
+    this = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+    def entry(found: Any) -> _Source:
+        tree, imports = found
+        return _Source(str(tree), tuple((int(level), str(module)) for level, module in imports))
+
+    return remembered(READ_BEFORE, this, entry)
+
+
+def _dump(node: ast.AST, pieces: list[str], imports: list[tuple[int, str]]) -> None:
     """Append the syntax tree as text, and its imports, in one walk: a plan reads a hundred files.
 
-    `ast.dump` will not do: what it prints changes with the version of Python.
+    Two trees that differ give other texts. `ast.dump` will not do: what it prints changes with the version of Python,
+    which adds fields that are empty. So those are left out; an item of a list that is None stands there.
     """
-    pieces.append(type(node).__name__)
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        imports.append(node)
+    pieces.append(f"{type(node).__name__}(")
+    _note(node, imports)
     for name, value in ast.iter_fields(node):
         if name == "body" and isinstance(value, list):
             value = _without_docstrings(value)
-        for item in value if isinstance(value, list) else (value,):
-            if isinstance(item, ast.AST):
-                pieces.append(f"({name}")
-                _dump(item, pieces, imports)
-                pieces.append(")")
-            elif item is not None and name not in ("kind", "type_comment"):
-                pieces.append(f"{name}={item!r}")
+        if name in ("kind", "type_comment") or value == [] or (value is None and name != "value"):
+            continue
+        pieces.append(name)
+        if isinstance(value, list):
+            pieces.append("[")
+            for item in value:
+                _dump_value(item, pieces, imports)
+            pieces.append("]")
+        else:
+            _dump_value(value, pieces, imports)
+    pieces.append(")")
+
+
+def _dump_value(value: Any, pieces: list[str], imports: list[tuple[int, str]]) -> None:
+    if isinstance(value, ast.AST):
+        _dump(value, pieces, imports)
+    else:  # decimal digits of a long integer would take Python forever, and it refuses them
+        pieces.append(hex(value) if type(value) is int else repr(value))
+
+
+def _note(node: ast.AST, imports: list[tuple[int, str]]) -> None:
+    """Add the modules that a node imports, by a statement or by a call with their name."""
+    if isinstance(node, ast.Import):
+        imports += [(0, alias.name) for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        above = f"{node.module}." if node.module else ""
+        if node.module:
+            imports.append((node.level, node.module))
+        imports += [
+            (node.level, f"{above}{alias.name}") for alias in node.names if alias.name != "*" or not above
+        ]
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        name = getattr(node.func, "attr", getattr(node.func, "id", None))
+        if name in ("import_module", "__import__") and isinstance(named := node.args[0].value, str):
+            imports.append((len(named) - len(named.lstrip(".")), named.lstrip(".")))
 
 
 def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -12,6 +12,7 @@ from longtail.config.load import Config, ConfigError
 from longtail.config.methods import Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.data.sources.table import Source, known_sources
+from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 
 PREDICT_MINUTES = 30
@@ -172,8 +173,17 @@ class Experiment:
             **{name: value for name, value in settings.items() if name != "head_init"},
             "head": "scaled" if rescaled else settings["head"],
             "seed": (start or run).seed,
+            **self._class_counts(run.train_set),
             "variant": self.adjust_settings(run.loss) if start else None,
         }
+
+    def _class_counts(self, train_set: str) -> dict[str, list[int]]:
+        """The images of each class, by which a model knows its training set; empty where no setting tells them."""
+        data, classes = self.config.data, self.source.classes
+        if not self.source.images:
+            return {}
+        factor = data.imbalance_factor if train_set == "longtailed" else 1.0
+        return {"class_counts": longtailed_counts(data.train_per_class, classes, factor)}
 
     def predict_settings(self) -> dict[str, Any]:
         predict = self.config.predict

@@ -1,23 +1,53 @@
 """The key of every job: a hash of all that its results depend on.
 
-A key hashes the code that the job runs, the settings that it uses and the keys of the jobs before it. Snakemake keeps
-it among the job's params, so a job is stale exactly when its key changed, whatever happened to clocks and time stamps.
+A key hashes the code that the job runs, the settings that it uses, the files that these name and the keys of the jobs
+before it. It is kept beside the job's outputs (`longtail.experiment.proof`), so a job is stale exactly when its key
+changed or its files did, whatever happened to clocks and time stamps.
 The folder of a run's unfinished state is named after its key too, so changed settings never meet an old state.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from longtail.config.load import ConfigError
 from longtail.config.methods import Custom
+from longtail.experiment.contents import content_hash
 from longtail.experiment.fingerprint import fingerprint
 from longtail.experiment.jobs import Experiment
+from longtail.experiment.proof import packages_here
 from longtail.experiment.runs import Run
 from longtail.models import model_module
 
 SCRIPTS = "workflow/scripts"
+LISTS = ("train", "val", "test", "class_names")
+NUMBERS = {"thesis": "resources/thesis_results.csv", "published": "resources/published_results.csv"}
+"""The files of numbers that results are compared with."""
+
+
+def _hash(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _numbers(sources: Iterable[str]) -> dict[str, str | None]:
+    """The content of the files of numbers among these sources."""
+    return {name: content_hash(NUMBERS[name]) for name in sources if name in NUMBERS}
+
+
+def _named_files(parameters: Any) -> dict[str, dict[str, str]]:
+    """The content of the files that parameters of a loss name, under a name of its own; empty where there are none."""
+    waiting, found = [parameters], {}
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, str) and "\0" not in value and (content := content_hash(value)):
+            found[value] = content
+    return {"files": found} if found else {}
 
 
 class Keys:
@@ -27,8 +57,14 @@ class Keys:
         self.jobs = jobs
 
     def state_folder(self, run: Run) -> str:
-        """Where a run keeps the state to resume from."""
-        return f"{self.jobs.config.paths.work}/{self.train(run)}"
+        """Where a run keeps the state to resume from; where versions count, no other version goes on with it."""
+        config, name = self.jobs.config, self.train(run)
+        if config.versions == "stale":
+            name = _hash([name, packages_here()])
+        return f"{config.paths.work}/{name}"
+
+    def run_list(self, folder: str) -> str:
+        return self._key("run_list", {**self.jobs.run_list_settings(), "folder": folder})
 
     @cache  # noqa: B019
     def images(self) -> str:
@@ -47,7 +83,10 @@ class Keys:
         rule = self.jobs.source.split
         before = {"split": self.subsets, "folder_split": self.images}
         upstream = [before[rule]()] if rule in before else []
-        return self._key(rule, getattr(self.jobs, f"{rule}_settings")(), upstream)
+        settings = getattr(self.jobs, f"{rule}_settings")()
+        if rule == "list_split":
+            settings |= {name: content_hash(settings[name]) for name in LISTS if settings[name]}
+        return self._key(rule, settings, upstream)
 
     def check(self) -> str:
         return self._key("check_data", self.jobs.folder_split_settings(), [self.images()])
@@ -60,9 +99,10 @@ class Keys:
 
     @cache  # noqa: B019
     def weights(self, model: str) -> str:
-        return self._key(
-            "fetch_weights", self.jobs.weights_settings(model), choices=[self._model_code(model)]
-        )
+        settings = self.jobs.weights_settings(model)
+        if settings["weights"]:  # an address counts as it is written
+            settings["weights"] = content_hash(settings["weights"]) or settings["weights"]
+        return self._key("fetch_weights", settings, choices=[self._model_code(model)])
 
     @cache  # noqa: B019
     def train(self, run: Run) -> str:
@@ -72,6 +112,7 @@ class Keys:
         elif self.jobs.config.model(run.model).pretrained:
             upstream.append(self.weights(run.model))
         settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
+        settings |= _named_files(settings["loss_parameters"])
         return self._key(
             "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
         )
@@ -97,7 +138,8 @@ class Keys:
 
     @cache  # noqa: B019
     def evaluation(self) -> str:
-        settings = {"grid": self.jobs.runs, "losses": self.jobs.evaluation_settings()}
+        losses = self.jobs.evaluation_settings()
+        settings = {"grid": self.jobs.runs, "losses": losses, **_named_files(losses)}
         upstream = [self.split(), *map(self.predict, self.jobs.shown_runs)]
         return self._key(
             "evaluation", settings, upstream, choices=list(map(self._loss_code, self.jobs.losses))
@@ -107,16 +149,32 @@ class Keys:
         return self._key("statistical_analysis", self.jobs.statistics_settings(), [self.evaluation()])
 
     def summary(self) -> str:
-        return self._key("summary", self.jobs.summary_settings(), [self.statistics()])
+        return self._key(
+            "summary", {**self.jobs.summary_settings(), **_numbers(NUMBERS)}, [self.statistics()]
+        )
 
     def tables(self, sources: list[str]) -> str:
         """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
         if "split" in sources:
             return self._key("tables", {}, [self.split()], ["longtail.report.counts"])
-        return self._key("tables", {}, [self.evaluation()], ["longtail.report.tables"])
+        return self._key("tables", _numbers(sources), [self.evaluation()], ["longtail.report.tables"])
 
     def figure(self, figure: str, *upstream: str) -> str:
         return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
+
+    def check_own_code(self) -> None:
+        """Read the files of losses of one's own, and what they import.
+
+        Raises:
+            ConfigError: one of them is no Python.
+        """
+        for loss in self.jobs.config.trained:
+            code = self._loss_code(loss)
+            if code.endswith(".py"):
+                try:
+                    fingerprint(f"{SCRIPTS}/train.py", code)
+                except ValueError as error:
+                    raise ConfigError([f"losses.{loss}.loss.path: {error}"]) from None
 
     def _model_code(self, model: str) -> str:
         return model_module(self.jobs.config.model(model).architecture)
@@ -133,5 +191,4 @@ class Keys:
         choices: list[str] | None = None,
     ) -> str:
         code = fingerprint(f"{SCRIPTS}/{rule}.py", *(choices or []))
-        content = json.dumps([rule, code, settings, upstream or []], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:20]
+        return _hash([rule, code, settings, upstream or []])

@@ -17,6 +17,7 @@ Files that are no loss:
 - `base.py`: the base class, with the reduction over the batch, and the wrapper of losses that are not derived from it
 - `weights.py`: class weights from class counts
 - `declarations.py`: what the files declare, read from their source
+- `own.py`: a loss of one's own, in a file elsewhere
 
 The losses use PyTorch and `longtail.settings`. The configuration reads their declarations, training and evaluation
 build them. Importing this package imports no loss and no PyTorch, so that a plan is quick.
@@ -25,14 +26,12 @@ build them. Importing this package imports no loss and no PyTorch, so that a pla
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.losses.declarations import declaration, declarations
+from longtail.losses.own import own_class
 from longtail.settings import unknown
 
 if TYPE_CHECKING:
@@ -50,7 +49,8 @@ def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: ob
         name: a file of this package, such as "balanced_softmax", or a class of your own as
             {"path": "my_loss.py", "name": "MyLoss"}: any `nn.Module` built from (class_counts, **params) with
             forward(logits, labels) -> scalar, the mean over the batch. Check it with
-            `longtail.testing.check_loss`. The file is executed; a relative path starts at the working directory.
+            `longtail.testing.check_loss`. The file is executed; a relative path starts at the working directory. It
+            may import what lies beside it.
         class_counts: training images per class, int64, shape (C,).
         params: keyword arguments of the loss; its signature states ranges and defaults.
 
@@ -62,7 +62,7 @@ def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: ob
     from longtail.losses.base import Loss, ModuleLoss
 
     if isinstance(name, Mapping):
-        cls = _own_class(name)
+        cls = own_class(name)
         name = f"{name['name']} of {name['path']}"
     else:
         cls = _class_of(name)
@@ -81,38 +81,6 @@ def _class_of(name: str) -> type[nn.Module]:
     if not found:
         raise ValueError(unknown(f"the loss {name!r}", name, known_losses()))
     cls: type[nn.Module] = getattr(importlib.import_module(f"{__name__}.{name}"), found.class_name)
-    return cls
-
-
-def _own_class(spec: Mapping[str, str]) -> type[nn.Module]:
-    from torch import nn
-
-    if set(spec) != {"path", "name"}:
-        raise ValueError(
-            f"a loss of your own is given as path and name; found {', '.join(map(str, spec)) or 'nothing'}"
-        )
-    path = Path(spec["path"])
-    if not path.is_file():
-        raise FileNotFoundError(f"loss file {path} does not exist (looked for {path.resolve()})")
-    module_spec = importlib.util.spec_from_file_location(f"longtail_own_loss_{path.stem}", path)
-    if module_spec is None or module_spec.loader is None:
-        raise ValueError(f"loss file {path} is not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[module_spec.name] = module  # where dataclasses and torch.compile look a class's module up
-    module_spec.loader.exec_module(module)
-    known = [
-        name
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
-    ]
-    if spec["name"] not in known:
-        what = f"{path}: the loss {spec['name']!r}, a subclass of torch.nn.Module,"
-        raise ValueError(unknown(what, spec["name"], known))
-    cls: type[nn.Module] = getattr(module, spec["name"])
-    if inspect.isabstract(cls):
-        raise ValueError(
-            f"{path}: {spec['name']} derives from Loss and has to define per_sample(logits, labels)"
-        )
     return cls
 
 

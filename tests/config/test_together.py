@@ -205,8 +205,12 @@ LOSS = "import torch\nfrom torch import nn\n\n\nclass Mine(nn.Module):\n    pass
             "no module longtail.losses.bas",
         ),
         (
-            LOSS.replace("import torch\n", "from . import other\n"),
-            "line 1: write the import with its full name",
+            LOSS.replace("import torch\n", "from .torch import nn\n"),
+            "mine.py, line 1: there is no module torch",
+        ),
+        (
+            LOSS.replace("import torch\n", "from ..beside import nn\n"),
+            "mine.py, line 1: there is no module beside",
         ),
     ],
 )
@@ -229,7 +233,10 @@ def test_a_loss_of_ones_own_in_a_folder_of_its_name_is_refused_and_a_right_one_i
     path.rmdir()
     (tmp_path / "beside.py").touch()
     path.write_text(
-        LOSS.replace("import torch\n", "import beside, os.path, torch.nn, longtail.losses.base\n")
+        LOSS.replace(
+            "import torch\n",
+            "import beside, os.path, torch.nn, longtail.losses.base\nfrom . import beside\nfrom .beside import x\n",
+        )
     )
     load_config(entry)
 

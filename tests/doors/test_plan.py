@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import pytest
 from workspace import Workspace
 
-from longtail.plan import stages
+from longtail.plan import Job, forced, stages
 
 
 def test_every_rule_belongs_to_a_stage(repository):
@@ -18,6 +20,38 @@ def test_every_rule_belongs_to_a_stage(repository):
     listed = re.findall(r"^\w+$", Workspace(repository).plan("--list-rules"), re.MULTILINE)
     assert len(listed) > 20 and written | set(listed) - {"all"} <= set(stages())
     assert list(dict.fromkeys(stages().values()))[:3] == ["data", "train", "evaluate"]
+
+
+JOBS = [
+    Job("evaluation", {}, ["r/a.parquet", "r/b.parquet"], ["r/evaluation.parquet"]),
+    Job("train", {"loss": "crt"}, ["r/a.model"], ["r/crt.model"]),
+    Job("predict", {"loss": "a"}, ["r/a.model"], ["r/a.parquet"]),
+    Job("train", {"loss": "a"}, ["r/train.pth"], ["r/a.model", "r/a.json"]),
+    Job("train", {"loss": "b"}, [], ["r/b.model"]),
+    Job("tensors", {}, [], ["r/train.pth"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [
+        ({}, set()),
+        ({"forceall": True}, {"a", "b", "crt"}),
+        ({"forcerun": ["train"]}, {"a", "b", "crt"}),
+        ({"forcerun": ["tensors"]}, {"a", "crt"}),
+        ({"forcerun": ["./r/a.json"]}, {"a", "crt"}),
+        ({"forcerun": ["r/b.model"]}, {"b"}),
+        ({"forcerun": ["evaluation", "predict"]}, set()),
+        ({"force": True, "targets": ["r/crt.model"]}, {"crt"}),
+        ({"targets": ["r/crt.model"]}, set()),
+        ({"force": True}, set()),
+    ],
+)
+def test_a_forced_run_is_one_that_the_command_names_or_that_comes_after_one(options, trained):
+    args = SimpleNamespace(
+        **{"force": False, "forceall": False, "forcerun": None, "targets": None, **options}
+    )
+    assert {job.wildcards["loss"] for job in forced(JOBS, args) if job.rule == "train"} == trained
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(repository):

@@ -68,7 +68,7 @@ def test_epochs_that_an_unfinished_run_has_behind_it_count_only_where_it_is_forc
     state = tmp_path / Keys(experiment).state_folder(experiment.runs[0])
     state.mkdir(parents=True)
     (state / "progress.json").write_text(json.dumps({"epoch": 80}))
-    for anew, epochs in ((False, 10), (True, 90)):
+    for anew, epochs in (((), 10), (experiment.runs, 90)):
         images = {"balanced": 7, "val": 0}
         (work,) = training(experiment.runs, Keys(experiment), images, {}, tmp_path, anew=anew).values()
         assert work.images == epochs * 7

@@ -6,11 +6,15 @@ its output files and stops, so that a whole experiment is finished in seconds.
 
 import itertools
 import os
+import shutil
 import time
 
 import pytest
 import yaml
-from workspace import Workspace, report_parts
+from workspace import Workspace, jobs, report_parts
+
+from longtail.experiment.proof import packages_here
+from longtail.files.sealed_json import seal, unseal
 
 CONFIG = {
     "grid": {
@@ -361,12 +365,204 @@ def test_exactly_the_stale_jobs_run(finished, tmp_path, edit, expected):
     assert expected - planned == set(), "stale, but would not run"
 
 
-def test_a_copy_made_without_times_is_not_stale(finished, tmp_path):
-    import shutil
+@pytest.fixture(scope="module")
+def forgotten(finished, tmp_path_factory):
+    """The same results where Snakemake remembers nothing, with times in any order."""
+    copy = Workspace(tmp_path_factory.mktemp("forgotten") / "elsewhere")
+    ignore = shutil.ignore_patterns(".snakemake")
+    shutil.copytree(finished.folder, copy.folder, copy_function=shutil.copyfile, ignore=ignore)
+    for number, path in enumerate(sorted(copy.folder.glob("results/**/*"), reverse=True)):
+        os.utime(path, (number, number))
+    return copy
 
+
+def row(name):
+    """An edit of the table, and the jobs that it makes stale."""
+    return next(row[1:] for row in TABLE if row[0] == name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nothing",
+        "metric code",
+        "gamma of focal",
+        "one model's learning rate",
+        "imbalance factor",
+        "a seed added",
+    ],
+)
+def test_exactly_the_stale_jobs_run_where_snakemake_remembers_nothing(forgotten, tmp_path, name):
+    edit, expected = row(name)
+    workspace = forgotten.copy(tmp_path / "workspace")
+    edit(workspace)
+    assert workspace.planned() == expected
+
+
+def test_a_copy_made_without_times_is_not_stale(finished, tmp_path):
     copy = Workspace(tmp_path / "moved" / "elsewhere")
     shutil.copytree(finished.folder, copy.folder, copy_function=shutil.copyfile)
     assert copy.planned() == set()
+
+
+# What happened to one finished run, of focal on the long tail: it alone, and what depends on it, is made again.
+SUFFERS = "results/runs/longtailed/resnet8/focal/seed1"
+DONOR = "results/runs/balanced/resnet8/focal/seed1"
+
+
+def replace_file(folder):
+    shutil.copy2(folder / DONOR / "model.safetensors", folder / SUFFERS / "model.safetensors")
+
+
+def replace_keeping_size_and_time(folder):
+    path = folder / SUFFERS / "model.safetensors"
+    stat = path.stat()
+    path.write_bytes(bytes(len(path.read_bytes())))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def replace_folder(folder):
+    shutil.rmtree(folder / SUFFERS)
+    shutil.copytree(folder / DONOR, folder / SUFFERS)
+
+
+def lose_proof(folder):
+    shutil.rmtree(folder / SUFFERS / ".made")
+
+
+def damage_proof(folder):
+    path = folder / SUFFERS / ".made/model.safetensors.json"
+    path.write_text(path.read_text().replace('"key": "', '"key": "0', 1))
+
+
+def odd_proof(value):
+    def write(folder):
+        path = folder / SUFFERS / ".made/model.safetensors.json"
+        path.write_text(seal(value) if isinstance(value, dict) else value)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        replace_file,
+        replace_keeping_size_and_time,
+        replace_folder,
+        lose_proof,
+        damage_proof,
+        odd_proof(""),
+        odd_proof("[1]"),
+        odd_proof("\0"),
+        odd_proof({"key": 1, "files": None, "by": 2, "packages": []}),
+        odd_proof({"unknown": 1}),
+    ],
+)
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_run_that_is_not_what_its_proof_says_is_made_again(
+    finished, forgotten, tmp_path, event, remembered
+):
+    workspace = (finished if remembered else forgotten).copy(tmp_path / "workspace")
+    event(workspace.folder)
+    assert workspace.planned("results/evaluation.parquet") == {
+        "train longtailed/resnet8/focal/1",
+        "predict longtailed/resnet8/focal/1",
+        "evaluation",
+    }
+
+
+def test_older_results_that_are_put_back_are_made_again(finished, tmp_path):
+    """Snakemake's record is that of the newer ones."""
+    workspace = finished.copy(tmp_path / "workspace")
+    older = tmp_path / "older"
+    shutil.copytree(workspace.folder / SUFFERS, older)
+    configure(losses__focal__gamma=1.0)(workspace)
+    workspace.snakemake("--", f"{SUFFERS}/predictions.parquet")
+    target = f"{SUFFERS}/predictions.parquet"
+    assert workspace.planned(target) == set()
+    shutil.rmtree(workspace.folder / SUFFERS)
+    shutil.copytree(older, workspace.folder / SUFFERS)
+    name = "longtailed/resnet8/focal/1"
+    assert workspace.planned(target) == {f"train {name}", f"predict {name}"}
+    configure(losses__focal__gamma=2.0)(workspace)  # which is what they were made with
+    assert workspace.planned(target) == set()
+
+
+def test_results_without_a_proof_are_told_and_taken_over_by_a_touch(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    target = f"{SUFFERS}/model.safetensors"
+    for folder in workspace.folder.glob("results/**/.made"):
+        shutil.rmtree(folder)
+    text = workspace.plan(target)
+    assert (
+        "Note: nothing says what results/runs/balanced/resnet8/softmax/seed1/model.safetensors and 9 more"
+        in text
+    )
+    assert "snakemake --touch" in text and "Nothing to be done" not in text
+    workspace.snakemake("--touch", "--", target)
+    assert workspace.planned(target) == set()
+
+
+def test_a_folder_that_two_configurations_share_is_told_to_each(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    target = f"{SUFFERS}/model.safetensors"
+    (workspace.folder / "config/b.yaml").write_text(yaml.safe_dump({"train": {"epochs": 3}}))
+    other = ("--configfile", "config/b.yaml", "--")
+    assert (
+        "Note: results holds results of another configuration, config/config.yaml: results/runs/balanced/resnet8/"
+        "softmax/seed1/model.safetensors and 8 more. This one, config/b.yaml, replaces them. To keep both, give one of "
+        "them a paths.results of its own" in workspace.plan(*other, target)
+    )
+    workspace.snakemake(*other, target)
+    told = f"of another configuration, config/b.yaml: {target}. This one, config/config.yaml, "
+    assert told in workspace.plan(target)
+    configure(train__epochs=4)(workspace)  # a setting that was changed is no other configuration
+    assert "config/config.yaml: " not in workspace.plan(target)
+    configure(train__epochs=2)(workspace)
+    (workspace.folder / "config/b.yaml").rename(workspace.folder / "config/c.yaml")
+    assert "another configuration" not in workspace.plan(target)
+
+
+def age(folder, version):
+    """Have the runs of one loss trained by another version of PyTorch."""
+    for path in folder.glob("results/runs/*/*/focal/seed1/.made/model.safetensors.json"):
+        content = unseal(path.read_text(), path)
+        path.write_text(seal({**content, "packages": {**packages_here(), "torch": version}}))
+
+
+def test_runs_of_another_version_are_told_once_and_stale_only_where_that_is_wished(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    age(workspace.folder, "1.0.0")
+    here = packages_here()["torch"]
+    text = workspace.plan()
+    told = (
+        f"Note: 4 of 8 runs were trained with torch 1.0.0 (here {here}), and count all the same (versions: "
+    )
+    assert text.count(told) == text.count("torch 1.0.0") == 1
+    assert "Nothing to be done" in text
+    text = workspace.plan("--config", "versions=stale", "--", "results/evaluation.parquet")
+    assert f"4 of 8 runs were trained with torch 1.0.0 (here {here}), and are trained again" in text
+    assert jobs(text) == runs(losses=["focal"]) | {"evaluation"}
+    age(workspace.folder, here)
+    assert "trained with" not in workspace.plan()
+
+
+def test_every_job_with_files_has_a_key(finished):
+    """The archive has the hash of its content instead."""
+    made = {path.parent for path in finished.folder.glob("results/**/.made")}
+    files = [path for path in finished.folder.glob("results/**/*") if path.is_file()]
+    results = [path for path in files if path.parent.name != ".made" and "logs" not in path.parts]
+    assert {path.parent for path in results} == made
+    known = {
+        path.parent.parent / name
+        for path in files
+        if path.parent.name == ".made"
+        for name in unseal(path.read_text(), path)["files"]
+    }
+    assert {
+        path for path in set(results) - known if path.suffix != ".tex"
+    } == set()  # the stub makes too many
+    assert known <= set(results)
 
 
 def test_an_interrupted_change_is_finished_later(finished, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from programs import run_program
 
 from longtail.config.load import load_config
+from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import Run
 from longtail.models.card import check_run, read_card
@@ -34,6 +35,7 @@ def test_prediction_takes_the_model_of_its_run(base, digits, tmp_path):
         ({"head": "cosine"}, "head is 'linear' instead of 'cosine'"),
         ({"seed": 7}, "seed is 1 instead of 7"),
         ({"variant": {"adjust": "la", "tau": 1.0}}, "variant is None instead of"),
+        ({"class_counts": [60] * 10}, r"class_counts is \[.*\] instead of \[60, 60, "),
         ({"recipe": {"learning_rate": 0.5}}, "learning_rate is .* instead of 0.5"),
     ],
 )
@@ -65,4 +67,6 @@ def test_what_a_card_has_to_say_of_variants_and_of_decoupled_training():
     )
     assert (plain["head"], plain["variant"], plain["seed"]) == ("linear", None, 3)
     assert (rescaled["head"], rescaled["variant"]) == ("scaled", None)
+    assert plain["class_counts"] == longtailed_counts(450, 100, 0.01)
+    assert told(Run("resnet8", "softmax", "balanced", 3)) == plain | {"class_counts": [450] * 100}
     assert tau == plain | {"variant": {"adjust": "taunorm", "tau": 1.0}}

@@ -248,3 +248,73 @@ def test_a_loss_of_ones_own_without_its_formula_is_refused(tmp_path):
         ValueError, match=r"mine\.py: Mine derives from Loss and has to define per_sample\(logits"
     ):
         build_loss({"path": str(path), "name": "Mine"}, torch.tensor([2, 1]))
+
+
+USES = """
+from torch import nn
+{imports}
+
+class Mine(nn.Module):
+    def __init__(self, class_counts):
+        super().__init__()
+        self.value = value
+
+    def late(self):
+        import late
+        return late.value
+"""
+
+
+def loss_in(folder: Path, imports: str, **values: int) -> dict[str, str]:
+    """A loss of one's own in a folder, with modules beside it that each hold a value."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.py").write_text(USES.format(imports=imports))
+    for name, value in values.items():
+        (folder / f"{name}.py").write_text(f"value = {value}\n")
+    return {"path": str(folder / "mine.py"), "name": "Mine"}
+
+
+@pytest.mark.parametrize(
+    ("imports", "package"),
+    [
+        ("from beside import value", False),
+        ("from .beside import value", False),
+        ("from . import beside\nvalue = beside.value", False),
+        ("from .beside import value", True),
+        ("from ..above import value", True),
+        ("from inner.beside import value", True),
+        ("from above import value", True),
+    ],
+)
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_loss_of_ones_own_imports_what_lies_beside_it_from_everywhere(
+    tmp_path, monkeypatch, imports, package, relative
+):
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    spec = loss_in(tmp_path / "inner", imports, beside=3)
+    if package:
+        (tmp_path / "inner/__init__.py").touch()
+        # Relative imports end at the nearest folder that is no package, whose modules they reach too.
+        (tmp_path / "above.py").write_text("value = 3\n")
+    if relative:
+        spec["path"] = "../inner/mine.py"
+    assert build_loss(spec, LONG_TAIL).module.value == 3
+
+
+def test_losses_of_ones_own_bring_their_own_modules_of_one_name(tmp_path):
+    built = {}
+    for folder, value in (("a", 1), ("b", 2), ("a", 1)):
+        spec = loss_in(tmp_path / folder, "from beside import value", beside=value, late=10 * value)
+        built[folder] = build_loss(spec, LONG_TAIL).module
+        assert (built[folder].value, built[folder].late()) == (value, 10 * value)
+    loss_in(tmp_path / "a", "from beside import value", beside=5)
+    assert build_loss(spec, LONG_TAIL).module.value == 5  # rewritten within the second, with the same size
+    assert not list(tmp_path.rglob("__pycache__"))
+    assert (built["a"].value, built["b"].value) == (1, 2)
+
+
+def test_a_loss_of_ones_own_is_found_through_a_link(tmp_path):
+    spec = loss_in(tmp_path / "real", "from beside import value", beside=4)
+    (tmp_path / "link.py").symlink_to(spec["path"])
+    assert build_loss({"path": str(tmp_path / "link.py"), "name": "Mine"}, LONG_TAIL).module.value == 4

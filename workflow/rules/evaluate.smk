@@ -9,6 +9,7 @@ rule run_list:
         "<logs>/run_list.log",
     localrule: True
     params:
+        key=KEYS.run_list(f"{CONFIG.paths.results}/runs"),
         settings=as_json(EXPERIMENT.run_list_settings()),
         runs=f"{CONFIG.paths.results}/runs",
     shell:

@@ -11,6 +11,7 @@ rule list_split:
         "../../envs/train.yaml"
     params:
         key=KEYS.split(),
-        settings=as_json(EXPERIMENT.list_split_settings()),
+        # The key has the content of the lists, wherever they lie.
+        settings=unrecorded(as_json(EXPERIMENT.list_split_settings())),
     shell:
         "python workflow/scripts/list_split.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -5,17 +5,21 @@ import re
 from json import dumps as as_json  # how the settings of a job travel to its program
 from pathlib import Path
 
+import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence.db import DbPersistence
+from snakemake.persistence.file import FilePersistence
 
 from longtail.config.load import ConfigError, load_files
 from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
 from longtail.experiment.forcing import begin_anew, forced_jobs
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
-from longtail.experiment.keys import Keys
+from longtail.experiment.keys import NUMBERS, Keys
 from longtail.experiment.lock import lock_folder
 from longtail.experiment.partial import show_finished
+from longtail.experiment.proof import Proofs, with_proofs
 from longtail.machine.cores import (
     gpu_count,
     run_scripts_with_this_python,
@@ -35,11 +39,16 @@ try:
     EXPERIMENT = Experiment(load_files([*default, *given.configfiles], given.config))
     KEYS = Keys(EXPERIMENT)
     KEYS.split()  # looks at the files of a collection
+    KEYS.check_own_code()
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
+PROOFS = Proofs([*default, *given.configfiles], trained_anew=CONFIG.versions == "stale")
+# Which jobs are stale is for the proofs beside the results to say, and not for Snakemake's record alone.
+snakemake.workflow.FilePersistence = with_proofs(FilePersistence, PROOFS)
+snakemake.workflow.DbPersistence = with_proofs(DbPersistence, PROOFS)
 if workflow.is_main_process and not CONFIG.partial:
-    for warning in CONFIG.warnings:
+    for warning in [*CONFIG.warnings, *PROOFS.notes(KEYS)]:
         logger.warning(f"Note: {warning}")
 if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(

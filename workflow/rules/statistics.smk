@@ -35,9 +35,8 @@ rule statistical_analysis:
 rule summary:
     input:
         rules.statistical_analysis.output,
+        **NUMBERS,
         evaluation=rules.evaluation.output.evaluation,
-        thesis="resources/thesis_results.csv",
-        published="resources/published_results.csv",
     output:
         in_report("Answers", ["<results>/summary.md", "<results>/summary.html"]),
     log:

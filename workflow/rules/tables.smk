@@ -5,8 +5,7 @@ from longtail.report.catalogue import THESIS_SOURCE
 TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
     "split": "<results>/data/split.parquet",
-    "thesis": "resources/thesis_results.csv",
-    "published": "resources/published_results.csv",
+    **NUMBERS,
 }
 # Which tables each job makes, and from what.
 TABLE_JOBS = {

@@ -14,7 +14,8 @@ rule fetch_weights:
         "../../envs/train.yaml"
     params:
         key=lambda wildcards: KEYS.weights(wildcards.model),
-        settings=lambda wildcards: as_json(EXPERIMENT.weights_settings(wildcards.model)),
+        # The key has the content of a file, wherever it lies. Being a function of the output, this is not recorded.
+        settings=lambda wildcards, output: as_json(EXPERIMENT.weights_settings(wildcards.model)),
     shell:
         "python workflow/scripts/fetch_weights.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 

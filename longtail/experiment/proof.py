@@ -1,0 +1,275 @@
+"""What every finished file was made with, on disk beside it, so that it travels with the data.
+
+Snakemake keeps its record of finished jobs in the folder where it works. That record is gone in a second clone, and is
+wrong where results were copied over others. So each job leaves a proof in the folder `.made` beside its outputs: its
+key, and what its files look like. A plan compares the key with the present one and the proof with the files, whatever
+Snakemake remembers. What is not proven is made again.
+"""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from longtail.experiment.contents import content_hash
+from longtail.experiment.runs import MODEL, RECORD
+from longtail.files.atomic import atomic_path
+from longtail.files.sealed_json import SEAL, seal, unseal
+
+if TYPE_CHECKING:
+    from longtail.experiment.keys import Keys
+
+FOLDER = ".made"
+END = 2**16
+"""Bytes at the beginning and at the end of a file that a proof knows: where the formats of this project have their
+checksums. A file of no more than twice that is known whole."""
+PACKAGES = ("torch", "torchvision", "timm")
+"""The packages whose versions can change what a run learns."""
+
+
+class Proof(NamedTuple):
+    """What a job leaves beside its outputs."""
+
+    key: str
+    """The key of the job."""
+    files: dict[str, tuple[list[int], str]]
+    """By name: size, mtime and ctime in ns, by which an untouched file is known at once; and the hash of its ends."""
+    by: list[str]
+    """The configuration's files, relative to this folder."""
+    packages: dict[str, str | None]
+    """The versions that a run was trained with."""
+
+
+@cache
+def packages_here() -> dict[str, str | None]:
+    """The versions of the packages that can change what a run learns, by name; found without importing them."""
+    found: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+class Proofs:
+    """The proofs of the files that a configuration makes.
+
+    Args:
+        configuration: its files, of which the proofs keep the names.
+        trained_anew: whether a run that another version of a package trained counts as stale.
+    """
+
+    def __init__(self, configuration: Sequence[str | Path] = (), trained_anew: bool = False):
+        self.configuration = [os.path.realpath(path) for path in configuration]
+        self.trained_anew = trained_anew
+        self._read: dict[str, Proof | None] = {}
+
+    def write(self, outputs: Sequence[str | Path], key: str) -> None:
+        """Say that a job of this key has made these files.
+
+        Raises:
+            OSError: the proof could not be written.
+        """
+        place, real = _place(outputs), os.path.realpath(Path(outputs[0]).parent)
+        record = next((path for path in map(Path, outputs) if path.name == RECORD), None)
+        proof = Proof(
+            key,
+            {_name(path): (_state(path), _ends(path)) for path in map(str, outputs)},
+            [os.path.relpath(path, real) for path in self.configuration],
+            _trained_with(record) if record else {},
+        )
+        with atomic_path(place) as temporary:
+            temporary.write_text(seal(proof._asdict()), encoding="utf-8")
+        self._read.pop(place, None)
+
+    def read(self, outputs: Sequence[str | Path]) -> Proof | None:
+        """The proof of the job that makes these files; None: there is none, or a damaged one."""
+        place = _place(outputs)
+        if place not in self._read:
+            self._read[place] = _proof_in(place)
+        return self._read[place]
+
+    def doubt(self, outputs: Sequence[str | Path], key: str) -> str | None:
+        """Why these files are not known to be those of this key; None: they are, as far as they are there."""
+        proof = self.read(outputs)
+        if proof is None and not any(map(os.path.exists, outputs)):
+            return None
+        if proof is None:
+            return "nothing says what it was made with"
+        if proof.key != key:
+            return f"made with other settings, code or data (key {proof.key})"
+        for path in map(str, outputs):
+            state, ends = proof.files.get(_name(path), ([], ""))
+            with suppress(FileNotFoundError):
+                if _state(path) != state and _ends(path) != ends:
+                    return f"{_name(path)} is not the file that was made"
+        if self.trained_anew and (others := self.other_versions(proof)):
+            return f"trained with {others}"
+        return None
+
+    def other_versions(self, proof: Proof) -> str:
+        """The packages of other versions that a run was trained with; empty: those of here."""
+        here = packages_here()
+        differing = [
+            f"{name} {own} (here {here.get(name)})"
+            for name, own in proof.packages.items()
+            if own != here.get(name)
+        ]
+        return ", ".join(differing)
+
+    def notes(self, keys: "Keys") -> Iterator[str]:
+        """What a user should know of the results that are there: whose they are, and what made them."""
+        jobs = keys.jobs
+        results = jobs.config.paths.results
+        runs = [f"{results}/runs/{run}/{MODEL}" for run in jobs.runs]
+        key_of: dict[str, Callable[[], str]] = {
+            path: partial(keys.model, run) for path, run in zip(runs, jobs.runs, strict=True)
+        }
+        key_of |= {
+            f"{results}/data/split.parquet": keys.split,
+            f"{results}/evaluation.parquet": keys.evaluation,
+        }
+        unknown: list[str] = []
+        others: dict[tuple[str, str], list[str]] = defaultdict(list)
+        versions: Counter[str] = Counter()
+        for path, key in key_of.items():
+            proof = self.read([path])
+            if proof is None:
+                unknown += [path] if os.path.isfile(path) else []  # noqa: PTH113
+            elif proof.key == key():
+                versions[self.other_versions(proof)] += 1
+            elif other := self._other_configuration(Path(path).parent, proof):
+                others[other].append(path)
+        if unknown:
+            yield (
+                f"nothing says what {unknown[0]}{_and_more(unknown)} was made with, so it is made again with all that "
+                "depends on it. If it is of these settings and this code, say so by: snakemake --touch"
+            )
+        for (theirs, this), paths in others.items():
+            yield (
+                f"{results} holds results of another configuration, {theirs}: {paths[0]}{_and_more(paths)}. This one, "
+                f"{this}, replaces them. To keep both, give one of them a paths.results of its own"
+            )
+        del versions[""]
+        for version_there, count in versions.items():
+            kept = "and are trained again" if self.trained_anew else "and count all the same"
+            yield f"{count} of {len(runs)} runs were trained with {version_there}, {kept} (versions: note or stale)"
+
+    def _other_configuration(self, folder: Path, proof: Proof) -> tuple[str, str] | None:
+        """Names the configuration that made the files in a folder, and this one; None if they are one.
+
+        A configuration that is there no longer may have been renamed, and so may be this one.
+        """
+        theirs = [os.path.realpath(folder.resolve() / path) for path in proof.by]
+        if theirs in ([], self.configuration) or not all(map(os.path.isfile, theirs)):
+            return None
+        return _shown(theirs, self.configuration), _shown(self.configuration, theirs)
+
+
+def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
+    """Snakemake's record of finished jobs, of this class, where the jobs that have a key are judged by their proofs.
+
+    Times and checksums of inputs count no longer for a job that is proven, since its key holds the keys of all jobs
+    before it.
+    """
+
+    class Proven(record):
+        async def finished(self, job: Any) -> None:
+            await super().finished(job)
+            # Snakemake ends failed jobs here, too, before it deletes what they left.
+            if self.dag.workflow.is_main_process and _is_judged(job) and all(map(os.path.isfile, job.output)):
+                proofs.write(job.output, job.params.key)
+
+        def has_metadata(self, job: Any) -> bool:
+            return _is_judged(job) or super().has_metadata(job)
+
+        def has_outdated_metadata(self, job: Any) -> bool:
+            return not _is_judged(job) and super().has_outdated_metadata(job)
+
+        def params_changed(self, job: Any, file: Any = None) -> Any:
+            if not _is_judged(job):
+                return super().params_changed(job, file)
+            from snakemake.persistence import ParamsChange
+
+            doubt = proofs.doubt(job.output, job.params.key)
+            if doubt is None:
+                return ParamsChange()
+            files = {file} if file is not None else set(job.output)
+            return ParamsChange(only_old={doubt}, only_new={f"key {job.params.key}"}, files=files)
+
+        def input_changed(self, job: Any, file: Any = None) -> Any:
+            if not _is_judged(job):
+                return super().input_changed(job, file)
+            return iter(()) if file is None else False
+
+        def input_checksums(self, job: Any, input_path: Any) -> set[Any]:
+            digest = None
+            if _is_judged(job) and proofs.doubt(job.output, job.params.key) is None:
+                digest = content_hash(str(input_path))
+            return {f"sha256:{digest}"} if digest else super().input_checksums(job, input_path)
+
+    return Proven
+
+
+def _is_judged(job: Any) -> bool:
+    return "key" in job.params.keys() and not any(file.is_storage for file in job.output)  # noqa: SIM118
+
+
+def _shown(configuration: Sequence[str], without: Sequence[str]) -> str:
+    paths = [path for path in configuration if path not in without] or configuration
+    return ", ".join(os.path.relpath(path) for path in paths)
+
+
+def _and_more(paths: Sequence[str]) -> str:
+    return f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+
+
+# A plan asks these of each of thousands of files, for which objects of paths would be slow.
+
+
+def _place(outputs: Sequence[str | Path]) -> str:
+    """Where the proof of a job lies."""
+    folder, _, name = str(outputs[0]).rpartition("/")
+    return f"{folder or '.'}/{FOLDER}/{name}.json"
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _proof_in(place: str) -> Proof | None:
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        text = Path(place).read_bytes()
+        found = Proof(**unseal(text, place))
+        files = {name: (list(map(int, state)), str(ends)) for name, (state, ends) in found.files.items()}
+        packages = {str(name): own and str(own) for name, own in found.packages.items()}
+        if SEAL.encode() in text:
+            return Proof(str(found.key), files, list(map(str, found.by)), packages)
+    return None
+
+
+def _state(path: str) -> list[int]:
+    stat = os.stat(path)  # noqa: PTH116
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def _ends(path: str) -> str:
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(b"%d " % size)
+        digest.update(file.read(END))
+        file.seek(max(END, size - END))
+        digest.update(file.read())
+    return digest.hexdigest()
+
+
+def _trained_with(record: Path) -> dict[str, str | None]:
+    """The versions in the record of a run; empty where it names none."""
+    packages = None
+    with suppress(ValueError):
+        packages = unseal(record.read_bytes(), record).get("packages")
+    return {name: packages.get(name) for name in PACKAGES} if isinstance(packages, Mapping) else {}

@@ -1,0 +1,180 @@
+"""What a file holds decides, wherever it lies and whenever it was written."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from longtail.config.load import load_config
+from longtail.experiment import contents, keys
+from longtail.experiment.contents import content_hash, remembered
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
+from longtail.experiment.runs import Run
+
+LOSS = "from torch import nn\n\n\nclass Mine(nn.Module):\n    pass\n"
+FILES = {
+    "lists/train.txt": "a.jpg 0\nb.jpg 1\n",
+    "lists/val.txt": "c.jpg 0\n",
+    "lists/test.txt": "d.jpg 1\n",
+    "lists/names.txt": "cat\ndog\n",
+    "weights.pth": "the weights",
+    "resources/thesis_results.csv": "thesis",
+    "resources/published_results.csv": "published",
+    "mine.py": LOSS,
+    "counts.csv": "1,2",
+}
+RUN = Run("mobilenetv2", "mine", "longtailed", 42)
+LISTED = {
+    "data": {
+        "source": "lists",
+        "lists": {
+            **{part: f"lists/{part}.txt" for part in ("train", "val", "test")},
+            "class_names": "lists/names.txt",
+        },
+    }
+}
+TRAINED = {
+    "grid": {"models": ["mobilenetv2"], "losses": ["mine"]},
+    "models": {"mobilenetv2": {"weights": "weights.pth"}},
+    "losses": {
+        "mine": {
+            "loss": {"path": "mine.py", "name": "Mine"},
+            "parameters": {"tables": [{"file": "counts.csv"}]},
+        }
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with files that settings name."""
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(contents, "HASHED_BEFORE", tmp_path / "hashes.json")
+    monkeypatch.setattr(contents.atexit, "register", kept := [].append)
+    monkeypatch.setattr(contents, "kept", kept.__self__, raising=False)
+    return tmp_path
+
+
+def start():
+    """Forget what this process knows, as a new one does."""
+    content_hash.cache_clear()
+    contents._hashed_before.cache_clear()
+
+
+def key(settings, ask):
+    start()
+    return ask(Keys(Experiment(load_config(settings))))
+
+
+ASKED = {
+    **dict.fromkeys(
+        ("lists/train.txt", "lists/val.txt", "lists/test.txt", "lists/names.txt"), (LISTED, Keys.split)
+    ),
+    "weights.pth": (TRAINED, lambda keys: keys.weights("mobilenetv2")),
+    "resources/thesis_results.csv": (TRAINED, lambda keys: keys.tables(["evaluation", "thesis"])),
+    "resources/published_results.csv": (TRAINED, lambda keys: keys.tables(["evaluation", "published"])),
+    "counts.csv": (TRAINED, lambda keys: keys.train(RUN)),
+}
+ALSO = {
+    "weights.pth": lambda keys: keys.train(RUN),
+    "counts.csv": Keys.evaluation,
+    "resources/thesis_results.csv": Keys.summary,
+    "resources/published_results.csv": Keys.summary,
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_the_content_of_a_file_that_a_setting_names_is_in_its_key(folder, monkeypatch, name, large):
+    monkeypatch.setattr(contents, "SMALL", 0 if large else 2**20)
+    settings, ask = ASKED[name]
+    both = [ask, *([ALSO[name]] if name in ALSO else [])]
+    path = folder / name
+    before = [key(settings, one) for one in both]
+    stat = path.stat()
+    os.utime(path, (1, 1))
+    assert [key(settings, one) for one in both] == before
+    text = FILES[name]
+    path.write_text(text[:-1] + "?")  # as long as before
+    for times in ((1, 1), (stat.st_atime_ns, stat.st_mtime_ns)):
+        os.utime(path, ns=times)
+        changed = [key(settings, one) for one in both]
+        assert all(one != other for one, other in zip(before, changed, strict=True))
+    path.write_text(text)
+    assert [key(settings, one) for one in both] == before
+
+
+def test_a_file_that_is_moved_changes_no_key(folder):
+    before = key(LISTED, Keys.split)
+    shutil.move("lists", "elsewhere")
+    files = {name: path.replace("lists/", "elsewhere/") for name, path in LISTED["data"]["lists"].items()}
+    assert key({"data": {"source": "lists", "lists": files}}, Keys.split) == before
+    before = key(TRAINED, lambda keys: keys.weights("mobilenetv2"))
+    shutil.move("weights.pth", "other.pth")
+    moved = {**TRAINED, "models": {"mobilenetv2": {"weights": "other.pth"}}}
+    assert key(moved, lambda keys: keys.weights("mobilenetv2")) == before
+
+
+def test_two_lists_that_change_places_change_the_key(folder):
+    before = key(LISTED, Keys.split)
+    shutil.move("lists/val.txt", "other.txt")
+    shutil.move("lists/test.txt", "lists/val.txt")
+    shutil.move("other.txt", "lists/test.txt")
+    assert key(LISTED, Keys.split) != before
+
+
+def test_other_files_are_in_no_key(folder):
+    before = key(TRAINED, lambda keys: keys.train(RUN))
+    Path("resources/thesis_results.csv").write_text("other")
+    Path("beside.csv").write_text("other")
+    assert key(TRAINED, lambda keys: keys.train(RUN)) == before
+
+
+def test_a_large_file_is_read_once_and_again_when_it_may_have_changed(folder, monkeypatch):
+    monkeypatch.setattr(contents, "SMALL", 0)
+    read = []
+    digest = contents.hashlib.file_digest
+    monkeypatch.setattr(contents.hashlib, "file_digest", lambda *args: read.append(1) or digest(*args))
+
+    def again():
+        start()
+        read.clear()
+        found = content_hash("weights.pth")
+        contents.kept.pop()()  # the process ends
+        return found, len(read)
+
+    first, reads = again()
+    assert reads == 1
+    assert again() == (first, 0)
+    path, stat = Path("weights.pth"), Path("weights.pth").stat()
+    path.write_text("THE weights")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other, reads = again()
+    assert (other != first, reads) == (True, 1)
+    contents.HASHED_BEFORE.write_text(contents.HASHED_BEFORE.read_text().replace(other[:5], "01234"))
+    assert again() == (other, 1)  # the notes are damaged
+
+
+def test_what_is_no_file_has_no_content(folder):
+    start()
+    assert [content_hash(path) for path in ("absent", "lists", "mine.py/x")] == [None] * 3
+
+
+def test_notes_of_another_kind_are_not_believed(folder):
+    path = folder / "notes.json"
+    remembered(path, "one", str)["a"] = "b"
+    contents.kept.pop()()
+    assert remembered(path, "one", str) == {"a": "b"}
+    assert remembered(path, "two", str) == remembered(path, "one", list.copy) == {}
+
+
+def test_the_rules_read_the_files_of_numbers_that_the_keys_hash():
+    root = Path(__file__).parents[2]
+    assert all((root / path).is_file() for path in keys.NUMBERS.values())
+    rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
+    assert "resources/" not in rules
