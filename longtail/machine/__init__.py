@@ -1,6 +1,6 @@
 """The machine that a job runs on: what it has, how it computes, and when it has to stop.
 
-    cores         the GPUs and CPU threads that jobs get, found without importing PyTorch
+    cores         the GPUs and CPU threads that jobs get and a cache they can write, found without importing PyTorch
     devices       the GPU that is a job's alone, and the precision that suits it
     numerics      how kernels are chosen and numbers multiplied; logits that are not finite
     randomness    seeds and generators, as a function of (seed, purpose, epoch)

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import uuid
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import pytest
 import torch
 from planner import plan
 
-from longtail.machine.cores import gpu_count, train_threads
+from longtail.machine.cores import find_a_cache, gpu_count, train_threads
 from longtail.machine.devices import claim, claim_devices, precision_on
 
 FORK = multiprocessing.get_context("forkserver")
@@ -244,3 +246,26 @@ def test_a_system_without_such_locks_is_said(node, monkeypatch, capsys, number):
     with claim(["a", "b"], node=node) as claimed:
         assert claimed == [0]
     assert "two jobs may meet on one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc/none", None])
+def test_a_home_that_cannot_be_written_gives_its_place_to_the_working_folder(tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "before")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", home or str(tmp_path))
+    find_a_cache()
+    assert os.environ.get("XDG_CACHE_HOME") == (str(tmp_path / ".snakemake/cache") if home else None)
+
+
+def test_snakemake_starts_without_a_home_and_without_a_temporary_folder(repository):
+    words = ("-m", "snakemake", "--list-rules", "--configfile", "config/demo.yaml")
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=repository,
+        env={**os.environ, "HOME": "/dev/null", "TMPDIR": "/dev/null"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
