@@ -97,12 +97,16 @@ class Workspace:
 
     def trainers(self) -> list[int]:
         """The processes that train here, found in /proc."""
-        found = []
+        return self.programs("train.py")
+
+    def programs(self, name: str = "") -> list[int]:
+        """The processes of the workflow's programs here, or of the one with that name."""
+        begin, found = f"workflow/scripts/{name}".encode(), []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 if (
-                    b"workflow/scripts/train.py" in words
+                    any(word.startswith(begin) for word in words)
                     and (entry / "cwd").resolve() == self.folder.resolve()
                 ):
                     found.append(int(entry.name))

@@ -9,7 +9,8 @@
     status        how far every run is, read from its log and its results
     cost          what the runs that are left would cost
     forcing       runs that a command forces begin at their first epoch
-    lock          one Snakemake at a time works in a folder
+    interruption  the end of Snakemake and all its jobs on Ctrl-C, SIGTERM or SIGHUP
+    lock          one Snakemake at a time works in a folder, after the jobs of the one before
     partial       the second start of Snakemake, which shows what is finished after a failure
 
 It uses the configuration and the names of the rooms below. The rules of the workflow use all of it, `longtail.plan` and

@@ -1,27 +1,39 @@
-"""The lock by which one Snakemake at a time works in a folder.
+"""The locks by which one Snakemake at a time works in a folder, and none before the jobs of an earlier one have ended.
 
 The profiles turn Snakemake's own lock off: it stays behind when Snakemake is killed, and a second instance that ends
-removes the first one's. The kernel drops this one with its process, however that ends.
+removes the first one's. The kernel drops these two with their processes, however those end.
 """
 
+import fcntl
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from longtail.machine.processes import described, holders
+
+FOLDER = Path(".snakemake")
+JOBS = "longtail.jobs"
+"""The file whose lock all jobs of a folder share; see `longtail.machine.stopping`."""
 PATIENCE = 5.0
 """Seconds to wait for the name of a holder that has only just taken the lock."""
+PATIENCE_WITH_JOBS = 60.0
+"""Seconds to wait for jobs of a Snakemake that was killed; they end by themselves, within `stopping.GRACE`."""
 _HELD: list[FileLock] = []
 """The locks of this process: a lock that nothing refers to is given back."""
 
 
-def lock_folder(folder: Path = Path(".snakemake")) -> None:
+def lock_folder(folder: Path = FOLDER, patience: float = PATIENCE_WITH_JOBS) -> None:
     """Take the lock and hold it until the process ends; a note beside it says who has it.
+
+    Jobs of a Snakemake that was killed are waited for, since they could still write.
 
     Raises:
         BlockingIOError: another process holds it; names that process.
+        OSError: the file system cannot lock, or the folder cannot be written.
     """
     lock, holder = FileLock(folder / "longtail.lock", timeout=0), folder / "longtail.holder"
     try:
@@ -30,8 +42,39 @@ def lock_folder(folder: Path = Path(".snakemake")) -> None:
         raise BlockingIOError(
             f"Another Snakemake ({_name_in(holder)}) is working in this folder. Wait for it, or stop it."
         ) from None
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        _wait_for_jobs(folder / JOBS, patience)
+    except OSError:
+        lock.release()
+        raise
     _HELD.append(lock)
-    holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+
+
+def _wait_for_jobs(path: Path, patience: float) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        end, told = time.monotonic() + patience, False
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                who = (
+                    "; ".join(map(described, holders(descriptor)))
+                    or "a process that cannot be seen from here"
+                )
+            if time.monotonic() > end:
+                raise BlockingIOError(
+                    f"Jobs of an earlier Snakemake are still working in this folder and do not end: {who}. "
+                    "End them (kill -9 NUMBER), and give the command again."
+                )
+            if not told:
+                print(f"Waiting for jobs of a Snakemake that was killed: {who}", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(0.1)
+    finally:
+        os.close(descriptor)  # and with it the lock, which is for the jobs of this Snakemake to take
 
 
 def _name_in(holder: Path) -> str:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 
 def partial_words(words: Sequence[str]) -> list[str]:
@@ -24,8 +25,33 @@ def partial_words(words: Sequence[str]) -> list[str]:
 
 
 def show_finished(words: Sequence[str]) -> None:
-    """Run the second Snakemake and wait for it. Meanwhile the calling process holds the lock of the folder."""
+    """Run the second Snakemake and wait for it. It is a job of this one: it ends with it, and shares its lock."""
     print("Some jobs failed. Making what the finished runs can show:", file=sys.stderr, flush=True)
-    subprocess.run(
-        [sys.executable, "-m", "snakemake", "--nolock", "--retries=0", *partial_words(words)], check=False
-    )
+    # -P: the modules beside this file must not stand in for those of packages.
+    command = [sys.executable, "-P", __file__, "--nolock", "--retries=0", *partial_words(words)]
+    subprocess.run(command, check=False)
+
+
+def unforced(args: Any) -> Any:
+    """The arguments as Snakemake has read them, without what forces jobs, however it was written."""
+    args.force = args.forceall = False
+    args.forcerun = set()
+    return args
+
+
+def main() -> None:
+    """Be Snakemake, but force nothing: what the command forces, the first start has done already."""
+    from snakemake.cli import args_to_api, parse_args
+    from snakemake.exceptions import print_exception
+
+    try:
+        parser, args = parse_args(sys.argv[1:])
+        success = args_to_api(unforced(args), parser)
+    except Exception as error:
+        print_exception(error)
+        success = False
+    sys.exit(0 if success else 1)
+
+
+if __name__ == "__main__":
+    main()

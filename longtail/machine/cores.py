@@ -1,4 +1,7 @@
-"""The GPUs and cores of this machine, found without importing PyTorch, so that planning stays fast."""
+"""The GPUs and cores of this machine, found without importing PyTorch, so that planning stays fast.
+
+The profiles run this file before Snakemake reads the workflow: see `find_a_cache`.
+"""
 
 import os
 import sys
@@ -33,3 +36,22 @@ def run_scripts_with_this_python() -> None:
     Where Snakemake activates a conda environment for a job, the Python of that environment still comes first.
     """
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def find_a_cache() -> None:
+    """Where the cache of the user's home cannot be written, let Snakemake and the programs keep theirs in `.snakemake`.
+
+    Snakemake would end in a traceback, though it keeps nothing there that this workflow needs.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/")) / ".cache")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        if os.access(cache, os.W_OK | os.X_OK):
+            return
+    except OSError:
+        pass
+    os.environ["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
+
+
+if __name__ == "__main__":
+    find_a_cache()

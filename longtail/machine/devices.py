@@ -1,16 +1,30 @@
-"""Choose the device that a job computes on. Snakemake counts GPUs, but tells no job which one is its own."""
+"""Choose the device that a job computes on. Snakemake counts GPUs, but tells no job which one is its own.
 
+Jobs agree by locks that the kernel keeps on the driver's own device node, a range of one byte for each place on each
+GPU. There is no file of ours, so nobody can put a link, a file or a folder of their own in its place, and every process
+that may use a GPU meets the others: of all users, and whatever their TMPDIR. Who may not open the driver cannot lock.
+"""
+
+import errno
+import fcntl
+import hashlib
 import itertools
 import os
+import struct
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
+
+from longtail.machine.processes import described, holders
+
+NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/null")
+"""The nodes that every process with a GPU opens: NVIDIA's, that of Windows' Linux, AMD's; the last is everywhere."""
+REMINDER = 600.0
+"""Seconds between two lines that say whom a job waits for."""
 
 
 def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -54,40 +68,109 @@ def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> Iterator[list[torch.
 
 @contextmanager
 def claim(
-    names: Sequence[str], count: int = 1, slots: int = 1, folder: Path | None = None, poll: float = 1.0
+    names: Sequence[str],
+    count: int = 1,
+    slots: int = 1,
+    node: str | Path | None = None,
+    poll: float = 1.0,
+    reminder: float = REMINDER,
 ) -> Iterator[list[int]]:
     """Reserve `count` of the names and give their indices. At most `slots` processes of this machine hold one name.
 
-    All names are taken at once or none is, so two jobs that want several each cannot block one another.
+    All names are taken at once or none is, so two jobs that want several each cannot block one another. Where the
+    system has no such locks, that is said, and the first names are given.
 
     Args:
-        folder: where the locks are; by default one that all processes of this machine share.
+        node: the file whose bytes are locked; by default the first of `NODES` that can be opened.
         poll: seconds between two attempts.
+        reminder: seconds between two lines that say who holds the names.
     """
-    folder = folder or Path(tempfile.gettempdir()) / "longtail-gpus"
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o777)  # the umask must not matter, since other users of this machine claim here too
-    waiting = False
+    places = {
+        (index, slot): _byte(name, slot)
+        for slot, (index, name) in itertools.product(range(slots), enumerate(names))
+    }
+    told = -reminder
+    began = time.monotonic()
     while True:
-        with ExitStack() as held:
+        descriptor = _opened(node)
+        try:
             claimed: list[int] = []
-            for slot, (index, name) in itertools.product(range(slots), enumerate(names)):
-                if len(claimed) < count and index not in claimed:
-                    # The kernel drops the lock when the process dies, however it dies.
-                    lock = FileLock(folder / f"{name}.{slot}.lock", timeout=0, mode=0o666)
-                    with suppress(Timeout):
-                        held.enter_context(lock)
-                        claimed.append(index)
+            for (index, _), place in places.items():
+                if len(claimed) < count and index not in claimed and _lock(descriptor, place):
+                    claimed.append(index)
             if len(claimed) == count:
+                with suppress(OSError):  # only this one names its holder to others
+                    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 yield claimed
                 return
-        if not waiting:
-            print(
-                f"device: all {len(names)} GPU(s) are taken, waiting for {count}", file=sys.stderr, flush=True
-            )
-            waiting = True
+        finally:
+            os.close(
+                descriptor
+            )  # with all its locks; the kernel does the same when the process dies, however it dies
+        if time.monotonic() - began - told >= reminder:
+            told = time.monotonic() - began
+            _say_who_holds(len(names), count, set(places.values()), node)
         time.sleep(poll)
+
+
+def _opened(node: str | Path | None) -> int:
+    """A new opening of the node, which has locks of its own.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    for path in NODES[:-1] if node is None else ():
+        with suppress(OSError):  # no such driver, or not for this user
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    return os.open(node or NODES[-1], os.O_RDWR | os.O_CLOEXEC)
+
+
+def _byte(name: str, slot: int) -> int:
+    """The byte that stands for a place on a GPU, the same in every process."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:5]) * 256 + slot
+
+
+def _lock(descriptor: int, place: int) -> bool:
+    """Lock a byte for this opening of the file; False where another one has it."""
+    # The struct flock of Linux: type, whence, start, length, process. Unlike lockf's, a lock of F_OFD_SETLK stays when
+    # another opening of the file is closed, and CUDA opens and closes the node as it likes.
+    request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        if error.errno not in (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        print(
+            f"device: this system cannot lock a GPU ({error.strerror}); two jobs may meet on one",
+            file=sys.stderr,
+        )
+    return True
+
+
+def _say_who_holds(total: int, count: int, places: set[int], node: str | Path | None) -> None:
+    descriptor = _opened(node)
+    try:
+        found = [process for process in holders(descriptor) if _may_hold(process, places)]
+    finally:
+        os.close(descriptor)
+    who = "; ".join(map(described, found)) or "a process that cannot be seen from here"
+    print(
+        f"device: all {total} GPU(s) are taken, waiting for {count}. Held by {who}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _may_hold(process: int, places: set[int]) -> bool:
+    """Whether a process that holds some GPU holds one of these places. Another user's process cannot be asked."""
+    try:
+        texts = [path.read_text() for path in Path(f"/proc/{process}/fdinfo").iterdir()]
+    except OSError:
+        return True
+    rows = [line.split() for text in texts for line in text.splitlines() if "OFDLCK" in line]
+    return any(int(row[-2]) in places for row in rows)
 
 
 def precision_on(device: torch.device, precision: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import multiprocessing
 from torch.multiprocessing import ProcessExitedException
 
-from longtail.machine.stopping import RESUME
+from longtail.machine.stopping import RESUME, heed
 
 
 class Ranks:
@@ -96,11 +96,11 @@ def start_ranks(work: Callable[..., None], args: Any, devices: Sequence[torch.de
                 if process.pid and process.is_alive():
                     os.kill(process.pid, signal.SIGTERM)
 
-        for number in (signal.SIGTERM, signal.SIGUSR2):
-            signal.signal(number, pass_on)
+        heed(pass_on)
         try:
             while not context.join():
                 pass
         except ProcessExitedException as error:
-            return RESUME if error.exit_code == RESUME else 1
+            # A rank that is still being loaded has no state to save, and ends by the signal itself.
+            return RESUME if error.exit_code in (RESUME, -signal.SIGTERM) else 1
     return 0

@@ -3,7 +3,7 @@
 import pytest
 from snakemake.cli import get_argument_parser
 
-from longtail.experiment.partial import partial_words
+from longtail.experiment.partial import partial_words, unforced
 
 TARGET = "results/summary.md"
 
@@ -29,3 +29,29 @@ def test_partial_is_added_to_the_configuration_that_snakemake_heeds(given):
 
 def test_a_target_is_not_taken_for_a_setting():
     assert get_argument_parser().parse_args(partial_words([TARGET])).targets == [TARGET]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--forcerun", "train", "tensors"],
+        ["-R", "train"],
+        ["-Rtrain"],
+        ["--forcerun=train"],
+        ["--forcer", "train"],
+        ["--forceall"],
+        ["-F"],
+        ["--forcea"],
+        ["--force"],
+        ["-f"],
+        ["-kF"],
+        ["-kfp", "-R", "train"],
+    ],
+)
+def test_the_second_start_forces_nothing_however_it_was_written(given):
+    parser = get_argument_parser()
+    words = ["--cores", "2", *given, "--", TARGET]
+    assert (before := parser.parse_args(words)).force or before.forceall or before.forcerun
+    after = unforced(parser.parse_args(partial_words(words)))
+    assert not (after.force or after.forceall or after.forcerun)
+    assert (after.targets, after.cores) == ([TARGET], before.cores)

@@ -1,39 +1,55 @@
 """Which job gets which device."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import re
 import signal
-import time
+import subprocess
+import sys
+import tempfile
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from warm import plan
 
-from longtail.machine.cores import gpu_count, train_threads
+from longtail.machine.cores import find_a_cache, gpu_count, train_threads
 from longtail.machine.devices import claim, claim_devices, precision_on
 
 FORK = multiprocessing.get_context("forkserver")
+NOBODY = 65534
 
 
-def hold(folder, names, count, slots, connection):
-    with claim(names, count, slots, folder, poll=0.01) as indices:
+@pytest.fixture
+def node(tmp_path):
+    """A file in place of the driver's, so that tests beside this one do not matter."""
+    path = tmp_path / "node"
+    path.touch()
+    return path
+
+
+def hold(node, names, count, slots, connection):
+    with claim(names, count, slots, node, poll=0.01) as indices:
         connection.send(indices)
         connection.recv()
 
 
-def holder(folder, names, count=1, slots=1):
+def holder(node, names, count=1, slots=1):
     ours, theirs = FORK.Pipe()
-    process = FORK.Process(target=hold, args=(folder, names, count, slots, theirs))
+    process = FORK.Process(target=hold, args=(node, names, count, slots, theirs))
     process.start()
     return process, ours
 
 
-def test_four_jobs_get_four_devices_and_the_fifth_waits_for_one(tmp_path):
+def test_four_jobs_get_four_devices_and_the_fifth_waits_for_one(node):
     names = ["a", "b", "c", "d"]
-    jobs = [holder(tmp_path, names) for _ in range(4)]
+    jobs = [holder(node, names) for _ in range(4)]
     assert sorted(connection.recv()[0] for _, connection in jobs) == [0, 1, 2, 3]
-    fifth, connection = holder(tmp_path, names)
+    fifth, connection = holder(node, names)
     assert not connection.poll(0.5)
     os.kill(jobs[0][0].pid, signal.SIGKILL)  # the kernel drops the lock of a dead process
     assert connection.poll(20)
@@ -44,11 +60,11 @@ def test_four_jobs_get_four_devices_and_the_fifth_waits_for_one(tmp_path):
         assert process.exitcode == 0
 
 
-def test_two_slots_let_two_jobs_share_a_device(tmp_path):
-    with claim(["a"], slots=2, folder=tmp_path) as first:
-        job, connection = holder(tmp_path, ["a"], slots=2)
+def test_two_slots_let_two_jobs_share_a_device(node):
+    with claim(["a"], slots=2, node=node) as first:
+        job, connection = holder(node, ["a"], slots=2)
         assert connection.recv() == first == [0]
-        third, waiting = holder(tmp_path, ["a"], slots=2)
+        third, waiting = holder(node, ["a"], slots=2)
         assert not waiting.poll(0.3)
         connection.send(None)
         job.join(20)
@@ -58,12 +74,12 @@ def test_two_slots_let_two_jobs_share_a_device(tmp_path):
         third.join(20)
 
 
-def test_jobs_that_want_two_of_three_never_hold_one_and_wait(tmp_path):
+def test_jobs_that_want_two_of_three_never_hold_one_and_wait(node):
     names = ["a", "b", "c"]
-    with claim(names, 2, folder=tmp_path) as mine:
-        other, connection = holder(tmp_path, names, count=2)
+    with claim(names, 2, node=node) as mine:
+        other, connection = holder(node, names, count=2)
         assert not connection.poll(0.3)
-        with claim(names, 1, folder=tmp_path) as third:  # the waiting job holds none
+        with claim(names, 1, node=node) as third:  # the waiting job holds none
             assert set(third).isdisjoint(mine)
     assert connection.poll(20)
     connection.recv()
@@ -108,26 +124,148 @@ def test_a_job_computes_with_the_configured_threads_also_where_snakemake_has_few
         code, told = plan(repository, "--forceall", "--printshellcmds", *chosen)
         assert code == 0, told
         for program in ("train", "predict"):
-            commands = re.findall(rf"exec python workflow/scripts/{program}.py.* --threads (\d+)", told)
+            commands = re.findall(rf"python workflow/scripts/{program}.py.* --threads (\d+)", told)
             assert set(commands) == {threads}
 
 
-def test_other_users_of_the_machine_can_claim_too(tmp_path):
-    before = os.umask(0o077)
-    try:
-        with claim(["a"], folder=tmp_path / "claims"):
-            modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "claims", *tmp_path.rglob("*.lock"))]
-    finally:
-        os.umask(before)
-    assert modes == [0o777, 0o666]
-
-
-def test_waiting_is_announced_once(tmp_path, capsys):
-    job, connection = holder(tmp_path, ["a"])
+def as_other_user(name, folder, connection):
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None
     connection.recv()
-    began = time.monotonic()
-    connection.send(None)
-    with claim(["a"], folder=tmp_path, poll=0.01):
-        assert time.monotonic() - began < 20
-    assert capsys.readouterr().err.count("waiting for 1") <= 1
+    hold(None, [name], 1, 1, connection)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("theirs_first", [True, False])
+def test_users_with_temporary_folders_of_their_own_do_not_meet_on_a_gpu(tmp_path, capfd, theirs_first):
+    name, context = uuid.uuid4().hex, multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    job = context.Process(target=as_other_user, args=(name, tmp_path, theirs), daemon=True)
+    job.start()
+    if theirs_first:
+        ours.send("begin")
+        assert ours.poll(20)
+        with pytest.raises(TimeoutError), within(0.5), claim([name], poll=0.01):
+            pass
+        assert f"Held by process {job.pid} of user nobody, since 20" in capfd.readouterr().err
+    else:
+        with claim([name]):
+            ours.send("begin")
+            assert not ours.poll(0.5)
+            # It sees what process this is, though it is another user's.
+            assert f"process {os.getpid()} of user root, since 20" in capfd.readouterr().err
+        assert ours.poll(20)
+    ours.recv()
+    ours.send(None)
     job.join(20)
+    assert job.exitcode == 0
+
+
+@contextmanager
+def within(seconds):
+    """End the block with a TimeoutError after so many seconds."""
+
+    def end(number, frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def link(path):
+    path.symlink_to("/etc/passwd")
+
+
+def folder_with_fifos(path):
+    path.mkdir()
+    for slot in range(2):
+        os.mkfifo(path / f"a.{slot}.lock")
+
+
+def closed_folder(path):
+    path.mkdir(mode=0o000)
+
+
+@pytest.mark.parametrize("obstacle", [link, Path.touch, folder_with_fifos, closed_folder, os.mkfifo])
+def test_nothing_in_a_shared_folder_can_stop_or_mislead_a_claim(tmp_path, monkeypatch, obstacle):
+    # Earlier versions kept their locks there.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    obstacle(tmp_path / "longtail-gpus")
+    before = Path("/etc/passwd").stat()
+    with within(5), claim([uuid.uuid4().hex], slots=2) as claimed:
+        assert claimed == [0]
+    assert Path("/etc/passwd").stat() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["longtail-gpus"]
+
+
+def test_a_claim_outlives_other_openings_of_the_node(node):
+    with claim(["a"], node=node):
+        for _ in range(3):  # as CUDA does with the driver's
+            node.open("r+b").close()
+        _, connection = job = holder(node, ["a"])
+        assert not connection.poll(0.3)
+    assert connection.poll(20)
+    connection.recv()
+    connection.send(None)
+    job[0].join(20)
+
+
+def test_a_wait_names_the_holder_of_the_gpu_and_again_after_a_while(node, capfd):
+    job, connection = holder(node, ["a"])
+    other, its = holder(node, ["b"])
+    assert connection.recv() == its.recv() == [0]
+    with pytest.raises(TimeoutError), within(1.0), claim(["a"], node=node, poll=0.01, reminder=0.3):
+        pass
+    lines = capfd.readouterr().err.splitlines()
+    assert 2 <= len(lines) <= 4
+    for line in lines:
+        assert line.startswith(
+            f"device: all 1 GPU(s) are taken, waiting for 1. Held by process {job.pid} of user "
+        )
+        assert "multiprocessing" in line, "its command"
+        assert f"process {other.pid}" not in line
+    for process, pipe in ((job, connection), (other, its)):
+        pipe.send(None)
+        process.join(20)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EINVAL])
+def test_a_system_without_such_locks_is_said(node, monkeypatch, capsys, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    with claim(["a", "b"], node=node) as claimed:
+        assert claimed == [0]
+    assert "two jobs may meet on one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc/none", None])
+def test_a_home_that_cannot_be_written_gives_its_place_to_the_working_folder(tmp_path, monkeypatch, home):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "before")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", home or str(tmp_path))
+    find_a_cache()
+    assert os.environ.get("XDG_CACHE_HOME") == (str(tmp_path / ".snakemake/cache") if home else None)
+
+
+def test_snakemake_starts_without_a_home_and_without_a_temporary_folder(repository):
+    words = ("-m", "snakemake", "--list-rules", "--configfile", "config/demo.yaml")
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=repository,
+        env={**os.environ, "HOME": "/dev/null", "TMPDIR": "/dev/null"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

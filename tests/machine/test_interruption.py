@@ -25,6 +25,17 @@ CONFIG = {
     "job": {"threads": 1},
 }
 
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SLEEP = "import time; print('begun', flush=True); time.sleep(60)\n"
+FAILS_ONCE = """
+    from pathlib import Path
+    if not Path("once").exists():
+        Path("once").touch()
+        raise ValueError("the first time")
+    Path("again").touch()
+    import time
+    time.sleep(60)
+"""
 TARGET = "results/runs/balanced/resnet8/softmax/seed42/history.parquet"
 
 
@@ -117,6 +128,139 @@ def test_a_forced_run_begins_anew_and_goes_on_where_it_was_killed(undisturbed, t
     assert "resuming" not in log_of(workspace)
     assert (workspace.folder / TARGET).read_bytes() == (undisturbed.folder / TARGET).read_bytes()
     assert record.read_bytes() != earlier
+
+
+def begin_to_interrupt(workspace: Workspace, target: str, *words: str, ignored: tuple[int, ...] = ()):
+    """Start Snakemake in a session of its own, as a terminal does; its process and the file of what it says."""
+
+    def dispose() -> None:  # whatever the tests themselves were started with
+        for number in NUMBERS:
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
+    told = workspace.folder / "told"
+    with told.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *words, target],
+            cwd=workspace.folder,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=dispose,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        )
+    return process, told
+
+
+def hears(process: subprocess.Popen) -> bool:
+    """Whether the process has a handler of SIGHUP, which it has once the profile was read."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) & 1)
+
+
+def interrupt(workspace: Workspace, process, told: Path, number: int, *, group: bool) -> float:
+    """Send a signal and look at the end; the seconds until then."""
+    said, sent = told.stat().st_size, time.monotonic()
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    code = process.wait(60)
+    took = time.monotonic() - sent
+    text = told.read_bytes()[said:].decode()
+    assert code == 128 + number, told.read_text()
+    # What Snakemake had begun to say may stand before.
+    first, kept, go_on = text.splitlines()[-3:]
+    name = signal.Signals(number).name
+    assert first.startswith(f"Interrupted by {name} while "), text
+    assert kept == "Finished files and the states of unfinished runs are kept."
+    assert go_on.startswith("To go on, give the same command again: snakemake ")
+    assert "Traceback" not in text
+    assert "Some jobs failed" not in told.read_text()
+    assert not workspace.programs()
+    return took
+
+
+def test_one_ctrl_c_ends_all_and_the_same_command_goes_on(untrained, undisturbed):
+    workspace = untrained
+    process, told = begin_to_interrupt(workspace, TARGET)
+    wait_for(lambda: "epoch 2/" in log_of(workspace))
+    took = interrupt(workspace, process, told, signal.SIGINT, group=True)
+    assert "running train balanced resnet8 softmax 42." in told.read_text()
+    assert took < 10
+    assert "stopped by SIGINT" in log_of(workspace)
+    assert log_of(workspace).count("epoch 1/") == 1, "it was tried again"
+    assert list((workspace.folder / "work").glob("*/current.state"))
+    workspace.snakemake(TARGET)
+    assert "resuming after epoch" in log_of(workspace)
+    assert (workspace.folder / TARGET).read_bytes() == (undisturbed.folder / TARGET).read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", [True, False], ids=["group", "alone"])
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("moment", ["training", "figure", "start", "planning", "jobs begin"])
+def test_every_signal_ends_all_at_every_moment(untrained, number, group, moment):
+    workspace = untrained
+    target = "results/figures/class_distribution.pdf" if moment == "figure" else TARGET
+    if moment == "figure":
+        workspace.edit("workflow/scripts/figure.py", ") -> None:\n", ") -> None:\n    " + SLEEP)
+    process, told = begin_to_interrupt(workspace, target)
+    if moment == "training":
+        wait_for(lambda: "epoch 2/" in log_of(workspace))
+    elif moment == "figure":
+        wait_for(lambda: list(workspace.folder.glob("results/logs/figures/*.log")), 60)
+        wait_for(lambda: "begun" in next(workspace.folder.glob("results/logs/figures/*.log")).read_text())
+    elif moment == "jobs begin":
+        wait_for(workspace.programs)
+    else:
+        wait_for(lambda: hears(process))
+        time.sleep(1 if moment == "planning" else 0)
+    assert interrupt(workspace, process, told, number, group=group) < 10
+    assert ("no job was running" in told.read_text()) == (moment in ("start", "planning"))
+    if moment == "training":
+        assert f"stopped by {signal.Signals(number if group else signal.SIGTERM).name}" in log_of(workspace)
+        assert list((workspace.folder / "work").glob("*/current.state"))
+
+
+@pytest.mark.long
+def test_a_second_ctrl_c_ends_at_once_and_under_nohup_a_closed_terminal_ends_nothing(untrained):
+    workspace = untrained
+    process, told = begin_to_interrupt(workspace, TARGET, ignored=(signal.SIGHUP,))
+    wait_for(lambda: "epoch 2/" in log_of(workspace))
+    os.killpg(process.pid, signal.SIGHUP)
+    seen = log_of(workspace).count("\nepoch")
+    wait_for(lambda: log_of(workspace).count("\nepoch") > seen + 1)
+    assert process.poll() is None
+    for job in workspace.trainers():
+        os.kill(job, signal.SIGSTOP)  # so that it cannot end by itself
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(2)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(5) == 130
+    assert "Interrupted again: what still ran was killed" in told.read_text()
+    wait_for(lambda: not workspace.programs(), seconds=5)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_shows_the_finished_runs_forces_nothing_and_ends_with_the_first(untrained, number):
+    workspace = untrained
+    workspace.edit("workflow/scripts/figure.py", ") -> None:\n", f") -> None:\n{FAILS_ONCE}")
+    words = ("--retries", "0", "--forcerun", "split", "--")
+    process, told = begin_to_interrupt(workspace, "results/figures/class_distribution.pdf", *words)
+    wait_for((workspace.folder / "again").exists)
+    assert "Some jobs failed" in told.read_text()
+    assert told.read_text().count("rule split:") == 1
+    assert workspace.programs("figure.py")
+    process.send_signal(number)
+    end = time.monotonic() + 10
+    assert process.wait(20) == (130 if number == signal.SIGINT else -number)
+    wait_for(lambda: not workspace.programs(), seconds=10)
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < end:  # the second Snakemake is of the same session
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
 
 
 def test_a_second_snakemake_in_the_folder_is_told_who_works_there(untrained):

@@ -4,7 +4,6 @@ import copy
 import importlib
 import json
 import sys
-import tempfile
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,6 +19,7 @@ from programs import run_program
 from longtail.export import main as export
 from longtail.losses import known_losses
 from longtail.losses.ldam import LDAM
+from longtail.machine import devices
 from longtail.machine.stopping import StopRequest
 from longtail.models.variants import adjust, known_variants
 from longtail.predict import main as classify
@@ -178,7 +178,9 @@ def test_a_wait_within_the_steps_is_noted_with_the_line_of_the_product(small, mo
 def test_the_programs_write_the_files_of_the_cpu(digits, train_arguments, tmp_path, monkeypatch):
     monkeypatch.setattr(StopRequest, "install", lambda self: None)
     monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where GPUs are claimed
+    node = tmp_path / "node"
+    node.touch()
+    monkeypatch.setattr(devices, "NODES", (str(node),) * 2)  # where GPUs are claimed
     picture = tmp_path / "picture.png"
     Image.effect_noise((30, 20), 50).save(picture)
     recipe = {"epochs": 1, "warmup_epochs": 0, "precision": "fp32"}

@@ -15,6 +15,7 @@ from forked import CONTEXT, redirect
 from programs import run_program
 
 from longtail.experiment.forcing import begin_anew
+from longtail.machine.stopping import WORKFLOW, name_workflow
 
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
 BEGUN = "begun"
@@ -176,11 +177,16 @@ def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
     assert contents(stopped) == contents(whole)
 
 
-def test_a_trainer_whose_starter_ended_while_it_was_loaded_stops(digits, train_arguments, tmp_path):
+def test_a_trainer_whose_starter_ended_while_it_was_loaded_stops(
+    digits, train_arguments, tmp_path, monkeypatch
+):
     starter = subprocess.Popen(["sleep", "0"])
     starter.wait()
-    arguments = [*train_arguments(digits, tmp_path, recipe={"image_size": 32}), "--parent", str(starter.pid)]
-    assert finish(arguments, tmp_path / "log") == 75
+    monkeypatch.setenv(WORKFLOW, "")
+    name_workflow(None)
+    _, rest = os.environ[WORKFLOW].split(" ", 1)
+    monkeypatch.setenv(WORKFLOW, f"{starter.pid} {rest}")
+    assert finish(train_arguments(digits, tmp_path, recipe={"image_size": 32}), tmp_path / "log") == 75
     assert f"(process {starter.pid}) has ended: stopping" in (tmp_path / "log").read_text()
 
 

@@ -15,9 +15,10 @@ from longtail.config.load import ConfigError, load_files
 from longtail.data.split.sets import SUBSETS
 from longtail.experiment import runs
 from longtail.experiment.forcing import begin_anew, forced_jobs
+from longtail.experiment.interruption import Interruption
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.experiment.keys import NUMBERS, Keys
-from longtail.experiment.lock import lock_folder
+from longtail.experiment.lock import FOLDER, JOBS, lock_folder
 from longtail.experiment.partial import show_finished
 from longtail.experiment.proof import Proofs, with_proofs
 from longtail.machine.cores import (
@@ -25,8 +26,13 @@ from longtail.machine.cores import (
     run_scripts_with_this_python,
     train_threads,
 )
+from longtail.machine.stopping import disown_jobs, name_workflow, stop_with_workflow
 
 run_scripts_with_this_python()
+
+# A signal, of a scheduler or from a terminal, must reach the program and not a shell around it, whose end would look to
+# Snakemake like the end of the job. So each rule's command is one command.
+shell.prefix("set -euo pipefail; exec ")
 
 # Planning makes hundreds of objects for each run and drops none, so looking for garbage would only waste time.
 gc.disable()
@@ -82,12 +88,24 @@ if "gpu" not in workflow.global_resources and gpu_count() and not ON_CLUSTER:
     workflow.register_resource("gpu", gpu_count() * CONFIG.job.jobs_per_gpu)
 
 
+# A Snakemake that shows what is there after a failure of another one is like a job of that one. Any other holds the
+# lock of the folder, but for those that are started on a node of a cluster and live as long as their job.
+SECOND = workflow.is_main_process and CONFIG.partial and stop_with_workflow()
+MAIN = workflow.is_main_process and not SECOND
+INTERRUPTION = Interruption(workflow, disown_jobs, quiet=SECOND)
+if workflow.is_main_process:
+    INTERRUPTION.install()
+name_workflow(FOLDER / JOBS if workflow.is_main_process else None)
+
+
 onstart:
     gc.enable()
-    if workflow.is_main_process and not CONFIG.partial:
+    if workflow.is_main_process:
+        INTERRUPTION.install()  # once more, since the scheduler has put a handler of its own in its place
+    if MAIN:
         try:
             lock_folder()
-        except BlockingIOError as error:
+        except OSError as error:
             raise WorkflowError(str(error)) from None
         for job in forced_jobs(workflow.dag, workflow.dag_settings, "train"):
             begin_anew(KEYS.state_folder(run_of(job.wildcards)))
@@ -147,6 +165,5 @@ def of_all_runs(name):
 
 def show_what_is_there():
     """After a failure, make the tables and figures of the runs that are finished; the others show as missing."""
-    interrupted = getattr(workflow.scheduler, "_user_kill", None)
-    if not CONFIG.partial and not interrupted and workflow.is_main_process:
+    if MAIN and not CONFIG.partial:
         show_finished(sys.argv[1:])

@@ -1,7 +1,5 @@
 # One training job per (training set, model, loss, seed), and its predictions. On a cluster the two are one job (the
-# group "run"), which waits in the queue once. The command uses `exec`, because a signal of the scheduler must reach the
-# training and not a shell around it, whose end would look to Snakemake like the end of the job. It hands on `$PPID`, the
-# process that started the job's shell, so that a job does not run on alone if that process was killed while it loaded.
+# group "run"), which waits in the queue once.
 
 
 rule fetch_weights:
@@ -80,11 +78,11 @@ rule train:
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,
     shell:
-        "exec python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
+        "python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
         " {params.begin:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
         " --threads {params.threads} --gpus {resources.gpu} {params.place}"
-        " --parent $PPID > {log:q} 2>&1"
+        " > {log:q} 2>&1"
 
 
 rule predict:
@@ -112,6 +110,6 @@ rule predict:
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,
     shell:
-        "exec python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"
+        "python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"
         " --settings {params.settings:q} --run {params.run:q} --output {output:q} --threads {params.threads} {params.place}"
-        " --parent $PPID > {log:q} 2>&1"
+        " > {log:q} 2>&1"

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> NoReturn:
-    """Read the command line, do the work, and end the process.
+    """Read the command line, do the work, and end the process; a signal or the end of the workflow stops it.
 
     An `OSError` or a `ValueError` is something that the user of the program can mend: it becomes one sentence on
     standard error, and exit code 1. Any other exception is a fault of the program and keeps its traceback.
@@ -30,10 +30,13 @@ def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
     Args:
         work: does everything; what it returns is the exit code, None being 0.
     """
+    from longtail.machine.stopping import stoppable
+
     args = parser.parse_args()
     try:
-        _check_outputs(args)
-        code = work(args)
+        with stoppable():
+            _check_outputs(args)
+            code = work(args)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     sys.exit(code or 0)

@@ -9,7 +9,6 @@ from frame import program, run, settings
 from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.logits import predict, write_predictions
 from longtail.machine.devices import claim_devices
-from longtail.machine.stopping import stop_with_workflow
 from longtail.models.card import check_run, read_card
 from longtail.models.file import load_model
 
@@ -33,14 +32,10 @@ def arguments() -> argparse.ArgumentParser:
         "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
     )
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
-    parser.add_argument(
-        "--parent", type=int, metavar="PID", help="process that starts this one: stop as soon as it ends"
-    )
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
-    stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
     check_run(read_card(args.model), args.run, args.model)
     with claim_devices(1, args.jobs_per_gpu) as (device,):

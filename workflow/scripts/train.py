@@ -16,7 +16,7 @@ from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.temperature import calibrated
 from longtail.machine.devices import claim_devices
 from longtail.machine.environment import write_record
-from longtail.machine.stopping import RESUME, StopRequest, stop_with_workflow
+from longtail.machine.stopping import RESUME, StopRequest, end_with_parent, stop_with_workflow
 from longtail.models.file import save_model
 from longtail.training.checkpoint import StateFolder
 from longtail.training.epoch_log import EpochLog
@@ -55,31 +55,27 @@ def arguments() -> argparse.ArgumentParser:
         "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
     )
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
-    parser.add_argument(
-        "--parent", type=int, metavar="PID", help="process that starts this one: stop as soon as it ends"
-    )
     return parser
 
 
 def main(args: argparse.Namespace) -> int:
-    stop = StopRequest()
-    stop.install()
-    stop_with_workflow(args.parent)
     torch.set_num_threads(args.threads)
     with StateFolder(args.work).locked(), claim_devices(args.gpus, args.jobs_per_gpu) as devices:
         # If this run fails, the predictions of an earlier model must not be shown as its result.
         args.output_model.with_name("predictions.parquet").unlink(missing_ok=True)
         if args.gpus > 1:
             return start_ranks(train_as_rank, args, devices)
-        return train_on(args, devices[0], Ranks(), stop)
+        return train_on(args, devices[0], Ranks(), StopRequest())
 
 
 def train_as_rank(
     rank: int, args: argparse.Namespace, devices: Sequence[torch.device], rendezvous: str
 ) -> None:
     """Be one of several processes that share a run, and end it as `frame.run` ends a program."""
+    stop_with_workflow()
+    end_with_parent()
     stop = StopRequest()
-    stop.install()
+    stop.install()  # before any other rank waits for this one, since all have to stop at the same place
     torch.set_num_threads(max(1, args.threads // args.gpus))
     with joined(rank, devices, rendezvous) as ranks:
         try:
@@ -112,6 +108,7 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
             log=log,
             resident=resident,
         )
+        stop.install()  # until here, there is no state to save
         try:
             trainer.train()
         except Stopped as stopped:
