@@ -99,6 +99,7 @@ def test_a_class_is_a_folder_with_all_that_lies_below_it(tmp_path):
         "top.png": ["no class"],
         "empty": ["empty class"],
         ".git": ["hidden"],
+        "a": ["hidden"],
     }
 
 

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from longtail.data.collection.listing import SUFFIXES as SUFFIXES
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -21,6 +21,7 @@ from longtail.data.collection.listing import Entry, Finding, Listing, image_id
 from longtail.data.tensors.files import LabelledImages
 from longtail.files.atomic import writing
 
+_DIVIDED = "kept, as the given split divides them; accuracies are too high"
 INDEX = ["image_id", "path", "class_name", "subset", "group", "twin", "width", "height", "sha256"]
 
 
@@ -30,7 +31,7 @@ class Collection:
 
     Attributes:
         images: all that can be used, by ascending id, the classes in the order of their names.
-        index: one row for each image, columns INDEX. `subset` and `group` are those of the csv, or "". `twin` is
+        index: one row for each image, columns INDEX. `subset` and `group` are those that were given, or "". `twin` is
             the smallest id among the image and its duplicates. Width and height are those of the upright image, in
             pixels, and `sha256` is the hash of the file.
         findings: all that was noticed, by path.
@@ -83,7 +84,7 @@ def read_collection(
         for name in {entry.class_name for entry in everything} - set(class_names)
     ]
     twins = _twins(files, near)
-    findings += _duplicate_findings(entries, files, twins)
+    findings += _duplicate_findings(entries, files, twins) + _divided_groups(entries)
     ids = np.array([image_id(entry.path) for entry in entries], dtype=np.int64)
     label_of = {name: label for label, name in enumerate(class_names)}
     images = LabelledImages(
@@ -159,6 +160,25 @@ def _duplicate_findings(entries: list[Entry], files: list[Inspected], twins: np.
         action = "both are kept" if own.subset else "both are kept, on the same side of the split"
         if own.subset != other.subset:
             found += f"; one is in {own.subset}, the other in {other.subset}"
-            action, refused = "kept, as the csv divides them; accuracies are too high", True
+            action, refused = _DIVIDED, True
         findings.append(Finding(own.path, kind, found, action, refused))
     return findings
+
+
+def _divided_groups(entries: list[Entry]) -> list[Finding]:
+    """A finding for each group on both sides of a given split."""
+    groups: dict[str, dict[str, str]] = {}
+    for entry in sorted(entries):
+        if entry.group:
+            groups.setdefault(entry.group, {}).setdefault(entry.subset, entry.path)
+    return [
+        Finding(
+            group,
+            "divided group",
+            "is a group with images in "
+            + " and in ".join(f"{subset} ({path})" for subset, path in sorted(sides.items())),
+            _DIVIDED,
+        )
+        for group, sides in groups.items()
+        if len(sides) > 1
+    ]
