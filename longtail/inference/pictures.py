@@ -16,7 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from longtail.data.collection.decoding import UnreadableImage, decode, in_order
-from longtail.data.collection.folder import SUFFIXES, is_picture, read_tree
+from longtail.data.collection.folder import SUFFIXES, check_list, is_picture, read_tree
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
 
@@ -137,6 +137,7 @@ def _pictures_below(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _column(path: Path, column: str) -> list[str]:
+    check_list(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)

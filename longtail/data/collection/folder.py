@@ -18,6 +18,8 @@ SUFFIXES = frozenset(
 """The endings, in lower case, of the files in a folder that are taken for images."""
 MAX_DEPTH = 100
 """The most folders within one another that are read."""
+MAX_LIST_BYTES = 2**30
+"""The largest list of images that is read, 1 GiB: ten million lines of a hundred bytes."""
 _MADE_BY_SYSTEMS = frozenset(
     [
         *(
@@ -60,6 +62,23 @@ def other_kind(mode: int) -> str:
     """What something is that is no regular file, by its `st_mode`; empty for a regular file."""
     kinds = {stat.S_IFREG: "", stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
     return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def check_list(path: Path) -> None:
+    """Refuse a list of images that would never end or fill the memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no regular file, or has more than MAX_LIST_BYTES.
+    """
+    status = path.stat()
+    if kind := other_kind(status.st_mode):
+        raise ValueError(f"{path} is a {kind}; a list of images is a file")
+    if status.st_size > MAX_LIST_BYTES:
+        raise ValueError(
+            f"{path} has {status.st_size:,} bytes; a list of images has at most {MAX_LIST_BYTES:,}, so divide it or "
+            "name another file"
+        )
 
 
 def read_tree(root: Path, note: Note) -> Tree:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from longtail.data.collection.folder import Tree, other_kind, read_tree
+from longtail.data.collection.folder import Tree, check_list, other_kind, read_tree
 
 SUBSETS = ("train", "val", "test")
 _SPLIT_FOLDER = re.compile(
@@ -223,6 +223,7 @@ def _refuse_divided_classes(root: Path, tree: Tree) -> None:
 
 
 def _list_csv(path: Path, group_column: str) -> Listing:
+    check_list(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             reader = csv.DictReader(file, strict=True)

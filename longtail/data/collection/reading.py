@@ -1,7 +1,6 @@
 """Decode a collection of image files once: into tensors, a table of the images, and the findings about them."""
 
 import tempfile
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from longtail.data.collection.decoding import in_order
@@ -114,10 +112,7 @@ def _decoded(
         writing(scratch / "(temporary file)"),
         tempfile.TemporaryFile(dir=scratch) as file,
         ThreadPoolExecutor(threads) as pool,
-        warnings.catch_warnings(),
     ):
-        # Pillow warns of very large images. Here they become findings, so the warning is not needed.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         results = zip(everything, in_order(pool, read, everything, ahead=4 * threads), strict=True)
         for entry, image in tqdm(results, "decoding", len(everything), unit=" images"):
             findings += image.findings
