@@ -71,11 +71,13 @@ def main(words: Sequence[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     try:
         device = device_named(args.device)
-        pictures = find_pictures(args.images, args.column)
+        pictures, left_out = find_pictures(args.images, args.column)
         if args.output:
             check_outputs([args.output], [args.model, *args.images, *(path for _, path in pictures)])
         model, card = load_model(args.model, device)
         print(describe(card), file=sys.stderr)
+        for told in left_out:
+            print(printable(f"left out: {told}"), file=sys.stderr)
         frame = classify(
             model,
             card,

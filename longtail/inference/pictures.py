@@ -2,11 +2,12 @@
 
 import csv
 import itertools
-import os
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from longtail.data.collection.decoding import SUFFIXES, UnreadableImage, decode, in_order
+from longtail.data.collection.decoding import UnreadableImage, decode, in_order
+from longtail.data.collection.folder import SUFFIXES, check_list, is_picture, read_tree
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
 
@@ -22,30 +24,41 @@ MOST_AT_A_TIME = 2**26
 """Pixels that are decoded and computed at a time, whatever batch was asked for: 64 pictures of 1024 x 1024."""
 
 
-def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> list[tuple[str, Path]]:
-    """Find the pictures that files, folders and lists stand for: the name of each, and the path where it is opened.
+class Found(NamedTuple):
+    """The pictures that were asked for, and what lies beside them."""
 
-    A folder stands for the pictures in it and below, in the order of their paths. The endings of their names tell
-    which files are pictures, and hidden files are left out. A csv stands for the paths in one of its columns, relative
-    to the folder of the csv. Any other file stands for itself. No picture is opened here, so one may still be missing
-    or unreadable.
+    pictures: list[tuple[str, Path]]
+    """The name of each, and the path where it is opened."""
+    left_out: list[str]
+    """A sentence for each kind of thing in the folders that is no picture."""
+
+
+def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> Found:
+    """Find the pictures that files, folders and lists stand for.
+
+    A folder stands for the pictures in it and below, in the order of their paths, as training finds them. A csv stands
+    for the paths in one of its columns, relative to the folder of the csv. Any other file stands for itself. No picture
+    is opened here, so one may still be missing or unreadable.
 
     Raises:
         ValueError: a folder without pictures, or a csv that cannot be read or lacks the column.
     """
-    found: list[tuple[str, Path]] = []
+    pictures: list[tuple[str, Path]] = []
+    left_out: list[str] = []
     for path in map(Path, inputs):
         if path.is_dir():
-            pictures = [(str(picture), picture) for picture in _pictures_below(path)]
-            if not pictures:
+            names, passed = _pictures_below(path)
+            if not names:
+                beside = "".join(f"; {told}" for told in passed)
                 endings = ", ".join(sorted(SUFFIXES))
-                raise ValueError(f"{path} holds no picture: no file that ends in {endings}")
-            found += pictures
+                raise ValueError(f"{path} holds no picture: no file that ends in {endings}{beside}")
+            pictures += [(str(path / name), path / name) for name in names]
+            left_out += passed
         elif path.suffix.lower() == ".csv":
-            found += [(name, path.parent / name) for name in _column(path, column)]
+            pictures += [(name, path.parent / name) for name in _column(path, column)]
         else:
-            found.append((str(path), path))
-    return found
+            pictures.append((str(path), path))
+    return Found(pictures, left_out)
 
 
 def classify(
@@ -63,7 +76,7 @@ def classify(
 
     Args:
         model, card: as `longtail.models.file.load_model` gives them, on `device`.
-        pictures: names and paths, as `find_pictures` gives them.
+        pictures: names and paths, as `find_pictures` finds them.
         top: classes per picture, at most all.
         threads: how many decode pictures while the model computes.
         progress: whether a bar on standard error shows how far it is.
@@ -107,24 +120,24 @@ def classify(
     return frame.assign(error=errors.astype(str))
 
 
-def _pictures_below(folder: Path) -> list[Path]:
-    found, seen = [], set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        here = Path(root).resolve()
-        if here in seen:  # a link that leads back up
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(root, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return sorted(found)
+def _pictures_below(folder: Path) -> tuple[list[str], list[str]]:
+    """The pictures in a folder, as paths in it, and a sentence for each kind of thing that is left out."""
+    unreadable: list[str] = []
+    passed: dict[str, list[str]] = defaultdict(list)
+
+    def note(path: str, kind: str, found: str, *_: object) -> None:
+        if kind in ("broken link", "no file") and is_picture(path):
+            unreadable.append(path)  # It gets a row, which says why.
+        else:
+            passed[kind].append(f"{folder / path}: {found}")
+
+    names = read_tree(folder, note).pictures
+    told = [f"{len(each)} x {kind}, such as {each[0]}" for kind, each in sorted(passed.items())]
+    return sorted(names + unreadable), told
 
 
 def _column(path: Path, column: str) -> list[str]:
+    check_list(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)

@@ -99,6 +99,7 @@ def test_a_class_is_a_folder_with_all_that_lies_below_it(tmp_path):
         "top.png": ["no class"],
         "empty": ["empty class"],
         ".git": ["hidden"],
+        "a": ["hidden"],
     }
 
 
@@ -679,14 +680,41 @@ def test_lists_give_counts_and_groups(tmp_path):
     ("text", "message"),
     [
         ("a.jpg 0\nb.jpg\n", "line 2: found 'b.jpg'; expected a path, a space and a label from 0"),
-        ("a.jpg 0\nb.jpg -1\n", "line 2"),
+        ("a.jpg 0\nb.jpg -1\n", "line 2: found 'b.jpg -1'"),
+        ("a.jpg 0\nb.jpg 1.0\n", "line 2: found"),
+        ("a.jpg 0\n\nb.jpg 1000000000\n", "line 3: found"),
+        (f"a.jpg 0\nb.jpg {10**30}\n", "line 2: found"),
+        (f"a.jpg 0\nb.jpg {'9' * 5000}\n", "line 2: found"),
+        ("a.jpg 0\nb.jpg ٣\n", "line 2: found"),
+        (
+            "a.jpg 0\n\nb.jpg 999999999\n",
+            "line 3: the label is 999999999, but the lists have 2 different labels",
+        ),
+        (
+            "a.jpg 1\nb.jpg 2\n",
+            "line 2: the label is 2, but the lists have 2 different labels, which count from 0",
+        ),
         ("\n", "lists no image"),
+        ("ä.jpg 0\n".encode("latin-1"), "is no text in UTF-8"),
     ],
 )
 def test_a_wrong_list_names_the_line(tmp_path, text, message):
-    (tmp_path / "l.txt").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        split_of_lists({"train": tmp_path / "l.txt"})
+    path = tmp_path / "l.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=message) as caught:
+        split_of_lists({"train": path})
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_label_without_a_name_is_refused_and_a_name_without_images_is_not(tmp_path):
+    for name, text in {"train": "a 0\nb 2\n", "test": "c 0\n\nd 3\n", "names": "moth\nbee\nant\n"}.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(
+        ValueError, match=r"test, line 3: the label is 3, but .*names has 3 names; add the others"
+    ):
+        split_of_lists({s: tmp_path / s for s in ("train", "test")}, class_names=tmp_path / "names")
+    split = split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
+    assert split["class_name"].tolist() == ["moth", "ant"]
 
 
 # -- the programs

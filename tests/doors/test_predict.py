@@ -179,7 +179,7 @@ def test_folders_and_lists_that_name_no_picture_are_refused(model, tmp_path, cap
 
 
 def test_links_that_lead_back_are_followed_once(photos):
-    assert len(find_pictures([photos])) == 9
+    assert len(find_pictures([photos]).pictures) == 9
 
 
 def no_file(path: Path) -> None:
@@ -309,5 +309,5 @@ def test_a_large_picture_size_makes_smaller_batches(tmp_path, monkeypatch):
     )
     for name in "abc":
         Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
-    pictures.classify(None, CARD, find_pictures([tmp_path]))
+    pictures.classify(None, CARD, find_pictures([tmp_path]).pictures)
     assert sizes == [2, 2]

@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from longtail.data.collection.decoding import FORMATS, UnreadableImage, decode
+from longtail.data.collection.decoding import FORMATS, UnreadableImage, check_jpeg, content_of, pixels_of
 from longtail.data.collection.duplicates import difference_hash
 from longtail.data.collection.listing import Finding
 
@@ -44,36 +45,29 @@ class Inspected:
     height: int = 0
 
 
-class Unusable(Exception):
-    """The reason why a file cannot be used: a kind and a clause, as in `Finding`."""
-
-
 def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -> Inspected:
-    """Read and decode one file, as `longtail.data.collection.decoding.decode` does.
+    """Read and decode one file, as `longtail.data.collection.decoding.pixels_of` does.
 
     Args:
         root, name: the collection's folder, and the file's path in it.
         size: the height and the width of the pixels.
         max_side, min_side: a file with a longer or a shorter side is neither used nor decoded.
     """
-    path = root / name
+    path, content = root / name, b""
     try:
-        content = path.read_bytes()
-        notes, (width, height) = _header(content, path, max_side, min_side)
-        pixels = decode(path, size).numpy()
-    except Unusable as error:
-        kind, found = error.args
-        return Inspected(None, [Finding(name, kind, found, "left out")])
+        with content_of(path) as content:
+            notes, (width, height) = _header(content, path, max_side, min_side)
+            pixels = pixels_of(content, path, size).numpy()
+            sha256 = hashlib.sha256(content).hexdigest()
     except UnreadableImage as error:
-        return Inspected(None, [Finding(name, _kind(content, error.reason), error.reason, "left out")])
-    except OSError as error:
-        return Inspected(None, [Finding(name, "unreadable", f"cannot be read: {error.strerror}", "left out")])
+        kind = error.kind or _kind(content, error.reason)
+        return Inspected(None, [Finding(name, kind, error.reason, "left out")])
     image = Image.fromarray(pixels.transpose(1, 2, 0))
     grey = image.convert("L")
     return Inspected(
         pixels,
         [Finding(name, *note) for note in notes],
-        hashlib.sha256(content).hexdigest(),
+        sha256,
         difference_hash(np.asarray(grey.resize((9, 8), Image.Resampling.BOX)).astype(np.int16)),
         np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
         width,
@@ -85,30 +79,31 @@ def _header(
     content: bytes, path: Path, max_side: int, min_side: int
 ) -> tuple[list[tuple[str, str, str, bool]], tuple[int, int]]:
     """Read the header: the findings (kind, found, action, refused), and the width and height of the upright image."""
-    if not content:
-        raise Unusable("empty", "is empty")
     try:
-        image = Image.open(path, formats=FORMATS)
+        check_jpeg(content)
+        image = Image.open(BytesIO(content), formats=FORMATS)
     except Image.UnidentifiedImageError:
         if _is_text(content[:4096]):
-            raise Unusable("text", "holds text, not an image") from None
-        raise Unusable("unreadable", "is no image in a known format") from None
+            raise UnreadableImage(path, "holds text, not an image", "text") from None
+        raise UnreadableImage(path, "is no image in a known format", "unreadable") from None
     except Image.DecompressionBombError as error:
-        raise Unusable("too large", str(error)) from None
+        raise UnreadableImage(path, str(error), "too large") from None
     except Exception as error:  # Pillow's exceptions on damaged bytes are of many unrelated types.
-        raise Unusable(_kind(content, str(error)), f"cannot be opened: {error}") from None
+        raise UnreadableImage(path, f"cannot be opened: {error}") from None
     with image:
         sides = f"is {image.width:,} x {image.height:,} pixels"
         if max(image.size) > max_side:
-            raise Unusable("too large", f"{sides}; allowed are {max_side:,} a side")
+            raise UnreadableImage(path, f"{sides}; allowed are {max_side:,} a side", "too large")
         if min(image.size) < min_side:
-            raise Unusable("too small", f"{sides}; needed are {min_side} a side")
+            raise UnreadableImage(path, f"{sides}; needed are {min_side} a side", "too small")
         try:
             orientation = image.getexif().get(_ORIENTATION, 1)
             notes = _notes(image, content, orientation)
         except Exception:  # as above. Decoding then fails as well, and says why.
             return [], image.size
-        return notes, image.size[::-1] if orientation in _TRANSPOSED else image.size
+        # Pillow tells the upright size of a TIFF, and of other formats the stored one.
+        turned = orientation in _TRANSPOSED and not isinstance(image, TiffImageFile)
+        return notes, image.size[::-1] if turned else image.size
 
 
 def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[str, str, str, bool]]:
@@ -119,9 +114,9 @@ def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[s
         notes.append(("CMYK", "has colours for print", "converted to RGB without its colour profile", False))
     if _is_16_bit(image, content):
         notes.append(("16-bit", "has 16 bits per channel", "the upper 8 are kept", False))
-    # An MPO file holds a photograph and its preview.
-    if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
-        notes.append(("animated", f"has {frames} frames or pages", "the first one is used", True))
+    # An MPO file holds a photograph and its preview. To count frames takes minutes where there are thousands.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        notes.append(("animated", "has several frames or pages", "the first one is used", True))
     if image.has_transparency_data:
         notes.append(("transparent", "has transparent pixels", "laid on white", False))
     return notes

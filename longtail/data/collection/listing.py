@@ -7,20 +7,19 @@ depend on them. This has to be quick: no file is opened except the csv, and noth
 import csv
 import hashlib
 import json
-import os
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-SUFFIXES = frozenset(
-    [
-        *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-        *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-    ]
-)
-"""The endings, in lower case, of the files in a folder that are taken for images."""
+from longtail.data.collection.folder import Tree, check_list, other_kind, read_tree
+
 SUBSETS = ("train", "val", "test")
+_SPLIT_FOLDER = re.compile(
+    r"(train|val|dev|test)(ing|id|idation)?[\W\d_]*(set|split|data|images)?[\W\d_]*", re.IGNORECASE
+)
+"""How folders are called that are a set of a split: `train`, `Validation`, `test2017`, `training_set`."""
 GROUP_COLUMN = "group"
 
 
@@ -69,23 +68,28 @@ class Listing:
         """A hash of all names, classes and file sizes, which is the same wherever the collection lies.
 
         A file replaced by another one of exactly its size is not noticed. Times do not count, since copying a
-        collection changes them.
+        collection changes them, and neither do hidden files, since looking at a folder makes some.
         """
         content = hashlib.sha256()
         for entry in self.entries:
-            size = (self.root / entry.path).stat().st_size
+            try:
+                size = (self.root / entry.path).stat().st_size
+            except OSError:  # It has just disappeared.
+                size = -1
             row = [_composed(entry.path), entry.class_name, entry.subset, entry.group, size]
             content.update(json.dumps(row).encode())
         for finding in self.findings:
-            content.update(json.dumps([finding.path, finding.kind]).encode())
+            if finding.kind != "hidden":
+                content.update(json.dumps([finding.path, finding.kind]).encode())
         return content.hexdigest()[:20]
 
 
 def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing:
     """List a collection.
 
-    A folder has one folder for each class. Images in folders below that belong to the class as well. Links are
-    followed. Hidden files and files that are not named like images are left out.
+    A folder has one folder for each class. Images in folders below that belong to the class as well. Where the
+    folders at the top are train, test and perhaps val, each has one for each class, and that is the split.
+    `longtail.data.collection.folder` says which files are left out.
 
     A csv has the columns `path` (relative to the csv) and `label`. It may have `split` (train, val or test, in every
     row) and a column of groups, such as the individual, the trap or the night, whose images stay on one side of the
@@ -140,53 +144,86 @@ def image_id(path: str) -> int:
 
 def _list_folder(root: Path) -> Listing:
     listing = Listing(root)
-    for item in sorted(os.scandir(root), key=lambda item: item.name):
-        if not item.is_dir():
-            if _is_image(item, item.name, listing):
-                listing.note(item.name, "no class", "an image outside any class folder")
-        elif item.name.startswith("."):
-            listing.note(item.name, "hidden", "a hidden folder", refused=False)
+    tree = read_tree(root, listing.note)
+    split = _given_split(root, tree)
+    for path in tree.pictures:
+        top, *below = path.split("/")
+        names = below if top in split else [top, *below]
+        if len(names) < 2:
+            listing.note(path, "no class", "an image outside any class folder")
         else:
-            files = list(_walk(Path(item.path), (_identity(root),), listing))
-            if not files:
-                listing.note(item.name, "empty class", "a class folder without images")
-            listing.entries += [Entry(file.relative_to(root).as_posix(), item.name) for file in files]
+            listing.entries.append(Entry(path, names[0], split.get(top, "")))
+    with_images = {folder for path in tree.pictures for folder in _above(path)}
+    for folder in tree.folders:
+        depth = folder.count("/") + (folder.split("/")[0] not in split)
+        if depth == 1 and folder not in with_images:
+            listing.note(folder, "empty class", "a class folder without images")
     return listing
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...], listing: Listing) -> Iterator[Path]:
-    """The images in a folder and below, in order; `above` identifies the folders that lead here."""
-    name = folder.relative_to(listing.root).as_posix()
-    here = _identity(folder)
-    if here in above:
-        listing.note(name, "loop", "a link to a folder that it lies in", "not followed")
-        return
-    for item in sorted(os.scandir(folder), key=lambda item: item.name):
-        if item.is_dir():
-            yield from _walk(folder / item.name, (*above, here), listing)
-        elif _is_image(item, f"{name}/{item.name}", listing):
-            yield folder / item.name
+def _above(path: str) -> list[str]:
+    """The folders that a file lies in, the outermost first."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
+def _subset_of(folder: str) -> str:
+    """The subset that a folder stands for by its name; empty for other names."""
+    match = _SPLIT_FOLDER.fullmatch(folder)
+    return match[1].lower().replace("dev", "val") if match else ""
 
 
-def _is_image(item: os.DirEntry[str], path: str, listing: Listing) -> bool:
-    """Whether a file is named like an image. Any other one is noted, unless it is hidden."""
-    if item.is_symlink() and not item.is_file():
-        listing.note(path, "broken link", "a link that leads nowhere")
-        return False
-    if item.name.startswith("."):
-        return False
-    if PurePosixPath(item.name).suffix.lower() in SUFFIXES:
-        return True
-    listing.note(path, "other file", "a file that is not named like an image", refused=False)
-    return False
+def _given_split(root: Path, tree: Tree) -> dict[str, str]:
+    """The subset of each folder at the top, where these are train, test and perhaps val; empty where they are classes.
+
+    Raises:
+        ValueError: the folders look like a split and like classes.
+    """
+    direct = {path.split("/")[0] for path in tree.pictures if path.count("/") == 1}
+    nested = {path.split("/")[0] for path in tree.pictures if path.count("/") > 1}
+    tops = [folder for folder in tree.folders if "/" not in folder]
+    found = {top: subset for top in tops if (subset := _subset_of(top))}
+    split = dict(sorted(found.items(), key=lambda item: SUBSETS.index(item[1])))
+    if not split:
+        _refuse_divided_classes(root, tree)
+    if not split or (len(split) == 1 and (direct & set(split) or not nested & set(split))):
+        return {}  # One class alone may be called train, such as that of CIFAR-100.
+    subsets = list(split.values())
+    if twice := [top for top in split if subsets.count(split[top]) > 1]:
+        problem = f"{twice[0]} and {twice[1]} mean the same"
+    elif others := [top for top in tops if top not in split and top in direct | nested]:
+        problem = f"{others[0]} lies beside them"
+    elif lacking := [subset for subset in ("train", "test") if subset not in subsets]:
+        problem = f"there is no {lacking[0]}"
+    elif bare := [top for top in split if top not in nested]:
+        problem = f"{bare[0]} has no class folders with images"
+    else:
+        return split
+    raise ValueError(
+        f"{root} has folders that mean a split ({', '.join(split)}), but {problem}. Give it train, test and perhaps "
+        "val, each with a folder for every class, or the classes alone. To divide the images anew, name the folder "
+        "of the classes itself; for anything else list them in a csv with the columns path, label and split"
+    )
+
+
+def _refuse_divided_classes(root: Path, tree: Tree) -> None:
+    """Refuse folders that mean a split where they lie in the classes, since they would be passed over."""
+    below: dict[str, dict[str, str]] = {}
+    for path in tree.pictures:
+        top, *names = path.split("/")
+        if len(names) > 1 and (subset := _subset_of(names[0])):
+            below.setdefault(top, {})[subset] = names[0]
+    for top, folders in below.items():
+        if len(folders) > 1:
+            raise ValueError(
+                f"{root} has folders that mean a split ({', '.join(sorted(folders.values()))}) in its folder {top}. If "
+                f"they hold class folders, name {root / top} itself; if {top} is a class, put train, test and perhaps "
+                "val above the classes, or list the images in a csv with the columns path, label and split"
+            )
 
 
 def _list_csv(path: Path, group_column: str) -> Listing:
+    check_list(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             reader = csv.DictReader(file, strict=True)
@@ -202,10 +239,15 @@ def _list_csv(path: Path, group_column: str) -> Listing:
             raise ValueError(f"{path}, row {number}: {problem}")
         name = PurePosixPath(row["path"]).as_posix()
         seen[name] = number
-        if (path.parent / name).is_file():
-            listing.entries.append(Entry(name, row["label"], row.get("split", ""), row.get(group_column, "")))
-        else:
+        try:
+            kind = other_kind((path.parent / name).stat().st_mode)
+        except (OSError, ValueError):  # The latter is for names that no system takes.
             listing.note(name, "missing", f"a file that does not exist, named in row {number} of the csv")
+            continue
+        if kind:
+            listing.note(name, "no file", f"is a {kind}, named in row {number} of the csv")
+        else:
+            listing.entries.append(Entry(name, row["label"], row.get("split", ""), row.get(group_column, "")))
     if listing.findings and not listing.entries:
         raise FileNotFoundError(
             f"{path}: none of the {len(rows)} files that it names exists, such as {path.parent / rows[0]['path']}. "

@@ -1,7 +1,6 @@
 """Decode a collection of image files once: into tensors, a table of the images, and the findings about them."""
 
 import tempfile
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from longtail.data.collection.decoding import in_order
@@ -21,6 +19,7 @@ from longtail.data.collection.listing import Entry, Finding, Listing, image_id
 from longtail.data.tensors.files import LabelledImages
 from longtail.files.atomic import writing
 
+_DIVIDED = "kept, as the given split divides them; accuracies are too high"
 INDEX = ["image_id", "path", "class_name", "subset", "group", "twin", "width", "height", "sha256"]
 
 
@@ -30,7 +29,7 @@ class Collection:
 
     Attributes:
         images: all that can be used, by ascending id, the classes in the order of their names.
-        index: one row for each image, columns INDEX. `subset` and `group` are those of the csv, or "". `twin` is
+        index: one row for each image, columns INDEX. `subset` and `group` are those that were given, or "". `twin` is
             the smallest id among the image and its duplicates. Width and height are those of the upright image, in
             pixels, and `sha256` is the hash of the file.
         findings: all that was noticed, by path.
@@ -83,7 +82,7 @@ def read_collection(
         for name in {entry.class_name for entry in everything} - set(class_names)
     ]
     twins = _twins(files, near)
-    findings += _duplicate_findings(entries, files, twins)
+    findings += _duplicate_findings(entries, files, twins) + _divided_groups(entries)
     ids = np.array([image_id(entry.path) for entry in entries], dtype=np.int64)
     label_of = {name: label for label, name in enumerate(class_names)}
     images = LabelledImages(
@@ -113,10 +112,7 @@ def _decoded(
         writing(scratch / "(temporary file)"),
         tempfile.TemporaryFile(dir=scratch) as file,
         ThreadPoolExecutor(threads) as pool,
-        warnings.catch_warnings(),
     ):
-        # Pillow warns of very large images. Here they become findings, so the warning is not needed.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         results = zip(everything, in_order(pool, read, everything, ahead=4 * threads), strict=True)
         for entry, image in tqdm(results, "decoding", len(everything), unit=" images"):
             findings += image.findings
@@ -159,6 +155,25 @@ def _duplicate_findings(entries: list[Entry], files: list[Inspected], twins: np.
         action = "both are kept" if own.subset else "both are kept, on the same side of the split"
         if own.subset != other.subset:
             found += f"; one is in {own.subset}, the other in {other.subset}"
-            action, refused = "kept, as the csv divides them; accuracies are too high", True
+            action, refused = _DIVIDED, True
         findings.append(Finding(own.path, kind, found, action, refused))
     return findings
+
+
+def _divided_groups(entries: list[Entry]) -> list[Finding]:
+    """A finding for each group on both sides of a given split."""
+    groups: dict[str, dict[str, str]] = {}
+    for entry in sorted(entries):
+        if entry.group:
+            groups.setdefault(entry.group, {}).setdefault(entry.subset, entry.path)
+    return [
+        Finding(
+            group,
+            "divided group",
+            "is a group with images in "
+            + " and in ".join(f"{subset} ({path})" for subset, path in sorted(sides.items())),
+            _DIVIDED,
+        )
+        for group, sides in groups.items()
+        if len(sides) > 1
+    ]

@@ -1,11 +1,13 @@
 """The split, and with it the class counts, of a data set of which only lists of images are there."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from longtail.data.collection.folder import check_list
 from longtail.data.split.natural import frequency_groups
 
 
@@ -29,11 +31,25 @@ def split_of_lists(
 
     Raises:
         FileNotFoundError: there is no such list.
-        ValueError: a line is not as above, or a label has no name. The message names file and line.
+        ValueError: a line is not as above, a label has no name, or there are gaps between labels without names. The
+            message names file and line.
     """
-    labels = {subset: _labels(Path(path)) for subset, path in lists.items()}
-    count = 1 + max(int(found.max()) for found in labels.values())
-    names = _names(class_names, count)
+    read = {subset: _labels(Path(path)) for subset, path in lists.items()}
+    labels = {subset: found for subset, (found, _) in read.items()}
+    if class_names:
+        names = _lines(Path(class_names))
+        limit = f"{class_names} has {len(names)} names; add the others"
+    else:
+        names = [
+            str(label) for label in range(len(set().union(*(found.tolist() for found in labels.values()))))
+        ]
+        limit = f"the lists have {len(names)} different labels, which count from 0 without gaps; number the classes so"
+    for subset, (found, lines) in read.items():
+        for place in np.flatnonzero(found >= len(names))[:1]:
+            raise ValueError(
+                f"{lists[subset]}, line {lines[place]}: the label is {found[place]}, but {limit}"
+            )
+    count = len(names) if not class_names else 1 + max(int(found.max()) for found in labels.values())
     trained = np.bincount(labels["train"], minlength=count).tolist()
     group_of = frequency_groups(trained, groups, group_limits)
     parts = []
@@ -49,28 +65,29 @@ def split_of_lists(
     return split.assign(group=split["label"].map(group_of))
 
 
-def _labels(path: Path) -> np.ndarray:
-    """The labels of a list, int64."""
-    labels = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            name, _, label = line.strip().rpartition(" ")
-            if not name or not label.isdecimal():
-                raise ValueError(
-                    f"{path}, line {number}: found {line.strip()[:60]!r}; expected a path, a space and a label from 0"
-                )
-            labels.append(int(label))
+def _labels(path: Path) -> tuple[np.ndarray, list[int]]:
+    """The labels of a list, int64, and the line that each stands in."""
+    labels, lines = [], []
+    for number, line in enumerate(_lines(path, blank=True), start=1):
+        if not line:
+            continue
+        name, _, label = line.rpartition(" ")
+        if not name or not re.fullmatch(r"[0-9]{1,9}", label):
+            raise ValueError(
+                f"{path}, line {number}: found {line[:60]!r}; expected a path, a space and a label from 0 to 999999999"
+            )
+        labels.append(int(label))
+        lines.append(number)
     if not labels:
         raise ValueError(f"{path} lists no image; expected lines `path label`")
-    return np.array(labels, dtype=np.int64)
+    return np.array(labels, dtype=np.int64), lines
 
 
-def _names(path: str | Path | None, count: int) -> list[str]:
-    if path is None:
-        return [str(label) for label in range(count)]
-    names = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    if len(names) < count:
-        raise ValueError(f"{path} has {len(names)} names, but the labels go to {count - 1}; add the others")
-    return names
+def _lines(path: Path, blank: bool = False) -> list[str]:
+    """The lines of a text file without spaces around them, with or without blank ones."""
+    check_list(path)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error}") from None
+    return [line for line in lines if line or blank]

@@ -37,8 +37,8 @@ def natural_split(
 
     Of every class, the share `test_fraction` tests, but at least `min_test_per_class` images. The share
     `val_fraction` validates, but at least one image where one can be spared. At least one image trains. Images of
-    one group, and duplicates, stay together, so the shares are met only as nearly as whole groups allow. A split in
-    the csv is kept; if it has no validation images, they are cut from its training images.
+    one group, and duplicates, stay together, so the shares are met only as nearly as whole groups allow. A given
+    split is kept, also where it divides them; if it has no validation images, they are cut from its training images.
 
     The choice depends on the seed and on the ids of the images, so one more image moves few of the others.
 
@@ -80,7 +80,7 @@ def natural_split(
         raise SplitError(problem, findings)
     untested = set(table["class_name"]) - set(table.loc[subsets == "test", "class_name"]) - set(small)
     findings += [
-        Finding(name, "untested class", "has no test image in the csv's split", "only trains")
+        Finding(name, "untested class", "has no test image in the given split", "only trains")
         for name in sorted(untested)
     ]
     return _labelled(table, subsets, groups, group_limits, seed), findings
@@ -162,7 +162,8 @@ def _divide(
     if (table["subset"] != "").any():
         training = table[table["subset"] == "train"]
         taken = _draw(training, _shares(training, val_fraction, 1), seed, "val")
-        return table["subset"].mask(table["unit"].isin(taken), "val"), []
+        # A unit may lie on both sides of the given split. Then its test images stay where they are.
+        return table["subset"].mask((table["subset"] == "train") & table["unit"].isin(taken), "val"), []
     sizes = table["class_name"].value_counts()
     wanted = _shares(table, test_fraction, min_test)
     small = {str(name) for name, n in sizes.items() if n < min_test + 1}
@@ -242,7 +243,7 @@ def _problem(table: pd.DataFrame, subsets: pd.Series) -> str:
     if untrained := sorted(set(table["class_name"]) - trained):
         return (
             f"classes without a training image: {', '.join(map(repr, untrained[:5]))}; "
-            "mend the column split of the csv"
+            "add some, or mend the given split"
         )
     for subset, remedy in (
         ("test", "lower min_test_per_class, or add images"),

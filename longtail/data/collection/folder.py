@@ -1,0 +1,164 @@
+"""The pictures in a folder and below, and what is passed over, by one rule for training and prediction.
+
+The workflow reads folders each time it plans, so nothing heavy is imported and no file is opened.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+SUFFIXES = frozenset(
+    [
+        *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+        *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    ]
+)
+"""The endings, in lower case, of the files in a folder that are taken for images."""
+MAX_DEPTH = 100
+"""The most folders within one another that are read."""
+MAX_LIST_BYTES = 2**30
+"""The largest list of images that is read, 1 GiB: ten million lines of a hundred bytes."""
+_MADE_BY_SYSTEMS = frozenset(
+    [
+        *(
+            "__macosx",
+            "@eadir",
+            "#recycle",
+            "@recycle",
+            "$recycle.bin",
+            "system volume information",
+            "lost+found",
+        ),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+    ]
+)
+"""Names, in lower case, that systems and network drives give to folders and files that they do not show."""
+
+Note = Callable[[str, str, str, str, bool], None]
+"""Takes what is told about a path: the path in the folder, kind, found, action and refused, as in a `Finding`."""
+
+
+class Tree(NamedTuple):
+    """What is in a folder and below, as paths in it with `/`, sorted."""
+
+    pictures: list[str]
+    folders: list[str]
+    """The folders that were read, without the one where all began."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether the name of a file or folder says that people do not see it: `.git`, `._a.jpg`, `@eaDir`, `Thumbs.db`."""
+    return name.startswith(".") or name.lower() in _MADE_BY_SYSTEMS
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is named like an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def other_kind(mode: int) -> str:
+    """What something is that is no regular file, by its `st_mode`; empty for a regular file."""
+    kinds = {stat.S_IFREG: "", stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def check_list(path: Path) -> None:
+    """Refuse a list of images that would never end or fill the memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no regular file, or has more than MAX_LIST_BYTES.
+    """
+    status = path.stat()
+    if kind := other_kind(status.st_mode):
+        raise ValueError(f"{path} is a {kind}; a list of images is a file")
+    if status.st_size > MAX_LIST_BYTES:
+        raise ValueError(
+            f"{path} has {status.st_size:,} bytes; a list of images has at most {MAX_LIST_BYTES:,}, so divide it or "
+            "name another file"
+        )
+
+
+def read_tree(root: Path, note: Note) -> Tree:
+    """Find the pictures in a folder and below.
+
+    Hidden files and folders are left out at every depth, and so is what is not named like an image or is no file.
+    Links are followed, but each folder is read once: where it lies, or else at the first link to it by name.
+
+    Args:
+        note: called for all that is left out. Hidden files of one folder are told together.
+    """
+    tree = Tree([], [])
+    waiting: list[str] = [""]
+    links: list[str] = []
+    # A link to a folder that holds this one would lead back here.
+    read: dict[tuple[int, int], str | None] = {_identity(folder): None for folder in root.resolve().parents}
+    while waiting or links:
+        if not waiting:
+            links.sort(reverse=True)
+        name = waiting.pop() if waiting else links.pop()
+        try:
+            here = _identity(root / name)
+            items = [] if here in read else sorted(os.scandir(root / name), key=lambda item: item.name)
+        except OSError as error:
+            if not name:
+                raise
+            note(name, "unreadable", f"a folder that cannot be read: {error.strerror}", "left out", True)
+            continue
+        if here in read:
+            other = read[here]
+            inside = not other or f"{name}/".startswith(f"{other}/")
+            found = (
+                "a link to a folder that it lies in" if inside else f"a link to {other}, which is read there"
+            )
+            note(name, "loop" if inside else "link", found, "not followed", True)
+            continue
+        if name.count("/") >= MAX_DEPTH:
+            note(name, "deep", f"a folder that lies in {MAX_DEPTH} others", "left out", True)
+            continue
+        read[here] = name
+        if name:
+            tree.folders.append(name)
+        hidden = [item.name for item in items if is_hidden(item.name)]
+        _note_hidden(root, name, hidden, note)
+        for item in items:
+            path = f"{name}/{item.name}" if name else item.name
+            if is_hidden(item.name):
+                continue
+            try:
+                kind = other_kind(item.stat().st_mode)
+            except OSError:
+                note(path, "broken link", "a link that leads nowhere", "left out", True)
+                continue
+            if kind == "folder":
+                (links if item.is_symlink() else waiting).append(path)
+            elif not is_picture(item.name):
+                note(path, "other file", "a file that is not named like an image", "left out", False)
+            elif kind:
+                note(path, "no file", f"is a {kind}", "left out", True)
+            else:
+                tree.pictures.append(path)
+    return Tree(sorted(tree.pictures), sorted(tree.folders))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _note_hidden(root: Path, name: str, hidden: list[str], note: Note) -> None:
+    """Tell each hidden folder in a folder, with the number of pictures in it, and all hidden files at once."""
+    files = []
+    for each in hidden:
+        path = root / name / each
+        if path.is_symlink() or not path.is_dir():
+            files.append(each)
+            continue
+        count = sum(is_picture(file) for _, _, inner in os.walk(path) for file in inner)
+        found = f"a hidden folder with {count} files that are named like images"
+        note(f"{name}/{each}" if name else each, "hidden", found, "left out", False)
+    if files:
+        found = f"has {len(files)} hidden files, such as {files[0]}"
+        note(name or ".", "hidden", found, "left out", False)
