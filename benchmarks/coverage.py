@@ -10,9 +10,10 @@ and chance. A loss is stable if its runs are all worth the same, and unstable if
 over seeds is then two to four percentage points.
 """
 
+import argparse
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +23,19 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from longtail.analysis.grid import Grid
+from longtail.analysis.grid import Grid, scores
 from longtail.analysis.statistics import anova
-from longtail.analysis.statistics.analyses import from_accuracies, from_predictions
+from longtail.analysis.statistics.analyses import from_predictions
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.descriptive import describe
+from longtail.analysis.statistics.friedman import friedman_tables
+from longtail.analysis.statistics.over_models import differences_over_models
 from longtail.analysis.statistics.paired import ALL_MODELS
+from longtail.analysis.statistics.posthoc import tukey_hsd
 from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import RUN, Run
+from longtail.files.atomic import atomic_path
+from longtail.report.typeset import fill, pipe_table
 
 SIZES = {"head": 844, "middle": 169, "tail": 38}
 BALANCED = 5000
@@ -206,54 +212,114 @@ def judged_images(design: Design, folder: Folder) -> Iterator[tuple[str, str, st
 
 def judged_models(kind: str, design: Design, folder: Folder) -> Iterator[tuple[str, str, str, bool]]:
     """What is said over models in general, of losses that do not differ."""
-    tables = from_accuracies(folder.accuracies, design.grid, "reference")
-    for test_set, own in tables["over_models"].groupby("test_set"):
-        for row in own.itertuples():
+    grid, found = design.grid, scores(folder.accuracies, design.grid)
+    in_general = differences_over_models(found, grid, "reference")
+    for test_set, own in in_general.groupby("test_set"):
+        for row in own[own["p"].notna()].itertuples():
             truth = folder.in_general[row.loss, test_set] - folder.in_general["reference", test_set]
             yield "interval over models in general", kind, test_set, not row.low <= truth <= row.high
             yield "test over models in general", kind, test_set, row.p <= 0.05
             yield "test of the log odds over models", kind, test_set, row.p_log_odds <= 0.05
         yield "any of Dunnett's tests", kind, test_set, bool((own["p_dunnett"] <= 0.05).any())
-    yield (
-        "any of Holm's tests over models",
-        kind,
-        "all",
-        bool((tables["over_models"]["p_holm"] <= 0.05).any()),
-    )
-    terms = tables["anova"].set_index(["test_set", "term"])["p"]
+    ranks, pairs = friedman_tables(found, grid)
     tested = anova.IN_GENERAL if design.seeds > 1 else "loss"
     for test_set in TEST_SETS:
-        yield "F of the loss, models in general", kind, test_set, terms[test_set, tested] <= 0.05
-        ranks = tables["friedman"].query("test_set == @test_set")
-        yield "Friedman's test", kind, test_set, ranks["p"].iloc[0] <= 0.05
-        pairs = tables["friedman_pairs"].query("test_set == @test_set")
-        yield "any of Nemenyi's tests", kind, test_set, bool((pairs["p_nemenyi"] <= 0.05).any())
-        yield "any of Wilcoxon's tests after Holm", kind, test_set, bool((pairs["p_holm"] <= 0.05).any())
+        own = found[found["test_set"] == test_set]
+        p = anova.two_way_anova(own).set_index("term")["p"]
+        yield "F of the loss over models in general", kind, test_set, p[tested] <= 0.05
+        here = ranks["test_set"] == test_set
+        yield "Friedman's test", kind, test_set, ranks.loc[here, "p"].iloc[0] <= 0.05
+        here = pairs["test_set"] == test_set
+        yield "any of Nemenyi's tests", kind, test_set, bool((pairs.loc[here, "p_nemenyi"] <= 0.05).any())
+        yield "any of Wilcoxon's tests", kind, test_set, bool((pairs.loc[here, "p_holm"] <= 0.05).any())
         if design.seeds == 1:
-            own = tables["posthoc"].query("test_set == @test_set and factor == 'loss'")
-            yield "any of Tukey's tests of losses", kind, test_set, bool((own["p"] <= 0.05).any())
+            tukey = tukey_hsd(anova.fit(own), "loss")
+            yield "any of Tukey's tests of losses", kind, test_set, bool((tukey["p"] <= 0.05).any())
 
 
-def simulate(folders: int, seeds: tuple[int, ...], seed: int, clusters: int = 0) -> pd.DataFrame:
+def simulate(
+    folders: int, seeds: Sequence[int], clusters: int = 0, kinds: Collection[str] = tuple(DESIGNS)
+) -> pd.DataFrame:
     """How often everything that is printed errs.
 
+    Args:
+        clusters: how many images share an individual, in the designs that compare images; 0: none do.
+
     Returns:
-        Columns what, loss (stable, unstable), seeds, test_set, errs (share), error (of the simulation), judged.
+        Columns what, loss (stable, unstable), seeds, test_set, errs (share), error (of the simulation), folders.
     """
-    counts: dict[tuple, list[int]] = {}
-    for kind, (losses, models) in DESIGNS.items():
+    shares: dict[tuple, list[float]] = {}
+    for kind in kinds:
+        losses, models = DESIGNS[kind]
         for number in seeds:
-            design = Design(losses, models, number, clusters if kind == "unequal" else 0)
-            rng = np.random.default_rng([seed, number, list(DESIGNS).index(kind)])
+            design = Design(losses, models, number, clusters)
+            rng = np.random.default_rng([number, list(DESIGNS).index(kind)])
             for _ in range(folders):
                 # Rows of one folder are not independent, so the share of each folder is one observation.
                 own: dict[tuple, list[bool]] = {}
                 for what, loss, test_set, errs in judged(kind, design, draw(design, rng)):
                     own.setdefault((what, loss, number, test_set), []).append(errs)
                 for key, each in own.items():
-                    counts.setdefault(key, []).append(float(np.mean(each)))
+                    shares.setdefault(key, []).append(float(np.mean(each)))
             print(f"{kind}, {number} seeds: {folders} folders", file=sys.stderr, flush=True)
     rows = [
-        (*key, np.mean(each), np.std(each) / math.sqrt(len(each)), len(each)) for key, each in counts.items()
+        (*key, np.mean(each), np.std(each) / math.sqrt(len(each)), len(each)) for key, each in shares.items()
     ]
     return pd.DataFrame(rows, columns=["what", "loss", "seeds", "test_set", "errs", "error", "folders"])
+
+
+def printed(found: pd.DataFrame, intervals: bool) -> pd.DataFrame:
+    """The coverage of all intervals, or the errors of all tests, in percent, with the error of the simulation."""
+    own = found[found["what"].str.startswith("interval") == intervals]
+    value = 100 * (1 - own["errs"] if intervals else own["errs"])
+    text = [f"{share:.1f} ± {100 * error:.1f}" for share, error in zip(value, own["error"], strict=True)]
+    sizes = {"tail": "38", "middle": "169", "longtailed": "1,051", "balanced": "5,000"}
+    wide = own.assign(text=text).pivot_table(
+        index=["what", "loss", "seeds"], columns="test_set", values="text", aggfunc="first", sort=False
+    )
+    wide = wide[list(sizes)].rename(columns=sizes).reset_index().rename_axis(None, axis=1)
+    return wide.assign(seeds=wide["seeds"].astype(str)).rename(
+        columns={"what": "Interval" if intervals else "Test", "loss": "Losses", "seeds": "Seeds"}
+    )
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folders", type=int, default=1000, help="of each design (default: 1000)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="(default: 1 2 3 5 10)")
+    parser.add_argument(
+        "--clusters", type=int, default=8, help="images of an individual, where they share one"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the shares there (.csv)")
+    parser.add_argument(
+        "--document", type=Path, metavar="FILE", help="Markdown file whose tables are replaced"
+    )
+    return parser
+
+
+def main() -> None:
+    args = arguments().parse_args()
+    alone = simulate(args.folders, args.seeds)
+    grouped = simulate(args.folders, args.seeds, args.clusters, ["unequal"])
+    tables = {
+        "coverage": printed(alone, intervals=True),
+        "errors": printed(alone, intervals=False),
+        "coverage-groups": printed(grouped, intervals=True),
+        "errors-groups": printed(grouped, intervals=False),
+    }
+    if args.output:
+        both = pd.concat([alone.assign(clusters=0), grouped.assign(clusters=args.clusters)])
+        with atomic_path(args.output) as temporary:
+            both.to_csv(temporary, index=False)
+    if args.document:
+        text = fill(args.document.read_text(encoding="utf-8"), tables)
+        with atomic_path(args.document) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    for name, table in tables.items():
+        print(f"{name}\n\n{pipe_table(table)}\n")
+
+
+if __name__ == "__main__":
+    main()
