@@ -8,6 +8,8 @@ import pytest
 from programs import run_program
 from results_folder import write_results
 
+from longtail.report.catalogue import STATISTICS
+
 MODELS = ("mobilenetv2", "resnet50")
 LOSSES = ("softmax", "class_balanced", "balanced_softmax")
 
@@ -167,6 +169,28 @@ def test_one_model_of_other_data_leaves_questions_open(summarise, tmp_path):
     assert "4 of 10 differences to Softmax are significant" in real
     assert "(0 better, 4 worse)" in real
     assert "nan" not in text.lower()
+
+
+def test_images_of_one_night_count_as_one(summarise, tmp_path):
+    alone = summarise(write_results(tmp_path / "alone", correct, ("resnet8",), LOSSES), source="digits")
+    folder = write_results(tmp_path / "nights", correct, ("resnet8",), LOSSES, night=5)
+    text = summarise(folder, source="digits")
+    groups = "groups: balanced 24, long-tailed 14, head 8, middle 4, tail 2."
+    assert f"Images of one group are not independent of each other; {groups}" in text
+    assert groups not in alone
+    for name in STATISTICS:
+        assert groups in (folder / "statistics" / f"{name}.md").read_text(encoding="utf-8")
+    table = pd.read_csv(folder / "statistics/paired_differences.csv").set_index(
+        ["train_set", "loss", "test_set"]
+    )
+    row = table.loc["longtailed", "class_balanced", "head"]
+    assert (row["n"], row["clusters"], row["method"]) == (40, 8, "sign flips over groups, exact")
+    # Eight nights, on all of which class-balanced is wrong more often.
+    assert row["p"] == pytest.approx(2 / 2**8)
+    single = pd.read_csv(tmp_path / "alone/statistics/paired_differences.csv")
+    single = single.set_index(["train_set", "loss", "test_set"]).loc["longtailed", "class_balanced", "head"]
+    assert single["p"] < row["p"]
+    assert row["high"] - row["low"] > single["high"] - single["low"]
 
 
 def test_two_seeds_of_one_model_cannot_be_tested(summarise, tmp_path):

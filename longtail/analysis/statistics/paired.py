@@ -59,7 +59,7 @@ def paired_difference(runs: Sequence[np.ndarray], cluster: np.ndarray | None = N
     low, high = tango(better, worse, n, of.critical())
     margin = max(map(abs, tango(better, worse, n, of.critical(EQUIVALENCE))))
     several = max(map(len, runs)) > 1
-    over = "images" if cluster is None else "clusters"
+    over = "images" if cluster is None else "groups"
     if not several:
         sums = np.sum([own[0] for own in runs], axis=0)
         exact = sign_flip(sums if cluster is None else np.bincount(cluster, sums))
