@@ -215,7 +215,7 @@ def steps(url: str, sha256: str) -> list[Step]:
             "statistical_analysis",
             [
                 *("--evaluation", "evaluation.parquet", "--runs", "runs", "--split", "split.parquet"),
-                *("--settings", '{"reference": "softmax", "resamples": 100, "data_seed": 1}'),
+                *("--settings", '{"reference": "softmax", "data_seed": 1}'),
                 *("--output-folder", "statistics"),
             ],
             [f"statistics/{name}.{suffix}" for name in STATISTICS for suffix in ("csv", "md", "html")],

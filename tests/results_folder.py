@@ -30,14 +30,19 @@ def write_results(
     seeds: Collection[int] = (42,),
     train_sets: Collection[str] = ("balanced", "longtailed"),
     missing: Collection[tuple[str, str, str, int]] = (),
+    night: int = 1,
 ) -> Path:
     """Predictions of every run, the evaluation of all, and the split.
 
     Args:
         correct: from model, loss, train_set, seed and group to how many of the group's first images are right.
         missing: runs (model, loss, train_set, seed) that failed: NaN in the evaluation, no predictions.
+        night: so many images in a row, of one class, are of one night, and so not independent; 1: all are.
     """
     table, rows = images(), []
+    clusters = table["image_id"] // night
+    if night > 1:
+        table["cluster"] = clusters
     for train_set, model, loss, seed in itertools.product(train_sets, models, losses, seeds):
         run = (model, loss, train_set, seed)
         place = table.groupby("group").cumcount()
@@ -47,13 +52,13 @@ def write_results(
         members |= {group: longtailed & (table["group"] == group) for group in SIZES}
         for test_set, chosen in members.items():
             value = np.nan if run in missing else right[chosen].mean()
-            rows.append((*run, test_set, "acc1", value, int(chosen.sum())))
+            rows.append((*run, test_set, "acc1", value, int(chosen.sum()), clusters[chosen].nunique()))
         if run not in missing:
             predicted = np.where(right, table["label"], (table["label"] + 1) % 3)
             logits = list(np.eye(3, dtype=np.float32)[predicted])
             path = folder / "runs" / train_set / model / loss / f"seed{seed}" / "predictions.parquet"
             write_parquet(table[["image_id", "label"]].assign(logits=logits), path)
-    columns = ["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n"]
+    columns = ["model", "loss", "train_set", "seed", "test_set", "metric", "value", "n", "clusters"]
     write_parquet(pd.DataFrame(rows, columns=columns), folder / "evaluation.parquet")
     write_parquet(table, folder / "data/split.parquet")
     return folder

@@ -9,10 +9,10 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
 import pandas as pd
 from frame import program, run
+from scipy.stats import t
 
-from longtail.analysis.grid import Grid, scores
+from longtail.analysis.grid import Grid, scores, without_repeats
 from longtail.analysis.statistics.analyses import from_accuracies
-from longtail.analysis.statistics.friedman import ALL_TRAIN_SETS
 from longtail.analysis.statistics.mcnemar import bounds_table
 from longtail.data.split.sets import TEST_SETS
 from longtail.files.atomic import atomic_path
@@ -66,7 +66,7 @@ def analyses(evaluation: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The statistics that accuracies of one seed allow, by name."""
     grid = Grid.of(evaluation)
     found = scores(evaluation, grid)
-    return from_accuracies(found, grid) | {"mcnemar_bounds": bounds_table(found, grid, REFERENCE)}
+    return from_accuracies(found, grid, REFERENCE) | {"mcnemar_bounds": bounds_table(found, grid, REFERENCE)}
 
 
 def without_collapsed(evaluation: pd.DataFrame) -> pd.DataFrame:
@@ -89,8 +89,9 @@ def document_tables(
         "models": _models(found),
         "repeat": _repeat(found),
         "anova": _anova(every["anova"], fewer["anova"]),
-        "tukey": _pairs_with_reference(every["posthoc"]),
-        "tukey-without-class-balanced": _pairs_with_reference(fewer["posthoc"]),
+        "over-models": _over_models(every["over_models"]),
+        "margins": _margins(every["over_models"]),
+        "tukey": _tukey(every["posthoc"]),
         "model-pairs": _model_pairs(every["posthoc"], fewer["posthoc"]),
         "friedman": _friedman(every["friedman"]),
         "friedman-without-class-balanced": _friedman(fewer["friedman"]),
@@ -108,12 +109,16 @@ def _losses(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _models(found: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over the losses on the balanced test set."""
+    """Mean and standard deviation over the losses on the balanced test set; losses that are one run count once."""
     rows = found[found["test_set"] == "balanced"]
     columns = {}
     for train_set in ("balanced", "longtailed"):
-        own = rows[rows["train_set"] == train_set]
-        for name, chosen in {"all losses": own, "without class-balanced": without_collapsed(own)}.items():
+        distinct, _ = without_repeats(found, Grid.of(found.assign(metric="acc1")), train_set)
+        own = rows[(rows["train_set"] == train_set) & rows["loss"].isin(distinct.losses)]
+        selections = {f"{len(distinct.losses)} losses": own}
+        if COLLAPSED in distinct.losses:
+            selections["without class-balanced"] = without_collapsed(own)
+        for name, chosen in selections.items():
             groups = 100 * chosen.groupby("model")["value"].agg(["mean", "std"])
             cells = [f"{mean:.2f} ± {sd:.2f}" for mean, sd in groups.round(9).to_numpy()]
             columns[f"{label(train_set)}, {name}"] = pd.Series(cells, index=groups.index)
@@ -125,10 +130,13 @@ def _repeat(found: pd.DataFrame) -> pd.DataFrame:
     rows = found[found["train_set"] == "balanced"]
     wide = rows.pivot(index=["model", "test_set"], columns="loss", values="value")
     difference = 100 * (wide["balanced_softmax"] - wide[REFERENCE]).unstack()[list(TEST_SETS)]
-    spread = difference.std()
-    difference.loc["standard deviation"] = spread
+    models = len(difference)
+    spreads = {"standard deviation": difference.std()}
+    # How far the mean of as many models may lie from 0 by repetition alone.
+    spreads["95 % of means"] = t.ppf(0.975, models - 1) * difference.std() / models**0.5
     text = difference.round(9).map("{:+.2f}".format)
-    text.loc["standard deviation"] = spread.map("{:.2f}".format)
+    for name, spread in spreads.items():
+        text.loc[name] = spread.map("{:.2f}".format)
     return _printed(text, "Model")
 
 
@@ -137,7 +145,6 @@ def _anova(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
     for losses, table in {"7": every, "6": fewer}.items():
         for (train_set, test_set), cell in table.groupby(["train_set", "test_set"], sort=False):
             terms = cell.set_index("term")
-            checks = terms[terms.index.str.startswith(("Shapiro", "Levene"))]
             rows.append(
                 {
                     "Losses": losses,
@@ -145,10 +152,6 @@ def _anova(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
                     "Tested on": label(test_set),
                     **_effect("Loss", terms.loc["loss"]),
                     **_effect("Model", terms.loc["model"]),
-                    "Assumptions that fail (p < 0.05)": ", ".join(
-                        name.replace("residuals by ", "").replace(" (residuals)", "")
-                        for name in checks.index[checks["p"] < 0.05]
-                    ),
                 }
             )
     return pd.DataFrame(rows)
@@ -162,17 +165,36 @@ def _effect(name: str, term: pd.Series) -> dict[str, str]:
     }
 
 
-def _pairs_with_reference(table: pd.DataFrame) -> pd.DataFrame:
-    """Each loss less softmax, trained on the long-tailed set, by the method that applies."""
-    applies = table["applies"].eq(True) & (table["train_set"] == "longtailed") & (table["factor"] == "loss")
-    own = table[applies & ((table["a"] == REFERENCE) | (table["b"] == REFERENCE))].copy()
+def _over_models(table: pd.DataFrame) -> pd.DataFrame:
+    """Each loss less softmax, trained on the long-tailed set: the difference, its interval and p."""
+    own = table[table["train_set"] == "longtailed"]
+    text = [
+        f"{_points(row.difference)} [{_points(row.low)}, {_points(row.high)}] (p {p_is(row.p)}; "
+        f"{p_value(row.p_dunnett)})"
+        for row in own.itertuples()
+    ]
+    wide = own.assign(text=text).pivot(index="loss", columns="test_set", values="text")[list(TEST_SETS)]
+    return _printed(wide, "Less softmax")
+
+
+def _margins(table: pd.DataFrame) -> pd.DataFrame:
+    """The smallest margins within which each loss lies about softmax."""
+    own = table.dropna(subset="margin")
+    text = own.assign(text=[f"{100 * margin:.1f}" for margin in own["margin"].round(11)])
+    wide = text.pivot(index=["train_set", "loss"], columns="test_set", values="text")[list(TEST_SETS)]
+    text = _printed(wide.reset_index("train_set"), "Less softmax")
+    return text[["Trained on", "Less softmax", *map(label, TEST_SETS)]]
+
+
+def _tukey(table: pd.DataFrame) -> pd.DataFrame:
+    """Each loss less softmax, trained on the long-tailed set, by Tukey's HSD of all pairs."""
+    own = table[(table["train_set"] == "longtailed") & (table["factor"] == "loss")]
+    own = own[(own["a"] == REFERENCE) | (own["b"] == REFERENCE)].copy()
     own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
     sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
     own["text"] = _tested(own.assign(difference=sign * own["difference"]))
-    methods = own.drop_duplicates("test_set").set_index("test_set")["method"]
-    wide = own.pivot(index="other", columns="test_set", values="text")[list(TEST_SETS)]
-    return _printed(wide, "Less softmax").rename(
-        columns={label(name): f"{label(name)} ({methods[name]})" for name in TEST_SETS}
+    return _printed(
+        own.pivot(index="other", columns="test_set", values="text")[list(TEST_SETS)], "Less softmax"
     )
 
 
@@ -180,9 +202,7 @@ def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
     """All pairs of models on the balanced test set."""
     columns = {}
     for losses, table in {"7 losses": every, "6 losses": fewer}.items():
-        chosen = table[
-            table["applies"].eq(True) & (table["factor"] == "model") & (table["test_set"] == "balanced")
-        ]
+        chosen = table[(table["factor"] == "model") & (table["test_set"] == "balanced")]
         for train_set, own in chosen.groupby("train_set", sort=False):
             pairs = [f"{label(row.a)} − {label(row.b)}" for row in own.itertuples()]
             columns[f"{label(train_set)}, {losses}"] = pd.Series(_tested(own), index=pairs)
@@ -190,22 +210,19 @@ def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
 
 
 def _friedman(table: pd.DataFrame) -> pd.DataFrame:
-    own = table[table["train_set"].isin([ALL_TRAIN_SETS, "longtailed"])]
     rows = []
-    for (scope, test_set), cell in own.groupby(["train_set", "test_set"], sort=False):
+    for test_set, cell in table[table["train_set"] == "longtailed"].groupby("test_set", sort=False):
         ranks = cell.set_index("loss")["average_rank"]
         first = cell.iloc[0]
         rows.append(
             {
-                "Trained on": "Both" if scope == ALL_TRAIN_SETS else label(scope),
                 "Tested on": label(test_set),
-                "Blocks": f"{first['blocks']:.0f}",
-                "p (F)": p_value(first["p_f"]),
+                "p": p_value(first["p"]),
                 "CD": f"{first['critical_difference']:.2f}",
                 **{label(name): f"{rank:.2f}" for name, rank in ranks.sort_index().items()},
             }
         )
-    return pd.DataFrame(rows).sort_values("Trained on", kind="stable", ignore_index=True)
+    return pd.DataFrame(rows)
 
 
 def _bounds(table: pd.DataFrame) -> pd.DataFrame:

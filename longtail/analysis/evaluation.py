@@ -11,7 +11,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import nn
 
 from longtail.analysis.metrics import METRICS, Answers
-from longtail.data.split.sets import TEST_SETS, in_set
+from longtail.data.split.sets import CLUSTER, TEST_SETS, in_set
 from longtail.machine.numerics import check_finite
 
 
@@ -24,12 +24,13 @@ def evaluate(predictions: pd.DataFrame, loss: nn.Module) -> pd.DataFrame:
 
     Args:
         predictions: one row per test image: image_id int, label int, group str, longtailed bool, logits (C
-            floats), and balanced bool where not all images are in that set. Group, longtailed and balanced say which
-            sets an image is in.
+            floats), balanced bool where not all images are in that set, and cluster int where images are not
+            independent. Group, longtailed and balanced say which sets an image is in.
         loss: the run's loss, built for its training set's class counts: loss(logits, labels) -> scalar.
 
     Returns:
-        Columns test_set, metric, value, n (images of the set), in the order of the test sets and of `METRICS`.
+        Columns test_set, metric, value, n (images of the set), clusters (of these images; n where each stands for
+        itself), in the order of the test sets and of `METRICS`.
 
     Raises:
         ValueError: no images, logits that are not finite or of unequal length, or a label without a logit.
@@ -41,11 +42,12 @@ def evaluate(predictions: pd.DataFrame, loss: nn.Module) -> pd.DataFrame:
     for test_set in TEST_SETS:
         members = in_set(predictions, test_set).to_numpy()
         n = int(members.sum())
+        clusters = predictions.loc[members, CLUSTER].nunique() if CLUSTER in predictions else n
         answers = Answers(test_set, labels[members], groups[members], logits[members], loss)
         for name, metric in METRICS.items():
             if test_set in metric.test_sets:
-                rows.append((test_set, name, metric.compute(answers) if n else np.nan, n))
-    return pd.DataFrame(rows, columns=["test_set", "metric", "value", "n"])
+                rows.append((test_set, name, metric.compute(answers) if n else np.nan, n, clusters))
+    return pd.DataFrame(rows, columns=["test_set", "metric", "value", "n", "clusters"])
 
 
 def evaluate_classes(predictions: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:

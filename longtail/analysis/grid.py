@@ -110,6 +110,33 @@ def join_notes(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
+def without_repeats(found: pd.DataFrame, grid: Grid, train_set: str) -> tuple[Grid, str]:
+    """The grid of one training set with each run once, and a note on the losses that only repeat another one.
+
+    Some losses are the same where all classes are equally large: softmax, weighted softmax and class-balanced train the
+    same network there. Counted three times, it would look like three that agree. A loss repeats another one if all its
+    accuracies, on every test set, are the same to the last digit.
+
+    Args:
+        found: as `scores` returns them.
+    """
+    own = found[found["train_set"] == train_set]
+    wide = own.pivot(index=["model", "seed", "test_set"], columns="loss", values="value").round(12)
+    first: dict[tuple, str] = {}
+    repeats = defaultdict(list)
+    for loss in (name for name in grid.losses if name in wide and wide[name].notna().any()):
+        values = tuple(wide[loss].fillna(-1.0))
+        if values in first:
+            repeats[first[values]].append(loss)
+        else:
+            first[values] = loss
+    again = {loss for own in repeats.values() for loss in own}
+    listed = "; ".join(" = ".join([loss, *names]) for loss, names in repeats.items())
+    note = f"losses with the same accuracies everywhere count once: {listed}" if again else ""
+    losses = tuple(loss for loss in grid.losses if loss not in again)
+    return Grid(grid.models, losses, (train_set,), grid.seeds), note
+
+
 def by_set(
     found: pd.DataFrame, grid: Grid, compute: Callable[[pd.DataFrame], pd.DataFrame], columns: list[str]
 ) -> pd.DataFrame:
@@ -125,17 +152,19 @@ def by_set(
         sentence in `note`. The notes also name the runs that are missing.
     """
     frames = []
+    distinct = {train_set: without_repeats(found, grid, train_set) for train_set in grid.train_sets}
     for train_set, test_set in itertools.product(grid.train_sets, TEST_SETS):
+        expected, repeats = distinct[train_set]
         own = found[(found["train_set"] == train_set) & (found["test_set"] == test_set)]
-        expected = Grid(grid.models, grid.losses, (train_set,), grid.seeds)
+        own = own[own["loss"].isin(expected.losses)]
         try:
             if own.empty:
                 raise Refusal("no run has a result here: the test set has no image, or no run has ended")
             frame = compute(own)
             absent = name_missing(missing_runs(own, expected))
-            frame = frame.assign(note=[join_notes(note, absent) for note in frame["note"]])
+            frame = frame.assign(note=[join_notes(note, repeats, absent) for note in frame["note"]])
         except Refusal as refusal:
-            frame = pd.DataFrame([{"note": str(refusal)}])
+            frame = pd.DataFrame([{"note": join_notes(str(refusal), repeats)}])
         frames.append(frame.assign(train_set=train_set, test_set=test_set))
     return pd.concat(frames, ignore_index=True).reindex(columns=["train_set", "test_set", *columns])
 
@@ -166,7 +195,8 @@ def every_run(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
             has NaN or no rows.
 
     Returns:
-        Columns model, loss, train_set, seed, test_set, metric, value, n; test sets in their usual order.
+        Columns model, loss, train_set, seed, test_set, metric, value, n, and clusters where the evaluation has it;
+        test sets in their usual order.
 
     Raises:
         ValueError: a column is missing, or a value is there twice.
@@ -177,20 +207,21 @@ def every_run(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     if found.index.has_duplicates:
         twice = found.index[found.index.duplicated()][0]
         raise ValueError(f"the evaluation holds two values of {twice}; one run was added twice")
-    images = evaluation.groupby("test_set")["n"].max()
-    test_sets = [name for name in TEST_SETS if name in images]
+    sizes = evaluation.groupby("test_set")[[name for name in ("n", "clusters") if name in evaluation]].max()
+    test_sets = [name for name in TEST_SETS if name in sizes.index]
     order = [
         (*run, *cell) for run in Grid.of(evaluation).runs for cell in itertools.product(test_sets, metrics)
     ]
     table = found.reindex(pd.MultiIndex.from_tuples(order, names=keys)).reset_index()
-    return table.assign(n=table["test_set"].map(images).astype("int64"))
+    return table.assign(**{name: table["test_set"].map(sizes[name]).astype("int64") for name in sizes})
 
 
 def accuracies(evaluation: pd.DataFrame) -> pd.DataFrame:
     """Top-1 accuracy of every run of the grid, as `every_run` has it, on every test set that has images.
 
     Returns:
-        Columns model, loss, train_set, seed, test_set, accuracy (in percent), n; test sets in their usual order.
+        Columns model, loss, train_set, seed, test_set, accuracy (in percent), n, and clusters where the evaluation
+        has it; test sets in their usual order.
 
     Raises:
         ValueError: as `every_run`; or no run has an accuracy.

@@ -39,7 +39,7 @@ class Results:
 
     @cached_property
     def evaluation(self) -> pd.DataFrame:
-        """Columns model, loss, train_set, seed, test_set, metric, value (fraction), n (images of the test set)."""
+        """Columns model, loss, train_set, seed, test_set, metric, value (fraction), n (test images), clusters."""
         return read_parquet(self.folder / "evaluation.parquet", [*RUN, "test_set", "metric", "value", "n"])
 
     @cached_property

@@ -213,11 +213,7 @@ class Experiment:
         return min(minutes * attempt, job.max_minutes - PREDICT_MINUTES)
 
     def statistics_settings(self) -> dict[str, Any]:
-        return {
-            "reference": self.reference_loss,
-            "resamples": self.config.statistics.resamples,
-            "data_seed": self.config.data.seed,
-        }
+        return {"reference": self.reference_loss, "data_seed": self.config.data.seed}
 
     def summary_settings(self) -> dict[str, Any]:
         data = self.config.data.model_dump(include={"source", "seed", "imbalance_factor"})

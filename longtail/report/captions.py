@@ -6,6 +6,8 @@ from longtail.analysis.grid import without
 from longtail.experiment.runs import RUN
 from longtail.report.labels import label
 
+CLUSTERS = "clusters"
+
 
 def caption(*sentences: str) -> str:
     """One paragraph of the sentences that are not empty."""
@@ -39,9 +41,19 @@ def spread(frame: pd.DataFrame, marks: str) -> str:
 
 
 def test_images(table: pd.DataFrame) -> str:
-    """How many images each test set holds, as a sentence."""
+    """How many images each test set holds, as a sentence; and in how many groups, where they are not independent."""
     counts = table.groupby("test_set", sort=False)["n"].max()
-    return f"Test images: {', '.join(f'{label(name).lower()} {n:,.0f}' for name, n in counts.items())}."
+    listed = ", ".join(f"{label(name).lower()} {n:,.0f}" for name, n in counts.items())
+    return f"Test images: {listed}.{in_groups(table)}"
+
+
+def in_groups(table: pd.DataFrame) -> str:
+    """How many groups of images that belong together each test set holds, as a sentence after a space; or nothing."""
+    if CLUSTERS not in table or (table[CLUSTERS] == table["n"]).all():
+        return ""
+    counts = table.groupby("test_set", sort=False)[CLUSTERS].max()
+    listed = ", ".join(f"{label(name).lower()} {n:,.0f}" for name, n in counts.items())
+    return f" Images of one group are not independent of each other; groups: {listed}."
 
 
 def missing(frame: pd.DataFrame, value: str) -> str:

@@ -35,55 +35,71 @@ class Statistic(NamedTuple):
 STATISTICS = {
     "descriptive": Statistic(
         "Means and intervals",
-        "Mean and standard deviation (n − 1) of top-1 accuracy in percent, with 95 % intervals: Student's t over the "
-        "seeds, or Wilson's over the test images where there is one run. The csv beside this has all metrics.",
+        "Mean and standard deviation (n − 1) of top-1 accuracy in percent, with 95 % intervals after Wilson: with one "
+        "run, of this network on further images; with several, of further training runs on further images. The csv "
+        "beside this has all metrics.",
         keys=5,
-    ),
-    "anova": Statistic(
-        "Analysis of variance",
-        "Analysis of variance of top-1 accuracy by loss and model, type II, with effect sizes and the checks of its "
-        "assumptions (statistic: F, W or Levene's).",
-        keys=3,
-    ),
-    "posthoc": Statistic(
-        "Pairs after the analysis of variance",
-        "All pairs of losses and of models after the analysis of variance: difference of mean top-1 accuracy (A − B) "
-        "in percentage points with simultaneous 95 % intervals. Where Levene's test finds the variances unequal, "
-        "Games-Howell applies instead of Tukey's HSD.",
-        keys=5,
-    ),
-    "friedman": Statistic(
-        "Friedman test",
-        "Average rank of the losses by top-1 accuracy (1 is best) over blocks of model and training set, with "
-        "Friedman's test (χ²; F is Iman and Davenport's form) and Nemenyi's critical difference (CD) at the 5 % level.",
-        keys=3,
-    ),
-    "friedman_pairs": Statistic(
-        "Pairs after the Friedman test",
-        "All pairs of losses over blocks of model and training set: difference of average ranks (A − B; below 0: A is "
-        "better), median difference of top-1 accuracy in percentage points, Nemenyi's p and Wilcoxon's signed-rank p "
-        "with Holm over the pairs.",
-        keys=4,
     ),
     "paired_differences": Statistic(
         "Differences to the reference loss",
-        "Top-1 accuracy less that of the reference loss with the same model, in percentage points, with 95 % bootstrap "
-        "intervals (over images and, with several seeds, over seeds: from few seeds too narrow); Holm over the models "
-        "and losses of one training and test set.",
+        "Top-1 accuracy less that of the reference loss with the same model, in percentage points, with 95 % intervals "
+        "after Tango: with one run, of these networks on further images; with several, of further training runs on "
+        "further images. McNemar's exact test is stricter than the interval where few images are discordant. Margin: "
+        "the smallest within which the difference lies by two one-sided tests at 5 %. Holm over all models, losses and "
+        "(nested) test sets of one training set.",
         keys=5,
     ),
     "pooled_differences": Statistic(
-        "The same over all models",
-        "Top-1 accuracy less that of the reference loss, averaged over the models, in percentage points, with 95 % "
-        "bootstrap intervals (over images and, with several seeds, over runs: from few seeds too narrow); Holm over "
-        "the losses of one training and test set.",
+        "The same over these models",
+        "Top-1 accuracy less that of the reference loss, averaged over these models, in percentage points, with 95 % "
+        "intervals after Tango: with one run of each, of these networks on further images; with several, of further "
+        "training runs of these models on further images. Margin: the smallest within which the difference lies by "
+        "two one-sided tests at 5 %. Holm over all losses and (nested) test sets of one training set.",
         keys=5,
+    ),
+    "over_models": Statistic(
+        "The same over models in general",
+        "Top-1 accuracy less that of the reference loss, in percentage points, by Student's paired t over the models "
+        "(each the mean over its seeds), with 95 % intervals: of further models on these test images. Margin: the "
+        "smallest within which the difference lies by two one-sided tests at 5 %. Dunnett: step-down over the losses "
+        "of one training and test set. Holm: over all losses and (nested) test sets of one training set. Log odds: "
+        "the same difference on the logit scale.",
+        keys=4,
     ),
     "mcnemar": Statistic(
         "McNemar tests",
         "McNemar's exact test of every run against the run of the reference loss with the same seed: test images by "
-        "who got them right; Holm over the models and losses of one training set, test set and seed.",
+        "who got them right; where images belong to groups, p is that of whole groups. Holm over the models and losses "
+        "of one training set, test set and seed.",
         keys=6,
+    ),
+    "anova": Statistic(
+        "Analysis of variance",
+        "Analysis of variance of top-1 accuracy by loss and model, type II, with effect sizes. The F of an effect "
+        "speaks of these losses and models; where there are several seeds, the last row tests the loss against its "
+        "interaction with the models and so speaks of models in general.",
+        keys=3,
+    ),
+    "posthoc": Statistic(
+        "Pairs after the analysis of variance",
+        "All pairs of losses and of models after the analysis of variance, by Tukey's HSD: difference of mean top-1 "
+        "accuracy (A − B) in percentage points with simultaneous 95 % intervals. All pairs share one error, which a "
+        "loss that collapses inflates; for a loss against the reference, the differences above have their own.",
+        keys=5,
+    ),
+    "friedman": Statistic(
+        "Friedman test",
+        "Average rank of the losses by top-1 accuracy (1 is best) over the models, with Friedman's test (p: the share "
+        "of the patterns of ranks that are as extreme, all of them or as many as are drawn) and Nemenyi's critical "
+        "difference (CD) at the 5 % level from the same patterns; without CD no difference could reach it.",
+        keys=3,
+    ),
+    "friedman_pairs": Statistic(
+        "Pairs after the Friedman test",
+        "All pairs of losses over the models: difference of average ranks (A − B; below 0: A is better), median "
+        "difference of top-1 accuracy in percentage points, Nemenyi's p from the patterns of ranks, and Wilcoxon's "
+        "exact signed-rank p with Holm over the pairs.",
+        keys=4,
     ),
 }
 """The statistics of an experiment by the name of their files."""
@@ -91,8 +107,8 @@ THESIS_STATISTICS = {
     "mcnemar_bounds": Statistic(
         "Bounds of McNemar's test",
         "What the accuracies alone say about McNemar's exact test against the run of the reference loss: the smallest "
-        "and the largest p that any overlap of their correct images allows; Holm over the models and losses of one "
-        "training and test set.",
+        "and the largest p that any overlap of their correct images allows, where those on head, middle and tail add "
+        "up; Holm over the models and losses of one training and test set.",
         keys=5,
     ),
 }

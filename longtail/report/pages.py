@@ -8,19 +8,21 @@ import pandas as pd
 
 from longtail.analysis.grid import Grid, missing_runs, name_missing, scores
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import TEST_SETS
+from longtail.data.split.sets import GROUPS, TEST_SETS
+from longtail.report.captions import CLUSTERS, in_groups
 from longtail.report.catalogue import STATISTICS, THESIS_STATISTICS
 from longtail.report.labels import label
 from longtail.report.typeset import Table, write_table
 
 NAMES = ("model", "train_set", "test_set", "loss", "reference", "a", "b")
-PERCENT = ("difference", "low", "high", "mean", "sd")
+PERCENT = ("difference", "low", "high", "mean", "sd", "margin")
 HEADINGS = {
     "train_set": "Trained on",
     "test_set": "Tested on",
     "loss": "Loss function",
     "p_holm": "p (Holm)",
-    "p_f": "p (F)",
+    "p_dunnett": "p (Dunnett)",
+    "p_log_odds": "p (log odds)",
     "p_nemenyi": "p (Nemenyi)",
     "p_wilcoxon": "p (Wilcoxon)",
     "p_low": "p, least",
@@ -32,6 +34,9 @@ HEADINGS = {
     "partial_eta_squared": "partial η²",
     "omega_squared": "ω²",
     "critical_difference": "CD",
+    "clusters": "Groups",
+    "n": "Images",
+    "margin": "Margin (TOST)",
 }
 
 
@@ -45,6 +50,8 @@ def page(name: str, data: pd.DataFrame, basis: str) -> Table:
     """
     about = (STATISTICS | THESIS_STATISTICS)[name]
     shown = data[data["metric"] == "acc1"] if name == "descriptive" else data
+    if CLUSTERS in shown and (shown[CLUSTERS].isna() | (shown[CLUSTERS] == shown["n"])).all():
+        shown = shown.drop(columns=CLUSTERS)
     text = shown.drop(columns="note").apply(lambda column: [cell(value, column.name) for value in column])
     places = {note: place for place, note in enumerate(filter(None, dict.fromkeys(shown["note"])), start=1)}
     text["note"] = [str(places.get(note, "")) for note in shown["note"]]
@@ -59,20 +66,27 @@ def write_page(name: str, data: pd.DataFrame, basis: str, folder: str | Path) ->
 
 
 def basis(evaluation: pd.DataFrame, grid: Grid, data_seed: int | None) -> str:
-    """How many training seeds, data seeds and test images there are, and which runs are missing."""
+    """How many training seeds, data seeds and test images there are, how these nest, and which runs are missing."""
     found = scores(evaluation, grid)
     seeds = ", ".join(map(str, grid.seeds))
     split = "" if data_seed is None else f" (data seed {data_seed})"
-    images = found.groupby("test_set")["n"].max()
-    counts = ", ".join(f"{label(name).lower()} {images.get(name, 0):,.0f}" for name in TEST_SETS)
+    images = evaluation[evaluation["metric"] == "acc1"]
     plural = "1 training seed" if len(grid.seeds) == 1 else f"{len(grid.seeds)} training seeds"
     absent = missing_runs(found, grid)
     runs = f"Runs: {len(grid.runs) - len(absent)} of {len(grid.runs)}"
     return (
-        f"{plural} ({seeds}), 1 data split{split}. Test images: {counts}. {runs}"
-        + (f"; {name_missing(absent)}" if absent else "")
-        + "."
+        f"{plural} ({seeds}), 1 data split{split}. Test images: {nested(images.groupby('test_set')['n'].max())}."
+        f"{in_groups(images)} {runs}" + (f"; {name_missing(absent)}" if absent else "") + "."
     )
+
+
+def nested(images: pd.Series) -> str:
+    """How many images each test set holds, and which of them are parts of which."""
+    count = {name: f"{label(name).lower()} {images.get(name, 0):,.0f}" for name in TEST_SETS}
+    groups = ", ".join(count[name] for name in GROUPS)
+    if images.get("longtailed", 0) <= images.get("balanced", 0):
+        return f"{count['balanced']}, of them {count['longtailed']}, of these {groups}"
+    return f"{count['longtailed']}, of them {count['balanced']}; and, of the long-tailed ones, {groups}"
 
 
 def cell(value: Any, name: str) -> str:
@@ -90,7 +104,7 @@ def cell(value: Any, name: str) -> str:
     if name == "p" or name.startswith("p_"):
         return p_value(value)
     if name in PERCENT:
-        return f"{100 * value:.2f}"
+        return f"{100 * value:z.2f}"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 

@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom, f
+from scipy.stats import binom, f, t, ttest_1samp
 
 from longtail.report.typeset import fill
-from tools.thesis import analyses, document_tables, read_thesis, without_collapsed
+from tools.thesis import IMAGES, analyses, document_tables, read_thesis, without_collapsed
+
+REPEATED = ["weighted_softmax", "class_balanced"]
+"""Losses that repeat softmax to the last digit on balanced training."""
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +82,8 @@ def test_gains_over_softmax_are_as_told(cube, document):
     )
     head = gain.loc["head", "balanced_softmax"]
     assert (head < 0).all()
-    assert f"−{-head.mean():.1f} points on average, the same sign with all four" in prose(
-        document, "… at a small price"
-    )
+    price = prose(document, "… at a small price")
+    assert f"−{-head.mean():.1f} points on average" in price and "the same sign with all four" in price
     overall = gain.loc["balanced", "balanced_softmax"].round(1)
     assert f"+{overall.drop('vit_b16').min()} to +{overall.max()} points" in prose(
         document, "… and best overall"
@@ -98,18 +100,54 @@ def test_gains_over_softmax_are_as_told(cube, document):
 
 
 def test_the_loss_on_balanced_training_is_as_told(cube, document):
-    table = cube.loc["balanced", "balanced"]
+    table = cube.loc["balanced", "balanced"].drop(columns=REPEATED)
     grand = table.to_numpy().mean()
     losses = len(table) * ((table.mean() - grand) ** 2).sum()
     models = table.shape[1] * ((table.mean(axis=1) - grand) ** 2).sum()
     error = ((table - grand) ** 2).to_numpy().sum() - losses - models
-    statistic = (losses / 6) / (error / 18)
-    expected = f"F = {statistic:.2f}, p = {f.sf(statistic, 6, 18):.3f}"
-    assert expected in prose(document, "On balanced training")
+    statistic = (losses / 4) / (error / 12)
+    expected = f"F = {statistic:.2f}, p = {f.sf(statistic, 4, 12):.3f}"
+    told = prose(document, "On balanced training")
+    assert expected in told
+    gain = table.sub(table["softmax"], axis=0).drop(columns="softmax")
+    margins = {
+        loss: max(map(abs, ttest_1samp(own, 0).confidence_interval(0.90))) for loss, own in gain.items()
+    }
+    assert f"LDAM within {margins.pop('ldam'):.1f}" in told
+    assert f"all but LDAM lie within {max(margins.values()):.1f} points" in told
+
+
+def test_contrasts_over_models_are_students(cube, document):
+    """The numbers are those that the issue of this study names, and SciPy's."""
+    gain = cube.sub(cube["softmax"], axis=0).loc["longtailed"]
+    expected = {
+        "head": ("−2.5", "[−2.9, −2.1]"),
+        "balanced": ("+4.0", "[+1.8, +6.2]"),
+        "tail": ("+22.4", "[−0.4, +45.2]"),
+    }
+    for test_set, claim in (
+        ("head", "… at a small"),
+        ("balanced", "… and best"),
+        ("tail", "Balanced softmax is"),
+    ):
+        test = ttest_1samp(gain.loc[test_set, "balanced_softmax"], 0)
+        low, high = test.confidence_interval(0.95)
+        difference, interval = expected[test_set]
+        assert interval == f"[{low:+.1f}, {high:+.1f}]".replace("-", "−")
+        digits = 4 if test.pvalue < 0.001 else 3
+        told = prose(document, claim)
+        assert difference in told and f"{interval}, p = {test.pvalue:.{digits}f}" in told
+    head = ttest_1samp(gain.loc["head", "balanced_softmax"], 0).confidence_interval(0.90)
+    assert f"More than {-head.low:.1f} points are excluded" in prose(document, "… at a small")
+    collapse = ttest_1samp(gain.loc["head", "class_balanced"], 0).confidence_interval(0.95)
+    assert f"[{collapse.low:.1f}, {collapse.high:.1f}]".replace("-", "−") in prose(
+        document, "The class-balanced loss"
+    )
 
 
 def test_models_are_as_told(cube, document):
     table = {train_set: cube.loc[train_set, "balanced"] for train_set in ("balanced", "longtailed")}
+    table["balanced"] = table["balanced"].drop(columns=REPEATED)
     means = {train_set: own.mean(axis=1) for train_set, own in table.items()}
     best = prose(document, "ConvNeXt is the best")
     lead = means["balanced"]["convnext_base"] - means["balanced"]
@@ -144,12 +182,18 @@ def test_class_balanced_is_last_everywhere_but_on_the_tail(cube, document):
 
 def test_balanced_softmax_is_certain_with_three_models(cube, document):
     """The largest p of McNemar's exact test, after Holm over all 24 comparisons, worked out anew."""
-    counts = (cube.loc["longtailed", "balanced"] * 50).round().astype(int)
+    counts = {
+        name: (cube.loc["longtailed", name] * n / 100).round().astype(int) for name, n in IMAGES.items()
+    }
+    parts = {name: (counts[name], IMAGES[name]) for name in ("head", "middle", "tail")}
+    parts["rest"] = (counts["balanced"] - counts["longtailed"], IMAGES["balanced"] - IMAGES["longtailed"])
     largest = {}
-    for model, row in counts.iterrows():
-        for loss in counts.columns.drop("softmax"):
-            both = max(0, row[loss] + row["softmax"] - 5000)
-            one, other = row[loss] - both, row["softmax"] - both
+    for model in counts["balanced"].index:
+        for loss in counts["balanced"].columns.drop("softmax"):
+            one = other = 0
+            for own, n in parts.values():
+                a, b = own.loc[model, loss], own.loc[model, "softmax"]
+                one, other = one + a - max(0, a + b - n), other + b - max(0, a + b - n)
             largest[model, loss] = min(1.0, 2 * binom.cdf(min(one, other), one + other, 0.5))
     p = pd.Series(largest).sort_values()
     adjusted = (p * np.arange(len(p), 0, -1)).cummax().clip(upper=1)
@@ -164,11 +208,11 @@ def test_balanced_softmax_is_certain_with_three_models(cube, document):
 def test_repeats_bound_what_a_gain_can_mean(cube, document):
     wide = cube.loc["balanced"]
     spread = (wide["balanced_softmax"] - wide["softmax"]).groupby("test_set").std()
-    assert (
-        f"{2 * spread['balanced']:.1f} points on the\nbalanced test set, {2 * spread['tail']:.1f} on the tail"
-        in document
-    )
-    assert f"its −2.5 on the head is not ({2 * spread['head']:.1f})" in document
+    reach = t.ppf(0.975, 3) * spread / 2  # the error of a mean of four
+    told = f"lies within {reach['balanced']:.1f} points on the balanced test set, {reach['head']:.1f} on the head and"
+    assert f"{told} {reach['tail']:.1f} on the tail" in " ".join(document.split())
+    gain = (cube["balanced_softmax"] - cube["softmax"]).loc["longtailed"].groupby("test_set").mean().abs()
+    assert (gain[["balanced", "head", "tail"]] > reach[["balanced", "head", "tail"]]).all()
     # The runs that repeat softmax to the last digit: 56 runs, 48 distinct ones.
     assert wide["softmax"].equals(wide["weighted_softmax"])
     assert wide["softmax"].equals(wide["class_balanced"])

@@ -8,6 +8,8 @@ import pytest
 from programs import run_program
 from results_folder import write_results
 
+from longtail.report.catalogue import STATISTICS
+
 MODELS = ("mobilenetv2", "resnet50")
 LOSSES = ("softmax", "class_balanced", "balanced_softmax")
 
@@ -40,7 +42,7 @@ def summarise(repository):
             "statistical_analysis",
             *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),
             *("--output-folder", folder / "statistics"),
-            *("--settings", json.dumps({"reference": "softmax", "resamples": 200, "data_seed": 7})),
+            *("--settings", json.dumps({"reference": "softmax", "data_seed": 7})),
         )
         run_program(
             "summary",
@@ -76,8 +78,13 @@ def test_the_tail_and_its_price(full):
     assert "+40.0 [" in section
     assert "On the head it has 77.5 %, -10.0 [" in section
     assert "points against Softmax" in section
-    # Six pairs of runs, all the same way: p = 2 / 64, twice that over two losses.
-    assert "not significant, Holm p = 0.062" in section
+    assert section.count(" for these 2 models (not significant, Holm p = ") == 2
+    # Tail, head and balanced of two losses each.
+    assert (
+        "Holm's correction is over the 6 differences of this table; its intervals are not corrected."
+        in section
+    )
+    assert "Two one-sided tests at 5 % exclude a difference on the head of more than" in section
 
 
 def test_the_model_and_the_loss(full):
@@ -99,12 +106,19 @@ def test_the_safest_choice_has_the_least_regret(full):
 
 def test_whether_it_is_real(full):
     section = answer(full, "Is the difference real?")
-    # 2 losses x 2 models x 2 training sets x 5 test sets.
-    assert "Of 40 differences to Softmax" in section
-    assert "0 are significant after Holm's correction" in section
-    limit = "with 3 seeds a paired sign-flip test cannot go below p = 0.25"
-    assert f"Not answered by these runs for a single model: {limit}" in section
-    assert "Friedman's test over 4 blocks" in section
+    assert "test sets are parts of one another" in section
+    # 2 losses x 2 models x 5 test sets, and without the models.
+    assert "with single models, 8 of 20 differences to Softmax are significant" in section
+    assert "over these models, 4 of 10 differences to Softmax are significant" in section
+    assert (
+        "after Holm's correction over all 10 (0 better, 4 worse): Class-balanced -43.3 on balanced" in section
+    )
+    assert (
+        "After balanced training, with single models: Class-balanced and Balanced softmax gave the same run"
+        in section
+    )
+    assert "One seed" not in section
+    assert "at least three models that have all losses, and these runs have 2" in section
 
 
 def test_models_beside_each_other(full):
@@ -150,22 +164,60 @@ def test_one_model_of_other_data_leaves_questions_open(summarise, tmp_path):
     assert "they are on 'digits', published CIFAR-100 results on 'cifar100'" in text
     real = answer(text, "Is the difference real?")
     assert "whether training anew would give the same is not answered by these runs" in real
-    assert (
-        "Friedman's test: not answered by these runs: Friedman's test needs at least three complete blocks"
-        in real
-    )
+    assert "Friedman's test: not answered by these runs: Friedman's test needs at least three models" in real
     # McNemar: class-balanced is right on 52, 51, 32 and 17 images fewer, balanced softmax on 4 more or fewer at most.
-    assert "Of 20 differences to Softmax" in real
-    assert "4 are significant after Holm's correction: 0 better, 4 worse" in real
+    assert "4 of 10 differences to Softmax are significant" in real
+    assert "(0 better, 4 worse)" in real
     assert "nan" not in text.lower()
 
 
-def test_few_seeds_of_one_model_cannot_be_tested(summarise, tmp_path):
-    text = summarise(write_results(tmp_path, correct, ("resnet8",), LOSSES, seeds=(1, 2, 3)), source="digits")
+def test_images_of_one_night_count_as_one(summarise, tmp_path):
+    alone = summarise(write_results(tmp_path / "alone", correct, ("resnet8",), LOSSES), source="digits")
+    folder = write_results(tmp_path / "nights", correct, ("resnet8",), LOSSES, night=5)
+    text = summarise(folder, source="digits")
+    groups = "groups: balanced 24, long-tailed 14, head 8, middle 4, tail 2."
+    assert f"Images of one group are not independent of each other; {groups}" in text
+    assert groups not in alone
+    for name in STATISTICS:
+        assert groups in (folder / "statistics" / f"{name}.md").read_text(encoding="utf-8")
+    table = pd.read_csv(folder / "statistics/paired_differences.csv").set_index(
+        ["train_set", "loss", "test_set"]
+    )
+    row = table.loc["longtailed", "class_balanced", "head"]
+    assert (row["n"], row["clusters"], row["method"]) == (40, 8, "sign flips over groups, exact")
+    # Eight nights, on all of which class-balanced is wrong more often.
+    assert row["p"] == pytest.approx(2 / 2**8)
+    single = pd.read_csv(tmp_path / "alone/statistics/paired_differences.csv")
+    single = single.set_index(["train_set", "loss", "test_set"]).loc["longtailed", "class_balanced", "head"]
+    assert single["p"] < row["p"]
+    assert row["high"] - row["low"] > single["high"] - single["low"]
+
+
+def test_two_seeds_of_one_model_cannot_be_tested(summarise, tmp_path):
+    text = summarise(write_results(tmp_path, correct, ("resnet8",), LOSSES, seeds=(1, 2)), source="digits")
     section = answer(text, "Which loss for the tail")
-    assert "points against Softmax (3 seeds are too few to test it)" in section
+    assert (
+        section.count(
+            "points against Softmax (not tested: two runs tell how much runs differ by one number only"
+        )
+        == 2
+    )
     assert "significant" not in section
-    assert "a paired sign-flip test cannot go below p = 0.25" in answer(text, "Is the difference real?")
+    real = answer(text, "Is the difference real?")
+    assert "After long-tailed training, with this model: no test (two runs tell" in real
+    assert "Two seeds: their intervals count how much runs differ, but a test needs three seeds." in real
+
+
+def test_one_answer_of_all_losses_crowns_none(summarise, tmp_path):
+    def alike(model: str, loss: str, train_set: str, seed: int, group: str) -> int:
+        return 5 + 10 * (group == "head") + (loss == "balanced_softmax") * (group == "head")
+
+    text = summarise(write_results(tmp_path, alike, MODELS, LOSSES), source="digits")
+    section = answer(text, "Which loss for the tail")
+    assert "All losses have the same tail after long-tailed training: 50.0 %" in section
+    assert "-0.0" not in text
+    assert "**Balanced softmax**: no loss is above it" in answer(text, "Which is the safest choice?")
+    assert "highest mean all alike" in answer(text, "Model comparison")
 
 
 def test_one_loss_leaves_nothing_to_compare(summarise, tmp_path):

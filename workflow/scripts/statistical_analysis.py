@@ -20,9 +20,11 @@ from longtail.report.pages import basis, write_page
 def main(args: argparse.Namespace) -> None:
     evaluation = read_parquet(args.evaluation)
     grid = Grid.of(evaluation)
-    tables = {"descriptive": describe(evaluation, grid)} | from_accuracies(scores(evaluation, grid), grid)
+    reference = args.settings["reference"]
     correctness = read_correctness(args.runs, args.split, grid)
-    tables |= from_predictions(correctness, grid, args.settings["reference"], args.settings["resamples"])
+    tables = {"descriptive": describe(evaluation, grid, correctness)}
+    tables |= from_predictions(correctness, grid, reference)
+    tables |= from_accuracies(scores(evaluation, grid), grid, reference)
     about = basis(evaluation, grid, args.settings["data_seed"])
     for name, table in tables.items():
         write_page(name, table, about, args.output_folder)
@@ -36,7 +38,7 @@ if __name__ == "__main__":
         "be",
         runs="holds {train_set}/{model}/{loss}/seed{seed}/predictions.parquet",
         split="split.parquet, for the test sets",
-        takes="reference: loss that the others are compared with; resamples: of the bootstrap; data_seed: of the split",
+        takes="reference: loss that the others are compared with; data_seed: of the split",
         output_folder="where to write the tables",
     )
     run(main, parser)

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import levene, shapiro
+from scipy.stats import f
 from statsmodels.regression.linear_model import OLS, RegressionResultsWrapper
 from statsmodels.stats.anova import anova_lm
 
 from longtail.analysis.grid import Refusal
 
 FACTORS = ("loss", "model")
+INTERACTION = "loss x model"
+IN_GENERAL = "loss, over models in general"
 COLUMNS = ["term", "sum_sq", "df", "statistic", "p", "partial_eta_squared", "omega_squared", "runs", "note"]
 
 
@@ -34,17 +35,6 @@ class LinearModel:
         if self.interaction:
             return ""
         return "additive model: the interaction of loss and model cannot be tested without several seeds in every cell"
-
-    def levene(self, factor: str) -> tuple[float, float]:
-        """Levene's test, in the form of Brown and Forsythe, on the residuals by the levels of a factor: statistic, p.
-
-        Raises:
-            Refusal: a level has fewer than three runs. Two runs are always equally far from their median.
-        """
-        groups = [self.results.resid[rows] for rows in self.scores.groupby(factor).groups.values()]
-        if min(map(len, groups)) < 3:
-            raise Refusal(f"Levene's test needs at least three runs of every {factor}")
-        return tuple(levene(*groups, center="median"))
 
 
 def fit(scores: pd.DataFrame) -> LinearModel:
@@ -88,19 +78,22 @@ def fit(scores: pd.DataFrame) -> LinearModel:
 
 
 def two_way_anova(scores: pd.DataFrame) -> pd.DataFrame:
-    """Analysis of variance with effect sizes and the checks of its assumptions.
+    """Analysis of variance with effect sizes.
 
     Sums of squares are of type II, so a missing run does not favour the factor that is named first. Partial
     eta squared is SS / (SS + SS_error); omega squared is (SS - df * MS_error) / (SS_total + MS_error), at least
     0: the share of all variance, corrected for chance (Hays, 1963; Olejnik and Algina, 2003).
 
+    The error of F is how much seeds differ within loss and model, so F speaks of these losses with these models. Where
+    the interaction can be told from that error, one more row tests the loss against the interaction: it speaks of
+    models in general, of which these are a sample.
+
     Args:
         scores: as for `fit`.
 
     Returns:
-        Columns term, sum_sq, df, statistic, p, partial_eta_squared, omega_squared, runs, note. The first rows are
-        the effects (statistic: F) and the residual; then Shapiro-Wilk on the residuals (W) and Levene's test on
-        them by loss and by model.
+        Columns term, sum_sq, df, statistic (F), p, partial_eta_squared, omega_squared, runs, note; a row for each
+        effect and one for the residual.
 
     Raises:
         Refusal: as `fit`.
@@ -117,22 +110,18 @@ def two_way_anova(scores: pd.DataFrame) -> pd.DataFrame:
             effect |= {"statistic": row["F"], "p": row["PR(>F)"], "omega_squared": max(0.0, omega)}
             effect["partial_eta_squared"] = row["sum_sq"] / (row["sum_sq"] + residual)
         rows.append(effect)
-    return pd.DataFrame(rows + _checks(model)).assign(runs=len(scores)).reindex(columns=COLUMNS)
+    frame = pd.DataFrame(rows)
+    if model.interaction and frame.set_index("term").loc[INTERACTION, "sum_sq"] > 0:
+        frame = pd.concat([frame, _in_general(frame.set_index("term"))], ignore_index=True)
+    return frame.assign(runs=len(scores)).reindex(columns=COLUMNS)
 
 
-def _checks(model: LinearModel) -> list[dict[str, Any]]:
-    statistic, p = shapiro(model.results.resid)
-    normal = "residuals do not look normal: F is approximate" if p < 0.05 else ""
-    rows = [{"term": "Shapiro-Wilk (residuals)", "statistic": statistic, "p": p, "note": normal}]
-    for factor in model.factors:
-        row: dict[str, Any] = {"term": f"Levene (residuals by {factor})"}
-        try:
-            statistic, p = model.levene(factor)
-            note = "variances differ: F is approximate" if p < 0.05 else ""
-            rows.append(row | {"statistic": statistic, "p": p, "note": note})
-        except Refusal as refusal:
-            rows.append(row | {"note": str(refusal)})
-    return rows
+def _in_general(terms: pd.DataFrame) -> pd.DataFrame:
+    """The row that tests the loss against its interaction with the models."""
+    loss, both = terms.loc["loss"], terms.loc[INTERACTION]
+    statistic = (loss["sum_sq"] / loss["df"]) / (both["sum_sq"] / both["df"])
+    row = {"term": IN_GENERAL, "sum_sq": loss["sum_sq"], "df": loss["df"], "statistic": statistic, "note": ""}
+    return pd.DataFrame([row | {"p": f.sf(statistic, loss["df"], both["df"])}])
 
 
 def _name(term: str) -> str:

@@ -1,13 +1,14 @@
 """The test images that each run got right. Every paired comparison starts from them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import Grid
-from longtail.data.split.sets import in_set, with_sets
+from longtail.data.split.sets import CLUSTER, TEST_SETS, in_set, with_sets
 from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet
 
@@ -19,13 +20,24 @@ class Correctness:
     """The test images in one order, and for each run which of them it got right."""
 
     images: pd.DataFrame
-    """Columns image_id, label, group, longtailed, and balanced where the split has it; N rows."""
+    """Columns image_id, label, group, longtailed, and balanced and cluster where the split has them; N rows."""
     correct: dict[Run, np.ndarray]
     """Bool, N entries each."""
 
+    @cached_property
+    def cluster(self) -> np.ndarray | None:
+        """The number of the group of each image (an individual, a night): int, N. None if each stands for itself."""
+        if CLUSTER not in self.images or self.images[CLUSTER].is_unique:
+            return None
+        return np.unique(self.images[CLUSTER], return_inverse=True)[1]
+
     def members(self, test_set: str) -> np.ndarray:
         """Whether each image belongs to a test set: bool, N entries."""
-        return in_set(self.images, test_set).to_numpy()
+        return self._members[test_set]
+
+    @cached_property
+    def _members(self) -> dict[str, np.ndarray]:
+        return {test_set: in_set(self.images, test_set).to_numpy() for test_set in TEST_SETS}
 
     def differences(self, model: str, train_set: str, loss: str, reference: str, grid: Grid) -> np.ndarray:
         """Correct under `loss` minus correct under `reference`: int8, one row per seed that has both, N columns."""

@@ -1,7 +1,6 @@
 """Holm's step-down correction over one family of tests."""
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -11,7 +10,7 @@ def holm(p: np.ndarray) -> np.ndarray:
     """
     p = np.asarray(p, dtype=float)
     adjusted = np.full_like(p, np.nan)
-    made = ~np.isnan(p)
-    if made.any():
-        adjusted[made] = multipletests(p[made], method="holm")[1]
+    made = np.flatnonzero(~np.isnan(p))
+    order = made[np.argsort(p[made], kind="stable")]
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
     return adjusted

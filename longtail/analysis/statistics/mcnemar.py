@@ -1,19 +1,22 @@
 """McNemar's test of two runs on the same images, and the bounds of its p where only the accuracies are known."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
+from scipy.stats import binom
 
 from longtail.analysis.grid import Grid, Refusal, compared, name_missing
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
-from longtail.data.split.sets import TEST_SETS
+from longtail.analysis.statistics.sign_flip import sign_flip
+from longtail.data.split.sets import GROUPS, TEST_SETS
 from longtail.experiment.runs import RUN, Run
 
+IDENTICAL = "the same answers as under the reference on every test image, so the two are one run and nothing is tested"
 COLUMNS = ["train_set", "model", "loss", "reference", "seed", "test_set"]
-COLUMNS += ["both", "only_loss", "only_reference", "neither", "p", "p_holm", "n", "note"]
+COLUMNS += ["both", "only_loss", "only_reference", "neither", "p", "p_holm", "n", "clusters", "note"]
 
 
 class McNemar(NamedTuple):
@@ -26,13 +29,23 @@ class McNemar(NamedTuple):
     p: float
 
 
-def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
+class Part(NamedTuple):
+    """The correct images of a run, those of its reference, and how many images there are."""
+
+    correct: int
+    reference: int
+    n: int
+
+
+def mcnemar(a: np.ndarray, b: np.ndarray, cluster: np.ndarray | None = None) -> McNemar:
     """Exact test that two runs are right equally often (McNemar, 1947, Psychometrika 12, 153-157).
 
     The test is about these two trained networks on further images. It does not say how another seed would have done.
 
     Args:
         a, b: of a loss and its reference; bool, one entry per image, in the same order.
+        cluster: int, one entry per image; images with the same number are not independent, so their discordant images
+            change sides together. None: each image stands for itself.
 
     Raises:
         Refusal: no image.
@@ -45,35 +58,39 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> McNemar:
     if not len(a):
         raise Refusal("McNemar's test needs test images, but the test set has none")
     both, only_a, only_b, neither = (int(np.sum(who)) for who in (a & b, a & ~b, ~a & b, ~a & ~b))
-    p = float(mcnemar_test([[both, only_a], [only_b, neither]], exact=True).pvalue)
+    differences = a.astype(int) - b.astype(int)
+    p = sign_flip(differences if cluster is None else np.bincount(cluster, differences))
     return McNemar(both, only_a, only_b, neither, p)
 
 
-def mcnemar_bounds(correct_a: int, correct_b: int, n: int) -> tuple[float, float]:
-    """The smallest and largest p of McNemar's exact test that two numbers of correct images allow.
+def mcnemar_bounds(parts: Sequence[Part]) -> tuple[float, float]:
+    """The smallest and largest p of McNemar's exact test that the numbers of correct images allow.
 
-    An image is discordant if only one of the two runs gets it right. The two numbers fix the difference of the
-    discordant counts, but not their sum. The sum is least if one run is right wherever the other is, and largest if
-    the two share as few correct images as n allows. For a given difference p grows with the sum, so these two cases
-    give the smallest and the largest p.
+    An image is discordant if only one of the two runs gets it right. The numbers fix the difference of the two
+    discordant counts, but not their sum. In each part the sum is least if one run is right wherever the other is, and
+    largest if the two share as few correct images as n allows; over the parts these add up. For a given difference p
+    grows with the sum, so these two cases give the smallest and the largest p.
 
     Args:
-        correct_a, correct_b: correct images of each run, of the same n.
+        parts: the counts of parts of the test set that have no image in common. The more of them are known, the closer
+            are the bounds.
 
     Raises:
-        Refusal: n is 0.
+        Refusal: there is no image.
         ValueError: a count is not in 0 … n.
     """
-    if n == 0:
+    if not sum(n for *_, n in parts):
         raise Refusal("McNemar's test needs test images, but the test set has none")
-    if not (0 <= correct_a <= n and 0 <= correct_b <= n):
-        raise ValueError(f"{correct_a} and {correct_b} of {n} images correct: counts must be 0 … n")
-    bounds = []
-    for both in (min(correct_a, correct_b), max(0, correct_a + correct_b - n)):
-        only_a, only_b = correct_a - both, correct_b - both
-        table = [[both, only_a], [only_b, n - both - only_a - only_b]]
-        bounds.append(float(mcnemar_test(table, exact=True).pvalue))
-    return bounds[0], bounds[1]
+    for a, b, n in parts:
+        if not (0 <= a <= n and 0 <= b <= n):
+            raise ValueError(f"{a} and {b} of {n} images correct: counts must be 0 … n")
+    difference = abs(sum(a - b for a, b, _ in parts))
+    least = sum(abs(a - b) for a, b, _ in parts)
+    most = sum(a + b - 2 * max(0, a + b - n) for a, b, n in parts)
+    low, high = (
+        min(1.0, 2 * float(binom.cdf((total - difference) // 2, total, 0.5))) for total in (least, most)
+    )
+    return low, high
 
 
 def bounds_table(found: pd.DataFrame, grid: Grid, reference: str, alpha: float = 0.05) -> pd.DataFrame:
@@ -86,7 +103,8 @@ def bounds_table(found: pd.DataFrame, grid: Grid, reference: str, alpha: float =
         Columns train_set, model, loss, seed, test_set, correct, correct_reference, n, difference (a fraction),
         p_low, p_high, p_holm_low, p_holm_high (Holm over the models and losses of one training set, test set and
         seed; the bounds of a family are reached together), verdict: "differs" (whatever the overlap), "not shown"
-        (whatever the overlap) or "open"; note.
+        (whatever the overlap) or "open"; note. Head, middle and tail are parts of the long-tailed set and this of the
+        balanced one, so their overlaps bound those of the whole.
 
     Raises:
         Refusal: the reference, or any loss beside it, is not in the grid.
@@ -114,7 +132,7 @@ def mcnemar_table(correctness: Correctness, grid: Grid, reference: str) -> pd.Da
 
     Returns:
         Columns train_set, model, loss, reference, seed, test_set, both, only_loss, only_reference, neither, p,
-        p_holm (over the models and losses of one training set, test set and seed), n, note.
+        p_holm (over the models and losses of one training set, test set and seed), n, clusters, note.
 
     Raises:
         Refusal: the reference, or any loss beside it, is not in the grid.
@@ -137,8 +155,12 @@ def _compare(correctness: Correctness, run: Run, reference: str, test_set: str) 
     pair = [run, run._replace(loss=reference)]
     if absent := [name for name in pair if name not in correctness.correct]:
         return row | {"note": name_missing(absent)}
+    own, other = (correctness.correct[name] for name in pair)
+    cluster = None if correctness.cluster is None else correctness.cluster[members]
+    row["clusters"] = row["n"] if cluster is None else len(np.unique(cluster))
     try:
-        return row | mcnemar(*(correctness.correct[name][members] for name in pair))._asdict()
+        found = mcnemar(own[members], other[members], cluster)._asdict()
+        return row | found | ({"p": np.nan, "note": IDENTICAL} if np.array_equal(own, other) else {})
     except Refusal as refusal:
         return row | {"note": str(refusal)}
 
@@ -148,7 +170,25 @@ def _bound(counts: pd.DataFrame, run: Run, reference: str, test_set: str) -> dic
     pair = [run, run._replace(loss=reference)]
     if absent := [name for name in pair if (*name, test_set) not in counts.index]:
         return row | {"p_low": np.nan, "p_high": np.nan, "note": name_missing(absent)}
-    (correct, n), (other, _) = (map(int, counts.loc[(*name, test_set)]) for name in pair)
+    whole = {}
+    for name in TEST_SETS:
+        if all((*one, name) in counts.index for one in pair):
+            own, other = (counts.loc[(*one, name), "correct"] for one in pair)
+            whole[name] = Part(int(own), int(other), int(counts.loc[(*run, name), "n"]))
+    correct, other, n = whole[test_set]
     row |= {"correct": correct, "correct_reference": other, "n": n, "difference": (correct - other) / n}
-    low, high = mcnemar_bounds(correct, other, n)
+    low, high = mcnemar_bounds(_parts(whole, test_set))
     return row | {"p_low": low, "p_high": high, "note": ""}
+
+
+def _parts(whole: dict[str, Part], test_set: str) -> list[Part]:
+    """The counts of a test set by the parts that the other test sets divide it into: groups, and what is in none."""
+    inside = {
+        "balanced": ["longtailed"] if "longtailed" in whole else [],
+        "longtailed": [name for name in GROUPS if name in whole],
+    }.get(test_set, [])
+    parts = [part for name in inside for part in _parts(whole, name)]
+    a, b, n = (total - sum(part[place] for part in parts) for place, total in enumerate(whole[test_set]))
+    if min(a, b, n) < 0 or max(a, b) > n:
+        return [whole[test_set]]  # the sets are not nested in this way
+    return [*parts, Part(a, b, n)]

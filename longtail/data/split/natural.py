@@ -9,7 +9,7 @@ from longtail.data.collection.duplicates import connected
 from longtail.data.collection.listing import Finding
 from longtail.data.split.balanced import seeded_order
 from longtail.data.split.longtailed import class_groups
-from longtail.data.split.sets import GROUPS
+from longtail.data.split.sets import CLUSTER, GROUPS
 from longtail.machine.randomness import derive_seed
 
 
@@ -53,7 +53,8 @@ def natural_split(
     Returns:
         One row per image, by ascending id: image_id, label int64, class_name, subset ("train", "val", "test"),
         longtailed (all of train and test), balanced (equally many of every class in train, and in test of every
-        tested class), group ("head", "middle", "tail"); and what was done about small classes.
+        tested class), group ("head", "middle", "tail"), cluster int64 (the same for images that stay together); and
+        what was done about small classes.
 
     Raises:
         ValueError: small classes, by `small_classes: error` or because merging them does not help.
@@ -116,7 +117,8 @@ def _labelled(
     split["balanced"] = _balanced(split, seed)
     trained = split.loc[split["subset"] == "train", "label"].value_counts().reindex(range(len(class_names)))
     split["group"] = split["label"].map(frequency_groups(trained.to_numpy(), groups, group_limits))
-    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", "group"]]
+    split[CLUSTER] = table["unit"]
+    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", "group", CLUSTER]]
 
 
 def frequency_groups(

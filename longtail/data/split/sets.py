@@ -15,8 +15,11 @@ TEST_SETS = (*TRAIN_SETS, *GROUPS)
 """They are nested: head, middle and tail divide longtailed, which is a part of balanced."""
 SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
 """The sets of images that have a file of tensors each."""
-OF_IMAGE = ["group", "longtailed", "balanced"]
-"""The columns that say which sets an image is in. The last is there only where not all images are in balanced."""
+CLUSTER = "cluster"
+"""The column of the number that images share which are not independent: of one individual, one night, or duplicates."""
+OF_IMAGE = ["group", "longtailed", "balanced", CLUSTER]
+"""What the split says of an image: which sets it is in, and its cluster. The last two are there only in collections
+with natural counts."""
 
 
 def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":
@@ -44,11 +47,11 @@ def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":
 
 
 def with_sets(table: "pd.DataFrame", split: "pd.DataFrame") -> "pd.DataFrame":
-    """`table` with the columns group, longtailed and, where the split has it, balanced of each of its images.
+    """`table` with the columns group, longtailed and, where the split has them, balanced and cluster of its images.
 
     Args:
         table: column image_id int. Columns that say which sets an image is in are replaced.
-        split: columns image_id, group, longtailed, and balanced where not all images are in that set.
+        split: columns image_id, group, longtailed, and balanced and cluster where there are any.
 
     Raises:
         ValueError: an image is not in the split.

@@ -1,5 +1,6 @@
 """Average ranks of the losses, with bars over those that do not differ significantly."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -19,7 +20,14 @@ TEST_SETS = ("balanced", "head", "tail")
 def draw(
     evaluation: pd.DataFrame, train_set: str | None = None, test_sets: Sequence[str] = TEST_SETS
 ) -> style.Drawn:
-    """A diagram (Demšar, 2006) per test set, over the blocks of model and training set; rank 1 is best."""
+    """A diagram (Demšar, 2006) per test set, over the models; rank 1 is best.
+
+    Args:
+        train_set: None takes the long-tailed one, or the one that there is. Two training sets are never ranked
+            together, since a model would then count twice.
+    """
+    there = evaluation["train_set"].unique()
+    train_set = train_set or ("longtailed" if "longtailed" in there else there[0])
     tables = _blocks(select(evaluation, train_set=train_set), test_sets)
     text = _caption(select(accuracies(evaluation), train_set=train_set), tables)
     looks = style.styles(evaluation["loss"].unique(), style.LOSSES)
@@ -43,11 +51,12 @@ def _caption(table: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
     lost = [block for block in expected if any(block not in found.index for found in tables.values())]
     listed = ", ".join(f"{label(model)} trained on {label(name).lower()}" for model, name in lost)
     return captions.caption(
-        f"Average ranks of the losses by top-1 accuracy over the {len(expected)} blocks of model and training set,"
-        f" each the mean over the seeds that all its losses have; {captions.seeds(table)}. Rank 1 is best.",
+        f"Average ranks of the losses by top-1 accuracy over {len(expected)} models trained on the"
+        f" {label(expected[0][1]).lower()} set, each the mean over the seeds that all its losses have;"
+        f" {captions.seeds(table)}. Rank 1 is best.",
         "Bars join losses that do not differ by Nemenyi's test at the 5 % level; CD is its critical difference;"
-        " p is that of Friedman's test in Iman and Davenport's form, which comes first: where it is not below 0.05,"
-        " the ranks show no difference.",
+        " p is that of Friedman's test. Both are shares of the patterns of ranks, with no approximation for many"
+        " blocks. Where p is not below 0.05, the ranks show no difference.",
         captions.test_images(table[table["test_set"].isin(tables)]),
         f"Blocks left out, since a loss is missing there: {listed}." if lost else "",
         captions.missing(table, "accuracy"),
@@ -96,5 +105,6 @@ def _panel(axes: Axes, table: pd.DataFrame, title: str, looks: dict[str, style.S
         text.set(text=f" {label(name)} ({result.ranks[name]:.2f}) ", color="black")
     axes.spines["top"].set(visible=True, bounds=(1, len(names)))
     axes.set_xticks(range(1, len(names) + 1))
-    p = f"p = {result.p_f:.2g}" if result.p_f >= 0.001 else "p < 0.001"
-    axes.set_title(f"{title}: {p}, CD = {result.critical_difference:.2f}, {len(table)} blocks", loc="left")
+    p = f"p = {result.p:.2g}" if result.p >= 0.001 else "p < 0.001"
+    far = "" if math.isnan(result.critical_difference) else f", CD = {result.critical_difference:.2f}"
+    axes.set_title(f"{title}: {p}{far}, {len(table)} models", loc="left")

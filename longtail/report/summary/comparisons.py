@@ -6,7 +6,7 @@ from longtail.analysis.grid import Refusal
 from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
-from longtail.report.summary.phrases import percent, spread
+from longtail.report.summary.phrases import best_of, percent, points, spread
 from longtail.report.typeset import pipe_table
 
 COLLAPSED = "class_balanced"
@@ -29,9 +29,9 @@ def model_comparison(evidence: Evidence) -> str:
             ]
             columns[f"{label(train_set)}, {name}"] = pd.Series(texts, index=map(label, groups.index))
             if len(groups) > 1:
-                best = f"highest mean {label(groups['mean'].idxmax())}"
+                best = f"highest mean {best_of(groups['mean'])}"
                 if groups["std"].notna().any():
-                    best += f", least spread {label(groups['std'].idxmin())}"
+                    best += f", least spread {best_of(groups['std'], least=True)}"
                 sentences.append(f"{label(train_set)} training set, {name}: {best}.")
     table = pd.DataFrame(columns).fillna("")
     if table.empty:
@@ -57,14 +57,14 @@ def beside_thesis(evidence: Evidence) -> str:
             "Trained on": label(train_set),
             "Tested on": label(test_set),
             "Cells": str(len(own)),
-            "Mean difference": f"{100 * own['difference'].mean():+.1f}",
+            "Mean difference": points(own["difference"].mean()),
             "Mean absolute difference": f"{100 * own['difference'].abs().mean():.1f}",
             "Thesis inside our interval": f"{own['inside'].sum()} of {own['low'].notna().sum()}",
         }
         for (train_set, test_set), own in groups
     ]
     answer = (
-        f"{len(both)} accuracies have a counterpart in the thesis: {100 * both['difference'].mean():+.1f} points on "
+        f"{len(both)} accuracies have a counterpart in the thesis: {points(both['difference'].mean())} points on "
         f"average (ours less the thesis's), {100 * both['difference'].abs().mean():.1f} regardless of sign. The thesis "
         "has one run each, and another recipe where the configuration says so. Every cell is in "
         "`tables/thesis_comparison.csv`."

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from longtail.analysis.grid import Grid, missing_runs, scores
-from longtail.analysis.statistics.descriptive import describe
+from longtail.analysis.statistics.holm import holm
 from longtail.report.labels import label
 
-STATISTICS = ("anova", "friedman", "paired_differences", "pooled_differences")
+STATISTICS = ("descriptive", "anova", "friedman", "paired_differences", "pooled_differences", "over_models")
 PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
+PRICED = ("tail", "head", "balanced")  # what a better tail is weighed against
 
 
 class Settings(NamedTuple):
@@ -53,8 +54,11 @@ class Evidence:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """Mean top-1 accuracy over the seeds, by training set, model, loss and test set; with the interval."""
-        accuracies = self.evaluation[self.evaluation["metric"] == "acc1"]
-        return describe(accuracies, self.grid)
+        table = self.statistics["descriptive"]
+        there = {"metric": ["acc1"], "model": self.grid.models, "loss": self.grid.losses}
+        there["train_set"] = self.grid.train_sets
+        chosen = [table[column].isin(names) for column, names in there.items()]
+        return table[pd.concat(chosen, axis=1).all(axis=1)].reset_index(drop=True)
 
     @cached_property
     def incomplete(self) -> list[str]:
@@ -67,10 +71,18 @@ class Evidence:
         chosen = self.cells["test_set"].isin(test_sets) & ~self.cells["loss"].isin(self.incomplete)
         return self.cells[chosen & (self.cells["train_set"] == train_set)]
 
+    @cached_property
     def differences(self) -> pd.DataFrame:
-        """Differences to the reference over all models, or of the one model there is."""
+        """Differences to the reference over these models, or of the one model there is, on the sets of the price table.
+
+        Their `p_holm` is corrected over all of them, since the table shows them all. The index is loss and test set.
+        """
         name = "pooled_differences" if len(self.planned.models) > 1 else "paired_differences"
-        return self.statistics[name].set_index(["train_set", "loss", "test_set"])
+        table = self.statistics[name]
+        shown = table["loss"].isin(self.grid.losses) & ~table["loss"].isin(self.incomplete)
+        shown &= (table["train_set"] == "longtailed") & table["test_set"].isin(PRICED)
+        own = table[shown].set_index(["loss", "test_set"])
+        return own.assign(p_holm=holm(own["p"]))
 
     @property
     def left_out(self) -> str:

@@ -1,7 +1,10 @@
 """Numbers as they stand in the sentences and tables of the summary."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from longtail.report.labels import label
 from longtail.report.pages import p_value
 
 
@@ -20,7 +23,32 @@ def interval(row: pd.Series) -> str:
     """A difference (columns difference, low, high; fractions) in percentage points, with its interval."""
     if pd.isna(row["difference"]):
         return "missing"
-    return f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+    found = points(row["difference"])
+    return found if pd.isna(row["low"]) else f"{found} [{points(row['low'])}, {points(row['high'])}]"
+
+
+def points(difference: float) -> str:
+    """A difference (a fraction) in percentage points, with its sign."""
+    return f"{100 * difference:+z.1f}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun, such as `1 model` or `3 models`."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as they stand in a sentence: `a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def best_of(values: pd.Series, least: bool = False) -> str:
+    """The printed names with the largest value, or the least; or that all are alike."""
+    values = values.dropna().round(12)
+    best = values[values == (values.min() if least else values.max())]
+    if len(best) == len(values) > 1:
+        return "all alike"
+    return listed([label(str(name)) for name in best.index])
 
 
 def spread(values: pd.Series) -> str:
