@@ -14,7 +14,7 @@ from typing import Any
 
 from longtail.config.load import ConfigError
 from longtail.config.methods import Custom
-from longtail.experiment.contents import content_hash
+from longtail.experiment.contents import collection_hash, content_hash
 from longtail.experiment.fingerprint import fingerprint
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.proof import packages_here
@@ -69,8 +69,10 @@ class Keys:
     @cache  # noqa: B019
     def images(self) -> str:
         if self.jobs.source.natural:
-            files = {"files": self.jobs.listing.digest(), "settings": self.jobs.folder_images_settings()}
-            return self._key("folder_images", files)
+            listing = self.jobs.listing
+            content = collection_hash(listing.root, [entry.path for entry in listing.entries])
+            files = {"files": listing.digest(), "content": content}
+            return self._key("folder_images", {**files, "settings": self.jobs.folder_images_settings()})
         source = f"longtail.data.sources.{self.jobs.config.data.source}"
         return self._key("images", self.jobs.images_settings(), choices=[source])
 
