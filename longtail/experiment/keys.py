@@ -36,6 +36,11 @@ def _numbers(sources: Iterable[str]) -> dict[str, str | None]:
     return {name: content_hash(NUMBERS[name]) for name in sources if name in NUMBERS}
 
 
+def _pathless(loss: str | Mapping[str, str]) -> str:
+    """What names a loss; that of one's own goes by its class, and the fingerprint has its file."""
+    return loss if isinstance(loss, str) else f"class {loss['name']}"
+
+
 def _named_files(parameters: Any) -> dict[str, dict[str, str]]:
     """The content of the files that parameters of a loss name, under a name of its own; empty where there are none."""
     waiting, found = [parameters], {}
@@ -114,7 +119,7 @@ class Keys:
         elif self.jobs.config.model(run.model).pretrained:
             upstream.append(self.weights(run.model))
         settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
-        settings |= _named_files(settings["loss_parameters"])
+        settings |= {"loss": _pathless(settings["loss"]), **_named_files(settings["loss_parameters"])}
         return self._key(
             "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
         )
@@ -141,7 +146,9 @@ class Keys:
     @cache  # noqa: B019
     def evaluation(self) -> str:
         losses = self.jobs.evaluation_settings()
-        settings = {"grid": self.jobs.runs, "losses": losses, **_named_files(losses)}
+        files = _named_files([own["loss_parameters"] for own in losses.values()])
+        losses = {name: {**own, "loss": _pathless(own["loss"])} for name, own in losses.items()}
+        settings = {"grid": self.jobs.runs, "losses": losses, **files}
         upstream = [self.split(), *map(self.predict, self.jobs.shown_runs)]
         return self._key(
             "evaluation", settings, upstream, choices=list(map(self._loss_code, self.jobs.losses))

@@ -152,8 +152,10 @@ class Proofs:
             )
         del versions[""]
         for version_there, count in versions.items():
-            kept = "and are trained again" if self.trained_anew else "and count all the same"
-            yield f"{count} of {len(runs)} runs were trained with {version_there}, {kept} (versions: note or stale)"
+            what = "are trained again (versions: note keeps them)"
+            if not self.trained_anew:
+                what = "count all the same (versions: stale has them trained again)"
+            yield f"{count} of {len(runs)} runs were trained with {version_there}, and {what}"
 
     def _other_configuration(self, folder: Path, proof: Proof) -> tuple[str, str] | None:
         """Names the configuration that made the files in a folder, and this one; None if they are one.

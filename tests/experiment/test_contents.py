@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from longtail.config.load import load_config
-from longtail.experiment import contents, keys
+from longtail.experiment import contents, fingerprint, keys
 from longtail.experiment.contents import content_hash, remembered
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
@@ -62,8 +62,14 @@ def folder(tmp_path, monkeypatch):
 
 def start():
     """Forget what this process knows, as a new one does."""
-    content_hash.cache_clear()
-    contents._hashed_before.cache_clear()
+    for cached in (
+        content_hash,
+        contents._hashed_before,
+        fingerprint.fingerprint,
+        fingerprint._parse,
+        fingerprint._files,
+    ):
+        cached.cache_clear()
 
 
 def key(settings, ask):
@@ -118,6 +124,19 @@ def test_a_file_that_is_moved_changes_no_key(folder):
     shutil.move("weights.pth", "other.pth")
     moved = {**TRAINED, "models": {"mobilenetv2": {"weights": "other.pth"}}}
     assert key(moved, lambda keys: keys.weights("mobilenetv2")) == before
+
+
+def test_a_loss_of_ones_own_that_is_moved_changes_no_key(folder):
+    asked = [lambda keys: keys.train(RUN), Keys.evaluation]
+    before = [key(TRAINED, ask) for ask in asked]
+    Path("own").mkdir()
+    shutil.move("mine.py", "own/mine.py")
+    entry = {**TRAINED["losses"]["mine"], "loss": {"path": "own/mine.py", "name": "Mine"}}
+    moved = {**TRAINED, "losses": {"mine": entry}}
+    assert [key(moved, ask) for ask in asked] == before
+    Path("own/mine.py").write_text(f"{LOSS}\n\nclass Other(Mine):\n    pass\n")
+    entry["loss"] = {**entry["loss"], "name": "Other"}
+    assert all(key(moved, ask) != old for ask, old in zip(asked, before, strict=True))
 
 
 def test_two_lists_that_change_places_change_the_key(folder):
