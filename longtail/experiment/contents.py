@@ -6,10 +6,15 @@ rewritten does, whatever its time.
 
 import atexit
 import hashlib
-from collections.abc import Callable
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 
 from longtail.files.atomic import atomic_path
@@ -17,8 +22,18 @@ from longtail.files.sealed_json import SEAL, seal, unseal
 
 HASHED_BEFORE = Path(".snakemake/longtail.contents.json")
 """The hashes of large files, by path, for the next plan."""
+COLLECTION_BEFORE = Path(".snakemake/longtail.collection.json")
+PICTURES_BEFORE = Path(".snakemake/longtail.pictures.json")
+"""The hashes of the last collection, and of its pictures."""
 SMALL = 2**20
 """The bytes up to which a file is read at each plan."""
+END = 2**16
+"""Bytes at the beginning and at the end of a file by which it is known without being read whole: where the formats of
+this project have their checksums. A file of no more than twice that is known whole."""
+HUGE = 2**28
+"""Bytes from which on only the ends of a picture are read."""
+READERS = 8
+"""Pictures that are read at a time."""
 
 T = TypeVar("T")
 
@@ -32,10 +47,9 @@ def content_hash(path: str | Path) -> str | None:
     """
     path = Path(path).absolute()
     try:
-        stat = path.stat()
-        if stat.st_size <= SMALL:
+        if path.stat().st_size <= SMALL:
             return hashlib.sha256(path.read_bytes()).hexdigest()
-        state = [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
+        state = _state(str(path))
         known = _hashed_before()
         if str(path) not in known or known[str(path)][0] != state:
             with path.open("rb") as file:
@@ -43,6 +57,79 @@ def content_hash(path: str | Path) -> str | None:
         return known[str(path)][1]
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+
+
+def ends_hash(path: str | Path) -> str:
+    """A hash of the size of a file and of its first and last bytes."""
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(b"%d " % size)
+        digest.update(file.read(END))
+        file.seek(max(END, size - END))
+        digest.update(file.read())
+    return digest.hexdigest()
+
+
+def collection_hash(root: Path, names: Sequence[str]) -> str:
+    """A hash of what the files of a collection hold, in this order.
+
+    They are read once. Later plans read those again that changed by what the file system says (size, inode, mtime,
+    ctime); where none did, not even the notes on each of them.
+    """
+    states = {name: _state(f"{root}/{name}") for name in names}
+    place = str(root.absolute())
+    all_states = _short(json.dumps([place, states]))
+    known = remembered(COLLECTION_BEFORE.absolute(), "", str)
+    if all_states not in known:
+        pictures = remembered(PICTURES_BEFORE.absolute(), place, _two)
+        fresh = [
+            name for name in names if name not in pictures or pictures[name][0] != _short(str(states[name]))
+        ]
+        if (size := sum(states[name][0] for name in fresh)) > 1e9:
+            print(
+                f"Note: reading {len(fresh):,} pictures of {root}, {size / 1e9:.1f} GB, once", file=sys.stderr
+            )
+        with ThreadPoolExecutor(READERS) as readers:
+            for name, found in zip(
+                fresh, readers.map(lambda name: _picture(f"{root}/{name}"), fresh), strict=True
+            ):
+                pictures[name] = _short(str(states[name])), found
+        for name in pictures.keys() - states.keys():
+            del pictures[name]
+        known.clear()
+        known[all_states] = _short(json.dumps([pictures[name][1] for name in names]))
+    return known[all_states]
+
+
+def _picture(path: str) -> str:
+    """A short hash of a file; empty where it is none or cannot be read, which the job that decodes it tells."""
+    with suppress(OSError):
+        size, *_ = state = _state(path)
+        if len(state) == 1:
+            return ""
+        if size >= HUGE:
+            return ends_hash(path)[:20]
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+    return ""
+
+
+def _state(path: str) -> list[int]:
+    """What the file system says of a regular file, by which a change of it is known."""
+    with suppress(OSError):
+        stat = os.stat(path)  # noqa: PTH116 (there may be a million)
+        if S_ISREG(stat.st_mode):
+            return [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
+    return [0]
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:20]
+
+
+def _two(found: Any) -> tuple[str, str]:
+    state, content = found
+    return str(state), str(content)
 
 
 @cache
@@ -75,7 +162,8 @@ def remembered(path: Path, by: str, entry: Callable[[Any], T]) -> dict[str, T]:
     def keep() -> None:
         if known != before:
             with suppress(OSError), atomic_path(path) as temporary:
-                temporary.write_text(seal({"by": by, "files": known}), encoding="utf-8")
+                # A name that is not UTF-8 has surrogates.
+                temporary.write_bytes(seal({"by": by, "files": known}).encode(errors="surrogatepass"))
 
     atexit.register(keep)
     return known

@@ -14,7 +14,7 @@ from typing import Any
 
 from longtail.config.load import ConfigError
 from longtail.config.methods import Custom
-from longtail.experiment.contents import content_hash
+from longtail.experiment.contents import collection_hash, content_hash
 from longtail.experiment.fingerprint import fingerprint
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.proof import packages_here
@@ -34,6 +34,11 @@ def _hash(content: list[Any]) -> str:
 def _numbers(sources: Iterable[str]) -> dict[str, str | None]:
     """The content of the files of numbers among these sources."""
     return {name: content_hash(NUMBERS[name]) for name in sources if name in NUMBERS}
+
+
+def _pathless(loss: str | Mapping[str, str]) -> str:
+    """What names a loss; that of one's own goes by its class, and the fingerprint has its file."""
+    return loss if isinstance(loss, str) else f"class {loss['name']}"
 
 
 def _named_files(parameters: Any) -> dict[str, dict[str, str]]:
@@ -69,8 +74,10 @@ class Keys:
     @cache  # noqa: B019
     def images(self) -> str:
         if self.jobs.source.natural:
-            files = {"files": self.jobs.listing.digest(), "settings": self.jobs.folder_images_settings()}
-            return self._key("folder_images", files)
+            listing = self.jobs.listing
+            content = collection_hash(listing.root, [entry.path for entry in listing.entries])
+            files = {"files": listing.digest(), "content": content}
+            return self._key("folder_images", {**files, "settings": self.jobs.folder_images_settings()})
         source = f"longtail.data.sources.{self.jobs.config.data.source}"
         return self._key("images", self.jobs.images_settings(), choices=[source])
 
@@ -112,7 +119,7 @@ class Keys:
         elif self.jobs.config.model(run.model).pretrained:
             upstream.append(self.weights(run.model))
         settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
-        settings |= _named_files(settings["loss_parameters"])
+        settings |= {"loss": _pathless(settings["loss"]), **_named_files(settings["loss_parameters"])}
         return self._key(
             "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
         )
@@ -139,7 +146,9 @@ class Keys:
     @cache  # noqa: B019
     def evaluation(self) -> str:
         losses = self.jobs.evaluation_settings()
-        settings = {"grid": self.jobs.runs, "losses": losses, **_named_files(losses)}
+        files = _named_files([own["loss_parameters"] for own in losses.values()])
+        losses = {name: {**own, "loss": _pathless(own["loss"])} for name, own in losses.items()}
+        settings = {"grid": self.jobs.runs, "losses": losses, **files}
         upstream = [self.split(), *map(self.predict, self.jobs.shown_runs)]
         return self._key(
             "evaluation", settings, upstream, choices=list(map(self._loss_code, self.jobs.losses))

@@ -6,7 +6,6 @@ key, and what its files look like. A plan compares the key with the present one 
 Snakemake remembers. What is not proven is made again.
 """
 
-import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from longtail.experiment.contents import content_hash
+from longtail.experiment.contents import content_hash, ends_hash
 from longtail.experiment.runs import MODEL, RECORD
 from longtail.files.atomic import atomic_path
 from longtail.files.sealed_json import SEAL, seal, unseal
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from longtail.experiment.keys import Keys
 
 FOLDER = ".made"
-END = 2**16
-"""Bytes at the beginning and at the end of a file that a proof knows: where the formats of this project have their
-checksums. A file of no more than twice that is known whole."""
 PACKAGES = ("torch", "torchvision", "timm")
 """The packages whose versions can change what a run learns."""
 
@@ -78,7 +74,7 @@ class Proofs:
         record = next((path for path in map(Path, outputs) if path.name == RECORD), None)
         proof = Proof(
             key,
-            {_name(path): (_state(path), _ends(path)) for path in map(str, outputs)},
+            {_name(path): (_state(path), ends_hash(path)) for path in map(str, outputs)},
             [os.path.relpath(path, real) for path in self.configuration],
             _trained_with(record) if record else {},
         )
@@ -105,7 +101,7 @@ class Proofs:
         for path in map(str, outputs):
             state, ends = proof.files.get(_name(path), ([], ""))
             with suppress(FileNotFoundError):
-                if _state(path) != state and _ends(path) != ends:
+                if _state(path) != state and ends_hash(path) != ends:
                     return f"{_name(path)} is not the file that was made"
         if self.trained_anew and (others := self.other_versions(proof)):
             return f"trained with {others}"
@@ -156,8 +152,10 @@ class Proofs:
             )
         del versions[""]
         for version_there, count in versions.items():
-            kept = "and are trained again" if self.trained_anew else "and count all the same"
-            yield f"{count} of {len(runs)} runs were trained with {version_there}, {kept} (versions: note or stale)"
+            what = "are trained again (versions: note keeps them)"
+            if not self.trained_anew:
+                what = "count all the same (versions: stale has them trained again)"
+            yield f"{count} of {len(runs)} runs were trained with {version_there}, and {what}"
 
     def _other_configuration(self, folder: Path, proof: Proof) -> tuple[str, str] | None:
         """Names the configuration that made the files in a folder, and this one; None if they are one.
@@ -255,16 +253,6 @@ def _proof_in(place: str) -> Proof | None:
 def _state(path: str) -> list[int]:
     stat = os.stat(path)  # noqa: PTH116
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-
-
-def _ends(path: str) -> str:
-    with Path(path).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest = hashlib.sha256(b"%d " % size)
-        digest.update(file.read(END))
-        file.seek(max(END, size - END))
-        digest.update(file.read())
-    return digest.hexdigest()
 
 
 def _trained_with(record: Path) -> dict[str, str | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from longtail.config.load import load_config
-from longtail.experiment import contents, keys
+from longtail.experiment import contents, fingerprint, keys
 from longtail.experiment.contents import content_hash, remembered
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
@@ -62,8 +62,14 @@ def folder(tmp_path, monkeypatch):
 
 def start():
     """Forget what this process knows, as a new one does."""
-    content_hash.cache_clear()
-    contents._hashed_before.cache_clear()
+    for cached in (
+        content_hash,
+        contents._hashed_before,
+        fingerprint.fingerprint,
+        fingerprint._parse,
+        fingerprint._files,
+    ):
+        cached.cache_clear()
 
 
 def key(settings, ask):
@@ -118,6 +124,19 @@ def test_a_file_that_is_moved_changes_no_key(folder):
     shutil.move("weights.pth", "other.pth")
     moved = {**TRAINED, "models": {"mobilenetv2": {"weights": "other.pth"}}}
     assert key(moved, lambda keys: keys.weights("mobilenetv2")) == before
+
+
+def test_a_loss_of_ones_own_that_is_moved_changes_no_key(folder):
+    asked = [lambda keys: keys.train(RUN), Keys.evaluation]
+    before = [key(TRAINED, ask) for ask in asked]
+    Path("own").mkdir()
+    shutil.move("mine.py", "own/mine.py")
+    entry = {**TRAINED["losses"]["mine"], "loss": {"path": "own/mine.py", "name": "Mine"}}
+    moved = {**TRAINED, "losses": {"mine": entry}}
+    assert [key(moved, ask) for ask in asked] == before
+    Path("own/mine.py").write_text(f"{LOSS}\n\nclass Other(Mine):\n    pass\n")
+    entry["loss"] = {**entry["loss"], "name": "Other"}
+    assert all(key(moved, ask) != old for ask, old in zip(asked, before, strict=True))
 
 
 def test_two_lists_that_change_places_change_the_key(folder):
@@ -178,3 +197,94 @@ def test_the_rules_read_the_files_of_numbers_that_the_keys_hash():
     assert all((root / path).is_file() for path in keys.NUMBERS.values())
     rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
     assert "resources/" not in rules
+
+
+@pytest.fixture
+def pictures(folder, monkeypatch):
+    """A folder of files, and a count of those that are read."""
+    root = folder / "pictures"
+    for name in ("a/1.ppm", "a/2.ppm", "b/1.ppm", "b/2 \udcff.ppm"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"P6" + name.encode(errors="replace"))
+    monkeypatch.setattr(contents, "COLLECTION_BEFORE", folder / "collection.json")
+    monkeypatch.setattr(contents, "PICTURES_BEFORE", folder / "pictures.json")
+    read, original = [], contents._picture
+    monkeypatch.setattr(contents, "_picture", lambda path: read.append(path) or original(path))
+
+    def found(root=root):
+        read.clear()
+        names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        digest = contents.collection_hash(root, names)
+        while contents.kept:
+            contents.kept.pop()()  # the process ends
+        return digest, len(read)
+
+    return root, found
+
+
+def test_a_picture_that_keeps_its_name_size_and_time_is_seen_and_only_it_is_read(pictures):
+    root, found = pictures
+    first, reads = found()
+    assert reads == 4
+    assert found() == (first, 0)
+    path, stat = root / "b/1.ppm", (root / "b/1.ppm").stat()
+    before = path.read_bytes()
+    path.write_bytes(before.upper())
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other, reads = found()
+    assert (other != first, reads) == (True, 1)
+    path.write_bytes(before)
+    assert found() == (first, 1)
+
+
+def test_a_collection_that_is_copied_or_touched_has_the_same_hash(pictures, folder):
+    root, found = pictures
+    first, _ = found()
+    for path in root.rglob("*.ppm"):
+        os.utime(path, (1, 1))
+    assert found() == (first, 4)
+    shutil.copytree(root, folder / "copy")
+    assert found(folder / "copy") == (first, 4)
+    (folder / "copy/a/1.ppm").unlink()
+    without, reads = found(folder / "copy")
+    assert (without != first, reads) == (True, 0)
+
+
+def test_pictures_that_change_places_change_the_hash(pictures):
+    root, found = pictures
+    first, _ = found()
+    one, two = root / "a/1.ppm", root / "a/2.ppm"
+    content = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(content)
+    assert found()[0] != first
+
+
+@pytest.mark.parametrize("name", ["collection.json", "pictures.json"])
+@pytest.mark.parametrize("text", ["", "[]", '{"by": "", "files": {"a": [1]}}'])
+def test_damaged_notes_of_pictures_are_made_again(pictures, folder, name, text):
+    _, found = pictures
+    first, _ = found()
+    (folder / name).write_text(text)
+    assert found()[0] == first
+
+
+def test_of_a_huge_picture_only_the_ends_are_read(pictures, monkeypatch):
+    root, found = pictures
+    monkeypatch.setattr(contents, "HUGE", 10)
+    monkeypatch.setattr(contents, "END", 4)
+    path = root / "a/1.ppm"
+    path.write_bytes(b"0123456789abcdef")
+    first, _ = found()
+    path.write_bytes(b"0123456!89abcdef")
+    assert found()[0] == first
+    for changed in (b"!123456789abcdef", b"0123456789abcde!", b"0123456789abcdefg"):
+        path.write_bytes(changed)
+        assert found()[0] != first
+
+
+def test_what_cannot_be_read_counts_as_that(pictures):
+    root, found = pictures
+    first, _ = found()
+    os.mkfifo(root / "a/3.ppm")
+    assert contents.collection_hash(root, ["a/3.ppm", "a/absent.ppm"]) != first

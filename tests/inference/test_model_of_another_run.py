@@ -46,6 +46,13 @@ def test_prediction_refuses_the_model_of_another_run(base, digits, tmp_path, cha
     assert not out.exists()
 
 
+def test_a_loss_of_ones_own_may_have_been_moved_since_and_no_other_is_taken_for_it(base):
+    card = dataclasses.replace(read_card(base), loss={"path": "before.py", "name": "Mine"})
+    check_run(card, {"loss": {"path": "now/mine.py", "name": "Mine"}}, base)
+    with pytest.raises(ValueError, match=r"loss is {'name': 'Mine'} instead of {'name': 'Other'}"):
+        check_run(card, {"loss": {"path": "before.py", "name": "Other"}}, base)
+
+
 def test_a_recipe_of_an_earlier_version_may_lack_settings(base):
     check_run(read_card(base), {"recipe": {"a_setting_of_tomorrow": 1}}, base)
 

@@ -15,7 +15,7 @@ rule folder_images:
     params:
         key=KEYS.images(),
         settings=as_json(EXPERIMENT.folder_images_settings()),
-        # The key has the files' names and sizes, wherever they lie.
+        # The key has the files' names and content, wherever they lie.
         source=unrecorded(CONFIG.data.image_folder.path),
     shell:
         "python workflow/scripts/folder_images.py --source {params.source:q} --settings {params.settings:q} --threads {threads}"
