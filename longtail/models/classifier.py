@@ -29,3 +29,33 @@ class ImageClassifier(nn.Module):
             return self.head(features)
         with torch.autocast(kind, enabled=False):
             return self.head(features.float())
+
+
+def check_size(model: ImageClassifier, name: str, image_size: int) -> None:
+    """Try one image, since many architectures learn only then that they cannot take its size.
+
+    Nothing that a later result depends on changes: no random number is drawn, and no mean of a norm moves.
+
+    Args:
+        model: on the CPU, in any mode, which it keeps.
+        name: its name, for the error.
+        image_size: height and width of the images, in pixels.
+
+    Raises:
+        ValueError: the model cannot take images of that size.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError, TypeError) as error:
+        facts = getattr(model.backbone, "pretrained_cfg", None) or {}
+        made_for = f" It is made for {facts['input_size'][-1]} px." if "input_size" in facts else ""
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{name} cannot take images of {image_size} x {image_size} px ({reason}).{made_for} "
+            "Set another image_size in train, or in models.NAME.train for this model alone"
+        ) from error
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from longtail.models import build_model
-from longtail.models.classifier import ImageClassifier
+from longtail.models.classifier import ImageClassifier, check_size
 from longtail.models.heads import CosineLinear
 from longtail.training.ranks import Ranks
 from longtail.training.recipe import Recipe
@@ -55,6 +55,7 @@ def initial_model(
             image_size=settings.recipe.image_size,
             weights=weights,
         )
+    check_size(model, settings.architecture, settings.recipe.image_size)
     if settings.head_init != "random" and not isinstance(model.head, CosineLinear):
         raise ValueError(
             f"head_init: {settings.head_init} with head: {settings.head}; allowed: random, or class_means with "

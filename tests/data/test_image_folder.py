@@ -720,7 +720,8 @@ def test_a_label_without_a_name_is_refused_and_a_name_without_images_is_not(tmp_
 # -- the programs
 
 
-def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys):
+def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("longtail.report.fonts._installed", lambda: {"Kana": frozenset(map(ord, "アゲハ"))})
     root = collection(tmp_path / "c", {"ä b": 30, "🦋": 12, "x": 6})
     (root / "x" / "bad.jpg").write_bytes(b"")
     data = tmp_path / "data"
@@ -756,7 +757,9 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys):
         "--output-markdown",
         data / "c.md",
     )
-    assert pd.read_csv(data / "c.csv").loc[lambda t: t["path"] == "x/bad.jpg", "kind"].tolist() == ["empty"]
+    told = pd.read_csv(data / "c.csv")
+    assert told.loc[told["path"] == "x/bad.jpg", "kind"].tolist() == ["empty"]
+    assert told.loc[told["kind"] == "letters", "path"].tolist() == ["🦋"]
     for name, expected in {
         "train_longtailed": [21, 9, 3],
         "test_longtailed": [6, 2, 2],

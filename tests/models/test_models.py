@@ -16,7 +16,7 @@ from longtail.experiment.fingerprint import closure
 from longtail.files.safetensors import read_content
 from longtail.models import build_model, known_models, model_module, pretrained_source
 from longtail.models.cifar_resnet import Block
-from longtail.models.classifier import ImageClassifier
+from longtail.models.classifier import ImageClassifier, check_size
 from longtail.models.heads import HEADS, CosineLinear, build_head
 from longtail.models.pretrained import describe, fetch
 from longtail.models.weights import KEY, write_weights
@@ -209,6 +209,37 @@ def test_unknown_names_are_refused_with_the_nearest():
 def test_image_sizes_that_do_not_fit_are_refused(name, image_size, message):
     with pytest.raises(ValueError, match=message):
         abstract(name, 2, image_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size", "message"),
+    [
+        (
+            "timm/densenet121",
+            8,
+            r"\(.*Output size is too small\)\. It is made for 224 px. Set another image_size",
+        ),
+        ("timm/maxvit_tiny_rw_224", 100, r"must be divisible by window \(3\)\)\. It is made for 224 px"),
+        ("torchvision/densenet121", 8, r"Output size is too small\)\. Set another image_size in train"),
+    ],
+)
+def test_a_size_that_shows_only_on_an_image_is_refused(name, image_size, message):
+    model = build_model(name, num_classes=2, image_size=image_size)
+    with pytest.raises(
+        ValueError, match=f"^{name} cannot take images of {image_size} x {image_size} px.*{message}"
+    ):
+        check_size(model, name, image_size)
+
+
+def test_trying_a_size_changes_nothing():
+    model = build_model("resnet8", num_classes=2, image_size=16).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.backbone.eval()
+    torch.manual_seed(3)
+    check_size(model, "resnet8", 16)
+    assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert model.training and model.head.training and not model.backbone.training
 
 
 def test_looking_up_names_imports_no_library():

@@ -4,16 +4,28 @@ import argparse
 
 from frame import program, run
 
-from longtail.data.collection.findings import check, page
+from longtail.data.collection.findings import check, findings_of, findings_table, page
+from longtail.data.collection.listing import Finding
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
 from longtail.files.parquet import read_parquet
+from longtail.report.fonts import REMEDY, letters_without_a_font
 
 
 def main(args: argparse.Namespace) -> None:
     index = read_parquet(args.index, ["image_id", "class_name", "subset", "group", "twin"])
     findings = read_parquet(args.findings, ["path", "kind", "found", "action", "refused"])
-    table = check(index, findings, **args.settings)
+    boxes = [
+        Finding(
+            name,
+            "letters",
+            f"has letters that no installed font has: {letters}",
+            f"drawn as boxes; {REMEDY}",
+            False,
+        )
+        for name, letters in letters_without_a_font(index["class_name"].unique()).items()
+    ]
+    table = check(index, findings_table([*findings_of(findings), *boxes]), **args.settings)
     with atomic_path(args.output_csv) as temporary:
         write_csv(table, temporary)
     with atomic_path(args.output_markdown) as temporary:

@@ -13,8 +13,10 @@ from frame import program, run, settings
 
 from longtail.analysis import frames
 from longtail.files.atomic import atomic_path
+from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.sources import CHOICES, SOURCES, figures, option
+from longtail.report.fonts import choose_fonts
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -67,10 +69,11 @@ def write_caption(path: str | Path, caption: str) -> None:
 def main(args: argparse.Namespace) -> None:
     parameters = figure_arguments(args)
     drawn = importlib.import_module(f"longtail.report.figures.{args.name}").draw(**parameters)
+    boxes = choose_fonts(drawn.figure)
     style.save(drawn.figure, *args.output)
     if args.caption:
-        write_caption(args.caption, drawn.caption)
-    print(f"{args.name}: {', '.join(args.output)}", flush=True)
+        write_caption(args.caption, captions.caption(drawn.caption, boxes))
+    print(f"{args.name}: {', '.join(args.output)}. {boxes}".rstrip(". "), flush=True)
     for name, source in SOURCES.items():
         for path in (getattr(args, name) or ()) if source.runs else ():
             if not Path(path).is_file():

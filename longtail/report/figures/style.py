@@ -1,5 +1,6 @@
 """The one look of all figures: sizes for print, colour-blind-safe styles with a marker each, files without dates."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from matplotlib.lines import Line2D
 
 from longtail.analysis.grid import Grid, without
 from longtail.files.atomic import atomic_path
+from longtail.report.fonts import FONT
 from longtail.report.labels import label
 
 TEXT_WIDTH = 6.9  # inches: the text of an A4 page with margins of 17 mm
 DPI = 200
 LOOK: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
+    "font.family": FONT,
     "font.size": 7.5,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
@@ -202,7 +204,9 @@ def save(figure: Figure, *paths: str | Path) -> None:
             raise ValueError(f"{path}: a figure is written as .pdf or .png, not as '{path.suffix}'")
         # The file is made in memory first, since Matplotlib's writer of PDFs hides an error of the disk behind its own.
         drawn = BytesIO()
-        with look():
+        with look(), warnings.catch_warnings():
+            # The caption says it once (`longtail.report.fonts`).
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             figure.savefig(drawn, format=kind, dpi=DPI, metadata=METADATA[kind])
         with atomic_path(path) as temporary:
             temporary.write_bytes(drawn.getvalue())
