@@ -22,6 +22,7 @@ from longtail.experiment.cost import (
     Work,
     epochs_done,
     images_of,
+    images_to_test,
     known_speeds,
     training,
 )
@@ -29,6 +30,7 @@ from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import PATTERN
 from longtail.machine.cores import gpu_count, train_threads
+from longtail.report.labels import label
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -148,7 +150,7 @@ def page(words: list[str]) -> str:
         lines.append(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
-    return "\n".join([*lines, *_notes(works, speeds, device_type)])
+    return "\n".join([*lines, *_notes(works, speeds, device_type), *_power(config, folder)])
 
 
 def _trained(jobs: list[Job]) -> set[str]:
@@ -216,6 +218,38 @@ def _notes(
             "No GPU is here. For a plan with GPUs add --resources gpu=4, or --workflow-profile profiles/slurm."
         )
     return lines
+
+
+def _power(config: Config, folder: Path) -> list[str]:
+    """What differences between two losses the runs will be able to find, as lines; none while no file tells."""
+    images = images_to_test(config, folder)
+    if not images or len(config.grid.losses) + len(config.variants) < 2:
+        return []
+    from longtail.analysis.statistics.power import (  # imports SciPy, which is slow
+        CHANCE,
+        DISCORDANT,
+        RUNS,
+        expected,
+    )
+
+    seeds = len(config.seeds)
+    found = [
+        f"{label(name).lower()} {n:,}: {100 * expected(n, seeds):.1f}" for name, n in images.items() if n
+    ]
+    if seeds > 1:
+        told = (
+            f"it varies by {100 * RUNS:g} point over the {seeds} seeds. It speaks of further training runs."
+        )
+    else:
+        told = "there is one seed. It speaks of these trained networks alone."
+    return [
+        "",
+        "The smallest difference of two losses with one model that is found with a chance of 80 %, in points, by test"
+        " set and its images:",
+        f"  {', '.join(found)}",
+        f"Assumed: the losses disagree on {100 * DISCORDANT:g} % of the images, {100 * CHANCE:g} % of that by"
+        f" chance of training, and {told}",
+    ]
 
 
 def _rate(images_per_second: float) -> str:

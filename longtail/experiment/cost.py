@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from longtail.config.load import Config
 from longtail.data.sources.table import known_sources
-from longtail.data.split.sets import longtailed_counts
+from longtail.data.split.sets import GROUPS, TEST_SETS, in_set, longtailed_counts
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import RECORD, Run, found_in, speed_of
 from longtail.files.sealed_json import unseal
@@ -88,6 +88,28 @@ def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
         "longtailed": int(train["longtailed"].sum()),
         "val": int((split["subset"] == "val").sum()),
     }
+
+
+def images_to_test(config: Config, folder: Path = Path()) -> dict[str, int] | None:
+    """Images of each test set; None while no file tells them. Arguments as for `images_of`."""
+    data = config.data
+    source = known_sources()[data.source]
+    path = folder / config.paths.results / "data/split.parquet"
+    if source.images:
+        each = data.test_per_class or source.test_images // source.classes
+        factor = data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
+        counts = longtailed_counts(each, source.classes, factor)
+        third = source.classes // 3
+        groups = (counts[:third], counts[third : 2 * third], counts[2 * third :])
+        whole = {"balanced": each * source.classes, "longtailed": sum(counts)}
+        return whole | dict(zip(GROUPS, map(sum, groups), strict=True))
+    if not path.is_file():
+        return None
+    from longtail.files.parquet import read_parquet  # imports pandas, which most plans do not need
+
+    split = read_parquet(path, ["subset", "longtailed", "group"])
+    test = split[split["subset"] == "test"]
+    return {name: int(in_set(test, name).sum()) for name in TEST_SETS}
 
 
 def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed]:

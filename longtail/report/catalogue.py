@@ -32,6 +32,11 @@ class Statistic(NamedTuple):
     """How many of its columns, the first ones, name a row."""
 
 
+OF_DIFFERENCES = (
+    "Margin: the smallest within which the difference lies by two one-sided tests at 5 %. Detectable: the smallest "
+    "that a test at 5 % finds with a chance of 80 %. Seeds, or images, needed: as many as would find this difference "
+    "so, where its interval holds 0."
+)
 STATISTICS = {
     "descriptive": Statistic(
         "Means and intervals",
@@ -44,17 +49,16 @@ STATISTICS = {
         "Differences to the reference loss",
         "Top-1 accuracy less that of the reference loss with the same model, in percentage points, with 95 % intervals "
         "after Tango: with one run, of these networks on further images; with several, of further training runs on "
-        "further images. McNemar's exact test is stricter than the interval where few images are discordant. Margin: "
-        "the smallest within which the difference lies by two one-sided tests at 5 %. Holm over all models, losses and "
-        "(nested) test sets of one training set.",
+        "further images. McNemar's exact test is stricter than the interval where few images are discordant. "
+        f"{OF_DIFFERENCES} Holm over all models, losses and (nested) test sets of one training set.",
         keys=5,
     ),
     "pooled_differences": Statistic(
         "The same over these models",
         "Top-1 accuracy less that of the reference loss, averaged over these models, in percentage points, with 95 % "
         "intervals after Tango: with one run of each, of these networks on further images; with several, of further "
-        "training runs of these models on further images. Margin: the smallest within which the difference lies by "
-        "two one-sided tests at 5 %. Holm over all losses and (nested) test sets of one training set.",
+        f"training runs of these models on further images. {OF_DIFFERENCES} Holm over all losses and (nested) test "
+        "sets of one training set.",
         keys=5,
     ),
     "over_models": Statistic(

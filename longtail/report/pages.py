@@ -15,7 +15,7 @@ from longtail.report.labels import label
 from longtail.report.typeset import Table, write_table
 
 NAMES = ("model", "train_set", "test_set", "loss", "reference", "a", "b")
-PERCENT = ("difference", "low", "high", "mean", "sd", "margin")
+PERCENT = ("difference", "low", "high", "mean", "sd", "margin", "detectable")
 HEADINGS = {
     "train_set": "Trained on",
     "test_set": "Tested on",
@@ -37,6 +37,7 @@ HEADINGS = {
     "clusters": "Groups",
     "n": "Images",
     "margin": "Margin (TOST)",
+    "detectable": "Detectable",
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 from programs import run_program
 from results_folder import images, write_results
 from scipy.stats import binomtest, friedmanchisquare, ttest_rel, tukey_hsd
+from scipy.stats import t as scipy_t
 from statsmodels.regression.linear_model import OLS
 
 from longtail.analysis import grid
@@ -23,6 +24,7 @@ from longtail.analysis.statistics import (
     over_models,
     paired,
     posthoc,
+    power,
     score,
     sign_flip,
     spread,
@@ -311,6 +313,30 @@ def test_interval_and_test_of_several_seeds_agree(seeds):
         found = paired.paired_difference([better.astype(int) - (rng.random((seeds, 150)) < 0.3)])
         assert (found.low > 0 or found.high < 0) == (found.p < 0.05)
         assert found.margin < max(abs(found.low), abs(found.high))
+
+
+def test_power_is_that_of_mcnemars_test():
+    # Connor (1987), Biometrics 43, 207-211: n = (z √ψ + z' √(ψ - δ²))² / δ², here for 20 % discordant and 10 points.
+    n = (1.959964 * 0.2**0.5 + 0.841621 * (0.2 - 0.1**2) ** 0.5) ** 2 / 0.1**2
+    assert power.detectable(spread.Spread(0.0, 0, 0.2 / n, np.inf)) == pytest.approx(0.1, rel=0.02)
+    assert power.expected(round(n), 1) == pytest.approx(0.1, rel=0.02)
+    of = spread.Spread(0.0, 0, 0.2 / 38, np.inf)
+    assert power.images_needed(0.1, of, 38) == pytest.approx(n, rel=0.03)
+    assert power.images_needed(1e-4, of, 38) is None
+
+
+def test_seeds_settle_what_seeds_leave_open():
+    rng = np.random.default_rng(0)
+    of = spread.spread([rng.integers(-1, 2, (3, 2000)) + 0.0 + (rng.random((3, 1)) < 0.5)])
+    needed = power.seeds_needed(0.4, of, 3)
+    assert needed > 3
+    # With so many seeds, 80 of 100 experiments with normal seeds find it.
+    sd = (of.runs * 3) ** 0.5
+    means = rng.normal(0.4, sd, (20_000, needed))
+    t = means.mean(axis=1) / means.std(axis=1, ddof=1) * needed**0.5
+    assert np.mean(np.abs(t) > scipy_t.ppf(0.975, needed - 1)) == pytest.approx(0.8, abs=0.06)
+    # Two images leave an error that no seed takes away.
+    assert power.seeds_needed(0.01, spread.Spread(1e-4, 2, 1e-2, np.inf), 3) is None
 
 
 def test_unequal_seeds_weigh_models_equally_in_estimate_and_test():
@@ -736,8 +762,8 @@ def test_every_page_states_seeds_images_and_missing_runs(analysed, name):
 
 def test_the_differences_on_file_are_those_of_the_images(analysed):
     table = pd.read_csv(analysed / "statistics" / "paired_differences.csv")
-    expected = "model train_set test_set loss reference difference low high p p_holm margin n clusters seeds"
-    expected += " method note"
+    expected = "model train_set test_set loss reference difference low high p p_holm margin"
+    expected += " detectable seeds_needed images_needed n clusters seeds method note"
     assert list(table.columns) == expected.split()
     row = table.set_index(["model", "train_set", "test_set", "loss"]).loc[
         ("resnet50", "longtailed", "balanced", "balanced_softmax")

@@ -10,6 +10,7 @@ from longtail.experiment.cost import (
     Speed,
     assumed_speed,
     images_of,
+    images_to_test,
     measured_speeds,
     training,
 )
@@ -26,6 +27,13 @@ def test_images_are_those_of_the_experiment():
 def test_the_original_test_set_validates_where_it_is_what_tests():
     config = load_config({"data": {"test_per_class": None}, "train": {"select": "last", "calibrate": False}})
     assert images_of(config)["val"] == 10_000
+
+
+def test_tested_images_are_those_of_the_thesis():
+    expected = {"balanced": 5000, "longtailed": 1051, "head": 844, "middle": 169, "tail": 38}
+    assert images_to_test(load_config({})) == expected
+    config = load_config({"data": {"source": "lists", "lists": {"train": "train.txt"}}})
+    assert images_to_test(config) is None
 
 
 def test_the_full_experiment_trains_on_138_million_images():

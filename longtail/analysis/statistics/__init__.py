@@ -12,6 +12,7 @@ Each method takes frames and returns one. Accuracies are fractions throughout.
     mcnemar        two runs on the same images; bounds where only their accuracies are known
     spread         how far a mean over runs and images would vary: random effects of seeds, images and their groups
     score          Wilson's and Tango's intervals of shares
+    power          what runs could have found, and what would settle the rest
     sign_flip      the exact test that flips the signs of paired differences
     correctness    which test images each run got right, read from the predictions
     holm, dunnett  the corrections for many tests

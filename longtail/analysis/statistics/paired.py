@@ -1,12 +1,14 @@
 """Differences to a reference loss on the same images, with intervals and tests that respect the pairing."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import Grid, compared, join_notes, name_missing
+from longtail.analysis.statistics import power
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.mcnemar import IDENTICAL
@@ -20,7 +22,17 @@ ALL_MODELS = "all models"
 EQUIVALENCE = 0.90
 """The level of the interval whose farther limit two one-sided tests at 5 % still reject (TOST)."""
 COLUMNS = ["model", "train_set", "test_set", "loss", "reference", "difference", "low", "high", "p", "p_holm"]
-COLUMNS += ["margin", "n", "clusters", "seeds", "method", "note"]
+COLUMNS += [
+    "margin",
+    "detectable",
+    "seeds_needed",
+    "images_needed",
+    "n",
+    "clusters",
+    "seeds",
+    "method",
+    "note",
+]
 
 
 class Difference(NamedTuple):
@@ -85,8 +97,10 @@ def paired_differences(correctness: Correctness, grid: Grid, reference: str) -> 
 
     Returns:
         Columns model (or "all models", where there are several), train_set, test_set, loss, reference, difference (a
-        fraction), low, high, p, p_holm, margin, n (images), clusters (of images; n where each stands for itself),
-        seeds (with both losses), method, note. What could not be computed is a row with NaN and the reason in `note`.
+        fraction), low, high, p, p_holm, margin, detectable (the smallest difference found with a chance of 80 %),
+        seeds_needed and images_needed (that would find this difference so, where its interval holds 0; NaN where none
+        would), n (images), clusters (of images; n where each stands for itself), seeds (with both losses), method,
+        note. What could not be computed is a row with NaN and the reason in `note`.
 
     Raises:
         Refusal: the reference, or any loss beside it, is not in the grid.
@@ -140,7 +154,8 @@ def _row(
         absent: the note that names the missing runs.
     """
     n, seeds = int(members.sum()), min(map(len, differences))
-    row: dict[str, Any] = dict.fromkeys(("difference", "low", "high", "p", "margin"), np.nan)
+    empty = ("difference", "low", "high", "p", "margin", "detectable", "seeds_needed", "images_needed")
+    row: dict[str, Any] = dict.fromkeys(empty, np.nan)
     clustered = None if cluster is None else cluster[members]
     clusters = n if clustered is None else len(np.unique(clustered))
     row |= {"n": n, "clusters": clusters, "seeds": seeds, "method": "", "note": absent}
@@ -155,10 +170,28 @@ def _row(
         note = "all images are of one group, so nothing tells how groups differ"
         return row | {"difference": found, "note": join_notes(note, absent)}
     found = paired_difference([own[:, members] for own in differences], clustered)
-    shown = found._asdict()
+    shown = found._asdict() | _power(found, differences, n)
     del shown["spread"]
     untested = "two runs tell how much runs differ by one number only; a test needs three seeds"
     return row | shown | {"note": join_notes(untested if np.isnan(found.p) else "", absent)}
+
+
+def _power(found: Difference, differences: list[np.ndarray], n: int) -> dict[str, float | None]:
+    """What these runs could have found, and, where the difference is not shown, what would find it."""
+    of, seeds = found.spread, max(map(len, differences))
+    # Where few images are discordant, the interval knows of more error than the variance shows.
+    error = ((found.high - found.low) / 2 / of.critical()) ** 2
+    parts = {
+        name: getattr(of, name) * error / of.variance for name in ("runs", "images", "chance") if of.variance
+    }
+    of = replace(of, **(parts or {"images": error}))
+    row: dict[str, float | None] = {"detectable": min(1.0, power.detectable(of))}
+    row |= {"seeds_needed": np.nan, "images_needed": np.nan}
+    if found.low <= 0 <= found.high and found.difference:
+        row["images_needed"] = power.images_needed(found.difference, of, n)
+        if seeds > 1:
+            row["seeds_needed"] = power.seeds_needed(found.difference, of, seeds)
+    return row
 
 
 def _absent(

@@ -25,6 +25,8 @@ class Spread:
     images: float
     images_df: float
     """Infinite where each image stands for itself: the score interval takes care of how few there are."""
+    chance: float = 0.0
+    """The part of `images` that goes with single runs, and so would fall with more of them; 0 where it is not known."""
 
     @property
     def variance(self) -> float:
@@ -94,7 +96,8 @@ def spread(runs: Sequence[np.ndarray], cluster: np.ndarray | None = None) -> Spr
     else:
         df = float(own_df.sum())
     median = df / chdtri(df, 0.5)
-    return Spread(max(0.0, median * parts.sum() - np.sum(weights * residual)), df, of_images, images_df)
+    chance = float(np.sum(weights * residual))
+    return Spread(max(0.0, median * parts.sum() - chance), df, of_images, images_df, min(chance, of_images))
 
 
 def worth(one: float, of: Spread, runs: Sequence[np.ndarray], cluster: np.ndarray | None = None) -> float:
