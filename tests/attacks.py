@@ -40,6 +40,86 @@ class Kind:
 
 KINDS = (
     Kind(
+        "Results whose `.snakemake` is gone, that were copied, replaced, put back or made by other settings",
+        "What differs is made again, what is equal stays, what cannot be known is told",
+        (
+            "experiment/test_staleness.py::test_exactly_the_stale_jobs_run",
+            "experiment/test_staleness.py::test_exactly_the_stale_jobs_run_where_snakemake_remembers_nothing",
+            "experiment/test_staleness.py::test_a_copy_made_without_times_is_not_stale",
+            "experiment/test_staleness.py::test_a_run_that_is_not_what_its_proof_says_is_made_again",
+            "experiment/test_staleness.py::test_older_results_that_are_put_back_are_made_again",
+            "experiment/test_staleness.py::test_results_without_a_proof_are_told_and_taken_over_by_a_touch",
+            "experiment/test_staleness.py::test_an_interrupted_change_is_finished_later",
+        ),
+    ),
+    Kind(
+        "Two configurations in one results folder, or runs of other versions of torch, torchvision, timm",
+        "Told once, with what to do",
+        (
+            "experiment/test_staleness.py::test_a_folder_that_two_configurations_share_is_told_to_each",
+            "experiment/test_staleness.py::"
+            "test_runs_of_another_version_are_told_once_and_stale_only_where_that_is_wished",
+        ),
+    ),
+    Kind(
+        "A file that a setting names, a module that one's own loss imports, a picture, changed with any time",
+        "What depends on it is made again",
+        ("experiment/test_contents.py", "experiment/test_fingerprint.py"),
+    ),
+    Kind(
+        "A Snakemake that is killed while its jobs work; what shows the finished runs after a failure",
+        "Every program ends with it, and the next Snakemake waits for that",
+        (
+            "machine/test_stopping.py",
+            "machine/test_interruption.py::test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch",
+            "machine/test_interruption.py::test_what_shows_the_finished_runs_forces_nothing_and_ends_with_the_first",
+            "machine/test_interruption.py::test_a_second_snakemake_in_the_folder_is_told_who_works_there",
+            "machine/test_interruption.py::test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out",
+            "experiment/test_partial.py",
+            "experiment/test_lock.py",
+        ),
+    ),
+    Kind(
+        "Ctrl-C once or twice, SIGTERM, a closed terminal, at any moment",
+        "All has ended within seconds with the states saved, and the same command goes on",
+        (
+            "machine/test_interruption.py::test_one_ctrl_c_ends_all_and_the_same_command_goes_on",
+            "machine/test_interruption.py::test_every_signal_ends_all_at_every_moment",
+            "machine/test_interruption.py::"
+            "test_a_second_ctrl_c_ends_at_once_and_under_nohup_a_closed_terminal_ends_nothing",
+        ),
+    ),
+    Kind(
+        "Links, files, FIFOs and closed folders where GPUs are shared; other users, homes and temporary folders",
+        "Nobody can stop or mislead a job, and one that waits names who holds the GPU",
+        ("machine/test_device.py",),
+    ),
+    Kind(
+        "A given split that divides groups or equal pictures; folders that are a split or classes; hidden folders",
+        "No picture leaves its set; what is ambiguous is refused; what is left out is told",
+        (
+            "data/test_given_split.py",
+            "data/test_folder.py::test_hidden_folders_are_left_out_at_every_depth_with_the_number_of_pictures",
+            "data/test_folder.py::test_hidden_files_are_told_once_for_each_folder_and_make_no_job_stale",
+            "data/test_folder.py::test_other_names_are_seen",
+        ),
+    ),
+    Kind(
+        "A picture's name on a FIFO, a device, a folder, a sparse file; bombs of pixels and scans; links in circles",
+        "A finding, or an error in the row, within stated limits of time and memory",
+        (
+            "data/test_folder.py::test_folders_that_link_to_one_another_are_read_once",
+            "data/test_folder.py::test_links_out_of_the_collection_are_followed_once",
+            "data/test_folder.py::test_a_link_to_a_folder_above_is_not_followed",
+            "data/test_folder.py::test_a_link_to_itself_is_told",
+            "data/test_folder.py::test_folders_within_folders_are_read_to_a_stated_depth",
+            "data/test_folder.py::test_what_has_the_name_of_a_picture_and_is_none_is_a_finding_and_a_row",
+            "data/test_folder.py::test_a_csv_that_names_what_is_no_file_and_one_that_is_none",
+            "data/test_folder.py::test_a_folder_that_cannot_be_read_is_told",
+            "data/test_decoding.py",
+        ),
+    ),
+    Kind(
         "YAML that says something else than it seems to: keys twice, octal, 1:30, yes for a number, text for a number",
         "Refused with file and line; numbers in free mappings are numbers",
         ("config/test_files.py", "config/test_together.py::test_entries_outside_the_grid_are_checked_too"),
