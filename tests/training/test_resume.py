@@ -5,7 +5,6 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from forked import CONTEXT, redirect
 from programs import run_program
 
 from longtail.experiment.forcing import begin_anew
-from longtail.machine.stopping import WORKFLOW, name_workflow
 
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
 BEGUN = "begun"
@@ -175,19 +173,6 @@ def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
     assert f"stopped by {number.name}" in log.read_text()
     assert ", step " in log.read_text(), "never stopped within an epoch"
     assert contents(stopped) == contents(whole)
-
-
-def test_a_trainer_whose_starter_ended_while_it_was_loaded_stops(
-    digits, train_arguments, tmp_path, monkeypatch
-):
-    starter = subprocess.Popen(["sleep", "0"])
-    starter.wait()
-    monkeypatch.setenv(WORKFLOW, "")
-    name_workflow(None)
-    _, rest = os.environ[WORKFLOW].split(" ", 1)
-    monkeypatch.setenv(WORKFLOW, f"{starter.pid} {rest}")
-    assert finish(train_arguments(digits, tmp_path, recipe={"image_size": 32}), tmp_path / "log") == 75
-    assert f"(process {starter.pid}) has ended: stopping" in (tmp_path / "log").read_text()
 
 
 def test_a_finished_run_is_taken_up_unless_it_is_forced(digits, train_arguments, tmp_path, uninterrupted):
