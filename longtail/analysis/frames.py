@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from longtail.experiment.runs import MODEL, RUN, Run, speed_of
 from longtail.files.csv import read_csv
@@ -16,15 +17,38 @@ from longtail.files.parquet import read_parquet
 from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
 
+TEXTS = ("model", "loss", "train_set", "test_set", "metric", "class_name", "group", "subset")
+NUMBERS = ("seed", "value", "n", "image_id", "label", "n_train", "acc", "f1")
+"""The columns of text and of numbers in the tables of this project, whatever else a table has."""
 
-def read_table(path: str | Path) -> pd.DataFrame:
+
+def _odd(path: str | Path, where: str) -> str:
+    return (
+        f"{path} has other values than this project writes {where}; delete it and run the same command again"
+    )
+
+
+def read_table(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     """A frame from parquet, or from csv.
+
+    Args:
+        columns: those that a parquet file has to have.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: this project did not write the file; names it.
+        ValueError: this project did not write the file, or not these values; names it.
     """
-    return read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
+    if Path(path).suffix == ".csv":
+        return read_csv(path)
+    frame = read_parquet(path, columns)
+    odd = [
+        name for name in TEXTS if name in frame and not all(isinstance(value, str) for value in frame[name])
+    ]
+    odd += [name for name in NUMBERS if name in frame and not is_numeric_dtype(frame[name])]
+    odd += [name for name in ("longtailed", "balanced") if name in frame and not is_bool_dtype(frame[name])]
+    if odd:
+        raise ValueError(_odd(path, f"in the columns {', '.join(odd)}"))
+    return frame
 
 
 def read_tensors(path: str | Path):
@@ -125,7 +149,12 @@ def _read(
 ) -> pd.DataFrame:
     frames = []
     for path in map(Path, paths):
-        frame = read(path)[columns] if path.is_file() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
+        try:
+            frame = read(path)[columns] if path.is_file() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if str(path) in str(error):
+                raise
+            raise ValueError(_odd(path, f"({error})")) from error
         frames.append(frame.assign(**Run.of_file(path)._asdict())[[*RUN, *columns]])
     return pd.concat(frames, ignore_index=True)
 

@@ -178,6 +178,7 @@ def select(frame: pd.DataFrame, **chosen: str | None) -> pd.DataFrame:
     for column, name in chosen.items():
         if name is None:
             continue
+        require(frame, [column], "the table of the results")
         names = list(frame[column].unique())
         if name not in names:
             raise ValueError(

@@ -4,6 +4,7 @@
 library never see these classes, they get the plain values.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -247,6 +248,15 @@ class Config(Section):
         runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
         found = (sentence for run in runs for sentence in (*corrected_twice(run), *run.recipe.unreached()))
         return list(dict.fromkeys(found))
+
+    @cached_property
+    def caveats(self) -> dict[str, str]:
+        """What captions say of a loss that corrects the imbalance twice, by its name."""
+        found: dict[str, str] = {}
+        for loss, model in itertools.product(self.trained, self.grid.models):
+            for sentence in corrected_twice(self._training(model, loss)):
+                found.setdefault(loss, sentence.removeprefix("losses.").partition(";")[0] + ".")
+        return found
 
     def _training(self, model: str, loss: str) -> Training:
         entry, start = self.loss(loss), None

@@ -252,6 +252,10 @@ def test_a_double_correction_is_warned_of_and_a_published_one_is_not():
             (sentence,) = warned(loss, **train)
             assert sentence.startswith("losses.x: ") and "corrects the imbalance twice" in sentence
     assert len(warned("softmax", drw={}, sampler="progressive")) == 1
+    twice = {"x": {"loss": "balanced_softmax", "train": {"drw": {}}}}
+    caveats = load_config({"grid": {"losses": ["softmax", "x"]}, "losses": twice}).caveats
+    assert list(caveats) == ["x"]
+    assert caveats["x"].startswith("x: adjusts") and caveats["x"].endswith("favour rare classes too much.")
     assert warned("softmax", drw={}) == warned("ldam", drw={}) == Config().warnings == []
 
 

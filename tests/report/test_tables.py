@@ -361,7 +361,9 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
         ["thesis_comparison", "--thesis", THESIS_FILE],
         ["published_comparison", "--published", ROOT / "resources" / "published_results.csv"],
     ):
-        run_program("tables", *arguments, *evaluation)
+        run_program("tables", *arguments, *evaluation, "--note", "x: corrects twice.")
+        name = next(word for word in arguments if word in TABLES)
+        assert (tmp_path / f"{name}.md").read_text().count("x: corrects twice.") == 1
     assert {path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"} == {
         f"{name}.{suffix}" for name in TABLES for suffix in TABLE_FORMATS
     }
@@ -370,6 +372,34 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
         run_program("tables", *of_model, "x", *evaluation)
     with pytest.raises(SystemExit, match="error: the table 'top1' needs --train-set, --model"):
         run_program("tables", "top1", *evaluation)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda frame: frame.iloc[:0], "not among the results; there are: "),
+        (lambda frame: frame[[]], "lacks the columns"),
+        *(
+            (lambda frame, name=name: frame.drop(columns=name), "lacks the columns")
+            for name in ("model", "n")
+        ),
+        *(
+            (lambda frame, name=name: frame.assign(**{name: np.nan}), f"in the columns {name}")
+            for name in ("loss",)
+        ),
+        *(
+            (lambda frame, name=name: frame.assign(**{name: "x"}), f"in the columns {name}")
+            for name in ("value", "n")
+        ),
+    ],
+)
+def test_an_odd_table_of_the_results_is_named(tmp_path, damage, found):
+    path = tmp_path / "evaluation.parquet"
+    write_parquet(damage(thesis_evaluation()), path)
+    words = ["top1", "--train-set", "balanced", "--model", "resnet50", "--evaluation", path]
+    with pytest.raises(SystemExit, match=f"^error: (?s:.*){found}") as caught:
+        run_program("tables", *words, "--output-folder", tmp_path)
+    assert str(path) in str(caught.value)
 
 
 def test_the_rules_read_the_catalogue_without_a_package():

@@ -49,5 +49,32 @@ def test_a_setting_that_is_missing_is_named(monkeypatch):
         run(work, parser)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("no median for empty data"), "error: no median for empty data (in a/x.csv, b/y.csv)"),
+        (
+            ValueError("zip() argument 2 is shorter than argument 1"),
+            "error: zip() argument 2 is shorter than argument 1 (in",
+        ),
+        (ValueError("a/x.csv is damaged"), "error: a/x.csv is damaged"),
+        (ValueError("the table needs --split"), "error: the table needs --split"),
+    ],
+)
+def test_an_error_that_names_no_file_gets_the_names_of_the_inputs(monkeypatch, error, told):
+    parser = program(None, first="a file", output="a file")
+    parser.add_argument("--more", nargs="+")
+    words = ["program", "--first", "a/x.csv", "--more", "b/y.csv", "--output", "c/z.csv"]
+    monkeypatch.setattr(sys, "argv", words)
+
+    def work(args: argparse.Namespace) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run(work, parser)
+    assert str(caught.value).startswith(told)
+    assert ("(in " in str(caught.value)) == ("(in" in told)
+
+
 def test_settings_are_plain_values():
     assert settings('{"seed": 1, "group_limits": [9, 3]}') == {"seed": 1, "group_limits": [9, 3]}

@@ -47,4 +47,5 @@ def figure_options(wildcards, input):
     return [
         *sources.options(wildcards.figure, EXPERIMENT, runs),
         *(word for name, value in choice for word in (sources.option(name), value)),
+        *(caveats(run.loss for run in runs) if sources.shows_runs(wildcards.figure) else []),
     ]

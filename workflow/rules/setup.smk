@@ -130,6 +130,12 @@ def files_of(name, runs):
     return [f"{CONFIG.paths.results}/runs/{run}/{name}" for run in runs]
 
 
+def caveats(losses):
+    """What a caption has to say of these losses, as options."""
+    shown = [CONFIG.caveats[loss] for loss in dict.fromkeys(losses) if loss in CONFIG.caveats]
+    return [word for sentence in shown for word in ("--note", sentence)]
+
+
 def group_of_run(wildcards):
     """The group whose jobs a cluster gets as one job.
 

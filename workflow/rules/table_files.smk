@@ -14,8 +14,9 @@ def table_files(job):
 
 def table_options(wildcards, input):
     """The inputs and wildcards of a job as options of the program."""
-    return [
+    own = [
         word
         for name, value in [*input.items(), *wildcards.items()]
         for word in (f"--{name.replace('_', '-')}", value)
     ]
+    return [*own, *(caveats(EXPERIMENT.losses) if "evaluation" in input.keys() else [])]

@@ -33,6 +33,9 @@ def arguments() -> argparse.ArgumentParser:
         chosen.add_argument(option(name), help=f"{name.replace('_', ' ')} to draw")
     chosen.add_argument("--settings", default={}, type=settings, metavar="JSON", help="further arguments")
     parser.add_argument("--output", nargs="+", required=True, metavar="FILE", help=".pdf and .png to write")
+    parser.add_argument(
+        "--note", action="append", default=[], metavar="SENTENCE", help="to end the caption with"
+    )
     parser.add_argument("--caption", metavar="FILE", help="caption to write, as plain text or .rst")
     return parser
 
@@ -72,7 +75,7 @@ def main(args: argparse.Namespace) -> None:
     boxes = choose_fonts(drawn.figure)
     style.save(drawn.figure, *args.output)
     if args.caption:
-        write_caption(args.caption, captions.caption(drawn.caption, boxes))
+        write_caption(args.caption, captions.caption(drawn.caption, *args.note, boxes))
     print(f"{args.name}: {', '.join(args.output)}. {boxes}".rstrip(". "), flush=True)
     for name, source in SOURCES.items():
         for path in (getattr(args, name) or ()) if source.runs else ():

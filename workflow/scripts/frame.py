@@ -12,6 +12,7 @@ takes to start.
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -38,8 +39,18 @@ def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
             _check_outputs(args)
             code = work(args)
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}{_inputs(args, str(error))}")
     sys.exit(code or 0)
+
+
+def _inputs(args: argparse.Namespace, told: str) -> str:
+    """The inputs of a program, where an error names no path and no option, so that users know what to look at."""
+    values = [value for name, value in vars(args).items() if not name.startswith("output")]
+    paths = [one for value in values for one in (value if isinstance(value, list) else [value])]
+    named = [str(path) for path in paths if isinstance(path, str | Path) and os.sep in str(path)]
+    if not named or "--" in told or os.sep in told:
+        return ""
+    return f" (in {', '.join(named[:4])}{', …' if len(named) > 4 else ''})"
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

@@ -6,17 +6,18 @@ Each table is made from some of the inputs; asked for without one that it needs,
 import argparse
 import importlib
 import inspect
+from dataclasses import replace
 
 from frame import program, run
 
+from longtail.analysis.frames import read_table
 from longtail.files.csv import read_csv
-from longtail.files.parquet import read_parquet
 from longtail.report.catalogue import TABLES
 from longtail.report.typeset import write_table
 
 READERS = {
-    "evaluation": read_parquet,
-    "split": lambda path: read_parquet(path, ["label", "subset", "longtailed", "group"]),
+    "evaluation": read_table,
+    "split": lambda path: read_table(path, ["label", "subset", "longtailed", "group"]),
     "thesis": read_csv,
     "published": lambda path: read_csv(path, numbers=False),
 }
@@ -31,6 +32,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")
     parser.add_argument("--train-set", help="training set of a table of one model: balanced or longtailed")
     parser.add_argument("--model", help="model of a table of one model, by its name in the results")
+    parser.add_argument(
+        "--note", action="append", default=[], metavar="SENTENCE", help="note below each table"
+    )
     parser.add_argument("--output-folder", required=True, metavar="FOLDER", help="where to write the tables")
     return parser
 
@@ -47,6 +51,7 @@ def main(args: argparse.Namespace) -> None:
             raise ValueError(f"the table '{name}' needs {', '.join(absent)}")
         table = build(**{parameter: given[parameter] for parameter in needed})
         label = f"{name}-{args.train_set}-{args.model}" if "model" in needed else name
+        table = replace(table, notes=(*table.notes, *args.note))
         write_table(table, args.output_folder, name, label)
 
 

@@ -148,6 +148,11 @@ def upstream(figure: str, keys: Any, runs: Sequence[Any]) -> list[str]:
     ]
 
 
+def shows_runs(figure: str) -> bool:
+    """Whether a figure is drawn from what runs gave, and not from the data alone."""
+    return bool(set(_sources(figure)) - {"split", "tensors", "test_tensors"})
+
+
 def option(name: str) -> str:
     """The command-line option of a parameter."""
     return f"--{name.replace('_', '-')}"
