@@ -37,7 +37,7 @@ class Proof(NamedTuple):
     """By name: size, mtime and ctime in ns, by which an untouched file is known at once; and the hash of its ends."""
     by: list[str]
     """The configuration's files, relative to this folder."""
-    packages: dict[str, str | None]
+    packages: dict[str, str]
     """The versions that a run was trained with."""
 
 
@@ -244,7 +244,7 @@ def _proof_in(place: str) -> Proof | None:
         text = Path(place).read_bytes()
         found = Proof(**unseal(text, place))
         files = {name: (list(map(int, state)), str(ends)) for name, (state, ends) in found.files.items()}
-        packages = {str(name): own and str(own) for name, own in found.packages.items()}
+        packages = {str(name): str(own) for name, own in found.packages.items()}
         if SEAL.encode() in text:
             return Proof(str(found.key), files, list(map(str, found.by)), packages)
     return None
@@ -255,9 +255,10 @@ def _state(path: str) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
-def _trained_with(record: Path) -> dict[str, str | None]:
+def _trained_with(record: Path) -> dict[str, str]:
     """The versions in the record of a run; empty where it names none."""
     packages = None
     with suppress(ValueError):
         packages = unseal(record.read_bytes(), record).get("packages")
-    return {name: packages.get(name) for name in PACKAGES} if isinstance(packages, Mapping) else {}
+    found = packages if isinstance(packages, Mapping) else {}
+    return {name: found[name] for name in PACKAGES if found.get(name)}
