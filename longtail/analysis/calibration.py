@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+EXACT = 200
+
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> pd.DataFrame:
     """Confidence and accuracy of the images in each of `bins` equally wide bins of confidence.
@@ -26,10 +28,32 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
     """Mean over the images of the gap between accuracy and confidence in their bin; NaN without images.
 
-    Few images make it large by chance alone: with 38 images and 15 bins it is far above 0 for a perfect model.
+    Few images make it large by chance alone: `calibration_error_by_chance` says how large.
     Arguments and source as for `reliability`.
     """
     table = reliability(confidence, correct, bins)
     images = table["n"].sum()
     gaps = (table["accuracy"] - table["confidence"]).abs()
     return float((gaps * table["n"]).sum() / images) if images else float("nan")
+
+
+def calibration_error_by_chance(confidence: np.ndarray, bins: int = 15) -> float:
+    """The expected calibration error that a perfectly calibrated model with this confidence has on average.
+
+    Each prediction is then right with its own confidence. The number of right ones in a bin is a sum of such chances;
+    its mean distance from its mean is computed exactly, and for more than `EXACT` images from the normal distribution.
+    NaN without images.
+    """
+    edges = np.ceil(confidence * bins)
+    gaps = [_mean_distance(confidence[edges == edge]) for edge in np.unique(edges)]
+    return float(sum(gaps) / len(confidence)) if len(confidence) else float("nan")
+
+
+def _mean_distance(chances: np.ndarray) -> float:
+    """How far the number of successes lies from its mean on average, with a chance of its own for each trial."""
+    if len(chances) > EXACT:
+        return float(np.sqrt(2 / np.pi * np.sum(chances * (1 - chances))))
+    distribution = np.ones(1)
+    for chance in chances:
+        distribution = np.convolve(distribution, [1 - chance, chance])
+    return float(np.abs(np.arange(len(distribution)) - chances.sum()) @ distribution)

@@ -19,7 +19,7 @@ from longtail.report.labels import label
 
 RARE = 20
 """A class with fewer training images is named among the limits."""
-SHOWN = ("acc1", "f1", "mean_class_acc", "ece")
+SHOWN = ("acc1", "f1", "mean_class_acc", "ece", "ece_by_chance")
 
 
 def model_page(
@@ -151,7 +151,8 @@ def _results(evaluation: pd.DataFrame | None) -> str:
     ]
     note = (
         "F1 is the mean over classes on the balanced test set and weighted by their images on the others. The "
-        "calibration error is that of the probabilities before the temperature."
+        "calibration error is that of the probabilities before the temperature; by chance is that of a perfectly "
+        "calibrated model on as many images."
     )
     return (
         heading

@@ -12,6 +12,7 @@ TABLE_FORMATS = ("csv", "md", "tex", "html")
 TABLES = {
     "top1": "Top-1 accuracy",
     "full": "All metrics",
+    "class_groups": "Accuracy by class group",
     "counts": "Number of images",
     "thesis_comparison": "Beside the thesis",
     "published_comparison": "Beside published results",

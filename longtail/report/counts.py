@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from longtail.analysis.grid import require
-from longtail.data.split.sets import GROUPS, in_set
+from longtail.data.split.sets import CLUSTER, GROUPS, in_set
 from longtail.report.labels import label
 from longtail.report.typeset import Table
 
@@ -17,7 +17,7 @@ def counts_table(split: pd.DataFrame) -> Table:
     """Images of every subset that has any, in all and by group, and of its largest and smallest class.
 
     Args:
-        split: columns label, subset, longtailed, group; one row per image.
+        split: columns label, subset, longtailed, group, and cluster where images belong together; one row per image.
     """
     require(split, ["label", "subset", "longtailed", "group"], "split")
     balanced, longtailed = split[in_set(split, "balanced")], split[split["longtailed"]]
@@ -29,25 +29,35 @@ def counts_table(split: pd.DataFrame) -> Table:
         "Test, long-tailed": longtailed[longtailed["subset"] == "test"],
     }
     labels = sorted(split["label"].unique())
-    data = pd.DataFrame([_counts(name, images, labels) for name, images in subsets.items() if len(images)])
+    grouped = CLUSTER in split and not split[CLUSTER].is_unique
+    data = pd.DataFrame(
+        [_counts(name, images, labels, grouped) for name, images in subsets.items() if len(images)]
+    )
     text = data.map(lambda cell: cell if isinstance(cell, str) else f"{cell:,}")
-    text.columns = ["Set", "Images", *map(label, GROUPS), "Largest class", "Smallest class"]
+    whole = ["Images", "Groups"] if grouped else ["Images"]
+    text.columns = ["Set", *whole, *map(label, GROUPS), "Largest class", "Smallest class"]
     per_group = split.groupby("group")["label"].nunique().reindex(GROUPS, fill_value=0)
     listed = ", ".join(f"{count} {label(group).lower()}" for group, count in per_group.items())
     caption = (
         f"Images of every subset; {len(labels)} classes ({listed}). "
         "The head, middle and tail test sets are those parts of the long-tailed test set. "
         "One data split; every training seed uses the same."
+        + (
+            " Images of one group, which includes duplicates, are not independent of each other."
+            if grouped
+            else ""
+        )
     )
     return Table(data, text, caption)
 
 
-def _counts(name: str, images: pd.DataFrame, labels: Sequence[int]) -> dict[str, str | int]:
+def _counts(name: str, images: pd.DataFrame, labels: Sequence[int], grouped: bool) -> dict[str, str | int]:
     per_class = images["label"].value_counts().reindex(labels, fill_value=0)
     per_group = images["group"].value_counts().reindex(GROUPS, fill_value=0)
     return {
         "set": name,
         "images": len(images),
+        **({"clusters": images[CLUSTER].nunique()} if grouped else {}),
         **per_group.to_dict(),
         "largest_class": int(per_class.max()),
         "smallest_class": int(per_class.min()),

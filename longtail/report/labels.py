@@ -50,6 +50,9 @@ SETS = {
     "head": "Head",
     "middle": "Middle",
     "tail": "Tail",
+    "many": "Many",
+    "medium": "Medium",
+    "few": "Few",
 }
 LABELS = MODELS | LOSSES | SETS
 

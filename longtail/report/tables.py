@@ -9,10 +9,12 @@ A cell is the mean over the seeds. A cell without test images prints as "–". A
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import every_run, select
 from longtail.analysis.metrics import METRICS
+from longtail.data.split.sets import GROUPS
 from longtail.report import captions
 from longtail.report.labels import label
 from longtail.report.typeset import Table
@@ -25,6 +27,7 @@ HEADINGS = {
     "test_set": "Test set",
     "metric": "Metric",
 }
+SHOTS = ("many", "medium", "few")
 SHOWN = ("loss", "acc1", "f1")
 
 
@@ -131,9 +134,47 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
     return Table(data, text, caption, notes=notes(data, evaluation))
 
 
+def class_groups(per_class: pd.DataFrame) -> Table:
+    """Mean accuracy of the classes of each group, by the split's groups and by the numbers that the field divides by.
+
+    Head, middle and tail are what the configuration makes of them, thirds of the classes as a rule. The field's many,
+    medium and few are classes with more than 100, 20 to 100, and fewer than 20 training images (Liu et al., 2019).
+    Both are of the same predictions, so that either can be compared.
+
+    Args:
+        per_class: columns model, loss, train_set, seed, label, group, n_train, acc (fraction). Of the runs on the
+            long-tailed set, where there are any, since by numbers a balanced set has one group.
+    """
+    there = set(per_class["train_set"])
+    runs = select(per_class, train_set="longtailed" if "longtailed" in there else None)
+    shots = pd.cut(runs["n_train"], [-1, 19, 100, np.inf], labels=SHOTS[::-1]).astype(object)
+    parts = pd.concat([runs.assign(cut=runs["group"]), runs.assign(cut=shots)])
+    by_run = parts.groupby(["model", "loss", "train_set", "cut", "seed"], sort=False)["acc"]
+    means = by_run.agg(lambda own: own.mean(skipna=True)).reset_index()
+    groups = means.groupby(["model", "loss", "train_set", "cut"], sort=False)["acc"]
+    data = groups.agg(mean="mean", sd="std", runs="count", expected="size").reset_index()
+    classes = parts.drop_duplicates(["cut", "label"]).groupby("cut").size()
+    cuts = [name for name in (*GROUPS, *SHOTS) if name in classes.index]
+    cell = data.assign(text=printed(data.assign(metric="acc1", n=1)))
+    text = cell.pivot_table(
+        index=["model", "loss"], columns="cut", values="text", aggfunc="first", sort=False
+    )
+    heading = {name: f"{label(name)} ({classes[name]})" for name in cuts}
+    text = text.reindex(columns=cuts).fillna("–").rename(columns=heading)
+    shown = named(text.rename_axis(None, axis=1), ["model", "loss"])
+    caption = (
+        f"Accuracy (%) averaged over the classes of each group, all test images, trained on the "
+        f"{label(str(runs['train_set'].iloc[0])).lower()} set; {_over_seeds(runs)}. In parentheses: how many classes. "
+        "Head, middle and tail as everywhere; many, medium and few are classes with more than 100, 20 to 100, and "
+        "fewer than 20 training images, as in the literature."
+    )
+    return Table(data, shown, caption, keys=2, notes=notes(data.assign(n=1), runs, "acc"))
+
+
 TABLES: dict[str, Callable[..., Table]] = {
     "top1": top1_table,
     "full": full_table,
+    "class_groups": class_groups,
     "model_summary": model_summary,
     "loss_summary": loss_summary,
     "thesis_comparison": thesis_comparison,
@@ -259,19 +300,20 @@ def by_appearance(names: pd.Series) -> pd.Series:
     return pd.Series(pd.factorize(names)[0], index=names.index)
 
 
-def notes(data: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, ...]:
+def notes(data: pd.DataFrame, runs: pd.DataFrame, value: str = "value") -> tuple[str, ...]:
     """The notes below a table, which explain its signs and name missing runs.
 
     Args:
         data: as `cells` returns it.
         runs: the part of the evaluation that the table shows.
+        value: the column in which a missing run has NaN.
     """
     found = (
         "† Mean of fewer runs than planned; not compared with the others."
         if data["runs"].between(1, data["expected"] - 1).any()
         else "",
         "– No test images." if (data["n"] == 0).any() else "",
-        captions.missing(runs, "value"),
+        captions.missing(runs, value),
     )
     return tuple(note for note in found if note)
 

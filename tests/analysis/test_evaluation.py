@@ -12,7 +12,11 @@ from cards import card
 from programs import run_program
 
 import longtail
-from longtail.analysis.calibration import expected_calibration_error, reliability
+from longtail.analysis.calibration import (
+    calibration_error_by_chance,
+    expected_calibration_error,
+    reliability,
+)
 from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine
 from longtail.data.split.sets import class_table, with_sets
@@ -59,6 +63,7 @@ EXPECTED = {
     ("balanced", "mean_class_acc"): 7 / 12,
     ("balanced", "cross_entropy"): (7 + 5 * 2) / 12 * LN2,
     ("balanced", "ece"): 7 / 12 - 1 / 2,
+    ("balanced", "ece_by_chance"): sum(math.comb(12, k) * abs(k / 12 - 1 / 2) for k in range(13)) / 2**12,
     ("longtailed", "acc1"): 5 / 7,
     ("longtailed", "f1"): (4 * 6 / 7 + 2 * 2 / 4 + 1 * 2 / 3) / 7,
     ("longtailed", "mean_class_acc"): 3 / 4,
@@ -124,7 +129,15 @@ def test_group_without_images_is_missing_not_zero():
     frame.loc[frame["group"] == "tail", "longtailed"] = False
     table = evaluate(frame, build_loss("softmax", COUNTS))
     tail = table[table["test_set"] == "tail"]
-    assert set(tail["metric"]) == {"loss", "cross_entropy", "acc1", "f1", "mean_class_acc", "ece"}
+    assert set(tail["metric"]) == {
+        "loss",
+        "cross_entropy",
+        "acc1",
+        "f1",
+        "mean_class_acc",
+        "ece",
+        "ece_by_chance",
+    }
     assert tail["value"].isna().all() and (tail["n"] == 0).all()
     found = values(table)
     assert all(
@@ -213,6 +226,17 @@ def test_class_without_test_images_is_missing_even_if_predicted():
         evaluate_classes(frame, class_table(SPLIT[SPLIT["label"] != 2], "balanced"))
 
 
+@pytest.mark.parametrize("images", [1, 38, 2000, 20_000])
+def test_chance_gives_a_perfect_model_a_calibration_error(images):
+    rng = np.random.default_rng(images)
+    confidence = rng.uniform(0.1, 1, images)
+    draws = rng.random((200, images))
+    errors = [expected_calibration_error(confidence, drawn < confidence) for drawn in draws]
+    reach = 4 * np.std(errors) / len(errors) ** 0.5
+    assert calibration_error_by_chance(confidence) == pytest.approx(np.mean(errors), abs=reach + 1e-12)
+    assert math.isnan(calibration_error_by_chance(confidence[:0]))
+
+
 def test_calibration_error_is_the_mean_gap_over_images():
     confidence, correct = np.array([0.95, 0.95, 0.55, 0.60, 0.32]), np.array([True, False, True, True, False])
     table = reliability(confidence, correct, bins=10)
@@ -285,8 +309,8 @@ def test_runs_are_evaluated_from_their_files_with_their_own_loss(evaluated):
 def test_missing_runs_are_in_the_table_without_numbers(evaluated):
     results = longtail.load_results(evaluated)
     per_run = results.evaluation.groupby(["loss", "seed"], sort=False)["value"]
-    assert per_run.size().tolist() == [33, 33, 33, 33]
-    assert per_run.count().tolist() == [33, 0, 33, 0]
+    assert per_run.size().tolist() == [38, 38, 38, 38]
+    assert per_run.count().tolist() == [38, 0, 38, 0]
     assert results.evaluation.groupby("test_set")["n"].nunique().eq(1).all()
     assert results.missing[["loss", "seed"]].to_numpy().tolist() == [["softmax", 2], ["mine", 2]]
     assert results.per_class.groupby("seed")["acc"].count().to_dict() == {1: 6, 2: 0}

@@ -44,7 +44,7 @@ def user(tmp_path_factory) -> Path:
     rows = [
         {**run, "test_set": name, "metric": metric, "value": values[name], "n": size}
         for name, size in sizes.items()
-        for metric in ("acc1", "f1", "mean_class_acc", "ece")
+        for metric in ("acc1", "f1", "mean_class_acc", "ece", "ece_by_chance")
     ]
     table = pd.DataFrame(rows)
     other = table.assign(seed=43, value=0.125)
@@ -135,9 +135,9 @@ def test_the_page_states_data_results_recipe_and_limits(user):
     assert rows["training images"] == ["52"]
     assert rows["imbalance"] == ["20 to 1"]
     assert rows["of the rarest class"] == ["2 (`ćma/тест`)"]
-    assert rows["Balanced"] == ["300", *["50.0%"] * 4]
-    assert rows["Long-tailed"] == ["120", *["81.2%"] * 4]
-    assert rows["Tail"] == ["0", *["–"] * 4]
+    assert rows["Balanced"] == ["300", *["50.0%"] * 5]
+    assert rows["Long-tailed"] == ["120", *["81.2%"] * 5]
+    assert rows["Tail"] == ["0", *["–"] * 5]
     assert rows["`trained on`"] == ["Abacus 7"]
     assert rows["`time`"] == ["1:02:05"]
     assert rows["1"] == ["`Biene`", "10"]

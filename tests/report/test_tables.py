@@ -12,6 +12,8 @@ import pytest
 import yaml
 from programs import run_program
 
+from longtail.data.split.longtailed import class_groups
+from longtail.data.split.sets import longtailed_counts
 from longtail.files.parquet import write_parquet
 from longtail.report import tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES
@@ -322,6 +324,35 @@ def test_special_characters_survive_in_every_form(tmp_path):
     assert pd.read_csv(tmp_path / "new" / "t.csv")["value"].item() == 1 / 3
 
 
+def test_classes_are_grouped_by_thirds_and_by_numbers():
+    """CIFAR100-LT at ratio 100 has 35 classes of more than 100 images, 35 of 20 to 100, and 30 of fewer."""
+    counts = longtailed_counts(500, 100, 0.01)
+    frames = [
+        pd.DataFrame(
+            {"label": range(100), "group": class_groups(100), "n_train": n_train, "acc": accuracy}
+        ).assign(model="resnet32", loss=loss, train_set=train_set, seed=seed)
+        for train_set, n_train in (("balanced", [500] * 100), ("longtailed", counts))
+        for loss, seed, accuracy in (
+            ("softmax", 1, np.where(np.array(n_train) > 100, 0.75, 0.25)),
+            ("softmax", 2, np.where(np.array(n_train) > 100, 0.75, 0.5)),
+            ("ldam", 1, np.linspace(1, 0, 100)),
+            ("ldam", 2, np.nan),
+        )
+    ]
+    table = tables.class_groups(pd.concat(frames, ignore_index=True))
+    groups = ["Head (33)", "Middle (33)", "Tail (34)", "Many (35)", "Medium (35)", "Few (30)"]
+    assert list(table.text.columns) == ["Model", "Loss function", *groups]
+    softmax = table.text.set_index("Loss function").loc["Softmax", groups].tolist()
+    # Two of the 33 middle classes are among the many: 2 * 75 + 31 * 25, and 31 * 50 with the other seed.
+    middle = [(2 * 75 + 31 * rest) / 33 for rest in (25, 50)]
+    assert softmax[0] == softmax[3] == "75.00 ± 0.00"
+    assert softmax[1] == f"{np.mean(middle):.2f} ± {np.std(middle, ddof=1):.2f}"
+    assert softmax[2] == softmax[4] == softmax[5] == f"37.50 ± {np.std([25, 50], ddof=1):.2f}"
+    ldam = table.text.set_index("Loss function").loc["LDAM", groups].tolist()
+    assert ldam[5] == f"{100 * np.linspace(1, 0, 100)[70:].mean():.2f}†"
+    assert "ResNet-32 with LDAM, long-tailed training set, seed 2" in table.notes[-1]
+
+
 def test_published_results_beside_ours():
     published = pd.read_csv(ROOT / "resources" / "published_results.csv", dtype=str)
     runs = [("softmax", 0.39), ("ldam_drw", 0.42), ("softmax+la", np.nan), ("my_own", 0.5)]
@@ -352,12 +383,16 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
     write_parquet(thesis_evaluation(), tmp_path / "evaluation.parquet")
     split = pd.DataFrame({"label": [0], "group": ["head"], "subset": ["train"], "longtailed": [True]})
     write_parquet(split, tmp_path / "split.parquet")
+    run = {"model": "resnet50", "loss": "softmax", "train_set": "longtailed", "seed": 1}
+    one = pd.DataFrame([{**run, "label": 0, "group": "head", "n_train": 9, "acc": 0.5}])
+    write_parquet(one, tmp_path / "per_class.parquet")
     evaluation = ["--evaluation", tmp_path / "evaluation.parquet", "--output-folder", tmp_path]
     of_model = ["top1", "full", "--train-set", "balanced", "--model"]
     for arguments in (
         [*of_model, "resnet50"],
         ["model_summary", "loss_summary"],
         ["counts", "--split", tmp_path / "split.parquet"],
+        ["class_groups", "--per-class", tmp_path / "per_class.parquet"],
         ["thesis_comparison", "--thesis", THESIS_FILE],
         ["published_comparison", "--published", ROOT / "resources" / "published_results.csv"],
     ):

@@ -4,6 +4,7 @@ from longtail.report.catalogue import THESIS_SOURCE
 
 TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
+    "per_class": rules.evaluation.output.per_class,
     "split": "<results>/data/split.parquet",
     **NUMBERS,
 }
@@ -11,6 +12,7 @@ TABLE_SOURCES = {
 TABLE_JOBS = {
     "table_of_runs": (["top1", "full"], ["evaluation"]),
     "table_of_means": (["model_summary", "loss_summary"], ["evaluation"]),
+    "table_of_class_groups": (["class_groups"], ["per_class"]),
     "table_of_counts": (["counts"], ["split"]),
     "table_beside_thesis": (["thesis_comparison"], ["evaluation", "thesis"]),
     "table_beside_published": (["published_comparison"], ["evaluation", "published"]),
@@ -25,6 +27,7 @@ rule tables:
             model=CONFIG.grid.models,
         ),
         table_files("table_of_means"),
+        table_files("table_of_class_groups"),
         table_files("table_of_counts"),
         # The thesis's figures are of CIFAR-100.
         table_files("table_beside_thesis") if CONFIG.data.source == THESIS_SOURCE else [],

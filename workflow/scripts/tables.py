@@ -17,6 +17,7 @@ from longtail.report.typeset import write_table
 
 READERS = {
     "evaluation": read_table,
+    "per_class": read_table,
     "split": lambda path: read_table(path, ["label", "subset", "longtailed", "group"]),
     "thesis": read_csv,
     "published": lambda path: read_csv(path, numbers=False),
@@ -27,6 +28,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = program(__doc__)
     parser.add_argument("names", nargs="+", choices=TABLES, metavar="NAME", help=f"of {', '.join(TABLES)}")
     parser.add_argument("--evaluation", metavar="FILE", help="metrics of all runs (.parquet)")
+    parser.add_argument("--per-class", metavar="FILE", help="accuracies of all runs and classes (.parquet)")
     parser.add_argument("--split", metavar="FILE", help="split.parquet")
     parser.add_argument("--thesis", metavar="FILE", help="resources/thesis_results.csv")
     parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")

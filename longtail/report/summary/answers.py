@@ -66,6 +66,7 @@ def tail_and_head(evidence: Evidence) -> str:
             f"{lead} {share}, "
             f"{_against(evidence, first[0], 'tail')} On the head it has {percent(means.loc[first[0], 'head'])}, "
             f"{_against(evidence, first[0], 'head')}{_at_most(evidence, first[0])}"
+            f"{_detectable(evidence, first[0])}"
         )
     made = int(evidence.differences["p_holm"].notna().sum())
     family = ""
@@ -259,6 +260,15 @@ def _in_general(evidence: Evidence, loss: str, test_set: str) -> str:
         f", and over models in general [{points(row['low'])}, {points(row['high'])}] "
         f"(p {p_is(row['p_dunnett'])} after Dunnett over the losses)"
     )
+
+
+def _detectable(evidence: Evidence, loss: str) -> str:
+    """How small a difference on the tail these runs find, as a sentence after a space; empty where it is not known."""
+    table, key = evidence.differences, (loss, "tail")
+    if key not in table.index or pd.isna(table.loc[key, "detectable"]):
+        return ""
+    smallest = 100 * table.loc[key, "detectable"]
+    return f" On the tail, runs like these find a difference of {smallest:.1f} points with a chance of 80 %."
 
 
 def _at_most(evidence: Evidence, loss: str) -> str:

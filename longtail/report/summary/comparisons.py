@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from longtail.analysis.grid import Refusal
+from longtail.analysis.grid import Refusal, scores, without_repeats
 from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
@@ -15,9 +15,12 @@ COLLAPSED = "class_balanced"
 
 def model_comparison(evidence: Evidence) -> str:
     """Mean and standard deviation of every model over the losses, with and without the class-balanced one."""
-    columns, sentences = {}, []
+    columns, sentences, repeated = {}, [], False
     for train_set in evidence.grid.train_sets:
         cells = evidence.competing(train_set, ("balanced",))
+        distinct, _ = without_repeats(scores(evidence.evaluation, evidence.grid), evidence.grid, train_set)
+        cells = cells[cells["loss"].isin(distinct.losses)]
+        repeated |= len(distinct.losses) < len(evidence.grid.losses)
         selections = {"all losses": cells}
         if COLLAPSED in set(cells["loss"]):
             selections[f"without {label(COLLAPSED).lower()}"] = cells[cells["loss"] != COLLAPSED]
@@ -37,6 +40,8 @@ def model_comparison(evidence: Evidence) -> str:
     if table.empty:
         raise Refusal("no loss has all its runs")
     caption = "Top-1 accuracy on the balanced test set, mean ± standard deviation (n − 1) over the losses."
+    if repeated:
+        caption += " Losses that gave the same runs count once."
     lead = " ".join([*sentences, caption]) + evidence.left_out
     return f"{lead}\n\n{pipe_table(table.rename_axis('Model').reset_index())}"
 
