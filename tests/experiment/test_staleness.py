@@ -15,6 +15,7 @@ from workspace import Workspace, jobs, report_parts
 
 from longtail.experiment.proof import packages_here
 from longtail.files.sealed_json import seal, unseal
+from longtail.report.catalogue import STATISTICS, TABLES
 
 CONFIG = {
     "grid": {
@@ -40,17 +41,11 @@ STUB = """
 import sys as _sys
 from pathlib import Path as _Path
 _words = _sys.argv[1:]
-_folders = {
-    "top1": ["top1", "full"], "model_summary": ["model_summary", "loss_summary"], "counts": ["counts"],
-    "thesis_comparison": ["thesis_comparison"],
-    "--runs": ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs", "paired_differences",
-               "pooled_differences", "mcnemar"],
-}
+_tables = [_word for _word in _words if _word in {tables}] or {statistics}
 for _i, _word in enumerate(_words):
     _files = []
     if _word == "--output-folder":
-        _names = next(_folders[w] for w in _words if w in _folders)
-        _files = [_Path(_words[_i + 1], f"{n}.{e}") for n in _names for e in ("csv", "md", "tex", "html")]
+        _files = [_Path(_words[_i + 1], n + e) for n in _tables for e in (".csv", ".md", ".tex", ".html")]
     elif _word.startswith("--output") or _word == "--caption":
         for _file in _words[_i + 1 :]:
             if _file.startswith("--"):
@@ -62,7 +57,7 @@ for _i, _word in enumerate(_words):
         if _file.suffix == ".pth":  # larger than Snakemake's default limit for comparing contents
             _file.write_bytes(bytes(1_500_000) + repr(_words).encode())
 _sys.exit()
-"""
+""".replace("{tables}", repr([*TABLES])).replace("{statistics}", repr([*STATISTICS]))
 
 MODELS, LOSSES, SETS = CONFIG["grid"]["models"], CONFIG["grid"]["losses"], CONFIG["grid"]["train_sets"]
 
@@ -93,7 +88,7 @@ COMPARISONS = {
     )
 }
 OF_EVALUATION = (
-    {"evaluation", "table_of_means", "statistical_analysis", "summary", *COMPARISONS}
+    {"evaluation", "table_of_means", "table_of_class_groups", "statistical_analysis", "summary", *COMPARISONS}
     | {f"table_of_runs {t}/{m}" for t in SETS for m in MODELS}
     | per_model("accuracy_bars", "accuracy_lines", "per_class_accuracy", "forest")
 )
