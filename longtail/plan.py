@@ -67,7 +67,7 @@ def dry_run(words: list[str]) -> tuple[list[Job], Config, Any]:
     from snakemake.cli import args_to_api, parse_args, parse_config
     from snakemake.logging import logger
 
-    parser, args = parse_args([*words, "--dry-run"])
+    parser, args = parse_args(["--dry-run", *words])
     noted = DryRun()
     logger.addFilter(noted)
     try:
@@ -130,7 +130,12 @@ def _included(path: Path) -> list[str]:
 def page(words: list[str]) -> str:
     """The whole plan as text."""
     jobs, config, args = dry_run(words)
-    experiment, folder = Experiment(config), Path(args.directory or ".")
+    with contextlib.chdir(args.directory or "."):  # where the relative paths of the configuration start
+        return _page(jobs, config, args)
+
+
+def _page(jobs: list[Job], config: Config, args: Any) -> str:
+    experiment = Experiment(config)
     keys = Keys(experiment)
     runs, anew = (
         [run for run in experiment.runs if str(run) in wanted]
@@ -143,10 +148,10 @@ def page(words: list[str]) -> str:
     if not runs:
         return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
     device_type, at_a_time = _device(args, config)
-    speeds = known_speeds(runs, config, folder / config.paths.results / "runs", device_type)
-    works = training(runs, keys, images_of(config, folder), speeds, folder, anew=anew)
+    speeds = known_speeds(runs, config, Path(config.paths.results, "runs"), device_type)
+    works = training(runs, keys, images_of(config), speeds, anew=anew)
     lines += ["", *_table(works, speeds), "", _total(works, device_type, min(at_a_time, len(runs)))]
-    if done := sum(epochs_done(keys, run, folder) for run in runs if run not in anew):
+    if done := sum(epochs_done(keys, run) for run in runs if run not in anew):
         lines.append(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )

@@ -1,5 +1,6 @@
 """The page of a plan. Plans of a real workflow are made in test_workflow.py, their costs in experiment/test_cost.py."""
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from types import SimpleNamespace
 import pytest
 from workspace import Workspace
 
+from longtail import plan
 from longtail.config.load import load_config
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
 from longtail.plan import Job, _power, forced, stages
 
 
@@ -75,8 +79,32 @@ def test_a_reader_that_has_seen_enough_is_no_error(repository):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as plan:
-        plan.stdout.close()
-        complaint = plan.stderr.read()
-    assert plan.returncode == 0
+    ) as process:
+        process.stdout.close()
+        complaint = process.stderr.read()
+    assert process.returncode == 0
     assert "BrokenPipeError" not in complaint
+
+
+def test_a_plan_of_another_directory_starts_relative_paths_there(tmp_path, monkeypatch):
+    """A loss of one's own lies there, and the notes of an unfinished run are found by a key that has its content."""
+    (tmp_path / "mine.py").write_text("from torch import nn\n\n\nclass Mine(nn.Module):\n    pass\n")
+    config = {
+        "grid": {"models": ["resnet8"], "losses": ["mine"], "train_sets": ["balanced"]},
+        "models": {"resnet8": {"pretrained": False}},
+        "losses": {"mine": {"loss": {"path": "mine.py", "name": "Mine"}}},
+        "data": {"source": "digits", "train_per_class": 60, "test_per_class": 40},
+        "train": {"epochs": 90},
+    }
+    with contextlib.chdir(tmp_path):
+        loaded = load_config(config)
+        keys = Keys(Experiment(loaded))
+        (run,) = keys.jobs.runs
+        note = Path(keys.state_folder(run), "progress.json")
+        note.parent.mkdir(parents=True)
+        note.write_text('{"epoch": 7}')
+    args = SimpleNamespace(directory=str(tmp_path), force=False, forceall=False, forcerun=None, targets=None)
+    args.executor, args.resources, args.cores, args.jobs = None, {}, 1, None
+    train = Job("train", run._asdict(), [], [])
+    monkeypatch.setattr(plan, "dry_run", lambda words: ([train], loaded, args))
+    assert "7 epochs that they have behind them are not counted" in plan.page([])
