@@ -278,6 +278,9 @@ def printed(found: pd.DataFrame, intervals: bool) -> pd.DataFrame:
         index=["what", "loss", "seeds"], columns="test_set", values="text", aggfunc="first", sort=False
     )
     wide = wide[list(sizes)].rename(columns=sizes).reset_index().rename_axis(None, axis=1)
+    wide = wide.sort_values(
+        ["what", "loss", "seeds"], key=lambda own: own if own.name == "seeds" else pd.factorize(own)[0]
+    )
     return wide.assign(seeds=wide["seeds"].astype(str)).rename(
         columns={"what": "Interval" if intervals else "Test", "loss": "Losses", "seeds": "Seeds"}
     )
