@@ -225,6 +225,15 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
     ]
 
 
+def test_a_group_that_is_written_in_two_ways_is_one_and_told(tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.png")
+    rows = [("a.png", "x", "caf\u00e9 1"), ("b.png", "x", "cafe\u0301  1 "), ("c.png", "y", " ")]
+    listing = list_images(csv_of(tmp_path, rows, ("path", "label", "group")))
+    assert [entry.group for entry in listing.entries] == ["caf\u00e9 1", "caf\u00e9 1", ""]
+    assert [(f.path, f.kind, f.action) for f in listing.findings] == [("caf\u00e9 1", "name", "made one")]
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
@@ -254,6 +263,7 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
         ),
         ([("a.png", "x", "train")], ("path", "label", "split"), "no row with a file has the split 'test'"),
         ([("a.png", "x")], ("path", "label"), "has one class with images, 'x'; at least two are needed"),
+        ([("a.png", "x", "y")], ("path", "label", "label"), "has the column 'label' more than once"),
     ],
 )
 def test_a_wrong_csv_gets_one_clear_message(tmp_path, rows, columns, message):
