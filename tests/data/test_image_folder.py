@@ -725,6 +725,9 @@ def test_a_label_without_a_name_is_refused_and_a_name_without_images_is_not(tmp_
         split_of_lists({s: tmp_path / s for s in ("train", "test")}, class_names=tmp_path / "names")
     split = split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
     assert split["class_name"].tolist() == ["moth", "ant"]
+    (tmp_path / "names").write_text("moth\n\nbee\nant\n\n")
+    with pytest.raises(ValueError, match=r"names, line 2: the name of a class is missing"):
+        split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
 
 
 # -- the programs
