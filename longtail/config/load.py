@@ -109,6 +109,7 @@ class Config(Section):
             *relations(self.paths, self.data.image_folder.path),
             *self._misleading_names(),
             *self._unused_entries(),
+            *self._unknown_reference(),
         ]
         losses, variants = dict(self._unknown_losses()), dict(self._unknown_variants())
         wrong += [*self._unknown_models(), *losses.values(), *variants.values()]
@@ -175,6 +176,12 @@ class Config(Section):
         except ValidationError as error:
             # Whether settings go together shows only with the model or loss that they are used with.
             yield from (problem(Recipe, detail, where) for detail in error.errors() if detail["loc"])
+
+    def _unknown_reference(self) -> Iterator[str]:
+        """A reference that is no loss at all; one that the grid lacks gives way to the grid's first."""
+        name, known = self.statistics.reference, [*self._known_losses, *self.variants]
+        if name not in known:
+            yield unknown(f"statistics.reference: '{name}'", name, known)
 
     def _unknown_models(self) -> Iterator[str]:
         for name in self.grid.models:

@@ -147,6 +147,8 @@ def _column(path: Path, column: str) -> list[str]:
                     f"{path} has no column {column!r}, only {', '.join(columns) or 'nothing'}; "
                     "name the one with the paths by --column"
                 )
+            if columns.count(column) > 1:
+                raise ValueError(f"{path} has the column {column!r} more than once; keep one of them")
             names = [row[column] or "" for row in rows]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no csv in UTF-8 ({error})") from None

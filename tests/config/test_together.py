@@ -121,6 +121,15 @@ def test_a_name_of_this_project_means_what_it_always_means(mapping, message):
     refused(message, **mapping)
 
 
+def test_a_reference_is_a_loss_or_a_variant_that_there_is():
+    refused(
+        "statistics.reference: 'foocal' is not known; did you mean 'focal'",
+        statistics={"reference": "foocal"},
+    )
+    for name in ("focal", "crt", "softmax+la"):
+        load_config({"statistics": {"reference": name}, "variants": {"softmax+la": {}}})
+
+
 def test_an_architecture_of_a_library_may_have_the_name_of_its_model():
     names = {
         "convnext_base": "timm/convnext_base.fb_in1k",

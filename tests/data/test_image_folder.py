@@ -225,6 +225,15 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
     ]
 
 
+def test_a_group_that_is_written_in_two_ways_is_one_and_told(tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.png")
+    rows = [("a.png", "x", "caf\u00e9 1"), ("b.png", "x", "cafe\u0301  1 "), ("c.png", "y", " ")]
+    listing = list_images(csv_of(tmp_path, rows, ("path", "label", "group")))
+    assert [entry.group for entry in listing.entries] == ["caf\u00e9 1", "caf\u00e9 1", ""]
+    assert [(f.path, f.kind, f.action) for f in listing.findings] == [("caf\u00e9 1", "name", "made one")]
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
@@ -254,6 +263,7 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
         ),
         ([("a.png", "x", "train")], ("path", "label", "split"), "no row with a file has the split 'test'"),
         ([("a.png", "x")], ("path", "label"), "has one class with images, 'x'; at least two are needed"),
+        ([("a.png", "x", "y")], ("path", "label", "label"), "has the column 'label' more than once"),
     ],
 )
 def test_a_wrong_csv_gets_one_clear_message(tmp_path, rows, columns, message):
@@ -715,6 +725,9 @@ def test_a_label_without_a_name_is_refused_and_a_name_without_images_is_not(tmp_
         split_of_lists({s: tmp_path / s for s in ("train", "test")}, class_names=tmp_path / "names")
     split = split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
     assert split["class_name"].tolist() == ["moth", "ant"]
+    (tmp_path / "names").write_text("moth\n\nbee\nant\n\n")
+    with pytest.raises(ValueError, match=r"names, line 2: the name of a class is missing"):
+        split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
 
 
 # -- the programs

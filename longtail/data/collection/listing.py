@@ -234,6 +234,7 @@ def _list_csv(path: Path, group_column: str) -> Listing:
     _check_columns(path, columns, group_column)
     listing = Listing(path.parent)
     seen: dict[str, int] = {}
+    groups: dict[str, str] = {}
     for number, row in enumerate(rows, start=2):
         if problem := _problem_of(row, columns, seen):
             raise ValueError(f"{path}, row {number}: {problem}")
@@ -247,7 +248,8 @@ def _list_csv(path: Path, group_column: str) -> Listing:
         if kind:
             listing.note(name, "no file", f"is a {kind}, named in row {number} of the csv")
         else:
-            listing.entries.append(Entry(name, row["label"], row.get("split", ""), row.get(group_column, "")))
+            group = _group(row.get(group_column, ""), groups, listing)
+            listing.entries.append(Entry(name, row["label"], row.get("split", ""), group))
     if listing.findings and not listing.entries:
         raise FileNotFoundError(
             f"{path}: none of the {len(rows)} files that it names exists, such as {path.parent / rows[0]['path']}. "
@@ -276,6 +278,15 @@ def _problem_of(row: dict[str, str], columns: list[str], seen: dict[str, int]) -
     return ""
 
 
+def _group(original: str, first: dict[str, str], listing: Listing) -> str:
+    """The name of a group in one line, so that a space at its end makes no other group. `first` has the first form."""
+    name = _composed(" ".join(original.split()))
+    if (other := first.setdefault(name, original)) != original:
+        note = Finding(name, "name", f"a group that is written as {other!r} and as {original!r}", "made one")
+        listing.findings += [] if note in listing.findings else [note]
+    return name
+
+
 def _check_columns(path: Path, columns: list[str], group_column: str) -> None:
     allowed = ["path", "label", "split", group_column]
     lacking = [name for name in ("path", "label") if name not in columns]
@@ -285,6 +296,8 @@ def _check_columns(path: Path, columns: list[str], group_column: str) -> None:
     found = f"it has {', '.join(map(repr, columns)) or 'none'}"
     if lacking:
         raise ValueError(f"{path} lacks the columns {', '.join(lacking)}; {found}")
+    if twice := [name for name in allowed if columns.count(name) > 1]:
+        raise ValueError(f"{path} has the column {twice[0]!r} more than once; keep one of them")
     if unknown:
         raise ValueError(
             f"{path} has unknown columns: {', '.join(map(repr, unknown))}; allowed: {', '.join(allowed)}. "

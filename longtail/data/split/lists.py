@@ -37,7 +37,7 @@ def split_of_lists(
     read = {subset: _labels(Path(path)) for subset, path in lists.items()}
     labels = {subset: found for subset, (found, _) in read.items()}
     if class_names:
-        names = _lines(Path(class_names))
+        names = _names(Path(class_names))
         limit = f"{class_names} has {len(names)} names; add the others"
     else:
         names = [
@@ -68,7 +68,7 @@ def split_of_lists(
 def _labels(path: Path) -> tuple[np.ndarray, list[int]]:
     """The labels of a list, int64, and the line that each stands in."""
     labels, lines = [], []
-    for number, line in enumerate(_lines(path, blank=True), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line:
             continue
         name, _, label = line.rpartition(" ")
@@ -83,11 +83,20 @@ def _labels(path: Path) -> tuple[np.ndarray, list[int]]:
     return np.array(labels, dtype=np.int64), lines
 
 
-def _lines(path: Path, blank: bool = False) -> list[str]:
-    """The lines of a text file without spaces around them, with or without blank ones."""
+def _names(path: Path) -> list[str]:
+    """The name of each class, in label order; a blank line among them would move those below it to other labels."""
+    lines = _lines(path)
+    while lines and not lines[-1]:
+        lines.pop()
+    if "" in lines:
+        raise ValueError(f"{path}, line {lines.index('') + 1}: the name of a class is missing; add it")
+    return lines
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file without spaces around them."""
     check_list(path)
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error}") from None
-    return [line for line in lines if line or blank]
