@@ -155,7 +155,7 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         lines.append(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
-    return "\n".join([*lines, *_notes(works, speeds, device_type), *_power(config, folder)])
+    return "\n".join([*lines, *_notes(works, speeds, device_type), *_power(config)])
 
 
 def _trained(jobs: list[Job]) -> set[str]:
@@ -225,9 +225,9 @@ def _notes(
     return lines
 
 
-def _power(config: Config, folder: Path) -> list[str]:
+def _power(config: Config) -> list[str]:
     """What differences between two losses the runs will be able to find, as lines; none while no file tells."""
-    images = images_to_test(config, folder)
+    images = images_to_test(config)
     if not images or len(config.grid.losses) + len(config.variants) < 2:
         return []
     from longtail.analysis.statistics.power import (  # imports SciPy, which is slow

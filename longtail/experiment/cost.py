@@ -90,11 +90,11 @@ def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
     }
 
 
-def images_to_test(config: Config, folder: Path = Path()) -> dict[str, int] | None:
-    """Images of each test set; None while no file tells them. Arguments as for `images_of`."""
+def images_to_test(config: Config) -> dict[str, int] | None:
+    """Images of each test set; None while no file tells them."""
     data = config.data
     source = known_sources()[data.source]
-    path = folder / config.paths.results / "data/split.parquet"
+    path = Path(config.paths.results, "data/split.parquet")
     if source.images:
         each = data.test_per_class or source.test_images // source.classes
         factor = data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor

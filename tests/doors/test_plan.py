@@ -61,7 +61,7 @@ def test_a_forced_run_is_one_that_the_command_names_or_that_comes_after_one(opti
 
 
 def test_a_plan_says_what_its_runs_will_be_able_to_find():
-    one, several = (_power(load_config({"seeds": seeds}), Path()) for seeds in ([1], [1, 2, 3]))
+    one, several = (_power(load_config({"seeds": seeds})) for seeds in ([1], [1, 2, 3]))
     # 2.8 standard errors, of 20 % discordant images: 2.8016 * sqrt(0.2 / 5000) and so on.
     assert (
         "balanced 5,000: 1.8, long-tailed 1,051: 3.9, head 844: 4.3, middle 169: 9.6, tail 38: 20.3" in one[2]
@@ -69,7 +69,7 @@ def test_a_plan_says_what_its_runs_will_be_able_to_find():
     assert "these trained networks alone" in one[3]
     assert "varies by 1 point over the 3 seeds. It speaks of further training runs" in several[3]
     alone = load_config({"grid": {"losses": ["softmax"]}})
-    assert _power(alone, Path()) == []
+    assert _power(alone) == []
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(repository):
