@@ -2,7 +2,7 @@ import sys
 
 from snakemake.utils import min_version
 
-min_version("9.20")
+min_version("9.27.0")
 
 sys.path.insert(0, workflow.basedir)  # the library beside this file
 
