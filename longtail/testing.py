@@ -20,7 +20,8 @@ def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> 
 
     A loss that passes can still be a bad loss: this finds faults of the implementation. It checks, in this order:
 
-    1. scalar: it is an `nn.Module`, and gives one floating point value that depends on the logits;
+    1. scalar: it is an `nn.Module` without parameters to train, and gives one floating point value that depends on the
+       logits;
     2. finite: value and gradient are finite for logits of ±10,000;
     3. gradient: in float64 the gradient is the derivative of the value, so nothing is detached or rounded;
     4. equivariance: renaming the classes, counts included, changes nothing but the names;
@@ -92,6 +93,10 @@ def _check_scalar(loss: BuildLoss) -> None:
     module = loss(counts)
     if not isinstance(module, nn.Module):
         raise AssertionError(f"it gives a {type(module).__name__}, not a torch.nn.Module")
+    if trainable := [name for name, weight in module.named_parameters() if weight.requires_grad]:
+        raise AssertionError(
+            f"it has parameters, which nothing trains: {', '.join(trainable)}; make them buffers"
+        )
     value = module(logits.requires_grad_(), labels)
     if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
         found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
