@@ -27,6 +27,8 @@ from longtail.models.card import ModelCard
 from longtail.models.file import load_model
 
 SOME_FAILED = 3
+MOST_THREADS = 1024
+"""More are more than any machine has, and may be more than it lets a process start."""
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -49,11 +51,23 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
     parser.add_argument(
-        "--threads", type=_count, default=os.cpu_count(), metavar="N", help="CPU threads (default: all cores)"
+        "--threads",
+        type=_threads,
+        default=os.cpu_count(),
+        metavar="N",
+        help="CPU threads (default: all cores)",
     )
     args = parser.parse_args(words)
     if not args.model.endswith(".safetensors"):
         parser.error(f"MODEL comes first, and its name ends in .safetensors; found {args.model}")
+    if "" in args.images:
+        parser.error(
+            "an IMAGE is empty, as where a variable of the shell is not set; the folder here is called ."
+        )
+    if args.output == "":
+        parser.error(
+            "--output is empty, as where a variable of the shell is not set; leave it out, or name a file"
+        )
     if args.output and Path(args.output).suffix not in (".csv", ".parquet"):
         parser.error(f"--output {args.output}: the name must end in .csv or .parquet")
     return args
@@ -63,6 +77,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"found {value}, needed: at least 1")
+    return value
+
+
+def _threads(text: str) -> int:
+    value = _count(text)
+    if value > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"found {value}, allowed: at most {MOST_THREADS}")
     return value
 
 

@@ -20,12 +20,14 @@ def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> 
 
     A loss that passes can still be a bad loss: this finds faults of the implementation. It checks, in this order:
 
-    1. scalar: it is an `nn.Module`, and gives one floating point value that depends on the logits;
-    2. finite: value and gradient are finite for logits of ±10,000;
-    3. gradient: in float64 the gradient is the derivative of the value, so nothing is detached or rounded;
-    4. equivariance: renaming the classes, counts included, changes nothing but the names;
-    5. absent classes: value and gradient are finite when classes have no training images;
-    6. device: the CPU and the accelerator agree, with the loss moved by `.to(device)`.
+    1. scalar: it is an `nn.Module` without parameters to train, and gives one floating point value that depends on the
+       logits;
+    2. mean: a batch that holds every image twice has the same value, so it is no sum over the images;
+    3. finite: value and gradient are finite for logits of ±10,000;
+    4. gradient: in float64 the gradient is the derivative of the value, so nothing is detached or rounded;
+    5. equivariance: renaming the classes, counts included, changes nothing but the names;
+    6. absent classes: value and gradient are finite when classes have no training images;
+    7. device: the CPU and the accelerator agree, with the loss moved by `.to(device)`.
 
     A loss may draw random numbers from torch's default generator. Then means over many draws are compared.
 
@@ -41,6 +43,7 @@ def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> 
     device = torch.device(device) if device is not None else torch.accelerator.current_accelerator(True)
     checks: dict[str, Callable[[BuildLoss], None]] = {
         "scalar": _check_scalar,
+        "mean": _check_mean,
         "finite": _check_finite,
         "gradient": _check_gradient,
         "equivariance": _check_equivariance,
@@ -92,12 +95,31 @@ def _check_scalar(loss: BuildLoss) -> None:
     module = loss(counts)
     if not isinstance(module, nn.Module):
         raise AssertionError(f"it gives a {type(module).__name__}, not a torch.nn.Module")
+    if trainable := [name for name, weight in module.named_parameters() if weight.requires_grad]:
+        raise AssertionError(
+            f"it has parameters, which nothing trains: {', '.join(trainable)}; make them buffers"
+        )
     value = module(logits.requires_grad_(), labels)
     if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
         found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
         raise AssertionError(f"forward must return a floating point scalar tensor; it returns {found}")
     if not value.requires_grad or not _value_and_gradient(module, logits, labels)[1].any():
         raise AssertionError("its value does not depend on the logits, so nothing would be learnt")
+
+
+def _check_mean(loss: BuildLoss) -> None:
+    counts, logits, labels = _batch(torch.float64)
+    values = []
+    for times in (1, 2):
+        batch = logits.repeat(times, 1), labels.repeat(times)
+        values.append(_outcomes(loss(counts), *batch)[0])
+    first, second = values
+    sigma = (first.var(0, correction=0) / len(first) + second.var(0, correction=0) / len(second)).sqrt()
+    if not (first.mean(0) - second.mean(0)).abs() <= 1e-6 * (1 + first.mean(0).abs()) + 6 * sigma:
+        raise AssertionError(
+            "it must return the mean over the batch, but with every image twice its value goes from "
+            f"{first.mean():.4g} to {second.mean():.4g}"
+        )
 
 
 def _check_finite(loss: BuildLoss) -> None:

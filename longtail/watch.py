@@ -122,6 +122,13 @@ def _looks(results: Path, every: float) -> Iterator[list[Status]]:
         yield (found := statuses(results))
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError(f"found {text}, allowed: more than 0, and at most 86400 (a day)")
+    return value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m longtail.watch",
@@ -136,7 +143,7 @@ def main() -> None:
         help="folder of the results (default: results)",
     )
     parser.add_argument("--once", action="store_true", help="show what is now, and end")
-    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="(default: 2)")
+    parser.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="(default: 2)")
     args = parser.parse_args()
     try:
         if not args.once:

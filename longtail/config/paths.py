@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import field_validator
 
@@ -27,6 +28,10 @@ class Paths(Section):
         return path
 
 
+CODE = ("config", "envs", "longtail", "profiles", "resources", "workflow")
+"""The folders of this project that the workflow reads."""
+
+
 def relations(paths: Paths, images: str | None) -> Iterator[str]:
     """Why these folders, and the one of the user's images, cannot lie as they do; symbolic links are followed."""
     real = {name: os.path.realpath(path) for name, path in paths}
@@ -34,6 +39,13 @@ def relations(paths: Paths, images: str | None) -> Iterator[str]:
     above = [name for name in ("results", "work") if _holds(real[name], here)]
     for name in above:
         yield f"paths.{name}: {getattr(paths, name)} holds the project itself; name a folder in it, such as {name}"
+    for name in real.keys() - above:
+        if file := next(
+            (str(part) for part in (Path(real[name]), *Path(real[name]).parents) if part.is_file()), ""
+        ):
+            yield f"paths.{name}: {os.path.relpath(file)} is a file; name a folder"
+        if code := next((part for part in CODE if _holds(os.path.join(here, part), real[name])), ""):  # noqa: PTH118
+            yield f"paths.{name}: lies in {code}, which holds the project's own files; put it elsewhere"
     if above:
         return
     for name, other in (("data", "results"), ("work", "results"), ("work", "data")):

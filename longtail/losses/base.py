@@ -94,7 +94,8 @@ class Loss(nn.Module, ABC):
             share: how much of its image each label is, shape (N,); None: all.
         """
         self._check_shapes(logits, labels)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        # A copy, since a loss may work in place, and the caller counts with its own which images were recognised.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
         losses = self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels)
         return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
 
@@ -153,7 +154,16 @@ class ModuleLoss(Loss):
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean over the batch, repeated for each image, shape (N,): the module gives no value of single images."""
-        return self.module(logits, labels).expand(len(labels))
+        value = self.module(logits, labels)
+        if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
+            found = (
+                f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            )
+            raise ValueError(
+                f"{type(self.module).__name__} has to return the mean over the batch, a floating point scalar; it "
+                f"returns {found}"
+            )
+        return value.expand(len(labels))
 
     def set_class_weight(self, weight: Tensor) -> None:
         """Refuse with a ValueError, because only the module knows how it weighs its images."""

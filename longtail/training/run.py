@@ -239,6 +239,7 @@ class Trainer:
                     "model": snapshot(self.model.state_dict()),
                     "average": snapshot(self.average.module.state_dict()) if self.average else None,
                     "optimizer": snapshot(self.optimizer.state_dict()),
+                    "loss": snapshot(self.loss.state_dict()),
                     "scaler": self.scaler.state_dict(),
                     "progress": self.progress.state(),
                     "partial": snapshot(partial),
@@ -257,6 +258,8 @@ class Trainer:
             self.average.module.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if "loss" in state:  # a state of an earlier version has none
+            self.loss.load_state_dict(state["loss"])
         self.progress = Progress(**state["progress"])
         partial = state["partial"]
         within = f", step {partial['step']}" if partial else ""
@@ -269,6 +272,11 @@ class Trainer:
             raise ValueError(
                 "Remix gives each image a share of its own, which a loss that is not derived from "
                 "longtail.losses.base.Loss cannot weigh; derive it, or set train.mixup.remix: null"
+            )
+        if trainable := [name for name, weight in loss.named_parameters() if weight.requires_grad]:
+            raise ValueError(
+                f"the loss has parameters to train ({', '.join(trainable)}), but only the model is trained; make them "
+                "buffers (register_buffer), which its forward may change"
             )
         return loss.to(self.device)
 

@@ -312,3 +312,17 @@ def test_a_large_picture_size_makes_smaller_batches(tmp_path, monkeypatch):
         Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
     pictures.classify(None, CARD, find_pictures([tmp_path]).pictures)
     assert sizes == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.png", ""], "an IMAGE is empty, as where a variable of the shell is not set"),
+        (["a.png", "--output", ""], "--output is empty"),
+        (["a.png", "--threads", "99999999999999999999"], "found 99999999999999999999, allowed: at most 1024"),
+    ],
+)
+def test_words_that_would_mean_something_else_are_refused(words, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["m.safetensors", *words])
+    assert message in capsys.readouterr().err

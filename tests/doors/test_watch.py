@@ -223,3 +223,11 @@ def test_the_demo_without_results_says_so(tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path)])
         with pytest.raises(SystemExit, match=f"error: .*{told}"):
             demo.main()
+
+
+@pytest.mark.parametrize("every", ["nan", "-1", "0", "inf", "1e12"])
+def test_a_time_that_no_clock_waits_is_refused(every, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["watch", "--every", every])
+    with pytest.raises(SystemExit, match="2"):
+        watch.main()
+    assert f"found {every}, allowed: more than 0" in capsys.readouterr().err

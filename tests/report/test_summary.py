@@ -114,7 +114,7 @@ def test_whether_it_is_real(full):
         "after Holm's correction over all 10 (0 better, 4 worse): Class-balanced -43.3 on balanced" in section
     )
     assert (
-        "After balanced training, with single models: Class-balanced and Balanced softmax gave the same run"
+        "After balanced training, with single models: Class-balanced and Balanced softmax got the same images"
         in section
     )
     assert "One seed" not in section

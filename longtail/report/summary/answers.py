@@ -178,11 +178,11 @@ def _tally(evidence: Evidence, table: pd.DataFrame, train_set: str, which: str) 
     lead, reference = f"After {label(train_set).lower()} training", label(evidence.settings.reference)
     same = own.loc[own["note"].fillna("").str.contains(IDENTICAL, regex=False), "loss"]
     names = listed([label(str(loss)) for loss in dict.fromkeys(same)]) if len(same) else ""
-    repeated = f" ({names}: the same run as {reference} under another name, and not counted)" if names else ""
+    repeated = f" ({names}: the same images right as {reference}, and not counted)" if names else ""
     if made.empty:
         untested = own[~own.index.isin(same.index)]
         if untested.empty and names:
-            return f"{lead}, {which}: {names} gave the same run as {reference}."
+            return f"{lead}, {which}: {names} got the same images right as {reference}."
         notes = [note for note in untested["note"].dropna().unique() if note]
         return f"{lead}, {which}: no test ({'; '.join(notes) or 'no run has a counterpart'}){repeated}."
     sure = made[made["p_holm"] < ALPHA]

@@ -1,0 +1,54 @@
+"""A loss of one's own that keeps something between steps, or wants to be trained."""
+
+import pytest
+from small_runs import same_weights
+
+from longtail.losses import build_loss
+from longtail.testing import check_loss
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Counting(nn.Module):
+    "Cross-entropy that is adjusted by the labels seen so far."
+
+    def __init__(self, class_counts):
+        super().__init__()
+        self.register_buffer("seen", torch.ones(len(class_counts)))
+
+    def forward(self, logits, labels):
+        self.seen += torch.bincount(labels, minlength=len(self.seen))
+        return nn.functional.cross_entropy(logits + self.seen.log(), labels)
+
+class Learnt(nn.Module):
+    def __init__(self, class_counts):
+        super().__init__()
+        self.margin = nn.Parameter(torch.zeros(len(class_counts)))
+
+    def forward(self, logits, labels):
+        return nn.functional.cross_entropy(logits + self.margin, labels)
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "own.py").write_text(SOURCE)
+    return lambda name: {"path": str(tmp_path / "own.py"), "name": name}
+
+
+def test_what_a_loss_keeps_in_buffers_is_resumed_exactly(trained, own):
+    settings = {"loss": own("Counting"), "loss_parameters": {}, "recipe": {"epochs": 2, "select": "last"}}
+    whole, _ = trained("whole", **settings)
+    stopped, _ = trained("stopped", stop_after=3, **settings)
+    assert whole.history == stopped.history
+    assert same_weights(whole.best_weights, stopped.best_weights)
+
+
+def test_parameters_of_a_loss_that_nothing_would_train_are_refused(trained, own):
+    with pytest.raises(
+        ValueError, match=r"the loss has parameters to train \(module.margin\), but only the model"
+    ):
+        trained("learnt", loss=own("Learnt"), loss_parameters={})
+    with pytest.raises(AssertionError, match=r"parameters, which nothing trains: module.margin"):
+        check_loss(lambda counts: build_loss(own("Learnt"), counts))
