@@ -109,7 +109,9 @@ def classify(
                 best = chances.topk(top, dim=1)
                 labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()
             bar.update(len(batch))
-    frame = pd.DataFrame({"path": [name for name, _ in pictures]})
+    # Bytes of a name that are not UTF-8 come as surrogates, which no table holds; they are spelt, as in `printable`.
+    shown = [name.encode(errors="backslashreplace").decode() for name, _ in pictures]
+    frame = pd.DataFrame({"path": shown})
     names = np.array(card.class_names, dtype=object)
     failed = errors != ""
     for rank in range(top):

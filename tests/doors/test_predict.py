@@ -326,3 +326,16 @@ def test_words_that_would_mean_something_else_are_refused(words, message, capsys
     with pytest.raises(SystemExit, match="2"):
         main(["m.safetensors", *words])
     assert message in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf8_is_spelt_and_its_picture_classified(model, tmp_path):
+    folder = tmp_path / "latin"
+    folder.mkdir()
+    try:
+        Image.new("RGB", (4, 4)).save(folder / "caf\udce9.png")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    for name in ("out.csv", "out.parquet"):
+        code, frame = predict(model, folder, out=tmp_path / name)
+        assert code == 0
+        assert frame["path"].tolist() == [f"{folder}/caf\\udce9.png"]
