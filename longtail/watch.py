@@ -115,7 +115,7 @@ def watch(results: Path, every: float) -> None:
 
 
 def _looks(results: Path, every: float) -> Iterator[list[Status]]:
-    """The statuses of all runs, again and again until all have ended."""
+    """The statuses of all runs, again and again until all have finished: a failed one may be tried again."""
     yield (found := statuses(results))
     while any(one.state != "finished" for one in found):
         time.sleep(every)
