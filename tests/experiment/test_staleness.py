@@ -38,9 +38,9 @@ from pathlib import Path as _Path
 _words = _sys.argv[1:]
 _folders = {
     "top1": ["top1", "full"], "model_summary": ["model_summary", "loss_summary"], "counts": ["counts"],
-    "thesis_comparison": ["thesis_comparison"],
+    "thesis_comparison": ["thesis_comparison"], "class_groups": ["class_groups"],
     "--runs": ["descriptive", "anova", "posthoc", "friedman", "friedman_pairs", "paired_differences",
-               "pooled_differences", "mcnemar"],
+               "pooled_differences", "over_models", "mcnemar"],
 }
 for _i, _word in enumerate(_words):
     _files = []
@@ -89,7 +89,7 @@ COMPARISONS = {
     )
 }
 OF_EVALUATION = (
-    {"evaluation", "table_of_means", "statistical_analysis", "summary", *COMPARISONS}
+    {"evaluation", "table_of_means", "table_of_class_groups", "statistical_analysis", "summary", *COMPARISONS}
     | {f"table_of_runs {t}/{m}" for t in SETS for m in MODELS}
     | per_model("accuracy_bars", "accuracy_lines", "per_class_accuracy", "forest")
 )
