@@ -97,7 +97,10 @@ def _load(path: Path) -> ModuleType:
             raise ValueError(f"loss file {path} is not a Python file; its name must end in .py")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # where dataclasses and torch.compile look a class's module up
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except SystemExit as error:  # which would end the job as if it had been done
+            raise ValueError(f"loss file {path} calls sys.exit while it is imported; remove that") from error
     return module
 
 
@@ -127,13 +130,13 @@ def _importing_from(folders: list[Path]) -> Iterator[None]:
     """Look in these folders first, as Python does for a program; from then on last, for imports within functions."""
     words = [str(folder) for folder in folders]
     _LAST.append((folders, {*sys.modules, *sys.path}))
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it could hide that a file was rewritten
+    # Compiled files could hide that a file was rewritten. Imports within functions come later, so this is not undone.
+    sys.dont_write_bytecode = True
     sys.path[:0] = words
     importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.dont_write_bytecode = writes
         for word in words:
             with contextlib.suppress(ValueError):  # the file has changed the path itself
                 sys.path.remove(word)

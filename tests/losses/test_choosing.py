@@ -318,3 +318,9 @@ def test_a_loss_of_ones_own_is_found_through_a_link(tmp_path):
     spec = loss_in(tmp_path / "real", "from beside import value", beside=4)
     (tmp_path / "link.py").symlink_to(spec["path"])
     assert build_loss({"path": str(tmp_path / "link.py"), "name": "Mine"}, LONG_TAIL).module.value == 4
+
+
+def test_a_loss_of_ones_own_that_ends_the_program_is_named(tmp_path):
+    spec = loss_in(tmp_path, "import sys; sys.exit(0)")
+    with pytest.raises(ValueError, match=r"mine\.py calls sys\.exit"):
+        build_loss(spec, LONG_TAIL)
