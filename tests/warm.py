@@ -146,8 +146,12 @@ def _do(program: str, *words: str) -> int:
     if program == "snakemake":
         sys.executable = str(Path(os.environ[PLACE]) / "python")
         return sys.modules["snakemake.cli"].main(list(words)) or 0
+    if words[0] == "-P":  # the Snakemake that shows the finished runs
+        words, sys.executable = words[1:], str(Path(os.environ[PLACE]) / "python")
+        sys.path.pop(0)
+    else:
+        sys.path[0] = str(Path.cwd()) if words[0].startswith("-") else str(Path(words[0]).resolve().parent)
     first, *rest = words
-    sys.path[0] = str(Path.cwd()) if first.startswith("-") else str(Path(first).resolve().parent)
     if first == "-c":
         sys.argv = ["-c", *rest[1:]]
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102

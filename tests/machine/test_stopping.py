@@ -25,8 +25,8 @@ from longtail.files.atomic import atomic_path
 def main(args):
     with atomic_path(args.output) as path:
         path.write_text("half of it")
-        print("begun", flush=True)
         try:
+            print("begun", flush=True)
             time.sleep(60)
         finally:
             time.sleep(LAST)
@@ -155,7 +155,8 @@ def test_the_number_of_a_process_counts_with_its_beginning_and_its_machine(
     fields[field] = "0"
     process = begin(words(tmp_path), **{WORKFLOW: " ".join(fields)})
     assert (process.stdout.readline() == "begun\n") is not stops
-    process.terminate()
+    if not stops:
+        process.terminate()
     assert process.wait(10) == RESUME
 
 
