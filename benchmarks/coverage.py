@@ -40,7 +40,7 @@ from longtail.report.typeset import fill, pipe_table
 SIZES = {"head": 844, "middle": 169, "tail": 38}
 BALANCED = 5000
 ACCURACY = {"head": 0.75, "middle": 0.5, "tail": 0.2, "": 0.45}
-"""Of the reference; of the images that are in the balanced test set alone, the last."""
+"""How accurate the reference is on each group; the last is for the images that only the balanced test set has."""
 SEEDS = (1, 2, 3, 5, 10)
 IMAGE, IMAGE_LOSS, IMAGE_MODEL = 1.5, 0.5, 0.7
 """Standard deviations of how easy an image is: for all, for one loss, for one model; that of chance is 1."""

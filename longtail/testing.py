@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
+from longtail.losses.base import no_scalar
+
 BuildLoss = Callable[[Tensor], nn.Module]
 
 # A long tail with one class below a share of 0.5 % and one single image, and an image of every class.
@@ -100,8 +102,7 @@ def _check_scalar(loss: BuildLoss) -> None:
             f"it has parameters, which nothing trains: {', '.join(trainable)}; make them buffers"
         )
     value = module(logits.requires_grad_(), labels)
-    if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
-        found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    if found := no_scalar(value):
         raise AssertionError(f"forward must return a floating point scalar tensor; it returns {found}")
     if not value.requires_grad or not _value_and_gradient(module, logits, labels)[1].any():
         raise AssertionError("its value does not depend on the logits, so nothing would be learnt")

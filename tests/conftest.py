@@ -1,6 +1,5 @@
 """What tests share: a strict process, the repository, and small tensors to train on."""
 
-import gc
 import json
 import os
 import sys
@@ -33,21 +32,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
-def pytest_collection_finish() -> None:
-    # What is loaded by now stays to the end. To look through it for garbage takes 0.3 s, and statsmodels has that done
-    # at every correction for many tests.
-    gc.freeze()
-
-
 def pytest_runtest_teardown() -> None:
     # A program that was run in this process has set it. With two threads, the next tests took up to ten times the work:
     # the threads of parallel tests wait for each other without sleeping.
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-
-
-def pytest_sessionfinish() -> None:
-    gc.unfreeze()  # or libraries complain at the exit that their objects are still there
 
 
 @pytest.fixture(scope="session")

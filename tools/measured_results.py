@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from frame import program, run
 
+from longtail.data.split.sets import SHOTS
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run, found_in
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import read_csv
@@ -28,8 +29,6 @@ ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "resources" / "measured_results.csv"
 PUBLISHED = ROOT / "resources" / "published_results.csv"
 DOCUMENT = ROOT / "docs" / "published.md"
-SHOTS = {"many": (101, np.inf), "medium": (20, 100), "few": (0, 19)}
-"""The long-tail papers' groups of classes, by training images (Liu et al., 2019): over 100, 20 to 100, below 20."""
 SAME_RUN = ["model", "loss", "seed", "precision", "processor"]
 """A run that is recorded again replaces the row that agrees with it in these."""
 EPOCHS = 200
@@ -51,8 +50,8 @@ def measured(folder: str | Path) -> dict[str, Any]:
     trained_on = predictions["label"].map(dict(enumerate(card.class_counts)))
     row: dict[str, Any] = {"model": name.model, "loss": name.loss, "seed": name.seed}
     row |= {"images": len(right), "hits": int(right.sum())}
-    for shot, (least, most) in SHOTS.items():
-        members = trained_on.between(least, most)
+    for shot, limits in SHOTS.items():
+        members = trained_on.between(*limits)
         row[shot] = round(100 * right[members].mean(), 2) if members.any() else None
     if (folder / HISTORY).is_file():
         history = pd.read_parquet(folder / HISTORY)

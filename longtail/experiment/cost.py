@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from longtail.config.load import Config
 from longtail.data.sources.table import known_sources
-from longtail.data.split.sets import GROUPS, TEST_SETS, in_set, longtailed_counts
+from longtail.data.split.sets import GROUPS, TEST_SETS, class_groups, in_set, longtailed_counts
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import RECORD, Run, found_in, speed_of
 from longtail.files.sealed_json import unseal
@@ -59,7 +59,7 @@ class Work(NamedTuple):
     """Seconds of the longest run, which no number of GPUs shortens."""
 
 
-def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
+def images_of(config: Config) -> dict[str, int] | None:
     """Images of each training set, and of the validation set `val`; None while no file tells them.
 
     Args:
@@ -76,7 +76,7 @@ def images_of(config: Config, folder: Path = Path()) -> dict[str, int] | None:
             "longtailed": sum(longtailed_counts(data.train_per_class, source.classes, data.imbalance_factor)),
             "val": source.test_images or left,
         }
-    path = folder / config.paths.results / "data/split.parquet"
+    path = Path(config.paths.results, "data/split.parquet")
     if not path.is_file():
         return None
     from longtail.files.parquet import read_parquet  # imports pandas, which most plans do not need
@@ -99,10 +99,10 @@ def images_to_test(config: Config) -> dict[str, int] | None:
         each = data.test_per_class or source.test_images // source.classes
         factor = data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
         counts = longtailed_counts(each, source.classes, factor)
-        third = source.classes // 3
-        groups = (counts[:third], counts[third : 2 * third], counts[2 * third :])
-        whole = {"balanced": each * source.classes, "longtailed": sum(counts)}
-        return whole | dict(zip(GROUPS, map(sum, groups), strict=True))
+        found = {"balanced": each * source.classes, "longtailed": sum(counts), **dict.fromkeys(GROUPS, 0)}
+        for group, count in zip(class_groups(source.classes), counts, strict=True):
+            found[group] += count
+        return found
     if not path.is_file():
         return None
     from longtail.files.parquet import read_parquet  # imports pandas, which most plans do not need
@@ -167,9 +167,9 @@ def known_speeds(
     return speeds | measured_speeds(records, device_type)
 
 
-def epochs_done(keys: Keys, run: Run, folder: Path = Path()) -> int:
+def epochs_done(keys: Keys, run: Run) -> int:
     """The epochs that an unfinished run has finished, from the note beside its state; 0 without a readable note."""
-    note = folder / keys.state_folder(run) / "progress.json"
+    note = Path(keys.state_folder(run), "progress.json")
     try:
         epoch = json.loads(note.read_text())["epoch"]
         if type(epoch) is int and 0 <= epoch <= keys.jobs.config.recipe(run.model, run.loss).epochs:
@@ -194,7 +194,6 @@ def training(
     keys: Keys,
     images: dict[str, int] | None,
     speeds: dict[tuple[str, int], Speed],
-    folder: Path = Path(),
     anew: Collection[Run] = (),
 ) -> dict[tuple[str, str, int], Work]:
     """The training that is left, by model, architecture and image size.
@@ -204,7 +203,6 @@ def training(
     Args:
         images: of `images_of`. With None, seconds are unknown and images are 0.
         speeds: by architecture and image size. Without that of a model, its seconds are unknown.
-        folder: where the workflow works, and with it the states of unfinished runs.
         anew: the runs that are forced, and so begin at their first epoch.
     """
     works: dict[tuple[str, str, int], Work] = {}
@@ -212,7 +210,7 @@ def training(
     for run in runs:
         recipe = config.recipe(run.model, run.loss)
         architecture = config.model(run.model).architecture
-        epochs = recipe.epochs - (0 if run in anew else epochs_done(keys, run, folder))
+        epochs = recipe.epochs - (0 if run in anew else epochs_done(keys, run))
         kind = run.model, architecture, recipe.image_size
         before = works.get(kind, Work(0, 0, 0.0))
         trained = epochs * images[run.train_set] if images else 0

@@ -135,6 +135,14 @@ class Loss(nn.Module, ABC):
             )
 
 
+def no_scalar(value: object) -> str:
+    """What a loss has returned instead of a floating point tensor of shape (); empty if it is one."""
+    if not isinstance(value, Tensor):
+        return repr(value)
+    scalar = value.shape == () and value.is_floating_point()
+    return "" if scalar else f"{value.dtype} of shape {tuple(value.shape)}"
+
+
 class ModuleLoss(Loss):
     """Any module with forward(logits, labels) -> scalar, given the interface of a `Loss`.
 
@@ -155,10 +163,7 @@ class ModuleLoss(Loss):
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean over the batch, repeated for each image, shape (N,): the module gives no value of single images."""
         value = self.module(logits, labels)
-        if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
-            found = (
-                f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-            )
+        if found := no_scalar(value):
             raise ValueError(
                 f"{type(self.module).__name__} has to return the mean over the batch, a floating point scalar; it "
                 f"returns {found}"

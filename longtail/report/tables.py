@@ -9,12 +9,11 @@ A cell is the mean over the seeds. A cell without test images prints as "–". A
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from longtail.analysis.grid import every_run, select
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import GROUPS
+from longtail.data.split.sets import GROUPS, SHOTS
 from longtail.report import captions
 from longtail.report.labels import label
 from longtail.report.typeset import Table
@@ -27,7 +26,6 @@ HEADINGS = {
     "test_set": "Test set",
     "metric": "Metric",
 }
-SHOTS = ("many", "medium", "few")
 SHOWN = ("loss", "acc1", "f1")
 
 
@@ -147,7 +145,9 @@ def class_groups(per_class: pd.DataFrame) -> Table:
     """
     there = set(per_class["train_set"])
     runs = select(per_class, train_set="longtailed" if "longtailed" in there else None)
-    shots = pd.cut(runs["n_train"], [-1, 19, 100, np.inf], labels=SHOTS[::-1]).astype(object)
+    shots = pd.Series(index=runs.index, dtype=object)
+    for name, limits in SHOTS.items():
+        shots[runs["n_train"].between(*limits)] = name
     parts = pd.concat([runs.assign(cut=runs["group"]), runs.assign(cut=shots)])
     by_run = parts.groupby(["model", "loss", "train_set", "cut", "seed"], sort=False)["acc"]
     means = by_run.agg(lambda own: own.mean(skipna=True)).reset_index()

@@ -6,8 +6,9 @@ import statistics
 import pandas as pd
 import pytest
 
+from longtail.data.split.sets import SHOTS
 from longtail.report.typeset import fill
-from tools.measured_results import SHOTS, document_tables, recorded
+from tools.measured_results import document_tables, recorded
 
 
 def test_the_documents_tables_are_those_of_the_recorded_runs(repository):

@@ -1,6 +1,7 @@
 """What training is said to cost."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -68,32 +69,34 @@ def test_only_epochs_with_a_validation_cost_one():
     assert work.seconds == pytest.approx((10 * 60 + 3 * 10) / 100)  # after epochs 4, 8 and 10
 
 
-def test_epochs_that_an_unfinished_run_has_behind_it_count_only_where_it_is_forced(tmp_path):
+def test_epochs_that_an_unfinished_run_has_behind_it_count_only_where_it_is_forced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     config = load_config(
         {"grid": {"train_sets": ["balanced"], "models": ["mobilenetv2"], "losses": ["softmax"]}}
     )
     experiment = Experiment(config)
-    state = tmp_path / Keys(experiment).state_folder(experiment.runs[0])
+    state = Path(Keys(experiment).state_folder(experiment.runs[0]))
     state.mkdir(parents=True)
     (state / "progress.json").write_text(json.dumps({"epoch": 80}))
     for anew, epochs in (((), 10), (experiment.runs, 90)):
         images = {"balanced": 7, "val": 0}
-        (work,) = training(experiment.runs, Keys(experiment), images, {}, tmp_path, anew=anew).values()
+        (work,) = training(experiment.runs, Keys(experiment), images, {}, anew=anew).values()
         assert work.images == epochs * 7
 
 
 @pytest.mark.parametrize(
     "odd", ['{"epoch": "80"}', '{"epoch": -1}', '{"epoch": 10000}', "{}", "[]", "", "[" * 100_000, "9" * 5000]
 )
-def test_an_odd_note_of_the_progress_is_named_and_does_not_count(tmp_path, capsys, odd):
+def test_an_odd_note_of_the_progress_is_named_and_does_not_count(tmp_path, monkeypatch, capsys, odd):
+    monkeypatch.chdir(tmp_path)
     config = load_config(
         {"grid": {"train_sets": ["balanced"], "models": ["mobilenetv2"], "losses": ["softmax"]}}
     )
     experiment = Experiment(config)
-    state = tmp_path / Keys(experiment).state_folder(experiment.runs[0])
+    state = Path(Keys(experiment).state_folder(experiment.runs[0]))
     state.mkdir(parents=True)
     (state / "progress.json").write_text(odd)
-    (work,) = training(experiment.runs, Keys(experiment), {"balanced": 7, "val": 0}, {}, tmp_path).values()
+    (work,) = training(experiment.runs, Keys(experiment), {"balanced": 7, "val": 0}, {}).values()
     assert work.images == 90 * 7
     assert f"{experiment.runs[0]} counts from its first epoch" in capsys.readouterr().err
 

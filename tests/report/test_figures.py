@@ -420,7 +420,7 @@ def test_critical_difference_places_average_ranks():
     )
     drawn = texts(critical_difference.draw(frame, test_sets=["tail"]).figure)
     assert {"Softmax (1.00)", "LDAM (2.00)", "Class-balanced (3.00)"} <= {text.strip() for text in drawn}
-    # Of the 36 patterns of three models' ranks one has average ranks of 1 and 3, and six have some 1.67 apart.
+    # There are 36 patterns of three models' ranks: one has average ranks of 1 and 3, and six have some 1.67 apart.
     assert any("p = 0.028, CD = 2.00, 3 models" in text for text in drawn)
 
 

@@ -12,8 +12,7 @@ import pytest
 import yaml
 from programs import run_program
 
-from longtail.data.split.longtailed import class_groups
-from longtail.data.split.sets import longtailed_counts
+from longtail.data.split.sets import class_groups, longtailed_counts
 from longtail.files.parquet import write_parquet
 from longtail.report import tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES

@@ -153,7 +153,12 @@ def friedman(blocks: pd.DataFrame, alpha: float = 0.05) -> Friedman:
 
 @cache
 def _patterns(ranks: tuple[tuple[float, ...], ...]) -> tuple[np.ndarray, np.ndarray, str]:
-    """Of patterns of ranks: the squared deviations of the rank sums, the largest difference of average ranks; which."""
+    """What every pattern of ranks gives, and which patterns these are.
+
+    Returns:
+        The squared deviations of the rank sums, the largest differences of two average ranks (ascending), and the
+        name of the method.
+    """
     own = np.array(ranks)
     n, k = own.shape
     patterns = math.factorial(k) ** (n - 1)

@@ -78,7 +78,7 @@ def spread(runs: Sequence[np.ndarray], cluster: np.ndarray | None = None) -> Spr
     of_images = _squares(images - images.mean(), cluster) / n**2 * (1.0 if alone else bessel)
     if not own_df.any():
         return Spread(0.0, 0.0, of_images, images_df)
-    # Of each model: the variance of the mean of one run over the images, and the part of it that the images explain.
+    # For each model: the variance of a run's mean over the images, and the part of it that the images explain.
     of_runs, residual = np.zeros(len(runs)), np.zeros(len(runs))
     for place, (own, mean) in enumerate(zip(runs, means, strict=True)):
         if own_df[place]:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from longtail.data.split.balanced import seeded_order
-from longtail.data.split.sets import GROUPS, longtailed_counts
+from longtail.data.split.sets import class_groups, longtailed_counts
 
 
 def add_longtail(
@@ -42,13 +42,3 @@ def add_longtail(
             kept.update(seeded_order(images[label], seed, "longtailed")[:count])
     groups = dict(zip(labels, class_groups(len(labels)), strict=True))
     return subsets.assign(longtailed=subsets["image_id"].isin(kept), group=subsets["label"].map(groups))
-
-
-def class_groups(num_classes: int) -> list[str]:
-    """The group of every class: thirds in label order, with the remainder in the tail.
-
-    100 classes give 0-32 head, 33-65 middle, 66-99 tail; 10 classes give 0-2, 3-5 and 6-9. Fewer than 3 classes
-    are all tail.
-    """
-    third = num_classes // 3
-    return [GROUPS[0]] * third + [GROUPS[1]] * third + [GROUPS[2]] * (num_classes - 2 * third)

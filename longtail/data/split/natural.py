@@ -8,8 +8,7 @@ import pandas as pd
 from longtail.data.collection.duplicates import connected
 from longtail.data.collection.listing import Finding
 from longtail.data.split.balanced import seeded_order
-from longtail.data.split.longtailed import class_groups
-from longtail.data.split.sets import CLUSTER, GROUPS
+from longtail.data.split.sets import CLUSTER, GROUPS, class_groups
 from longtail.machine.randomness import derive_seed
 
 

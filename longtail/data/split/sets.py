@@ -4,6 +4,7 @@ A balanced source is cut to a long-tailed part, so all its images are in the bal
 counts is long-tailed itself, and a balanced part is cut from it. Only its tables have a column `balanced`.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ TRAIN_SETS = ("balanced", "longtailed")
 GROUPS = ("head", "middle", "tail")
 TEST_SETS = (*TRAIN_SETS, *GROUPS)
 """They are nested: head, middle and tail divide longtailed, which is a part of balanced."""
+SHOTS = {"many": (101, math.inf), "medium": (20, 100), "few": (0, 19)}
+"""The long-tail papers' groups of classes, by their least and most training images (Liu et al., 2019)."""
 SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
 """The sets of images that have a file of tensors each."""
 CLUSTER = "cluster"
@@ -87,6 +90,16 @@ def class_table(split: "pd.DataFrame", train_set: str) -> "pd.DataFrame":
     in_training = (split["subset"] == "train") & in_set(split, train_set)
     counts = split.loc[in_training, "label"].value_counts()
     return classes.assign(n_train=classes["label"].map(counts).fillna(0).astype("int64"))
+
+
+def class_groups(num_classes: int) -> list[str]:
+    """The group of every class: thirds in label order, with the remainder in the tail.
+
+    100 classes give 0-32 head, 33-65 middle, 66-99 tail; 10 classes give 0-2, 3-5 and 6-9. Fewer than 3 classes
+    are all tail.
+    """
+    third = num_classes // 3
+    return [GROUPS[0]] * third + [GROUPS[1]] * third + [GROUPS[2]] * (num_classes - 2 * third)
 
 
 def longtailed_counts(largest: int, num_classes: int, imbalance_factor: float) -> list[int]:

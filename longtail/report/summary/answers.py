@@ -16,8 +16,12 @@ from longtail.report.summary.phrases import best_of, column, count, interval, li
 from longtail.report.typeset import pipe_table
 
 NESTED = "test sets are parts of one another, so their differences go together"
-MODEL, NAMED = "model", 6
+NAMED = 6
 """So many significant differences are named one by one."""
+EXCLUDED = (
+    "Two one-sided tests at 5 % exclude a difference on the head of more than {:.1f} points either way."
+)
+FOUND = "On the tail, runs like these find a difference of {:.1f} points with a chance of 80 %."
 
 
 def summarise(evidence: Evidence) -> str:
@@ -65,8 +69,9 @@ def tail_and_head(evidence: Evidence) -> str:
         answer = (
             f"{lead} {share}, "
             f"{_against(evidence, first[0], 'tail')} On the head it has {percent(means.loc[first[0], 'head'])}, "
-            f"{_against(evidence, first[0], 'head')}{_at_most(evidence, first[0])}"
-            f"{_detectable(evidence, first[0])}"
+            f"{_against(evidence, first[0], 'head')}"
+            + _known(evidence, first[0], "head", "margin", EXCLUDED)
+            + _known(evidence, first[0], "tail", "detectable", FOUND)
         )
     made = int(evidence.differences["p_holm"].notna().sum())
     family = ""
@@ -197,7 +202,7 @@ def _tally(evidence: Evidence, table: pd.DataFrame, train_set: str, which: str) 
         )
     better, worse = int((sure["difference"] > 0).sum()), int((sure["difference"] < 0).sum())
     named = ""
-    if len(sure) <= NAMED and (MODEL not in own or own[MODEL].nunique() == 1):
+    if len(sure) <= NAMED and ("model" not in own or own["model"].nunique() == 1):
         named = ": " + ", ".join(
             f"{label(row.loss)} {points(row.difference)} on {label(row.test_set).lower()}"
             for row in sure.itertuples()
@@ -262,22 +267,12 @@ def _in_general(evidence: Evidence, loss: str, test_set: str) -> str:
     )
 
 
-def _detectable(evidence: Evidence, loss: str) -> str:
-    """How small a difference on the tail these runs find, as a sentence after a space; empty where it is not known."""
-    table, key = evidence.differences, (loss, "tail")
-    if key not in table.index or pd.isna(table.loc[key, "detectable"]):
+def _known(evidence: Evidence, loss: str, test_set: str, column: str, sentence: str) -> str:
+    """A sentence with a number of points about the difference to the reference, after a space; or nothing."""
+    table, key = evidence.differences, (loss, test_set)
+    if key not in table.index or pd.isna(table.loc[key, column]):
         return ""
-    smallest = 100 * table.loc[key, "detectable"]
-    return f" On the tail, runs like these find a difference of {smallest:.1f} points with a chance of 80 %."
-
-
-def _at_most(evidence: Evidence, loss: str) -> str:
-    """What difference on the head the data exclude, as a sentence after a space; empty where nothing is known."""
-    table, key = evidence.differences, (loss, "head")
-    if key not in table.index or pd.isna(table.loc[key, "margin"]):
-        return ""
-    margin = 100 * table.loc[key, "margin"]
-    return f" Two one-sided tests at 5 % exclude a difference on the head of more than {margin:.1f} points either way."
+    return f" {sentence.format(100 * table.loc[key, column])}"
 
 
 def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:

@@ -32,9 +32,9 @@ def points(difference: float) -> str:
     return f"{100 * difference:+z.1f}"
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def count(number: int, noun: str) -> str:
     """A number and its noun, such as `1 model` or `3 models`."""
-    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+    return f"{number} {noun if number == 1 else f'{noun}s'}"
 
 
 def listed(names: Sequence[str]) -> str:
