@@ -86,10 +86,10 @@ def wrong_weights(name: str, model: ResolvedModel) -> str | None:
     if not file.is_file():
         return f"{key}.weights: {model.weights} does not exist (looked for {file.resolve()})"
     if file.suffix == ".safetensors":
-        from longtail.files.safetensors import read_content
+        from longtail.files.safetensors import MODEL, read_content
 
         try:
-            holds = read_content(file, "longtail").get("architecture")
+            holds = read_content(file, MODEL).get("architecture")
         except ValueError as error:
             return f"{key}.weights: {error}"
         if holds == model.architecture or (holds is None and source):

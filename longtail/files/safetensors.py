@@ -20,6 +20,8 @@ from longtail.files.sealed_json import REMEDY, seal, unseal
 if TYPE_CHECKING:
     from torch import Tensor
 
+MODEL, WEIGHTS = "longtail", "longtail pretrained weights"
+"""The entries under which this project describes a trained model, and pretrained weights."""
 TENSORS_KEY = "tensors_sha256"
 
 
@@ -81,8 +83,12 @@ def _opened(path: str | Path, key: str, framework: str) -> Iterator[tuple[Any, d
         raise FileNotFoundError(f"{path} does not exist; run the workflow, which makes it")
     try:
         with safe_open(path, framework=framework) as file:
-            text = (file.metadata() or {}).get(key)
-            yield file, {} if text is None else unseal(text, path)
+            entries = file.metadata() or {}
+            if key not in entries and any(
+                TENSORS_KEY in text for name, text in entries.items() if name not in (MODEL, WEIGHTS)
+            ):
+                raise ValueError(f"{path} is damaged: the name of its description has changed. {REMEDY}")
+            yield file, unseal(entries[key], path) if key in entries else {}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}). {REMEDY}") from None
 

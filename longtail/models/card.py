@@ -18,11 +18,11 @@ from pydantic import (
     ValidationError,
 )
 
-from longtail.files.safetensors import read_content, read_shapes
+from longtail.files.safetensors import MODEL, read_content, read_shapes
 from longtail.files.text import printable
 from longtail.settings import problems
 
-KEY = "longtail"
+KEY = MODEL
 FORMAT = "longtail model 1"
 MOST_CLASSES = 100_000
 MOST_PIXELS = 4096

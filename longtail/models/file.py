@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from longtail.files.safetensors import read_safetensors, read_shapes, write_safetensors
+from longtail.files.safetensors import read_safetensors, write_safetensors
 from longtail.models import build_model
 from longtail.models.card import KEY, ModelCard, read_card
 from longtail.models.classifier import ImageClassifier
@@ -29,13 +29,16 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Im
         ValueError: the file is damaged, is no model of this project, or its weights do not fit its architecture.
     """
     card = read_card(path)
+    weights, _ = read_safetensors(
+        path, KEY
+    )  # a damaged file is told as such, and not as one of another model
     with explain_mismatch(path, card.architecture):
         try:
-            _check_shapes(card, read_shapes(path))
+            _check_shapes(card, weights)
             model = _built(card)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        model.load_state_dict(read_safetensors(path, KEY)[0])
+        model.load_state_dict(weights)
     # PyTorch's types lack this pair of arguments, which its documentation has.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), card
@@ -47,14 +50,14 @@ def _built(card: ModelCard) -> ImageClassifier:
     )
 
 
-def _check_shapes(card: ModelCard, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _check_shapes(card: ModelCard, weights: Mapping[str, torch.Tensor]) -> None:
     """Raise PyTorch's error where weights of these shapes do not fit, before a model that is too large is built."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):  # which draws no number and takes no memory
-        weights = {name: torch.empty(shape) for name, shape in shapes.items()}
+        shapes = {name: torch.empty(tensor.shape) for name, tensor in weights.items()}
         try:
             model = _built(card)
         except NotImplementedError:
             # A few models (torchvision's RegNets) compute with the values of their initial weights, and tensors on the
             # meta device have none. Their shapes are compared when the weights are loaded.
             return
-        model.load_state_dict(weights, assign=True)
+        model.load_state_dict(shapes, assign=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from longtail.files.safetensors import read_safetensors, write_safetensors
+from longtail.files.safetensors import WEIGHTS, read_safetensors, write_safetensors
 
-KEY = "longtail pretrained weights"
+KEY = WEIGHTS
 REMEDY = "make it with workflow/scripts/fetch_weights.py"
 
 
