@@ -250,7 +250,7 @@ class Outcomes:
             return
         file, _, test = report.nodeid.removeprefix("tests/").partition("::")
         for name in (file, f"{file}::{test.partition('[')[0]}"):
-            self.found.setdefault(name, Counter()).update(tried=1, held=report.passed)
+            self.found.setdefault(name, Counter()).update(tried=1, held=int(report.passed))
 
 
 def attack(kinds: list[Kind]) -> tuple[dict[str, Counter], int]:

@@ -33,6 +33,11 @@ def training(model: str, train_set: str, loss: str | None = None) -> str:
     return f"{label(model)}{with_loss} on the {label(train_set).lower()} training set"
 
 
+def count(number: int, noun: str) -> str:
+    """A number and its noun, such as `1 model` or `3 models`."""
+    return f"{number} {noun if number == 1 else f'{noun}s'}"
+
+
 def spread(frame: pd.DataFrame, marks: str) -> str:
     """A sentence that explains the marks of means over the seeds and their error bars."""
     if frame["seed"].nunique() > 1:

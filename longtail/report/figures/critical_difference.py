@@ -51,7 +51,7 @@ def _caption(table: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
     lost = [block for block in expected if any(block not in found.index for found in tables.values())]
     listed = ", ".join(f"{label(model)} trained on {label(name).lower()}" for model, name in lost)
     return captions.caption(
-        f"Average ranks of the losses by top-1 accuracy over {len(expected)} models trained on the"
+        f"Average ranks of the losses by top-1 accuracy over {captions.count(len(expected), 'model')} trained on the"
         f" {label(expected[0][1]).lower()} set, each the mean over the seeds that all its losses have;"
         f" {captions.seeds(table)}. Rank 1 is best.",
         "Bars join losses that do not differ by Nemenyi's test at the 5 % level; CD is its critical difference;"

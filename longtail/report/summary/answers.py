@@ -8,11 +8,12 @@ from longtail.analysis.grid import Refusal
 from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
+from longtail.report.captions import count
 from longtail.report.labels import label
 from longtail.report.pages import basis
 from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
 from longtail.report.summary.evidence import PRICED, Evidence
-from longtail.report.summary.phrases import best_of, column, count, interval, listed, p_is, percent, points
+from longtail.report.summary.phrases import best_of, column, interval, listed, p_is, percent, points
 from longtail.report.typeset import pipe_table
 
 NESTED = "test sets are parts of one another, so their differences go together"

@@ -32,11 +32,6 @@ def points(difference: float) -> str:
     return f"{100 * difference:+z.1f}"
 
 
-def count(number: int, noun: str) -> str:
-    """A number and its noun, such as `1 model` or `3 models`."""
-    return f"{number} {noun if number == 1 else f'{noun}s'}"
-
-
 def listed(names: Sequence[str]) -> str:
     """Names as they stand in a sentence: `a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
