@@ -80,7 +80,7 @@ KINDS = (
         ),
     ),
     Kind(
-        "Ctrl-C once or twice, SIGTERM, a closed terminal, at any moment",
+        "Ctrl-C once or twice, SIGTERM, a closed terminal, from when Snakemake reads its profile",
         "All has ended within seconds with the states saved, and the same command goes on",
         (
             "machine/test_interruption.py::test_one_ctrl_c_ends_all_and_the_same_command_goes_on",

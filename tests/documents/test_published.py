@@ -86,7 +86,7 @@ def test_the_pages_say_what_the_gpu_gave(repository):
         start = f"| {names.get(model, 'ConvNeXt-Base')} | "
         (line,) = [line for line in page.splitlines() if line.startswith(start) and line.count("|") == 6]
         cells = [cell.strip(" *") for cell in line.strip("|").split("|")[1:]]
-        assert int(cells[0].replace(",", "")) == pytest.approx(medians["engine"], rel=5e-3)
+        assert int(cells[0].replace(",", "")) == pytest.approx(medians["engine"], rel=1e-3)
         assert float(cells[1]) == pytest.approx(result["engine / model alone"], abs=0.005)
         assert float(cells[2]) == pytest.approx(medians["engine"] / medians["thesis, 12 workers"], abs=0.05)
         assert float(cells[3]) == pytest.approx(result["hours_of_the_thesis_grid"], abs=0.05)
