@@ -1,6 +1,7 @@
 """What runs could have found, and how many seeds or images would settle what they leave open."""
 
 import math
+from bisect import bisect_left
 from dataclasses import replace
 
 from longtail.analysis.statistics.spread import Spread
@@ -31,13 +32,16 @@ def seeds_needed(difference: float, of: Spread, seeds: int) -> int | None:
         None where the images leave too much error for any number of seeds.
     """
     models = of.runs_df / (seeds - 1)
-    for number in range(3, MOST_SEEDS + 1):
+
+    def found(number: int) -> bool:
         share = seeds / number
         kept = of.images - of.chance + share * of.chance
         more = replace(of, runs=share * of.runs, runs_df=models * (number - 1), images=kept)
-        if detectable(more) <= abs(difference):
-            return number
-    return None
+        return detectable(more) <= abs(difference)
+
+    numbers = range(3, MOST_SEEDS + 1)
+    place = bisect_left(numbers, True, key=found)  # what is found with some seeds is found with more
+    return numbers[place] if place < len(numbers) else None
 
 
 def images_needed(difference: float, of: Spread, images: int) -> int | None:
