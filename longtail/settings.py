@@ -38,6 +38,7 @@ Rgb = tuple[NonNegative, NonNegative, NonNegative]
 # Names become folder names and Snakemake wildcards.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
 Reduction = Literal["weighted_mean", "batch_mean"]
+Shape = Literal["concave", "linear", "convex", "exp"]
 
 PACKAGE = Path(__file__).parent
 

@@ -75,6 +75,15 @@ def loss_allows_mixtures(run: Training) -> Iterator[str]:
         )
 
 
+def loss_allows_parts(run: Training) -> Iterator[str]:
+    """Some losses belong to a whole batch, which parts of it do not add up to."""
+    if run.recipe.micro_batch and run.entry.declared and run.entry.declared.no_parts:
+        yield (
+            f"losses.{run.loss}: micro_batch with {run.entry.loss}; {run.entry.declared.no_parts}. "
+            "Set micro_batch: null and a smaller batch_size for this loss, or use another loss"
+        )
+
+
 def mirrored_crops_were_trained(run: Training) -> Iterator[str]:
     """Ten crops show mirror images, which a model without flips has never seen."""
     if run.crops == "ten" and not run.recipe.flip:
@@ -200,6 +209,7 @@ RULES = (
     linear_logits_are_not_scaled,
     class_means_start_a_cosine_head,
     loss_allows_mixtures,
+    loss_allows_parts,
     mirrored_crops_were_trained,
     frozen_weights_are_pretrained,
     retraining_starts_from_a_whole_run,

@@ -34,6 +34,7 @@ class Loss(nn.Module, ABC):
         default_head: the head that a model gets under this loss where the configuration names none.
         corrects: what the loss does about the imbalance, if that leaves nothing for post-hoc logit adjustment to do.
         no_mixup: why the loss cannot be trained on mixtures of images; None: it can.
+        no_parts: why parts of a batch do not add up to its loss; None: they do.
         class_counts: int64 buffer of shape (C,).
         class_weight: float64 buffer of shape (C,), ones unless the loss or `set_class_weight` sets it.
         logit_scale: what the logits are multiplied with before a softmax turns them into probabilities.
@@ -47,6 +48,7 @@ class Loss(nn.Module, ABC):
     default_head: ClassVar[Literal["linear", "cosine"]] = "linear"
     corrects: ClassVar[str | None] = None
     no_mixup: ClassVar[str | None] = None
+    no_parts: ClassVar[str | None] = None
 
     class_counts: Tensor
     class_weight: Tensor

@@ -26,6 +26,7 @@ class Declaration(NamedTuple):
     default_head: str = "linear"
     corrects: str | None = None
     no_mixup: str | None = None
+    no_parts: str | None = None
 
 
 def declarations() -> dict[str, Declaration]:

@@ -40,7 +40,7 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         ),
         (
             {"losses": {"focal": {"head": "cosine"}}},
-            "nearly flat; use the loss balanced_softmax, ldam, logit_adjusted or softmax, or head: linear",
+            "nearly flat; use the loss balanced_softmax, gcl, ldam, logit_adjusted or softmax, or head: linear",
         ),
         (
             {"losses": {"softmax": {"s": 25}}},
@@ -53,6 +53,10 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         (
             {"grid": {"losses": ["ldam"]}, "train": {"mixup": {}}},
             "losses.ldam: mixup with ldam; its margin is that of one class",
+        ),
+        (
+            {"grid": {"losses": ["lade"]}, "train": {"micro_batch": 4}},
+            "losses.lade: micro_batch with lade; its regulariser takes means over the whole batch",
         ),
         (
             {"grid": {"losses": ["crt"]}, "losses": {"crt": {"train": {"mixup": {}}}}},

@@ -74,6 +74,20 @@ def test_agrees_with_the_reference_implementation(case, entry):
     assert_golden(loss, case, entry)
 
 
+METHODS = json.loads((Path(__file__).parents[1] / "golden" / "methods.json").read_text())
+
+
+@pytest.mark.parametrize("case", METHODS["cases"], ids=lambda case: f"{case['reference']}, {case['params']}")
+def test_methods_agree_with_the_reference_implementation(case):
+    loss = build_loss(case["loss"], torch.tensor(case["class_counts"]), **case["params"])
+    loss.draw_noise = lambda logits: torch.tensor(case["noise"], dtype=torch.float64)
+    logits = torch.tensor(METHODS["logits"][case["logits"]], dtype=torch.float64)
+    value, gradient = value_and_gradient(loss, logits, torch.tensor(case["labels"]))
+    assert value.item() == pytest.approx(case["value"], rel=1e-10)
+    expected = torch.tensor(case["grad"], dtype=torch.float64)
+    assert (gradient - expected).abs().max() < 1e-10 * expected.abs().max()
+
+
 @pytest.mark.parametrize(
     ("name", "reference"),
     [
@@ -160,6 +174,9 @@ def test_sigmoid_focal_by_hand():
         ("logit_adjusted", {"tau": 1.0}),
         ("logit_adjusted", {"tau": 2.0}),
         ("equalization", {"gamma": 1.0}),
+        ("cdt", {"gamma": 0.4}),
+        ("vs", {"gamma": 0.3, "tau": 1.2}),
+        ("gcl", {"s": 1.0}),
     ],
 )
 @given(classes=st.integers(2, 20), images=st.integers(1, 5000), seed=st.integers(0, 99))
@@ -181,6 +198,9 @@ def test_equals_softmax_on_balanced_counts(name, params, classes, images, seed):
         ("logit_adjusted", {"tau": 0.0}),
         ("equalization", {"gamma": 0.0}),
         ("equalization", {"lam": 0.0}),
+        ("cdt", {"gamma": 0.0}),
+        ("vs", {"gamma": 0.0, "tau": 0.0}),
+        ("gcl", {"s": 1.0, "noise": 0.0}),
         ("label_aware_smoothing", {"smooth_head": 0.0, "smooth_tail": 0.0}),
     ],
 )
@@ -194,6 +214,56 @@ def test_logit_adjusted_with_tau_1_is_balanced_softmax():
     logits, labels = batch(len(LONG_TAIL))
     adjusted, balanced = build_loss("logit_adjusted", LONG_TAIL), build_loss("balanced_softmax", LONG_TAIL)
     torch.testing.assert_close(adjusted(logits, labels), balanced(logits, labels), **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "special"),
+    [
+        ("logit_adjusted", {"tau": 1.2}, ("vs", {"gamma": 0.0, "tau": 1.2})),
+        ("cdt", {"gamma": 0.3}, ("vs", {"gamma": 0.3, "tau": 0.0})),
+        ("sigmoid_focal", {"gamma": 1.5}, ("cb_focal", {"beta": 0.0, "gamma": 1.5})),
+    ],
+)
+def test_a_method_holds_another_as_a_special_case(name, params, special):
+    logits, labels = batch(len(LONG_TAIL))
+    other, special_params = special
+    expected = value_and_gradient(build_loss(name, LONG_TAIL, **params), logits, labels)
+    found = value_and_gradient(build_loss(other, LONG_TAIL, **special_params), logits, labels)
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+def test_lade_without_its_regulariser_is_balanced_softmax():
+    logits, labels = batch(len(LONG_TAIL))
+    found = build_loss("lade", LONG_TAIL, alpha=0.0)(logits, labels)
+    # Its priors are 1e-9 larger.
+    torch.testing.assert_close(
+        found, build_loss("balanced_softmax", LONG_TAIL)(logits, labels), rtol=1e-6, atol=0
+    )
+
+
+def test_the_regulariser_of_lade_by_hand():
+    counts, labels = torch.tensor([3, 1]), torch.tensor([0, 0, 1])
+    logits = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.0, 4.0]], dtype=torch.float64)
+
+    def bound(own: list[float], column: list[float], prior: float) -> float:
+        overall = math.log(sum(math.exp(z) / prior / 2 for z in column) / 3)
+        return sum(own) / len(own) - overall - 0.5 * overall**2
+
+    regulariser = -(0.75 * bound([1, 3], [1, 3, 0], 0.75) + 0.25 * bound([4], [2, -1, 4], 0.25))
+    value = build_loss("lade", counts, alpha=2.0, lam=0.5)(logits, labels)
+    plain = build_loss("lade", counts, alpha=0.0)(logits, labels)
+    assert (value - plain).item() == pytest.approx(2 * regulariser, rel=1e-7)
+
+
+def test_a_class_without_images_is_left_out_of_vector_scaling_but_for_its_own():
+    logits, labels = batch(4)
+    loss = build_loss("vs", torch.tensor([300, 0, 40, 5]), gamma=0.3, tau=1.2)
+    value, gradient = value_and_gradient(loss, logits[labels != 1], labels[labels != 1])
+    present = build_loss("vs", torch.tensor([300, 40, 5]), gamma=0.3, tau=1.2)
+    renumbered = torch.tensor([0, -1, 1, 2])[labels[labels != 1]]
+    torch.testing.assert_close(value, present(logits[labels != 1][:, [0, 2, 3]], renumbered), **EXACT)
+    assert gradient[:, 1].eq(0).all()
+    assert loss(logits, labels).isfinite()
 
 
 def test_class_balanced_weights_tend_to_inverse_frequency():
@@ -251,11 +321,11 @@ def test_renaming_classes_and_shifting_logits_change_nothing(name, counts, order
     permutation = torch.tensor(order.sample(range(len(counts)), len(counts)))
     loss, renamed = build_loss(name, counts), build_loss(name, counts[permutation])
     uniform = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed))
-    if name == "equalization":
-        loss.draw_uniform = lambda logits: uniform
-        renamed.draw_uniform = lambda logits: uniform[:, permutation]
+    loss.draw_uniform = loss.draw_noise = lambda logits: uniform
+    renamed.draw_uniform = renamed.draw_noise = lambda logits: uniform[:, permutation]
     value, gradient = value_and_gradient(loss, logits, labels)
-    of_softmax = name != "sigmoid_focal"  # its logits mean something each, so they cannot be shifted together
+    # The logits of the others mean something each, so they cannot be shifted together.
+    of_softmax = name not in ("sigmoid_focal", "cb_focal", "cdt", "vs", "lade")
     other, other_gradient = value_and_gradient(
         renamed, logits[:, permutation] + shift * of_softmax, permutation.argsort()[labels]
     )
@@ -266,15 +336,15 @@ def test_renaming_classes_and_shifting_logits_change_nothing(name, counts, order
         torch.testing.assert_close(gradient.sum(1), zeros, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "equalization"])
+@pytest.mark.parametrize("name", sorted({*LOSSES} - {"equalization", "label_aware_smoothing", "lade", "vs"}))
 def test_a_class_without_images_counts_as_one_with_a_single_image(name):
     absent, single = torch.tensor([300, 0, 40, 0]), torch.tensor([300, 1, 40, 1])
     logits, labels = batch(4)
-    torch.testing.assert_close(
-        value_and_gradient(build_loss(name, absent), logits, labels),
-        value_and_gradient(build_loss(name, single), logits, labels),
-        **EXACT,
-    )
+    found = []
+    for counts in (absent, single):
+        torch.manual_seed(0)
+        found.append(value_and_gradient(build_loss(name, counts), logits, labels))
+    torch.testing.assert_close(*found, **EXACT)
 
 
 # Equalization draws random numbers ------------------------------------------------------------------------------
@@ -312,7 +382,7 @@ def test_equalization_leaves_out_what_its_draw_says():
 def test_half_precision_logits_are_raised_to_float32(name, dtype):
     logits, labels = batch(len(LONG_TAIL), dtype)
     loss = build_loss(name, LONG_TAIL)
-    loss.draw_uniform = lambda logits: torch.zeros(logits.shape)
+    loss.draw_uniform = loss.draw_noise = lambda logits: torch.zeros(logits.shape)
     value, gradient = value_and_gradient(loss, logits, labels)
     assert (value.dtype, gradient.dtype) == (torch.float32, dtype)
     assert value == loss(logits.float(), labels)
@@ -322,7 +392,7 @@ def test_half_precision_logits_are_raised_to_float32(name, dtype):
 def test_autocast_leaves_the_loss_in_float32(name):
     logits, labels = batch(len(LONG_TAIL), torch.float32)
     loss = build_loss(name, LONG_TAIL)
-    loss.draw_uniform = lambda logits: torch.zeros(logits.shape)
+    loss.draw_uniform = loss.draw_noise = lambda logits: torch.zeros(logits.shape)
     expected = loss(logits, labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = loss(logits, labels)

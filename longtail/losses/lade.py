@@ -1,0 +1,53 @@
+"""LADE: balanced softmax with a regulariser that disentangles the logits from the training distribution."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from longtail.losses.base import Loss
+from longtail.settings import NonNegative
+
+
+class LADE(Loss):
+    """Balanced softmax plus alpha times the LADER regulariser.
+
+    For class c with prior p_c, T1 is the mean of the logits z_c over the batch's images of the class (0 without any),
+    and T2 is log mean_i exp(z_ic - log p_c - log C) over all its images. The regulariser is
+    -sum_c p_c (T1 - T2 - lam T2^2), the Donsker-Varadhan bound of each class with its own penalty. It belongs to the
+    whole batch. Predict from the bare logits, which are those for a balanced test set. As in the authors' code the
+    priors have 1e-9 added before their logarithm is taken; a class with no images adds nothing to the regulariser.
+
+    Source: Hong et al., Disentangling Label Distribution for Long-Tailed Visual Recognition, CVPR 2021.
+    The defaults are those of the authors' command for CIFAR-100 with imbalance 0.01.
+
+    Args:
+        class_counts: training images per class, integers of shape (C,).
+        alpha: weight of the regulariser; 0 is `balanced_softmax`.
+        lam: weight of the square within it, which keeps it bounded.
+    """
+
+    corrects = "adjusts its logits by the class counts in training"
+    no_mixup = "its regulariser takes means over the images of a class, and a mixed image has two"
+    no_parts = "its regulariser takes means over the whole batch"
+    prior: Tensor
+
+    def __init__(self, class_counts: Tensor, *, alpha: NonNegative = 0.1, lam: NonNegative = 0.01):
+        super().__init__(class_counts)
+        self.alpha, self.lam = alpha, lam
+        self.register_buffer("prior", self.class_counts.double() / self.class_counts.sum())
+
+    def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of each image plus alpha times the regulariser of the batch, shape (N,)."""
+        log_prior = (self.prior + 1e-9).log().to(logits.dtype)
+        cross_entropy = F.cross_entropy(logits + log_prior, labels, reduction="none")
+        return cross_entropy + self.alpha * self._regulariser(logits, labels, log_prior)
+
+    def _regulariser(self, logits: Tensor, labels: Tensor, log_prior: Tensor) -> Tensor:
+        images, classes = logits.shape
+        own = (torch.arange(classes, device=logits.device) == labels[:, None]).to(logits.dtype)
+        inside = (own * logits).sum(dim=0) / (own.sum(dim=0) + 1e-8)
+        uniform = math.log(1 / classes + 1e-9)
+        overall = (logits - log_prior + uniform).logsumexp(dim=0) - math.log(images)
+        return -(self.prior.to(logits.dtype) * (inside - overall - self.lam * overall**2)).sum()
