@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from longtail.analysis.frames import read_evaluation
 from longtail.data.split.sets import TEST_SETS
-from longtail.files.parquet import read_parquet
 from longtail.report.labels import label
 
 
@@ -21,7 +21,7 @@ def summary(results: Path) -> str:
         raise FileNotFoundError(
             f"{path} does not exist; make it with `make demo`, or name the folder of other results"
         )
-    evaluation = read_parquet(path, ["loss", "train_set", "test_set", "metric", "value"])
+    evaluation = read_evaluation(path)
     rows = evaluation[(evaluation["metric"] == "acc1") & (evaluation["train_set"] == "longtailed")]
     if rows.empty:
         raise ValueError(f"{path} holds no accuracy of a run on the long-tailed training set")

@@ -177,6 +177,8 @@ def problem(section: type[BaseModel], detail: Mapping[str, Any], where: str) -> 
         return message if message.startswith(f"{path}.") or not path else f"{path}: {message}"
     if detail["type"] == "extra_forbidden":
         return unknown(path, str(detail["loc"][-1]), _settings_at(section, detail["loc"][:-1]))
+    if detail["type"] == "missing":
+        return f"{path} is missing"
     return f"{path}: {_found(detail)}"
 
 

@@ -9,46 +9,83 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from longtail.experiment.runs import MODEL, RUN, Run, speed_of
+from longtail.analysis.metrics import METRICS
+from longtail.analysis.tables import DIFFERENCES, EVALUATION, PER_CLASS, PUBLISHED
+from longtail.data.split.sets import SPLIT
+from longtail.experiment.record import read_record
+from longtail.experiment.runs import ANSWERS, HISTORIES, MODEL, RUN, Run
 from longtail.files.csv import read_csv
-from longtail.files.parquet import read_parquet
-from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
 
-TEXTS = ("model", "loss", "train_set", "test_set", "metric", "class_name", "group", "subset")
-NUMBERS = ("seed", "value", "n", "image_id", "label", "n_train", "acc", "f1")
-"""The columns of text and of numbers in the tables of this project, whatever else a table has."""
 
-
-def _odd(path: str | Path, where: str) -> str:
-    return (
-        f"{path} has other values than this project writes {where}; delete it and run the same command again"
-    )
-
-
-def read_table(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """A frame from parquet, or from csv.
-
-    Args:
-        columns: those that a parquet file has to have.
+def read_evaluation(path: str | Path) -> pd.DataFrame:
+    """The metrics of all runs, of the columns of `EVALUATION`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: this project did not write the file, or not these values; names it.
+        As `Table.read`; ValueError also where a share is not from 0 to 1.
     """
-    if Path(path).suffix == ".csv":
-        return read_csv(path)
-    frame = read_parquet(path, columns)
-    odd = [
-        name for name in TEXTS if name in frame and not all(isinstance(value, str) for value in frame[name])
-    ]
-    odd += [name for name in NUMBERS if name in frame and not is_numeric_dtype(frame[name])]
-    odd += [name for name in ("longtailed", "balanced") if name in frame and not is_bool_dtype(frame[name])]
-    if odd:
-        raise ValueError(_odd(path, f"in the columns {', '.join(odd)}"))
+    frame = EVALUATION.read(path)
+    shares = frame["metric"].isin([name for name, metric in METRICS.items() if metric.unit == "share"])
+    odd = frame[shares & ~frame["value"].dropna().between(0, 1).reindex(frame.index, fill_value=True)]
+    if len(odd):
+        first = odd.iloc[0]
+        raise ValueError(
+            f"{path} has {first['metric']} {first['value']:g}, which is a share, from 0 to 1. {EVALUATION.remedy}"
+        )
     return frame
+
+
+def read_per_class(path: str | Path) -> pd.DataFrame:
+    """The accuracies of all runs and classes, as `PER_CLASS` says.
+
+    Raises:
+        As `Table.read`.
+    """
+    return PER_CLASS.read(path)
+
+
+def read_differences(path: str | Path) -> pd.DataFrame:
+    """The differences to the reference loss, as `DIFFERENCES` says.
+
+    Raises:
+        As `Table.read`.
+    """
+    return DIFFERENCES.read(path)
+
+
+def read_split(path: str | Path) -> pd.DataFrame:
+    """The split, as `SPLIT` says.
+
+    Raises:
+        As `Table.read`.
+    """
+    return SPLIT.read(path)
+
+
+def read_answers(path: str | Path) -> pd.DataFrame:
+    """The predictions of a run, as `ANSWERS` says; each label has a logit.
+
+    Raises:
+        As `Table.read`.
+    """
+    frame = ANSWERS.read(path)
+    classes = len(frame["logits"].iloc[0])
+    if (largest := frame["label"].max()) >= classes:
+        raise ValueError(
+            f"{path} has the label {largest}, but {classes} logits for each image. {ANSWERS.remedy}"
+        )
+    return frame
+
+
+def read_published(path: str | Path) -> pd.DataFrame:
+    """The published numbers, of the columns of `PUBLISHED`, each cell as the text that it is printed as.
+
+    Raises:
+        As `Table.read`.
+    """
+    PUBLISHED.read(path)
+    return read_csv(path, numbers=False)
 
 
 def read_tensors(path: str | Path):
@@ -64,8 +101,7 @@ def read_histories(paths: Iterable[str | Path]) -> pd.DataFrame:
     Raises:
         ValueError: a file is not in a run's folder, or damaged.
     """
-    columns = ["epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate"]
-    return _read(paths, lambda path: read_parquet(path, columns), columns)
+    return _read(paths, HISTORIES.read, list(HISTORIES.columns))
 
 
 def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -149,19 +185,15 @@ def _read(
 ) -> pd.DataFrame:
     frames = []
     for path in map(Path, paths):
-        try:
-            frame = read(path)[columns] if path.is_file() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if str(path) in str(error):
-                raise
-            raise ValueError(_odd(path, f"({error})")) from error
-        frames.append(frame.assign(**Run.of_file(path)._asdict())[[*RUN, *columns]])
+        run = Run.of_file(path)._asdict()
+        frame = read(path)[columns] if path.exists() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
+        frames.append(frame.assign(**run)[[*RUN, *columns]])
     return pd.concat(frames, ignore_index=True)
 
 
 def _predictions(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """A frame with columns image_id, label and predicted, and the logits, float64, N x C."""
-    frame = read_parquet(path, ["image_id", "label", "logits"])
+    frame = read_answers(path)
     logits = np.stack(frame.pop("logits").to_list()).astype(np.float64)
     return frame.assign(predicted=logits.argmax(axis=1)), logits
 
@@ -176,11 +208,6 @@ def _confidences(path: Path) -> pd.DataFrame:
 
 
 def _record(path: Path) -> pd.DataFrame:
-    try:
-        record = unseal(path.read_bytes(), path)
-        row = {name: record[name] for name in ("seconds", "peak_memory_mb", "device")}
-        return pd.DataFrame([row | {"images_per_second": speed_of(record)}])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is no record of a run ({error}); delete it and run the same command again"
-        ) from error
+    record = read_record(path)
+    names = ("seconds", "images_per_second", "peak_memory_mb", "device")
+    return pd.DataFrame([{name: getattr(record, name) for name in names}])

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from longtail.analysis.frames import read_histories, read_records
+from longtail.analysis.frames import read_evaluation, read_histories, read_per_class, read_records
 from longtail.experiment.runs import HISTORY, MODEL, RECORD, RUN, Run
-from longtail.files.parquet import read_parquet
 from longtail.models.card import read_card
 
 
@@ -40,12 +39,12 @@ class Results:
     @cached_property
     def evaluation(self) -> pd.DataFrame:
         """Columns model, loss, train_set, seed, test_set, metric, value (fraction), n (test images), clusters."""
-        return read_parquet(self.folder / "evaluation.parquet", [*RUN, "test_set", "metric", "value", "n"])
+        return read_evaluation(self.folder / "evaluation.parquet")
 
     @cached_property
     def per_class(self) -> pd.DataFrame:
         """One row per run and class: label, class_name, group, n_train, n_test, acc, f1 on the balanced test set."""
-        return read_parquet(self.folder / "per_class.parquet", [*RUN, "label", "acc", "f1"])
+        return read_per_class(self.folder / "per_class.parquet")
 
     @cached_property
     def history(self) -> pd.DataFrame:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from longtail.config.load import Config
 from longtail.data.sources.table import known_sources
-from longtail.data.split.sets import GROUPS, TEST_SETS, class_groups, in_set, longtailed_counts
+from longtail.data.split.sets import GROUPS, SPLIT, TEST_SETS, class_groups, in_set, longtailed_counts
 from longtail.experiment.keys import Keys
-from longtail.experiment.runs import RECORD, Run, found_in, speed_of
-from longtail.files.sealed_json import unseal
+from longtail.experiment.record import read_record
+from longtail.experiment.runs import RECORD, Run, found_in
 from longtail.files.text import printable
 
 MULTIPLY_ADDS = {
@@ -79,9 +79,7 @@ def images_of(config: Config) -> dict[str, int] | None:
     path = Path(config.paths.results, "data/split.parquet")
     if not path.is_file():
         return None
-    from longtail.files.parquet import read_parquet  # imports pandas, which most plans do not need
-
-    split = read_parquet(path, ["subset", "longtailed"])
+    split = SPLIT.read(path, ["subset", "longtailed"])
     train = split[split["subset"] == "train"]
     return {
         "balanced": len(train),
@@ -105,9 +103,7 @@ def images_to_test(config: Config) -> dict[str, int] | None:
         return found
     if not path.is_file():
         return None
-    from longtail.files.parquet import read_parquet  # imports pandas, which most plans do not need
-
-    split = read_parquet(path, ["subset", "longtailed", "group"])
+    split = SPLIT.read(path, ["subset", "longtailed", "group"])
     test = split[split["subset"] == "test"]
     return {name: int(in_set(test, name).sum()) for name in TEST_SETS}
 
@@ -123,14 +119,13 @@ def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed
     found: dict[tuple[str, int], list[tuple[float, str]]] = defaultdict(list)
     for path in found_in(runs, f"/{RECORD}"):
         try:
-            record = unseal(path.read_bytes(), path)
-            if record["device_type"] != device_type:
-                continue
-            kind = record["settings"]["architecture"], record["settings"]["recipe"]["image_size"]
-            measured = speed_of(record), str(record["device"])
-            found[kind].append(measured)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            _pass_over(path, f"is no record of a run ({error!r})")
+            record = read_record(path)
+        except (OSError, ValueError) as error:
+            _pass_over(path, str(error).removeprefix(f"{path} "))
+            continue
+        if record.device_type == device_type and record.settings:
+            kind = record.settings.architecture, record.settings.recipe.image_size
+            found[kind].append((record.images_per_second, record.device))
     speeds: dict[tuple[str, int], Speed] = {}
     for kind, each in found.items():
         devices = ", ".join(sorted({device for _, device in each}))

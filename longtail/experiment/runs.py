@@ -1,11 +1,12 @@
 """One training run of the grid: its name, its folder, and the files that its folder holds."""
 
-import math
 import re
-import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from longtail.data.split.sets import ID, LABEL, TRAIN_SETS
+from longtail.files.table import Column, Table
 
 PATTERN = "{train_set}/{model}/{loss}/seed{seed}"
 """A run's folder below `results/runs`, and the name of its logs; Snakemake's wildcards have these names."""
@@ -54,18 +55,28 @@ class Run(NamedTuple):
 
 
 RUN = list(Run._fields)
-
-
-def speed_of(record: Mapping[str, Any]) -> float:
-    """The images that a run trained on per second, from its record: the median over the epochs.
-
-    Raises:
-        KeyError, TypeError, ValueError: the record has no epochs with a speed.
-    """
-    speed = statistics.median(epoch["train_images_per_second"] for epoch in record["epochs"])
-    if not 0 < speed < math.inf:
-        raise ValueError(f"it trained on {speed} images per second")
-    return speed
+RUN_COLUMNS = {
+    "model": Column("text"),
+    "loss": Column("text"),
+    "train_set": Column("text", among=TRAIN_SETS),
+    "seed": Column("whole", 0),
+}
+"""The columns that say which run a row is of."""
+LOSS, SHARE = Column("number", gaps=True), Column("number", 0, 1, gaps=True)
+HISTORIES = Table(
+    {
+        "epoch": Column("whole", 1),
+        "train_loss": LOSS,
+        "train_acc1": SHARE,
+        "val_loss": LOSS,
+        "val_acc1": SHARE,
+        "learning_rate": Column("number", 0),
+    },
+    key=("epoch",),
+)
+"""The history of a run: a row for each epoch; without a value for what an epoch without a validation lacks."""
+ANSWERS = Table({"image_id": ID, "label": LABEL, "logits": Column("list")}, key=("image_id",))
+"""The predictions of a run: a row for each test image."""
 
 
 def found_in(folder: Path, name: str = "") -> Iterator[Path]:

@@ -4,7 +4,6 @@ For a run that has not ended the log of its training tells it, for a finished ru
 that sees the folder can look on, and nothing has to run beside the workflow.
 """
 
-import math
 import re
 import statistics
 import time
@@ -13,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from longtail.experiment.runs import HISTORY, RECORD, Run, found_in, speed_of
-from longtail.files.sealed_json import unseal
+from longtail.experiment.record import read_record
+from longtail.experiment.runs import HISTORIES, HISTORY, RECORD, Run, found_in
 
 EPOCH = re.compile(
     r"^epoch (?P<epoch>\d+)/(?P<epochs>\d+): .*(?:validation loss \S+, top-1 (?P<accuracy>[\d.]+)|not validated);"
@@ -142,22 +141,19 @@ def from_log(run: str, text: str, silence: float) -> Status:
 @cache
 def _finished(run: str, path: Path, written: int) -> Status:
     """The status of a finished run. Its files are read again only when they were written again."""
-    from longtail.files.parquet import read_parquet  # imports pandas, which unfinished runs do not need
-
-    record = unseal(path.read_bytes(), path)
-    history = read_parquet(path.with_name(HISTORY), ["epoch", "val_acc1"])
-    kept = history.loc[history["epoch"] == record["best_epoch"], "val_acc1"]
-    seconds = float(record["seconds"])
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{path} is no record of a run: it took {seconds} seconds")
+    record = read_record(path)
+    history = HISTORIES.read(path.with_name(HISTORY), ["epoch", "val_acc1"])
+    kept = history.loc[history["epoch"] == record.best_epoch, "val_acc1"]
+    if kept.empty:
+        raise ValueError(f"{path} keeps epoch {record.best_epoch}, and the history beside it has none such")
     return Status(
         run,
         "finished",
         epoch=len(history),
         epochs=len(history),
         accuracy=float(kept.iloc[0]),
-        images_per_second=speed_of(record),
-        seconds=seconds,
+        images_per_second=record.images_per_second,
+        seconds=record.seconds,
         seconds_left=0.0,
     )
 

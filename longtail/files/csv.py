@@ -1,10 +1,12 @@
 """Tables as csv, for people and for other programs."""
 
+import csv
 from pathlib import Path
 from typing import Any, TextIO
 
 import pandas as pd
 
+from longtail.files.regular import check_regular
 from longtail.files.text import in_csv
 
 NAMES = (
@@ -29,11 +31,28 @@ def read_csv(path: str | Path, *, numbers: bool = True) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         ValueError: it is no csv; names it.
     """
+    check_regular(path)
+    _check_lengths(path)
     types: Any = dict.fromkeys(NAMES, str) if numbers else str
     try:
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except ValueError as error:  # pandas and UTF-8 have kinds of it
         raise ValueError(f"{path} is no csv of this project ({error})") from None
+
+
+def _check_lengths(path: str | Path) -> None:
+    """Refuse rows of fewer or more cells than the first, which pandas would fill, or move to other columns."""
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        try:
+            rows = csv.reader(file, strict=True)
+            cells = len(next(rows, ()))
+            for row in rows:
+                if row and len(row) != cells:
+                    raise ValueError(
+                        f"{path}, line {rows.line_num}: found {len(row)} cells, but {cells} names"
+                    )
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is no csv of this project ({error})") from None
 
 
 def write_csv(frame: pd.DataFrame, file: Path | TextIO, **options: Any) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtail.files.atomic import atomic_path
+from longtail.files.regular import check_regular
 from longtail.files.sealed_json import REMEDY
 
 CHECKSUM_KEY = b"longtail.sha256"
@@ -46,6 +47,7 @@ def read_parquet(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
             file and the remedy.
     """
     path = Path(path)
+    check_regular(path)
     with path.open("rb") as file:
         try:
             table = pq.read_table(file)

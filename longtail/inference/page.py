@@ -1,6 +1,6 @@
 """A page in Markdown that tells people about a trained model: use, data, results, recipe and limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from longtail.analysis.frames import read_evaluation
 from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import TEST_SETS
+from longtail.experiment.record import Record, read_record
 from longtail.experiment.runs import RECORD, RUN, Run
-from longtail.files.parquet import read_parquet
-from longtail.files.sealed_json import unseal
 from longtail.files.text import as_code, in_markdown, printable
 from longtail.models.card import ModelCard
 from longtail.report.labels import label
@@ -27,7 +27,7 @@ def model_page(
     *,
     file: str,
     evaluation: pd.DataFrame | None = None,
-    record: Mapping[str, Any] | None = None,
+    record: Record | None = None,
 ) -> str:
     """The page: use, data, results by group, recipe, limits, and every class with its training images.
 
@@ -64,7 +64,7 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[st
     record = place.with_name(RECORD)
     return {
         "evaluation": _rows_of_run(place, evaluation),
-        "record": unseal(record.read_bytes(), record) if record.is_file() else None,
+        "record": read_record(record) if record.exists() else None,
     }
 
 
@@ -76,7 +76,7 @@ def _rows_of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
     path = Path(given or model.parent.joinpath(*[".."] * 5, "evaluation.parquet"))
     if given is None and not (run and path.is_file()):
         return None
-    rows = read_parquet(path, [*RUN, "test_set", "metric", "value", "n"])
+    rows = read_evaluation(path)
     if run:
         rows = rows[(rows[RUN] == pd.Series(run._asdict())).all(axis=1)]
     runs = len(rows[RUN].drop_duplicates())
@@ -161,7 +161,7 @@ def _results(evaluation: pd.DataFrame | None) -> str:
     )
 
 
-def _recipe(card: ModelCard, record: Mapping[str, Any] | None) -> str:
+def _recipe(card: ModelCard, record: Record | None) -> str:
     rows = [
         ["architecture", card.architecture],
         ["head", card.head],
@@ -173,10 +173,10 @@ def _recipe(card: ModelCard, record: Mapping[str, Any] | None) -> str:
     ]
     if record:
         rows += [
-            ["trained on", record.get("device")],
-            ["time", timedelta(seconds=round(record.get("seconds", 0)))],
-            ["finished", record.get("finished_at")],
-            *([name, version] for name, version in (record.get("packages") or {}).items() if version),
+            ["trained on", record.device],
+            ["time", timedelta(seconds=round(record.seconds))],
+            *([["finished", record.finished_at]] if record.finished_at else []),
+            *([name, version] for name, version in record.packages.items() if version),
         ]
     cells = [[as_code(name), _cell(value)] for name, value in rows]
     return "## Recipe\n\n" + _table(cells, ["Setting", "Value"])

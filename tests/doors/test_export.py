@@ -51,6 +51,8 @@ def user(tmp_path_factory) -> Path:
     write_parquet(pd.concat([other, table]), folder / "results/demo/evaluation.parquet")
     record = {
         "seconds": 3725.4,
+        "peak_memory_mb": 5.0,
+        "epochs": [{"train_images_per_second": 7.0}],
         "device": "Abacus 7",
         "finished_at": "2026-01-02",
         "packages": {"torch": "9.9"},

@@ -133,7 +133,13 @@ def test_lines_are_told_once_for_each_change(tmp_path, capsys, monkeypatch):
 # -- files that this project did not write so
 
 
-RECORD = {"best_epoch": 1, "seconds": 12.0, "epochs": [{"train_images_per_second": 100.0}]}
+RECORD = {
+    "best_epoch": 1,
+    "seconds": 12.0,
+    "peak_memory_mb": 5.0,
+    "device": "A CPU",
+    "epochs": [{"train_images_per_second": 100.0}],
+}
 ODD = [
     {},
     RECORD | {"best_epoch": 9},
@@ -208,7 +214,7 @@ def test_the_demo_without_results_says_so(tmp_path, capsys, monkeypatch):
     for content, told in (
         (None, "evaluation.parquet does not exist; make it"),
         ("nothing", "cannot be read as parquet"),
-        (pd.DataFrame({"loss": ["softmax"]}), "has no column"),
+        (pd.DataFrame({"loss": ["softmax"]}), "lacks the columns"),
         (
             pd.DataFrame(
                 {"loss": ["a"], "train_set": "balanced", "test_set": "b", "metric": "f1", "value": 1.0}

@@ -107,7 +107,14 @@ def test_speeds_are_the_medians_of_the_runs_of_a_model_and_size_on_that_kind_of_
         path.parent.mkdir(parents=True)
         settings = {"architecture": "resnet8", "recipe": {"image_size": changes.pop("size", 32)}}
         epochs = [{"train_images_per_second": speed} for speed in speeds]
-        content = {"settings": settings, "epochs": epochs, "device": "A GPU", "device_type": "cuda"} | changes
+        content = {
+            **MEASURED,
+            "settings": settings,
+            "epochs": epochs,
+            "device": "A GPU",
+            "device_type": "cuda",
+        }
+        content |= changes
         path.write_text(seal(content))
 
     record(1, [1.0, 100.0, 110.0])
@@ -120,6 +127,7 @@ def test_speeds_are_the_medians_of_the_runs_of_a_model_and_size_on_that_kind_of_
     assert set(speeds) == {("resnet8", 32), ("resnet8", 64)}
 
 
+MEASURED = {"seconds": 9.0, "peak_memory_mb": 5.0}
 ODD_RECORDS = [
     "{}",
     "[]",
@@ -131,6 +139,7 @@ ODD_RECORDS = [
     *(
         seal(
             {
+                **MEASURED,
                 "device_type": "cuda",
                 "device": "A GPU",
                 "settings": {"architecture": "resnet8", "recipe": {"image_size": 32}},
@@ -151,6 +160,7 @@ ODD_RECORDS = [
 @pytest.mark.parametrize("odd", ODD_RECORDS, ids=range(len(ODD_RECORDS)))
 def test_an_odd_record_is_named_and_the_other_runs_still_count(tmp_path, capsys, odd):
     good = {
+        **MEASURED,
         "device_type": "cuda",
         "device": "A GPU",
         "settings": {"architecture": "resnet20", "recipe": {"image_size": 32}},

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from longtail.analysis.frames import read_table
 from longtail.files.csv import NAMES, read_csv, write_csv
 from longtail.files.text import as_code, in_csv, in_markdown, printable
 
@@ -16,8 +15,7 @@ ROOT = Path(__file__).parents[2]
 MISTAKEN = ["None", "null", "NA", "nan", "N/A", "NaN", "1e3", "010", "True", "inf", "1"]
 
 
-@pytest.mark.parametrize("read", [read_csv, read_table])
-def test_names_are_never_missing_values_or_numbers(tmp_path, read):
+def test_names_are_never_missing_values_or_numbers(tmp_path):
     frame = pd.DataFrame(
         {
             "model": "1e3",
@@ -28,7 +26,7 @@ def test_names_are_never_missing_values_or_numbers(tmp_path, read):
         }
     )
     frame.to_csv(tmp_path / "t.csv", index=False)
-    pd.testing.assert_frame_equal(read(tmp_path / "t.csv"), frame)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), frame)
 
 
 def test_only_an_empty_cell_is_missing(tmp_path):

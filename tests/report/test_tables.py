@@ -383,7 +383,20 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
     split = pd.DataFrame({"label": [0], "group": ["head"], "subset": ["train"], "longtailed": [True]})
     write_parquet(split, tmp_path / "split.parquet")
     run = {"model": "resnet50", "loss": "softmax", "train_set": "longtailed", "seed": 1}
-    one = pd.DataFrame([{**run, "label": 0, "group": "head", "n_train": 9, "acc": 0.5}])
+    one = pd.DataFrame(
+        [
+            {
+                **run,
+                "label": 0,
+                "class_name": "ape",
+                "group": "head",
+                "n_train": 9,
+                "n_test": 2,
+                "acc": 0.5,
+                "f1": 0.5,
+            }
+        ]
+    )
     write_parquet(one, tmp_path / "per_class.parquet")
     evaluation = ["--evaluation", tmp_path / "evaluation.parquet", "--output-folder", tmp_path]
     of_model = ["top1", "full", "--train-set", "balanced", "--model"]
@@ -411,18 +424,18 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        (lambda frame: frame.iloc[:0], "not among the results; there are: "),
+        (lambda frame: frame.iloc[:0], "holds no row"),
         (lambda frame: frame[[]], "lacks the columns"),
         *(
             (lambda frame, name=name: frame.drop(columns=name), "lacks the columns")
             for name in ("model", "n")
         ),
         *(
-            (lambda frame, name=name: frame.assign(**{name: np.nan}), f"in the columns {name}")
+            (lambda frame, name=name: frame.assign(**{name: np.nan}), f"in the column {name},")
             for name in ("loss",)
         ),
         *(
-            (lambda frame, name=name: frame.assign(**{name: "x"}), f"in the columns {name}")
+            (lambda frame, name=name: frame.assign(**{name: "x"}), f"in the column {name},")
             for name in ("value", "n")
         ),
     ],

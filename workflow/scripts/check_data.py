@@ -4,17 +4,16 @@ import argparse
 
 from frame import program, run
 
-from longtail.data.collection.findings import check, findings_of, findings_table, page
+from longtail.data.collection.findings import FINDINGS, INDEXED, check, findings_of, findings_table, page
 from longtail.data.collection.listing import Finding
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
-from longtail.files.parquet import read_parquet
 from longtail.report.fonts import REMEDY, letters_without_a_font
 
 
 def main(args: argparse.Namespace) -> None:
-    index = read_parquet(args.index, ["image_id", "class_name", "subset", "group", "twin"])
-    findings = read_parquet(args.findings, ["path", "kind", "found", "action", "refused"])
+    index = INDEXED.read(args.index)
+    findings = FINDINGS.read(args.findings)
     boxes = [
         Finding(
             name,

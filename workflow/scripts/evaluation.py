@@ -13,10 +13,11 @@ import torch
 from frame import program, run
 
 from longtail.analysis.evaluation import evaluate, evaluate_classes
-from longtail.analysis.frames import combine
-from longtail.data.split.sets import class_table, with_sets
+from longtail.analysis.frames import combine, read_answers
+from longtail.data.split.sets import SPLIT, class_table, with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
-from longtail.files.parquet import read_parquet, write_parquet
+from longtail.files.parquet import write_parquet
+from longtail.files.sealed_json import REMEDY
 from longtail.losses import build_loss
 
 
@@ -48,22 +49,30 @@ def evaluate_run(
     if own_run.loss not in losses:
         raise ValueError(f"{path} is of the loss {own_run.loss}, and --settings has {', '.join(losses)}")
     try:
-        predictions = with_sets(read_parquet(path, ["image_id", "label", "logits"]), split)
+        predictions = with_sets(read_answers(path), split)
+        if len(predictions) < len(split):
+            lacking = split["image_id"][~split["image_id"].isin(predictions["image_id"])].iloc[0]
+            raise ValueError(
+                f"{path} lacks {len(split) - len(predictions)} of the {len(split)} test images of the split, such as "
+                f"id {lacking}. {REMEDY}"
+            )
         own, described = classes[own_run.train_set], losses[own_run.loss]
         counts = torch.tensor(own["n_train"].to_numpy())
         loss = build_loss(described["loss"], counts, **described["loss_parameters"])
         return evaluate(predictions, loss), evaluate_classes(predictions, own)
     except (OSError, ValueError) as error:
+        if str(path) in str(error):
+            raise
         raise ValueError(f"{error} (evaluating {path})") from error
 
 
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)  # the work is far too small for more
     paths = [folder / PREDICTIONS for folder in args.runs]
-    split = read_parquet(args.split, ["image_id", "label", "class_name", "subset", "longtailed", "group"])
+    split = SPLIT.read(args.split)
     classes = {name: class_table(split, name) for name in {Run.of_file(path).train_set for path in paths}}
     test = split[split["subset"] == "test"]
-    found = {path: evaluate_run(path, test, classes, args.settings) for path in paths if path.is_file()}
+    found = {path: evaluate_run(path, test, classes, args.settings) for path in paths if path.exists()}
     metrics = {path: tables[0] for path, tables in found.items()}
     per_class = {path: tables[1] for path, tables in found.items()}
     write_parquet(combine(paths, metrics, ["value"]), args.output)

@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
     print(f"{args.name}: {', '.join(args.output)}. {boxes}".rstrip(". "), flush=True)
     for name, source in SOURCES.items():
         for path in (getattr(args, name) or ()) if source.runs else ():
-            if not Path(path).is_file():
+            if not Path(path).exists():
                 print(f"missing: {path}", flush=True)
 
 

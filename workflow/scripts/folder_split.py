@@ -4,16 +4,16 @@ import argparse
 
 from frame import program, run
 
-from longtail.data.collection.findings import findings_of, findings_table, require_none
+from longtail.data.collection.findings import FINDINGS, INDEXED, findings_of, findings_table, require_none
 from longtail.data.split.natural import natural_split
-from longtail.files.parquet import read_parquet, write_parquet
+from longtail.files.parquet import write_parquet
 
 
 def main(args: argparse.Namespace) -> None:
     own = dict(args.settings)
     strict = own.pop("strict")
-    found = read_parquet(args.findings, ["path", "kind", "found", "action", "refused"])
-    index = read_parquet(args.index, ["image_id", "class_name", "subset", "group", "twin"])
+    found = FINDINGS.read(args.findings)
+    index = INDEXED.read(args.index)
     split, of_classes = natural_split(index, **own)
     if strict:
         require_none(findings_table(findings_of(found) + of_classes))

@@ -5,11 +5,12 @@ import argparse
 from frame import program, run
 
 from longtail.data.split.longtailed import add_longtail
-from longtail.files.parquet import read_parquet, write_parquet
+from longtail.data.split.sets import ASSIGNED
+from longtail.files.parquet import write_parquet
 
 
 def main(args: argparse.Namespace) -> None:
-    subsets = read_parquet(args.subsets, ["image_id", "label", "class_name", "subset"])
+    subsets = ASSIGNED.read(args.subsets)
     write_parquet(add_longtail(subsets, **args.settings), args.output)
 
 

@@ -9,16 +9,16 @@ import argparse
 
 from frame import program, run
 
+from longtail.analysis.frames import read_evaluation
 from longtail.analysis.grid import Grid, scores
 from longtail.analysis.statistics.analyses import from_accuracies, from_predictions
 from longtail.analysis.statistics.correctness import read_correctness
 from longtail.analysis.statistics.descriptive import describe
-from longtail.files.parquet import read_parquet
 from longtail.report.pages import basis, write_page
 
 
 def main(args: argparse.Namespace) -> None:
-    evaluation = read_parquet(args.evaluation)
+    evaluation = read_evaluation(args.evaluation)
     grid = Grid.of(evaluation)
     reference = args.settings["reference"]
     correctness = read_correctness(args.runs, args.split, grid)

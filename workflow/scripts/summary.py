@@ -4,11 +4,11 @@ import argparse
 
 from frame import output, program, run
 
+from longtail.analysis.frames import read_evaluation
+from longtail.analysis.tables import PUBLISHED, STATISTICS, THESIS
 from longtail.files.atomic import atomic_path
-from longtail.files.csv import read_csv
-from longtail.files.parquet import read_parquet
 from longtail.report.summary.answers import summarise
-from longtail.report.summary.evidence import STATISTICS, Evidence, Settings
+from longtail.report.summary.evidence import Evidence, Settings
 from longtail.report.webpage import webpage
 
 
@@ -28,10 +28,10 @@ def arguments() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     evidence = Evidence(
-        evaluation=read_parquet(args.evaluation),
-        statistics={name: read_csv(args.statistics / f"{name}.csv") for name in STATISTICS},
-        thesis=read_csv(args.thesis),
-        published=read_csv(args.published),
+        evaluation=read_evaluation(args.evaluation),
+        statistics={name: table.read(args.statistics / f"{name}.csv") for name, table in STATISTICS.items()},
+        thesis=THESIS.read(args.thesis),
+        published=PUBLISHED.read(args.published),
         settings=Settings(**args.settings),
     )
     text = summarise(evidence)

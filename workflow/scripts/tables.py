@@ -10,17 +10,18 @@ from dataclasses import replace
 
 from frame import program, run
 
-from longtail.analysis.frames import read_table
-from longtail.files.csv import read_csv
+from longtail.analysis.frames import read_evaluation, read_per_class, read_published
+from longtail.analysis.tables import THESIS
+from longtail.data.split.sets import SPLIT
 from longtail.report.catalogue import TABLES
 from longtail.report.typeset import write_table
 
 READERS = {
-    "evaluation": read_table,
-    "per_class": read_table,
-    "split": lambda path: read_table(path, ["label", "subset", "longtailed", "group"]),
-    "thesis": read_csv,
-    "published": lambda path: read_csv(path, numbers=False),
+    "evaluation": read_evaluation,
+    "per_class": read_per_class,
+    "split": lambda path: SPLIT.read(path, ["label", "subset", "longtailed", "group"]),
+    "thesis": THESIS.read,
+    "published": read_published,
 }
 
 

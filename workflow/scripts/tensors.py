@@ -4,10 +4,9 @@ import argparse
 
 from frame import program, run
 
-from longtail.data.split.sets import SUBSETS
+from longtail.data.split.sets import ASSIGNED, SPLIT, SUBSETS
 from longtail.data.tensors.files import load_tensors, save_tensors
 from longtail.data.tensors.selection import select_set
-from longtail.files.parquet import read_parquet
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -22,7 +21,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    split = read_parquet(args.split, ["image_id", "label", "class_name", "subset"])
+    split = SPLIT.read(args.split, list(ASSIGNED.columns))
     images = load_tensors(args.images, mmap=True)
     save_tensors(select_set(images, split, args.subset, scratch=args.output.parent), args.output)
 

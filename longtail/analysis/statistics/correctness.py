@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from longtail.analysis.frames import read_answers
 from longtail.analysis.grid import Grid
-from longtail.data.split.sets import CLUSTER, TEST_SETS, in_set, with_sets
+from longtail.data.split.sets import CLUSTER, SPLIT, TEST_SETS, in_set, with_sets
 from longtail.experiment.runs import Run
-from longtail.files.parquet import read_parquet
 
 IMAGE = ["image_id", "label"]
 
@@ -62,7 +62,7 @@ def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correct
         ValueError: a file is damaged, or holds other images than the first, or the split lacks one.
     """
     paths = {run: Path(runs) / str(run) / "predictions.parquet" for run in grid.runs}
-    present = {run: path for run, path in paths.items() if path.is_file()}
+    present = {run: path for run, path in paths.items() if path.exists()}
     if not present:
         raise FileNotFoundError(
             f"none of the {len(paths)} runs has predictions, such as {next(iter(paths.values()))}; train some first"
@@ -77,10 +77,10 @@ def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correct
                 f"{path} holds other test images than {next(iter(present.values()))}; only runs on the same split "
                 "can be paired: make the older predictions anew"
             )
-    return Correctness(with_sets(images, read_parquet(split, ["image_id", "group", "longtailed"])), correct)
+    return Correctness(with_sets(images, SPLIT.read(split, ["image_id", "group", "longtailed"])), correct)
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    frame = read_parquet(path, [*IMAGE, "logits"]).sort_values("image_id", ignore_index=True)
+    frame = read_answers(path).sort_values("image_id", ignore_index=True)
     predicted = np.stack(frame["logits"].to_list()).argmax(axis=1)
     return frame[IMAGE], predicted == frame["label"].to_numpy()

@@ -8,8 +8,26 @@ import pandas as pd
 
 from longtail.data.collection.listing import Finding
 from longtail.data.split.natural import SplitError, natural_split
+from longtail.data.split.sets import ID
+from longtail.files.table import Column, Table
 
-COLUMNS = ["path", "kind", "found", "action", "refused"]
+FINDINGS = Table(
+    {**dict.fromkeys(("path", "kind", "found", "action"), Column("text")), "refused": Column("truth")},
+    empty=True,
+)
+"""The table of what was found, one row each."""
+COLUMNS = list(FINDINGS.columns)
+INDEXED = Table(
+    {
+        "image_id": ID,
+        "class_name": Column("text"),
+        "subset": Column("text", among=("", "train", "val", "test")),
+        "group": Column("text"),
+        "twin": Column("whole", 0),
+    },
+    key=("image_id",),
+)
+"""The table of the images of a collection, as far as it is read again."""
 _HEADINGS = ["File or class", "Kind", "Found", "What is done"]
 
 

@@ -4,10 +4,11 @@ The workflow reads folders each time it plans, so nothing heavy is imported and 
 """
 
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+from longtail.files.regular import other_kind
 
 SUFFIXES = frozenset(
     [
@@ -56,12 +57,6 @@ def is_hidden(name: str) -> bool:
 def is_picture(name: str) -> bool:
     """Whether a file is named like an image."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def other_kind(mode: int) -> str:
-    """What something is that is no regular file, by its `st_mode`; empty for a regular file."""
-    kinds = {stat.S_IFREG: "", stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
-    return kinds.get(stat.S_IFMT(mode), "device")
 
 
 def check_list(path: Path) -> None:

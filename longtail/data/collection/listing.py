@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from longtail.data.collection.folder import Tree, check_list, other_kind, read_tree
+from longtail.data.collection.folder import Tree, check_list, read_tree
+from longtail.files.regular import other_kind
 
 SUBSETS = ("train", "val", "test")
 _SPLIT_FOLDER = re.compile(

@@ -7,6 +7,8 @@ counts is long-tailed itself, and a balanced part is cut from it. Only its table
 import math
 from typing import TYPE_CHECKING
 
+from longtail.files.table import Column, Table
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,6 +25,31 @@ CLUSTER = "cluster"
 OF_IMAGE = ["group", "longtailed", "balanced", CLUSTER]
 """What the split says of an image: which sets it is in, and its cluster. The last two are there only in collections
 with natural counts."""
+
+ID, LABEL = Column("whole", 0), Column("whole", 0, 2**31)
+ASSIGNED = Table(
+    {
+        "image_id": ID,
+        "label": LABEL,
+        "class_name": Column("text"),
+        "subset": Column("text", among=("train", "val", "test")),
+    },
+    key=("image_id",),
+    one={"class_name": "label"},
+)
+"""The table of the images of a source: which subset each is in."""
+SPLIT = Table(
+    {
+        **ASSIGNED.columns,
+        "longtailed": Column("truth"),
+        "balanced": Column("truth", optional=True),
+        "group": Column("text", among=GROUPS),
+        CLUSTER: Column("whole", 0, optional=True),
+    },
+    key=ASSIGNED.key,
+    one={**ASSIGNED.one, "group": "label"},
+)
+"""The table of the split."""
 
 
 def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":
@@ -57,7 +84,7 @@ def with_sets(table: "pd.DataFrame", split: "pd.DataFrame") -> "pd.DataFrame":
         split: columns image_id, group, longtailed, and balanced and cluster where there are any.
 
     Raises:
-        ValueError: an image is not in the split.
+        ValueError: an image is not in the split, or has another label there.
     """
     known = split.set_index("image_id")[[name for name in OF_IMAGE if name in split]]
     missing = ~table["image_id"].isin(known.index)
@@ -66,6 +93,14 @@ def with_sets(table: "pd.DataFrame", split: "pd.DataFrame") -> "pd.DataFrame":
             f"the split lacks {missing.sum()} of the {len(table)} images, such as id "
             f"{table.loc[missing, 'image_id'].iloc[0]}; make both anew"
         )
+    if "label" in table and "label" in split:
+        of_split = table["image_id"].map(split.set_index("image_id")["label"])
+        other = table["label"] != of_split
+        if other.any():
+            raise ValueError(
+                f"{other.sum()} of the {len(table)} images have another label than in the split, such as id "
+                f"{table.loc[other, 'image_id'].iloc[0]}; make both anew"
+            )
     own = table.drop(columns=OF_IMAGE, errors="ignore")
     return own.join(known, on="image_id")
 

@@ -56,12 +56,12 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "evaluation": Source("read_table", "evaluation.parquet", lambda keys, _: keys.evaluation()),
-    "per_class": Source("read_table", "per_class.parquet", lambda keys, _: keys.evaluation()),
+    "evaluation": Source("read_evaluation", "evaluation.parquet", lambda keys, _: keys.evaluation()),
+    "per_class": Source("read_per_class", "per_class.parquet", lambda keys, _: keys.evaluation()),
     "differences": Source(
-        "read_table", "statistics/paired_differences.csv", lambda keys, _: keys.statistics()
+        "read_differences", "statistics/paired_differences.csv", lambda keys, _: keys.statistics()
     ),
-    "split": Source("read_table", "data/split.parquet", lambda keys, _: keys.split()),
+    "split": Source("read_split", "data/split.parquet", lambda keys, _: keys.split()),
     "tensors": Source(
         "read_tensors", "data/{train_tensors}.pth", lambda keys, _: keys.tensors(keys.jobs.train_tensors)
     ),

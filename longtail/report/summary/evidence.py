@@ -10,7 +10,6 @@ from longtail.analysis.grid import Grid, missing_runs, scores
 from longtail.analysis.statistics.holm import holm
 from longtail.report.labels import label
 
-STATISTICS = ("descriptive", "anova", "friedman", "paired_differences", "pooled_differences", "over_models")
 PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
 PRICED = ("tail", "head", "balanced")  # what a better tail is weighed against
 
@@ -31,7 +30,7 @@ class Evidence:
 
     evaluation: pd.DataFrame
     statistics: dict[str, pd.DataFrame]
-    """The tables of `results/statistics` that are named in `STATISTICS`, by name."""
+    """The tables of `results/statistics` that `longtail.analysis.tables.STATISTICS` describes, by name."""
     thesis: pd.DataFrame
     """Columns model, train_set, loss, test_set, metric, value."""
     published: pd.DataFrame

@@ -1,0 +1,155 @@
+"""What the tables of this project hold: declared once for each, and checked wherever one is read.
+
+A checksum says that a file is as somebody wrote it, and not that its values make sense.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from longtail.files.sealed_json import REMEDY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = {"text": "text", "whole": "whole numbers", "number": "numbers", "truth": "true and false"}
+KINDS["list"] = "lists of equally many finite numbers"
+Kind = Literal["text", "whole", "number", "truth", "list"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values that a column takes.
+
+    Attributes:
+        least, most: the limits of numbers.
+        among: the texts that there are; empty, any.
+        gaps: whether a value may be missing.
+        finite: whether numbers have to be finite.
+        optional: whether a table may lack the column.
+    """
+
+    kind: Kind
+    least: float = -math.inf
+    most: float = math.inf
+    among: tuple[str, ...] = ()
+    gaps: bool = False
+    finite: bool = True
+    optional: bool = False
+
+    def __str__(self) -> str:
+        limits = [f"from {self.least:g}"] * (self.least > -math.inf) + [f"to {self.most:g}"] * (
+            self.most < math.inf
+        )
+        named = ", ".join(repr(text) for text in self.among)
+        return " ".join([KINDS[self.kind], *limits]) + (f" among {named}" if named else "")
+
+    def odd(self, values: "pd.Series") -> "pd.Series":
+        """Whether each value is none that the column takes: bool, with the index of the values."""
+        import numpy as np
+        from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
+
+        if self.kind == "text":
+            odd = ~values.map(lambda value: isinstance(value, str)).astype(bool)
+            return odd | ~values.isin(self.among) if self.among else odd
+        if self.kind == "list":
+            return _odd_lists(values)
+        fits = is_bool_dtype(values) if self.kind == "truth" else is_numeric_dtype(values)
+        if self.kind == "whole" and not self.gaps:
+            fits = is_integer_dtype(values)
+        if not fits or is_bool_dtype(values) != (self.kind == "truth"):
+            return values.map(lambda _: True).astype(bool)
+        if self.kind == "truth":
+            return values & False
+        odd = ~np.isfinite(values) if self.finite else values.isna()
+        odd |= (values < self.least) | (values > self.most)
+        return odd | (values % 1 != 0) if self.kind == "whole" else odd
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a table, and what holds between its rows.
+
+    Attributes:
+        columns: by name; a table may have others besides.
+        key: columns whose values together name a row, so that no two rows share them.
+        one: for a column, the column each of whose values has one value of it: a label has one name.
+        empty: whether it may have no row.
+        remedy: what to do about a table that is not like this.
+    """
+
+    columns: Mapping[str, Column]
+    key: tuple[str, ...] = ()
+    one: Mapping[str, str] = field(default_factory=dict)
+    empty: bool = False
+    remedy: str = REMEDY
+
+    def read(self, path: str | Path, needed: Sequence[str] | None = None) -> "pd.DataFrame":
+        """The table in a parquet or a csv file, after its values were checked.
+
+        Args:
+            needed: the columns that it must have; by default, all that are not optional.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, of another program, or not as declared; names file, column, value and remedy.
+        """
+        from longtail.files.csv import read_csv
+        from longtail.files.parquet import read_parquet
+
+        frame = read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
+        if needed is None:
+            needed = [name for name, column in self.columns.items() if not column.optional]
+        if fault := self._fault(frame, needed):
+            raise ValueError(f"{path} {fault}. {self.remedy}")
+        return frame
+
+    def _fault(self, frame: "pd.DataFrame", needed: Sequence[str]) -> str:
+        """What is wrong with a frame; empty if nothing is."""
+        if absent := [name for name in needed if name not in frame]:
+            found = ", ".join(map(str, frame.columns))
+            return f"lacks the columns {', '.join(absent)}; it has {found}"
+        if not self.empty and not len(frame):
+            return "holds no row"
+        for name in (name for name in self.columns if name in frame):
+            column, values = self.columns[name], frame[name]
+            odd = column.odd(values.dropna() if column.gaps else values)
+            if odd.any():
+                row = odd.index[odd.to_numpy().argmax()]
+                return f"has {_shown(values[row])} in the column {name}, row {row + 1}; it takes {column}"
+        if self.key and set(self.key) <= set(frame):
+            twice = frame.duplicated(list(self.key))
+            if twice.any():
+                return f"has two rows of {_named(frame[list(self.key)][twice].iloc[0])}"
+        for name, by in self.one.items():
+            if {name, by} <= set(frame):
+                pairs = frame[[by, name]].drop_duplicates()
+                twice = pairs.duplicated(by)
+                if twice.any():
+                    return f"has more than one {name} of {_named(pairs[[by]][twice].iloc[0])}"
+        return ""
+
+
+def _odd_lists(values: "pd.Series") -> "pd.Series":
+    """Whether each value is no list of finite numbers, or not as long as the first."""
+    import numpy as np
+
+    first = values.iloc[0] if len(values) else None
+    length = len(first) if isinstance(first, np.ndarray) else 0
+
+    def odd(value: Any) -> bool:
+        is_list = isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and 0 < len(value) == length
+        return not is_list or not np.isfinite(value).all()
+
+    return values.map(odd).astype(bool)
+
+
+def _shown(value: Any) -> str:
+    text = repr(getattr(value, "tolist", lambda: value)())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _named(values: "pd.Series") -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

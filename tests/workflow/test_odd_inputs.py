@@ -1,0 +1,81 @@
+"""What is well sealed and makes no sense, or is another file: one sentence that names it, and no output."""
+
+import io
+import itertools
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from odd_inputs import INPUTS, PROGRAMS, files, records, tables, write_results
+from programs import run_program
+
+from longtail.files.parquet import read_parquet, write_parquet
+from longtail.files.sealed_json import seal
+
+HARMLESS = {("tensors", "no group")}  # what a program does not read
+PAIRS = [(program, name) for program, names in INPUTS.items() for name in names if not name.endswith(".pth")]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    return write_results(tmp_path_factory.mktemp("results"))
+
+
+def odd_files(path: Path) -> list[tuple[str, bytes | str | pd.DataFrame]]:
+    """What may stand in place of a file, each with what is odd about it."""
+    whole = path.read_bytes()
+    found: list[tuple[str, bytes | str | pd.DataFrame]] = []
+    if path.suffix == ".json":
+        found += [(told, seal(record).encode()) for told, record in records()]
+    elif path.suffix == ".csv":
+        frame = pd.read_csv(path, dtype=object, keep_default_na=False)
+        odd = [(told, table) for told, table in tables(path.stem, frame) if "None" not in told]
+        found += odd
+    else:
+        found += tables(path.stem, read_parquet(path))
+        foreign = io.BytesIO()
+        read_parquet(path).to_parquet(foreign)
+        found.append(("no checksum", foreign.getvalue()))
+    return found + list(files(whole))
+
+
+def put(content: bytes | str | pd.DataFrame, path: Path) -> None:
+    if isinstance(content, pd.DataFrame):
+        content.to_csv(path, index=False) if path.suffix == ".csv" else write_parquet(content, path)
+    elif content == "folder":
+        path.mkdir()
+    elif content == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "share", [12, pytest.param(1, marks=pytest.mark.long)], ids=["some of them", "all of them"]
+)
+@pytest.mark.parametrize(("program", "name"), PAIRS)
+def test_an_odd_input_is_named_and_nothing_is_written(results, tmp_path, program, name, share):
+    path, place = results / name, PAIRS.index((program, name))
+    whole, out = path.read_bytes(), tmp_path / "out"
+    words, options = PROGRAMS[program](results, out)
+    passed = []
+    for told, content in itertools.islice(odd_files(path), place % share, None, share):
+        path.unlink()
+        try:
+            put(content, path)
+            run_program(program.split()[0], *words, **options)
+            if (program, told) not in HARMLESS:
+                passed.append(f"{told}: passed")
+        except SystemExit as end:
+            message = str(end.code)
+            one_sentence = message.startswith("error: ") and "\n" not in message
+            if not (one_sentence and str(path) in message):
+                passed.append(f"{told}: {message[:200]}")
+        except Exception as error:
+            passed.append(f"{told}: {error!r}")
+        finally:
+            path.rmdir() if path.is_dir() else path.unlink()
+            path.write_bytes(whole)
+    assert not passed
+    assert not [file for file in out.rglob("*") if file.is_file()]
