@@ -62,7 +62,8 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{args.onnx}: onnxruntime and PyTorch agree to {difference:.1e} in every probability")
         with atomic_path(page) as temporary:
             temporary.write_text(model_page(card, file=args.model, **run), encoding="utf-8")
-        print(f"{page}: model card" + ("" if run["evaluation"] is not None else ", without results"))
+        without = "" if run["evaluation"] is not None else f", without results. {run['note']}"
+        print(f"{page}: model card{without}")
     except (OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
