@@ -18,6 +18,7 @@ from longtail.inference.onnx import write_onnx
 from longtail.inference.page import model_page, read_run
 from longtail.models.card import read_card
 from longtail.models.file import load_model
+from longtail.settings import path_argument
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -28,12 +29,20 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model.safetensors in the folder of a run")
-    parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write; its model card beside it, as .md")
-    parser.add_argument("--card", metavar="FILE", help="model card to write, Markdown")
+    parser.add_argument(
+        "model", metavar="MODEL", type=path_argument, help="model.safetensors in the folder of a run"
+    )
+    parser.add_argument(
+        "--onnx",
+        metavar="FILE",
+        type=path_argument,
+        help="ONNX file to write; its model card beside it, as .md",
+    )
+    parser.add_argument("--card", metavar="FILE", type=path_argument, help="model card to write, Markdown")
     parser.add_argument(
         "--evaluation",
         metavar="FILE",
+        type=path_argument,
         help="evaluation.parquet of the results, if the model is not in their folder",
     )
     args = parser.parse_args(words)

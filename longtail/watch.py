@@ -24,6 +24,7 @@ from rich.text import Text
 from longtail.experiment.lock import workflow_has_ended
 from longtail.experiment.status import Status, seconds_left, statuses
 from longtail.files.text import printable
+from longtail.settings import path_argument
 
 PATIENCE = 15.0
 """Seconds for which a workflow must be gone, so that one that is about to begin is waited for."""
@@ -166,21 +167,22 @@ def main() -> None:
     parser.add_argument(
         "results",
         nargs="?",
-        type=Path,
-        default=Path("results"),
+        type=path_argument,
+        default="results",
         help="folder of the results (default: results)",
     )
     parser.add_argument("--once", action="store_true", help="show what is now, and end")
     parser.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="(default: 2)")
     args = parser.parse_args()
+    results = Path(args.results)
     try:
         if not args.once:
-            if told := left(watch(args.results, args.every)):
+            if told := left(watch(results, args.every)):
                 sys.exit(f"error: {told}")
         elif (console := Console()).is_terminal:
-            console.print(table(statuses(args.results), sys.maxsize))
+            console.print(table(statuses(results), sys.maxsize))
         else:
-            found = statuses(args.results)
+            found = statuses(results)
             print("\n".join([*lines(found), summary(found)]))
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"error: {printable(str(error))}")
