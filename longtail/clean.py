@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from longtail.config.load import load_files
+from longtail.settings import path_argument
 
 STATE = re.compile(r"(current|previous|new)\.state|progress\.json|\.progress\.\d+\.tmp\.json|holder|lock")
 
@@ -57,7 +58,7 @@ def main(words: Sequence[str]) -> None:
     from snakemake.cli import parse_config
 
     parser = ArgumentParser(prog="python -m longtail.clean", description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    parser.add_argument("--configfile", "--configfiles", nargs="+", type=path_argument, default=[])
     parser.add_argument("--config", "-C", nargs="+", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(words)
     try:

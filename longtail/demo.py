@@ -7,6 +7,7 @@ from pathlib import Path
 from longtail.analysis.frames import read_evaluation
 from longtail.data.split.sets import TEST_SETS
 from longtail.report.labels import label
+from longtail.settings import path_argument
 
 
 def summary(results: Path) -> str:
@@ -49,10 +50,10 @@ def summary(results: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "results", nargs="?", type=Path, default=Path("results/demo"), help="folder of the results"
+        "results", nargs="?", type=path_argument, default="results/demo", help="folder of the results"
     )
     try:
-        print(summary(parser.parse_args().results))
+        print(summary(Path(parser.parse_args().results)))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -18,6 +18,7 @@ from longtail.inference.onnx import write_onnx
 from longtail.inference.page import model_page, read_run
 from longtail.models.card import read_card
 from longtail.models.file import load_model
+from longtail.settings import path_argument
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -28,12 +29,20 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model.safetensors in the folder of a run")
-    parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write; its model card beside it, as .md")
-    parser.add_argument("--card", metavar="FILE", help="model card to write, Markdown")
+    parser.add_argument(
+        "model", metavar="MODEL", type=path_argument, help="model.safetensors in the folder of a run"
+    )
+    parser.add_argument(
+        "--onnx",
+        metavar="FILE",
+        type=path_argument,
+        help="ONNX file to write; its model card beside it, as .md",
+    )
+    parser.add_argument("--card", metavar="FILE", type=path_argument, help="model card to write, Markdown")
     parser.add_argument(
         "--evaluation",
         metavar="FILE",
+        type=path_argument,
         help="evaluation.parquet of the results, if the model is not in their folder",
     )
     args = parser.parse_args(words)
@@ -62,7 +71,8 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"{args.onnx}: onnxruntime and PyTorch agree to {difference:.1e} in every probability")
         with atomic_path(page) as temporary:
             temporary.write_text(model_page(card, file=args.model, **run), encoding="utf-8")
-        print(f"{page}: model card" + ("" if run["evaluation"] is not None else ", without results"))
+        without = "" if run["evaluation"] is not None else f", without results. {run['note']}"
+        print(f"{page}: model card{without}")
     except (OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1

@@ -25,6 +25,7 @@ from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
 from longtail.models.card import ModelCard
 from longtail.models.file import load_model
+from longtail.settings import path_argument
 
 SOME_FAILED = 3
 MOST_THREADS = 1024
@@ -37,12 +38,21 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model.safetensors in the folder of a run")
     parser.add_argument(
-        "images", metavar="IMAGE", nargs="+", help="pictures, folders of them, or csv files that list them"
+        "model", metavar="MODEL", type=path_argument, help="model.safetensors in the folder of a run"
     )
     parser.add_argument(
-        "--output", metavar="FILE", help=".csv or .parquet (default: csv on the standard output)"
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        type=path_argument,
+        help="pictures, folders of them, or csv files that list them",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=path_argument,
+        help=".csv or .parquet (default: csv on the standard output)",
     )
     parser.add_argument("--top", type=_count, default=5, metavar="K", help="classes per picture (default: 5)")
     parser.add_argument("--column", default="path", help="column of a csv with the paths (default: path)")

@@ -9,6 +9,7 @@ import difflib
 import inspect
 import os
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
@@ -43,7 +44,15 @@ Shape = Literal["concave", "linear", "convex", "exp"]
 PACKAGE = Path(__file__).parent
 
 
-def _local_path(text: str) -> str:
+def local_path(text: str) -> str:
+    """The path that somebody wrote, with ~ replaced by the home directory once and for all.
+
+    Variables of the environment stay as they are and are refused: the next shell, or the node of a cluster, may have
+    another value, and so another folder.
+
+    Raises:
+        ValueError: there is no such home directory, a variable stands in it, or no file system takes it.
+    """
     path = os.path.expanduser(text)  # noqa: PTH111 (a Path would drop the ./ before a name, and change keys)
     if path.startswith("~"):
         raise ValueError(
@@ -53,11 +62,17 @@ def _local_path(text: str) -> str:
         raise ValueError("must be a path of at most 3,000 bytes, without null bytes")
     if any(len(part.encode(errors="replace")) > 255 for part in path.split("/")):
         raise ValueError("has a part of more than 255 bytes, and no file system takes that")
+    variable = re.search(r"\$(\w+|\{\w+\})", text)
+    if variable and not re.match("https?://", text) and not os.path.lexists(text):
+        value = os.environ.get(variable[1].strip("{}"))
+        raise ValueError(
+            f"the variable {variable[0]} of the environment would not be replaced in {text}; write "
+            + (f"its value, here {value}" if value else "the path itself, as there is no such variable here")
+        )
     return path
 
 
-# A path in the configuration, with ~ replaced by the home directory once and for all.
-LocalPath = Annotated[str, AfterValidator(_local_path)]
+LocalPath = Annotated[str, AfterValidator(local_path)]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,6 +107,18 @@ class Section(BaseModel):
             return cls.model_validate(dict(settings))
         except ValidationError as error:
             raise ValueError("\n".join(problems(cls, error, cls.__name__.lower()))) from None
+
+
+def path_argument(text: str) -> str:
+    """The type of an argument of a program that is a path; the shell leaves the ~ of `--output=~/x` to the program.
+
+    Raises:
+        argparse.ArgumentTypeError: as `local_path`.
+    """
+    try:
+        return local_path(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def one_of(names: Iterable[str]) -> Any:

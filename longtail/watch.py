@@ -2,6 +2,9 @@
 
 Reads only files below the results folder (logs of training, records and histories of finished runs), so that it
 can look on from any machine that sees them. A live table on a terminal; plain lines of what changed elsewhere.
+
+It ends when all runs are finished. On the machine of the workflow it ends after the workflow, too: with exit status 1,
+and the runs that are not finished.
 """
 
 import argparse
@@ -18,9 +21,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from longtail.experiment.lock import workflow_has_ended
 from longtail.experiment.status import Status, seconds_left, statuses
 from longtail.files.text import printable
+from longtail.settings import path_argument
 
+PATIENCE = 15.0
+"""Seconds for which a workflow must be gone, so that one that is about to begin is waited for."""
+MOST_NAMES = 20
 STATES = ("running", "failed", "unreadable", "stopped", "silent", "starting", "waiting", "finished")
 """In the order of the table: what a person looks for first."""
 STYLES = {
@@ -98,28 +106,49 @@ def lines(found: Iterable[Status]) -> list[str]:
     ]
 
 
-def watch(results: Path, every: float) -> None:
-    """Show the table until all runs have ended."""
+def watch(results: Path, every: float) -> list[Status]:
+    """Show the table until all runs are finished, or the workflow has ended without them; how they are then."""
     console = Console()
+    found: list[Status] = []
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, screen=False) as live:
             for found in _looks(results, every):
                 live.update(table(found, console.height), refresh=True)
-        return
+        return found
     told: dict[str, tuple] = {}
     for found in _looks(results, every):
         changed = [one for one in found if told.get(one.run) != (one.state, one.epoch)]
         told |= {one.run: (one.state, one.epoch) for one in changed}
         if changed:
             print("\n".join([*lines(changed), summary(found)]), flush=True)
+    return found
 
 
 def _looks(results: Path, every: float) -> Iterator[list[Status]]:
-    """The statuses of all runs, again and again until all have finished: a failed one may be tried again."""
+    """The statuses of all runs, again and again until no workflow will change them: a failed run may be tried again."""
     yield (found := statuses(results))
+    since = time.monotonic()
     while any(one.state != "finished" for one in found):
+        # Jobs of a cluster may go on without their Snakemake.
+        if any(one.active for one in found) or not workflow_has_ended(results):
+            since = time.monotonic()
+        elif time.monotonic() - since >= PATIENCE:
+            return
         time.sleep(every)
         yield (found := statuses(results))
+
+
+def left(found: Iterable[Status]) -> str:
+    """The runs that a workflow has not finished, by state, as one sentence; empty: none."""
+    found = list(found)
+    by_state = {state: [one.run for one in found if one.state == state] for state in STATES}
+    named = [
+        f"{state}: {', '.join(map(printable, runs[:MOST_NAMES]))}"
+        + (f" and {len(runs) - MOST_NAMES:,} more" if len(runs) > MOST_NAMES else "")
+        for state, runs in by_state.items()
+        if runs and state != "finished"
+    ]
+    return f"the workflow has ended without these runs: {'; '.join(named)}" if named else ""
 
 
 def _seconds(text: str) -> float:
@@ -138,20 +167,22 @@ def main() -> None:
     parser.add_argument(
         "results",
         nargs="?",
-        type=Path,
-        default=Path("results"),
+        type=path_argument,
+        default="results",
         help="folder of the results (default: results)",
     )
     parser.add_argument("--once", action="store_true", help="show what is now, and end")
     parser.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="(default: 2)")
     args = parser.parse_args()
+    results = Path(args.results)
     try:
         if not args.once:
-            watch(args.results, args.every)
+            if told := left(watch(results, args.every)):
+                sys.exit(f"error: {told}")
         elif (console := Console()).is_terminal:
-            console.print(table(statuses(args.results), sys.maxsize))
+            console.print(table(statuses(results), sys.maxsize))
         else:
-            found = statuses(args.results)
+            found = statuses(results)
             print("\n".join([*lines(found), summary(found)]))
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"error: {printable(str(error))}")

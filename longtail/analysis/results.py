@@ -1,17 +1,22 @@
 """The results of an experiment as tidy frames."""
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from longtail.analysis.frames import read_evaluation, read_histories, read_per_class, read_records
+from longtail.experiment.contents import ends_hash
+from longtail.experiment.proof import evaluated_models
 from longtail.experiment.runs import HISTORY, MODEL, RECORD, RUN, Run
 from longtail.models.card import read_card
 
 
 def load_results(folder: str | Path = "results") -> "Results":
     """The frames of a results folder, each read when it is first asked for.
+
+    A warning names the runs that were trained anew after the evaluation, whose history and record are of other weights.
 
     Raises:
         FileNotFoundError: the folder holds no evaluation.
@@ -21,6 +26,13 @@ def load_results(folder: str | Path = "results") -> "Results":
         raise FileNotFoundError(
             f"{results.folder / 'evaluation.parquet'} does not exist. Give the folder that the workflow wrote its "
             "results to, or make the file: snakemake results/evaluation.parquet"
+        )
+    if anew := results.trained_anew:
+        more = f" and {len(anew) - 1:,} more" if len(anew) > 1 else ""
+        warnings.warn(
+            f"{results.folder / 'evaluation.parquet'} is older than {anew[0]}{more}, which was trained anew since; run "
+            "the workflow again before you compare the two",
+            stacklevel=2,
         )
     return results
 
@@ -62,15 +74,26 @@ class Results:
         measured = self.evaluation.groupby(RUN, sort=False)["value"].count()
         return measured[measured == 0].index.to_frame(index=False)
 
+    @cached_property
+    def trained_anew(self) -> list[Run]:
+        """The runs whose model is not the one that was evaluated, as far as the proofs beside the files tell."""
+        models = {
+            run: (self.folder / "runs" / str(run) / MODEL, ends)
+            for run, ends in evaluated_models(self.folder / "evaluation.parquet", self._runs).items()
+        }
+        return [run for run, (model, ends) in models.items() if model.is_file() and ends_hash(model) != ends]
+
     def _trained_files(self, name: str) -> list[Path]:
         def is_variant(folder: Path) -> bool:
             model = folder / MODEL
             return not (folder / name).is_file() and model.is_file() and read_card(model).variant is not None
 
-        runs = self.evaluation[RUN].drop_duplicates().itertuples(index=False)
-        folders = [self.folder / "runs" / str(Run(*run)) for run in runs]
+        folders = [self.folder / "runs" / str(run) for run in self._runs]
         return [folder / name for folder in folders if not is_variant(folder)]
 
+    @property
+    def _runs(self) -> list[Run]:
+        return [Run(*run) for run in self.evaluation[RUN].drop_duplicates().itertuples(index=False)]
+
     def __repr__(self) -> str:
-        runs = len(self.evaluation[RUN].drop_duplicates())
-        return f"<{runs} runs in {self.folder}, {len(self.missing)} of them missing>"
+        return f"<{len(self._runs)} runs in {self.folder}, {len(self.missing)} of them missing>"

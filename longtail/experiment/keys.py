@@ -8,6 +8,7 @@ The folder of a run's unfinished state is named after its key too, so changed se
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -50,9 +51,14 @@ def _named_files(parameters: Any) -> dict[str, dict[str, str]]:
             waiting += value.values()
         elif isinstance(value, list | tuple):
             waiting += value
-        elif isinstance(value, str) and "\0" not in value and (content := content_hash(value)):
+        elif isinstance(value, str) and "\0" not in value and (content := content_hash(_filled_in(value))):
             found[value] = content
     return {"files": found} if found else {}
+
+
+def _filled_in(path: str) -> str:
+    """The path that a loss of one's own may make of a parameter, if it replaces ~ and variables."""
+    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
 
 
 class Keys:

@@ -13,11 +13,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from longtail.files.atomic import atomic_path
 from longtail.machine.processes import described, holders
+from longtail.machine.stopping import has_ended, own_name
 
 FOLDER = Path(".snakemake")
 JOBS = "longtail.jobs"
 """The file whose lock all jobs of a folder share; see `longtail.machine.stopping`."""
+WORKER = "logs/workflow"
+"""The file of a results folder that says which Snakemake last began to work on them."""
 PATIENCE = 5.0
 """Seconds to wait for the name of a holder that has only just taken the lock."""
 PATIENCE_WITH_JOBS = 60.0
@@ -49,6 +53,28 @@ def lock_folder(folder: Path = FOLDER, patience: float = PATIENCE_WITH_JOBS) -> 
         lock.release()
         raise
     _HELD.append(lock)
+
+
+def sign(results: Path) -> None:
+    """Say in a results folder that it is this Snakemake that works on it.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if Path("/proc/self/stat").exists():
+        with atomic_path(results / WORKER) as path:
+            path.write_text(own_name())
+
+
+def workflow_has_ended(results: Path) -> bool:
+    """Whether the Snakemake that last signed these results has ended; False where that cannot be known from here.
+
+    It cannot on another machine, nor where nobody signed.
+    """
+    try:
+        return has_ended((results / WORKER).read_text())
+    except (OSError, ValueError):
+        return False
 
 
 def _wait_for_jobs(path: Path, patience: float) -> None:

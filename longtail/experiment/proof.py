@@ -8,7 +8,7 @@ Snakemake remembers. What is not proven is made again.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longtail.experiment.contents import content_hash, ends_hash
-from longtail.experiment.runs import MODEL, RECORD
+from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD, Run
 from longtail.files.atomic import atomic_path
 from longtail.files.sealed_json import SEAL, seal, unseal
 
@@ -39,6 +39,8 @@ class Proof(NamedTuple):
     """The configuration's files, relative to this folder."""
     packages: dict[str, str]
     """The versions that a run was trained with."""
+    inputs: dict[str, str]
+    """Of the models and predictions that the job read, by path relative to this folder: the hash of the ends."""
 
 
 @cache
@@ -64,8 +66,8 @@ class Proofs:
         self.trained_anew = trained_anew
         self._read: dict[str, Proof | None] = {}
 
-    def write(self, outputs: Sequence[str | Path], key: str) -> None:
-        """Say that a job of this key has made these files.
+    def write(self, outputs: Sequence[str | Path], key: str, inputs: Sequence[str | Path] = ()) -> None:
+        """Say that a job of this key has made these files from these inputs.
 
         Raises:
             OSError: the proof could not be written.
@@ -77,6 +79,11 @@ class Proofs:
             {_name(path): (_state(path), ends_hash(path)) for path in map(str, outputs)},
             [os.path.relpath(path, real) for path in self.configuration],
             _trained_with(record) if record else {},
+            {
+                os.path.relpath(path, Path(outputs[0]).parent): ends_hash(path)
+                for path in map(str, inputs)
+                if _name(path) in (MODEL, PREDICTIONS)
+            },
         )
         with atomic_path(place) as temporary:
             temporary.write_text(seal(proof._asdict()), encoding="utf-8")
@@ -168,6 +175,31 @@ class Proofs:
         return _shown(theirs, self.configuration), _shown(self.configuration, theirs)
 
 
+def made_together(path: Path, other: Path) -> bool:
+    """Whether it is proven that one job made these two files, as they are now; the proof goes by the first one."""
+    proof = _proof_in(_place([path]))
+    return proof is not None and all(
+        one.is_file() and proof.files.get(one.name, ([], ""))[1] == ends_hash(one) for one in (path, other)
+    )
+
+
+def evaluated_models(evaluation: Path, runs: Iterable[Run]) -> dict[Run, str]:
+    """The `ends_hash` of the model of each run whose predictions were evaluated; "" where they were made anew since.
+
+    What no proof tells is left out.
+    """
+    proof = _proof_in(_place([evaluation]))
+    if proof is None or proof.files.get(evaluation.name, ([], ""))[1] != ends_hash(evaluation):
+        return {}
+    found = {}
+    for run in runs:
+        path = f"runs/{run}/{PREDICTIONS}"
+        if path in proof.inputs and (made := _proof_in(_place([evaluation.parent / path]))):
+            same = made.files.get(PREDICTIONS, ([], ""))[1] == proof.inputs[path]
+            found[run] = made.inputs.get(MODEL, "") if same else ""
+    return found
+
+
 def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
     """Snakemake's record of finished jobs, of this class, where the jobs that have a key are judged by their proofs.
 
@@ -180,7 +212,7 @@ def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
             await super().finished(job)
             # Snakemake ends failed jobs here, too, before it deletes what they left.
             if self.dag.workflow.is_main_process and _is_judged(job) and all(map(os.path.isfile, job.output)):
-                proofs.write(job.output, job.params.key)
+                proofs.write(job.output, job.params.key, job.input)
 
         def has_metadata(self, job: Any) -> bool:
             return _is_judged(job) or super().has_metadata(job)
@@ -242,11 +274,12 @@ def _name(path: str) -> str:
 def _proof_in(place: str) -> Proof | None:
     with suppress(OSError, ValueError, TypeError, AttributeError):
         text = Path(place).read_bytes()
-        found = Proof(**unseal(text, place))
+        found = Proof(**{"inputs": {}, **unseal(text, place)})  # earlier proofs name no inputs
         files = {name: (list(map(int, state)), str(ends)) for name, (state, ends) in found.files.items()}
         packages = {str(name): str(own) for name, own in found.packages.items()}
+        inputs = {str(path): str(ends) for path, ends in found.inputs.items()}
         if SEAL.encode() in text:
-            return Proof(str(found.key), files, list(map(str, found.by)), packages)
+            return Proof(str(found.key), files, list(map(str, found.by)), packages, inputs)
     return None
 
 

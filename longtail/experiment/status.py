@@ -21,7 +21,7 @@ EPOCH = re.compile(
     re.MULTILINE,
 )
 RESUMED = re.compile(r"^resuming after epoch (\d+)", re.MULTILINE)
-STOPPED = re.compile(r"^stopped by .* in epoch (\d+); the state is saved$", re.MULTILINE)
+STOPPED = re.compile(r"^stopped by \S+(?: in epoch (\d+); the state is saved)?$", re.MULTILINE)
 FAILED = re.compile(r"^(?:error: |Traceback )", re.MULTILINE)
 PATIENCE = 120.0
 """Seconds without a line after which a run may be dead, at least; five epochs where those take longer."""
@@ -130,9 +130,9 @@ def from_log(run: str, text: str, silence: float) -> Status:
     elif text:
         found = replace(found, state="running")
     if stopped := STOPPED.findall(text):
-        return replace(
-            found, state="stopped", epoch=max(found.epoch, int(stopped[-1]) - 1), seconds_left=None
-        )
+        # Without an epoch it was stopped before the first one began.
+        epoch = max(found.epoch, int(stopped[-1] or 1) - 1)
+        return replace(found, state="stopped", epoch=epoch, seconds_left=None)
     if FAILED.search(text):
         return replace(found, state="failed", seconds_left=None)
     return replace(found, state="silent", seconds_left=None) if silence > patience else found

@@ -11,12 +11,23 @@ from tabulate import tabulate
 from longtail.analysis.frames import read_evaluation
 from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import TEST_SETS
+from longtail.experiment.contents import ends_hash
+from longtail.experiment.proof import evaluated_models, made_together
 from longtail.experiment.record import Record, read_record
 from longtail.experiment.runs import RECORD, RUN, Run
 from longtail.files.text import as_code, in_markdown, printable
 from longtail.models.card import ModelCard
 from longtail.report.labels import label
 
+NONE_FOUND = (
+    "None were found: the run was not evaluated, or the model was moved. `--evaluation` names the "
+    "evaluation.parquet of its results."
+)
+STALE = "Those in evaluation.parquet are of another model of this run, which was trained anew since."
+UNPROVEN = (
+    "Nothing says of which model those in evaluation.parquet are. `--evaluation` names it all the same, where it is "
+    "known to be of this one."
+)
 RARE = 20
 """A class with fewer training images is named among the limits."""
 SHOWN = ("acc1", "f1", "mean_class_acc", "ece", "ece_by_chance")
@@ -28,20 +39,22 @@ def model_page(
     file: str,
     evaluation: pd.DataFrame | None = None,
     record: Record | None = None,
+    note: str = NONE_FOUND,
 ) -> str:
     """The page: use, data, results by group, recipe, limits, and every class with its training images.
 
     Args:
         card: what the model's file says.
         file: the path of that file, for the command that is shown.
-        evaluation: the run's rows of evaluation.parquet. Without them the page says that results are missing.
+        evaluation: the run's rows of evaluation.parquet. Without them the page has no results.
         record: the run's run.json. Without it, machine and versions are left out.
+        note: why there are no results, or what is to be said of those there are.
     """
     sections = [
         f"# {label(card.architecture)}, {_loss(card)}",
         _use(card, file),
         _data(card),
-        _results(evaluation),
+        _results(evaluation, note),
         _recipe(card, record),
         _limits(card, evaluation),
         _classes(card),
@@ -50,44 +63,61 @@ def model_page(
 
 
 def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[str, Any]:
-    """Read what the workflow wrote about a model's run: its rows of the evaluation and its record; None where missing.
+    """Read what the workflow wrote about a model's run, where it is proven to be about this very file.
 
     Args:
         model: in the folder of its run, `{results}/runs/{train_set}/{model}/{loss}/seed{seed}/`, unless it was moved.
-        evaluation: evaluation.parquet of the results; by default the one of the results that the model lies in.
+        evaluation: evaluation.parquet of the results; by default the one of the results that the model lies in. One
+            without a proof beside it is believed where it has one run alone, since somebody named it.
+
+    Returns:
+        The rows of the `evaluation`, the `record` and the `note` as `model_page` takes them; None for what is missing.
 
     Raises:
         FileNotFoundError: the given `evaluation` does not exist.
-        ValueError: a file is damaged, or the given `evaluation` does not tell which of its rows are the model's.
+        ValueError: a file is damaged, or the given `evaluation` is not known to be the model's.
     """
     place = Path(model).absolute()
-    record = place.with_name(RECORD)
-    return {
-        "evaluation": _rows_of_run(place, evaluation),
-        "record": read_record(record) if record.exists() else None,
-    }
+    path = place.with_name(RECORD)
+    record = read_record(path) if path.exists() else None
+    rows, note = _rows_of_model(place, evaluation)
+    return {"evaluation": rows, "record": record if made_together(place, path) else None, "note": note}
 
 
-def _rows_of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
+def _rows_of_model(model: Path, given: str | Path | None) -> tuple[pd.DataFrame | None, str]:
+    """The model's rows and what is to be said of them, or None and why."""
     try:
         run = Run.of_file(model)
     except ValueError:  # it was moved
         run = None
-    path = Path(given or model.parent.joinpath(*[".."] * 5, "evaluation.parquet"))
+    path = Path(given or model.parent.joinpath(*[".."] * 5, "evaluation.parquet")).absolute()
     if given is None and not (run and path.is_file()):
-        return None
+        return None, NONE_FOUND
     rows = read_evaluation(path)
+    rows = rows[rows.groupby(RUN)["value"].transform("count") > 0]
     if run:
         rows = rows[(rows[RUN] == pd.Series(run._asdict())).all(axis=1)]
-    runs = len(rows[RUN].drop_duplicates())
-    if runs == 1 and rows["value"].notna().any():
-        return rows
+    runs = [Run(*values) for values in rows[RUN].drop_duplicates().itertuples(index=False)]
+    made_from = evaluated_models(path, runs)
+    ends = ends_hash(model)
+    own = [one for one in runs if made_from.get(one) == ends]
+    if own:
+        return rows[(rows[RUN] == pd.Series(own[0]._asdict())).all(axis=1)], ""
+    if given is None and runs and made_from:
+        return None, f"{STALE} Run the workflow again, which evaluates the model that is there."
     if given is None:
-        return None
+        return None, UNPROVEN if runs else NONE_FOUND
+    if not made_from and len(runs) == 1:
+        return rows, "That they are of this model was said when the page was made; nothing proves it."
     wanted = run or "the only one"
+    if not made_from:
+        raise ValueError(
+            f"{path} holds {len(runs)} runs with results where one is needed ({wanted}); give the evaluation.parquet "
+            "of the results that the model is from, and the model where the workflow put it"
+        )
     raise ValueError(
-        f"{path} holds {runs} runs with results where one is needed ({wanted}); give the evaluation.parquet of the "
-        "results that the model is from, and the model where the workflow put it"
+        f"{path} has results of {run or f'{len(runs)} runs'}, but of other weights than {model} holds. Where the run "
+        "was trained anew, run the workflow again; else give the evaluation.parquet of the results it is from"
     )
 
 
@@ -134,14 +164,10 @@ def _data(card: ModelCard) -> str:
     return "## Data\n\n" + _table(table, ["", ""])
 
 
-def _results(evaluation: pd.DataFrame | None) -> str:
+def _results(evaluation: pd.DataFrame | None, said: str) -> str:
     heading = "## Results by group\n\n"
     if evaluation is None:
-        return (
-            heading
-            + "None were found: the run was not evaluated, or the model was moved. `--evaluation` names the "
-            "evaluation.parquet of its results."
-        )
+        return heading + said
     values = evaluation.pivot(index="test_set", columns="metric", values="value")
     images = evaluation.groupby("test_set")["n"].first()
     rows = [
@@ -157,7 +183,8 @@ def _results(evaluation: pd.DataFrame | None) -> str:
     return (
         heading
         + _table(rows, ["Test set", "Images", *(METRICS[name].label for name in SHOWN)])
-        + f"\n\n{note}"
+        + "\n\n"
+        + f"{note} {said}".rstrip()
     )
 
 

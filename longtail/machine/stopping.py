@@ -95,13 +95,31 @@ def name_workflow(jobs_lock: Path | None) -> None:
             hand, as those of a cluster do.
     """
     if Path("/proc/self/stat").exists():
-        named = (
-            str(os.getpid()),
-            began(os.getpid()),
-            _where(),
-            str(jobs_lock.absolute() if jobs_lock else ""),
-        )
-        os.environ[WORKFLOW] = " ".join(named)
+        os.environ[WORKFLOW] = f"{own_name()} {jobs_lock.absolute() if jobs_lock else ''}"
+
+
+def own_name() -> str:
+    """What tells this process from every other one: its number, when it began, and where that number counts.
+
+    Raises:
+        OSError: there is no /proc.
+    """
+    return f"{os.getpid()} {began(os.getpid())} {_where()}"
+
+
+def has_ended(name: str) -> bool:
+    """Whether the process of this `own_name` has ended; False, too, where that cannot be known from here.
+
+    Raises:
+        ValueError: this is no such name.
+    """
+    number, start, where = name.split(" ")
+    if not Path("/proc/self/stat").exists() or where != _where():
+        return False
+    if (descriptor := _descriptor(int(number), start)) is None:
+        return True
+    os.close(descriptor)
+    return False
 
 
 def disown_jobs() -> None:
@@ -138,12 +156,8 @@ def stop_with_workflow() -> bool:
         _say(f"the workflow (process {workflow}) has ended: stopping")
         os.kill(os.getpid(), signal.SIGTERM)
 
-    try:
-        descriptor = os.pidfd_open(workflow)
-        lives = began(workflow) == start and not select.select([descriptor], [], [], 0)[0]
-    except OSError:
-        lives = False
-    if not lives:
+    descriptor = _descriptor(workflow, start)
+    if descriptor is None:
         stop()
         return True
 
@@ -167,6 +181,16 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if descriptor is not None:
         _when_ended(descriptor, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def _descriptor(process: int, start: str) -> int | None:
+    """A pidfd of the process of that number that began then; None: it has ended."""
+    with suppress(OSError):
+        descriptor = os.pidfd_open(process)
+        if began(process) == start and not select.select([descriptor], [], [], 0)[0]:
+            return descriptor
+        os.close(descriptor)
+    return None
 
 
 def _when_ended(descriptor: int, then: Callable[[], None]) -> None:

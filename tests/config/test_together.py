@@ -201,6 +201,41 @@ def test_the_home_directory_is_filled_in_once_in_every_path(monkeypatch):
     assert (config.models["m"].weights, config.losses["mine"].loss.path) == ("./~/w", "/home/me/loss.py")
 
 
+@pytest.mark.parametrize("path", ["$SCRATCH/x", "${SCRATCH}/x", "x/$SCRATCH", "$NONE/x", "x${NONE}"])
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        *((f"paths.{name}", ("paths", name)) for name in ("results", "data", "work")),
+        ("data.image_folder.path", ("data", "image_folder", "path")),
+        ("data.cifar100.url", ("data", "cifar100", "url")),
+        *(
+            (f"data.lists.{name}", ("data", "lists", name))
+            for name in ("train", "val", "test", "class_names")
+        ),
+        ("models.resnet8.weights", ("models", "resnet8", "weights")),
+        ("losses.mine.loss.path", ("losses", "mine", "loss", "path")),
+    ],
+)
+def test_a_variable_of_the_environment_is_refused_in_every_path(key, place, path, monkeypatch):
+    monkeypatch.setenv("SCRATCH", "/scratch/me")
+    mapping = path
+    for name in reversed(place):
+        mapping = {name: mapping} if name != "loss" else {name: {"path": path, "name": "A"}}
+    with pytest.raises(ConfigError) as caught:
+        load_config(mapping)
+    told = "\n".join(caught.value.problems)
+    value = "its value, here /scratch/me" if "SCRATCH" in path else "as there is no such variable here"
+    assert key in told and f"of the environment would not be replaced in {path}" in told and value in told
+
+
+def test_a_dollar_that_is_no_variable_or_in_a_name_that_exists_is_one(tmp_path):
+    (tmp_path / "a$b").mkdir()
+    for path in (str(tmp_path / "a$b"), "cash$", "$", "a$-b"):
+        assert load_config({"data": {"image_folder": {"path": path}}}).data.image_folder.path == path
+    url = "https://host/a$b"
+    assert load_config({"data": {"cifar100": {"url": url}}}).data.cifar100.urls == (url,)
+
+
 LOSS = "import torch\nfrom torch import nn\n\n\nclass Mine(nn.Module):\n    pass\n"
 
 

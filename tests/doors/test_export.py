@@ -1,6 +1,7 @@
 """`python -m longtail.export`: an ONNX file that says what the model says, and a page that says what it is."""
 
 import contextlib
+import hashlib
 import json
 import re
 import shlex
@@ -17,15 +18,27 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from test_predict import CARD, save
 
-from longtail import export
+from longtail import export, load_results
+from longtail.experiment.proof import Proofs
+from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD
 from longtail.export import main
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.inference.onnx import largest_difference
 from longtail.inference.page import model_page
-from longtail.models.file import load_model
+from longtail.models.file import load_model, save_model
 from longtail.predict import main as predict
 
 GUIDE = Path(__file__).parents[2] / "docs/use-a-model.md"
+
+
+def prove(run_folder: Path) -> None:
+    """Say, as the workflow does, that the files of a run and the evaluation are made of its model as it is now."""
+    model, predictions, record = (run_folder / name for name in (MODEL, PREDICTIONS, RECORD))
+    write_parquet(pd.DataFrame({"of": [hashlib.sha256(model.read_bytes()).hexdigest()]}), predictions)
+    evaluation = run_folder.parents[4] / "evaluation.parquet"
+    Proofs().write([model, record], "key of the training")
+    Proofs().write([predictions], "key of the prediction", [model])
+    Proofs().write([evaluation], "key of the evaluation", [predictions])
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +71,7 @@ def user(tmp_path_factory) -> Path:
         "packages": {"torch": "9.9"},
     }
     (run_folder / "run.json").write_text(json.dumps(record))
+    prove(run_folder)
     (folder / "photos").mkdir()
     Image.effect_noise((300, 200), 50).save(folder / "photos/one.jpg")
     (folder / "list.csv").write_text("path\nphotos/one.jpg\n")
@@ -185,14 +199,15 @@ def test_a_damaged_evaluation_or_record_is_named(user, run_folder, tmp_path, cap
 
 def test_a_model_that_was_moved_has_the_results_of_the_only_run_of_a_file(user, run_folder, tmp_path, capsys):
     model = save(tmp_path / "model.safetensors")
-    whole = user / "results/demo/evaluation.parquet"
+    whole = shutil.copy(user / "results/demo/evaluation.parquet", tmp_path / "whole.parquet")
     words = [model, "--card", str(tmp_path / "page.md"), "--evaluation"]
     assert main([*words, str(whole)]) == 1
     assert f"{whole} holds 2 runs with results where one is needed" in capsys.readouterr().err
     only = read_parquet(whole).query("seed == 42")
     write_parquet(only, tmp_path / "one.parquet")
     assert main([*words, str(tmp_path / "one.parquet")]) == 0
-    assert "81.2%" in (tmp_path / "page.md").read_text()
+    assert "81.2%" in (page := (tmp_path / "page.md").read_text())
+    assert "nothing proves it" in page
     in_its_place = [str(run_folder / "model.safetensors"), *words[1:]]
     write_parquet(read_parquet(whole).query("seed == 43"), tmp_path / "other.parquet")
     assert main([*in_its_place, str(tmp_path / "other.parquet")]) == 1
@@ -200,6 +215,78 @@ def test_a_model_that_was_moved_has_the_results_of_the_only_run_of_a_file(user, 
         "holds 0 runs with results where one is needed (longtailed/resnet8/balanced_softmax"
         in capsys.readouterr().err
     )
+
+
+def other_weights(path: Path) -> None:
+    """Train anew: other weights under the same card."""
+    model, card = load_model(path)
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.1)
+    save_model(path, model.state_dict(), card)
+
+
+def remade_predictions(run_folder: Path) -> None:
+    model, predictions = run_folder / MODEL, run_folder / PREDICTIONS
+    other_weights(model)
+    write_parquet(pd.DataFrame({"of": ["the new weights"]}), predictions)
+    Proofs().write([model, run_folder / RECORD], "key")
+    Proofs().write([predictions], "key", [model])
+
+
+@pytest.mark.parametrize(
+    ("change", "record_too", "told"),
+    [
+        (lambda folder: other_weights(folder / MODEL), True, "of another model of this run"),
+        (remade_predictions, False, "of another model of this run"),
+        (lambda folder: shutil.rmtree(folder / ".made"), True, "of which model"),
+        (lambda folder: shutil.rmtree(folder.parents[4] / ".made"), False, "of which model"),
+        (
+            lambda folder: write_parquet(
+                read_parquet(folder.parents[4] / "evaluation.parquet").assign(value=0.8125),
+                folder.parents[4] / "evaluation.parquet",
+            ),
+            False,
+            "of which model",
+        ),
+    ],
+)
+def test_results_and_record_of_other_weights_are_left_out_and_told(
+    user, tmp_path, change, record_too, told, capsys
+):
+    results = shutil.copytree(user / "results/demo", tmp_path / "demo")
+    folder = results / "runs/longtailed/resnet8/balanced_softmax/seed42"
+    words = [str(folder / MODEL), "--card", str(tmp_path / "page.md")]
+    assert main(words) == 0
+    assert "81.2%" in (tmp_path / "page.md").read_text()
+    assert load_results(results).trained_anew == []  # and there is no warning, which would be an error here
+    change(folder)
+    if told.startswith("of another model"):
+        with pytest.warns(
+            UserWarning, match="longtailed/resnet8/balanced_softmax/seed42, which was trained anew"
+        ):
+            load_results(results)
+    capsys.readouterr()
+    assert main(words) == 0
+    page = (tmp_path / "page.md").read_text()
+    assert "81.2%" not in page
+    assert told in page and told in capsys.readouterr().out
+    assert ("Abacus 7" not in page) == record_too
+    prove(folder)
+    assert main(words) == 0
+    assert "81.2%" in (tmp_path / "page.md").read_text()
+
+
+def test_results_that_are_named_but_proven_to_be_of_other_weights_are_refused(
+    user, run_folder, tmp_path, capsys
+):
+    evaluation = ["--evaluation", str(user / "results/demo/evaluation.parquet")]
+    page = ["--card", str(tmp_path / "page.md")]
+    moved = Path(shutil.copy(run_folder / MODEL, tmp_path / MODEL))
+    assert main([str(moved), *page, *evaluation]) == 0
+    assert "81.2%" in (tmp_path / "page.md").read_text()
+    other_weights(moved)
+    assert main([str(moved), *page, *evaluation]) == 1
+    assert f"but of other weights than {moved} holds" in capsys.readouterr().err
 
 
 def test_a_run_that_is_not_in_the_evaluation_has_a_page_without_results(user, run_folder, tmp_path, capsys):

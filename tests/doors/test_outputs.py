@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from programs import run_program
 
+from longtail.export import arguments as export_arguments
 from longtail.export import main as export
 from longtail.files.parquet import write_parquet
+from longtail.predict import arguments as predict_arguments
 from longtail.predict import main as predict
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +129,31 @@ def test_the_frame_still_needs_no_package():
     code += "import json; print(json.dumps([name for name in ('torch', 'pandas', 'pydantic') if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "option"),
+    [
+        (predict, ["m.safetensors", "a.png", "--output={}.csv"], "--output"),
+        (predict, ["m.safetensors", "{}.png"], "IMAGE"),
+        (export, ["m.safetensors", "--card={}.md"], "--card"),
+        (export, ["m.safetensors", "--onnx={}.onnx"], "--onnx"),
+        (export, ["m.safetensors", "--card=x.md", "--evaluation={}"], "--evaluation"),
+    ],
+)
+def test_a_path_after_an_equals_sign_means_what_it_means_elsewhere(
+    place, capsys, monkeypatch, program, words, option
+):
+    monkeypatch.setenv("HOME", str(place / "home"))
+    before = sorted(place.rglob("*"))
+    with pytest.raises(SystemExit):
+        program([word.format("$HOME/x") for word in words])
+    assert f"argument {option}: the variable $HOME of the environment" in capsys.readouterr().err
+    assert program([word.format("~/x") for word in words]) == 1  # the model is none
+    assert sorted(place.rglob("*")) == before
+
+
+def test_the_home_directory_is_filled_in_in_arguments(place, monkeypatch):
+    monkeypatch.setenv("HOME", str(place))
+    assert export_arguments(["~/m", "--card=~/a.md"]).card == f"{place}/a.md"
+    assert predict_arguments(["~/m.safetensors", "~/a.png", "--output=~/a.csv"]).output == f"{place}/a.csv"

@@ -1,5 +1,7 @@
 """What is shown of runs, from the files they leave. Files of real runs are watched in test_workflow.py."""
 
+import itertools
+import subprocess
 import sys
 from datetime import timedelta
 
@@ -8,9 +10,11 @@ import pytest
 from rich.console import Console
 
 from longtail import watch
+from longtail.experiment.lock import sign
 from longtail.experiment.status import Status, from_log, known_runs, seconds_left, statuses
 from longtail.files.parquet import write_parquet
 from longtail.files.sealed_json import seal
+from longtail.machine.stopping import own_name
 from longtail.watch import duration, lines, summary, table
 
 DEVICE = "device: CPU, 2 threads\n"
@@ -237,3 +241,118 @@ def test_a_time_that_no_clock_waits_is_refused(every, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         watch.main()
     assert f"found {every}, allowed: more than 0" in capsys.readouterr().err
+
+
+# -- the end of a workflow
+
+
+SIGNER = """
+import sys
+from pathlib import Path
+from longtail.experiment.lock import sign
+sign(Path(sys.argv[1]))
+print("signed", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def workflow(tmp_path, repository):
+    """A process that works on the results in `tmp_path`, until its standard input is closed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SIGNER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=repository,
+    ) as process:
+        assert process.stdout.readline() == b"signed\n"
+        yield process
+
+
+def looks(monkeypatch, results, at_look=lambda number: None, patience=0.0):
+    """Watch the results, without waiting, and return what it ends with; None: it would go on."""
+    numbers = itertools.count()
+
+    def sleep(seconds):
+        at_look(number := next(numbers))
+        if number == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    monkeypatch.setattr(watch, "PATIENCE", patience)
+    monkeypatch.setattr(sys, "argv", ["watch", str(results), "--every", "1"])
+    with pytest.raises(SystemExit) as caught:
+        watch.main()
+    return None if caught.value.code == 130 else caught.value.code
+
+
+def grid_of(results, **logs):
+    """A grid of one finished run, one that waits, and those of these logs."""
+    finished(results, "balanced/m/softmax/seed1", seal(RECORD))
+    names = ["seed1", "seed2", *logs]
+    (results / "lists").mkdir()
+    (results / "lists/folders.txt").write_text("".join(f"runs/balanced/m/softmax/{name}\n" for name in names))
+    for name, text in logs.items():
+        log = results / f"logs/train/balanced/m/softmax/{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(DEVICE + text)
+
+
+FAILED = EPOCHS + "error: the loss is nan in epoch 3, step 1\n"
+BEFORE_AN_EPOCH = "stopped by SIGTERM\n"
+
+
+def test_watching_ends_after_a_workflow_that_has_not_finished_all_and_names_them(
+    tmp_path, workflow, monkeypatch
+):
+    grid_of(tmp_path, seed3=FAILED, seed4=BEFORE_AN_EPOCH)
+    assert looks(monkeypatch, tmp_path) is None  # the workflow may try them again
+
+    def end(number):
+        if number == 2:
+            workflow.communicate()
+
+    assert looks(monkeypatch, tmp_path, end) == (
+        "error: the workflow has ended without these runs: failed: balanced/m/softmax/seed3; "
+        "stopped: balanced/m/softmax/seed4; waiting: balanced/m/softmax/seed2"
+    )
+    monkeypatch.setattr(watch, "MOST_NAMES", 0)
+    assert "failed:  and 1 more" in watch.left(statuses(tmp_path))
+
+
+def test_jobs_of_a_cluster_are_watched_on_without_their_workflow(tmp_path, workflow, monkeypatch):
+    workflow.communicate()
+    grid_of(tmp_path, seed3=EPOCHS)
+    assert looks(monkeypatch, tmp_path) is None
+    log = tmp_path / "logs/train/balanced/m/softmax/seed3.log"
+    assert "failed: balanced/m/softmax/seed3" in looks(
+        monkeypatch, tmp_path, lambda n: log.write_text(FAILED)
+    )
+
+
+@pytest.mark.parametrize("name", [None, "", "1", "1 2 3 4", "x 1 {where}", "1 2 another/machine", "\0"])
+def test_where_nobody_here_knows_the_workflow_watching_goes_on(tmp_path, name, monkeypatch):
+    grid_of(tmp_path, seed3=FAILED)
+    if name is not None:
+        (tmp_path / "logs/workflow").write_text(name.format(where=own_name().split(" ")[2]))
+    assert looks(monkeypatch, tmp_path) is None
+
+
+def test_a_number_that_another_process_has_now_is_no_workflow(tmp_path, monkeypatch):
+    grid_of(tmp_path, seed3=FAILED)
+    number, began, where = own_name().split(" ")
+    (tmp_path / "logs/workflow").write_text(f"{number} {int(began) - 1} {where}")
+    assert "seed3" in looks(monkeypatch, tmp_path)
+
+
+def test_a_workflow_that_begins_is_waited_for_after_an_earlier_one_failed(tmp_path, workflow, monkeypatch):
+    workflow.communicate()
+    grid_of(tmp_path, seed3=FAILED)
+    times = itertools.count(step=watch.PATIENCE / 4)
+    monkeypatch.setattr(watch.time, "monotonic", lambda: next(times))
+
+    def begin(number):
+        if number == 1:
+            sign(tmp_path)
+
+    assert looks(monkeypatch, tmp_path, begin, watch.PATIENCE) is None

@@ -94,6 +94,18 @@ ALSO = {
 }
 
 
+@pytest.mark.parametrize("written", ["~/counts.csv", "$HOME/counts.csv", "${HOME}/counts.csv"])
+def test_a_file_that_a_loss_of_ones_own_finds_in_the_home_directory_is_in_its_key(
+    folder, monkeypatch, written
+):
+    monkeypatch.setenv("HOME", str(folder))
+    mine = {**TRAINED["losses"]["mine"], "parameters": {"file": written}}
+    settings = TRAINED | {"losses": {"mine": mine}}
+    before = key(settings, lambda keys: keys.train(RUN))
+    (folder / "counts.csv").write_text("another")
+    assert key(settings, lambda keys: keys.train(RUN)) != before
+
+
 @pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_the_content_of_a_file_that_a_setting_names_is_in_its_key(folder, monkeypatch, name, large):

@@ -18,7 +18,7 @@ from longtail.experiment.forcing import begin_anew, forced_jobs
 from longtail.experiment.interruption import Interruption
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.experiment.keys import NUMBERS, Keys
-from longtail.experiment.lock import FOLDER, JOBS, lock_folder
+from longtail.experiment.lock import FOLDER, JOBS, lock_folder, sign
 from longtail.experiment.partial import show_finished
 from longtail.experiment.proof import Proofs, with_proofs
 from longtail.machine.cores import (
@@ -105,6 +105,7 @@ onstart:
     if MAIN:
         try:
             lock_folder()
+            sign(Path(CONFIG.paths.results))
         except OSError as error:
             raise WorkflowError(str(error)) from None
         for job in forced_jobs(workflow.dag, workflow.dag_settings, "train"):
