@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from longtail.analysis.frames import read_evaluation
-from longtail.data.split.sets import TEST_SETS
+from longtail.data.split.sets import tested_sets
 from longtail.report.labels import label
 from longtail.settings import path_argument
 
@@ -27,9 +27,10 @@ def summary(results: Path) -> str:
     if rows.empty:
         raise ValueError(f"{path} holds no accuracy of a run on the long-tailed training set")
     accuracy = rows.pivot_table(index="loss", columns="test_set", values="value", sort=False)
-    header = f"{'':18}" + "".join(f"{label(name):>12}" for name in TEST_SETS)
+    test_sets = tested_sets(accuracy.columns)
+    header = f"{'':18}" + "".join(f"{label(name):>12}" for name in test_sets)
     lines = [
-        f"{label(loss):18}" + "".join(f"{row.get(name, float('nan')):12.1%}" for name in TEST_SETS)
+        f"{label(loss):18}" + "".join(f"{row.get(name, float('nan')):12.1%}" for name in test_sets)
         for loss, row in accuracy.iterrows()
     ]
     return "\n".join(

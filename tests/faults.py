@@ -83,11 +83,10 @@ def steps(url: str, sha256: str) -> list[Step]:
     """The whole pipeline on the digits, in an order in which each finds its inputs."""
     run = "runs/longtailed/resnet8/softmax/seed1"
     subsets = ("train_balanced", "train_longtailed", "val", "test_balanced")
-    groups = {"groups": "thirds", "group_limits": [100, 20]}
     division = {"seed": 1, "test_fraction": 0.2, "val_fraction": 0.1, "min_test_per_class": 1}
-    division |= {"small_classes": "error", "merged_name": "other", "strict": False, **groups}
+    division |= {"small_classes": "error", "merged_name": "other", "strict": False}
     decoding = {"group_column": "group", "size": 12, "max_side": 100, "min_side": 2, "near_duplicates": True}
-    lists = {"train": "../list.txt", "val": None, "test": None, "class_names": None, **groups}
+    lists = {"train": "../list.txt", "val": None, "test": None, "class_names": None}
     of_folder = [
         *("--index", "index.parquet", "--findings", "findings.parquet", "--settings", json.dumps(division))
     ]
@@ -113,8 +112,16 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step(
             "split",
             [
-                *("--subsets", "subsets.parquet", "--output", "split.parquet", "--settings"),
+                *("--subsets", "subsets.parquet", "--output", "sets.parquet", "--settings"),
                 json.dumps({"seed": 1, "imbalance_factor": 0.1, "test_imbalance_factor": None}),
+            ],
+            ["sets.parquet"],
+        ),
+        Step(
+            "groups",
+            [
+                *("--sets", "sets.parquet", "--output", "split.parquet", "--settings"),
+                json.dumps({"groups": "thirds", "group_limits": [100, 20]}),
             ],
             ["split.parquet"],
         ),
@@ -122,7 +129,7 @@ def steps(url: str, sha256: str) -> list[Step]:
             Step(
                 f"tensors {name}",
                 [
-                    *("--images", "images.pth", "--split", "split.parquet"),
+                    *("--images", "images.pth", "--split", "sets.parquet"),
                     *("--subset", name, "--output", f"{name}.pth"),
                 ],
                 [f"{name}.pth"],

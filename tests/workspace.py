@@ -64,15 +64,14 @@ class Workspace:
         config = yaml.safe_load((self.folder / "config/config.yaml").read_text(encoding="utf-8"))
         with contextlib.chdir(self.folder):  # where a relative path of the configuration starts
             experiment, data = Experiment(load_config(config)), self.folder / "results/data"
-        images, split = data / "images.pth", data / "split.parquet"
-        balanced = data / "subsets.parquet"
+        images, balanced, sets = (data / name for name in ("images.pth", "subsets.parquet", "sets.parquet"))
         run_program("images", settings=experiment.images_settings(), output=images)
         run_program("subsets", images=images, settings=experiment.subsets_settings(), output=balanced)
-        run_program("split", subsets=balanced, settings=experiment.split_settings(), output=split)
+        run_program("split", subsets=balanced, settings=experiment.split_settings(), output=sets)
         for name in subsets:
-            run_program("tensors", images=images, split=split, subset=name, output=data / f"{name}.pth")
+            run_program("tensors", images=images, split=sets, subset=name, output=data / f"{name}.pth")
         keys, proofs = Keys(experiment), Proofs()
-        made = {images: keys.images(), balanced: keys.subsets(), split: keys.split()}
+        made = {images: keys.images(), balanced: keys.subsets(), sets: keys.sets()}
         for path, key in (made | {data / f"{name}.pth": keys.tensors(name) for name in subsets}).items():
             proofs.write([path], key)
 

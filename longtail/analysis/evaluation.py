@@ -1,8 +1,8 @@
 """The evaluation of one run: every metric on the five test sets, and accuracy and F1 of every class.
 
-One file of predictions serves all five test sets, because the largest set holds the others. Head, middle and tail make
-up the long-tailed set, which is a part of the balanced one. Where classes differ in size by nature, the balanced set is
-a part of the long-tailed one instead.
+One file of predictions serves all five test sets, because the largest set holds the others. The groups, head, middle
+and tail or many, medium and few, make up the long-tailed set, which is a part of the balanced one. Where classes differ
+in size by nature, the balanced set is a part of the long-tailed one instead.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import nn
 
 from longtail.analysis.metrics import METRICS, Answers
-from longtail.data.split.sets import CLUSTER, TEST_SETS, in_set
+from longtail.data.split.sets import CLUSTER, in_set, tested_sets
 from longtail.machine.numerics import check_finite
 
 
@@ -39,7 +39,7 @@ def evaluate(predictions: pd.DataFrame, loss: nn.Module) -> pd.DataFrame:
     labels, groups = (predictions[name].to_numpy() for name in ("label", "group"))
     logits = _logits(predictions)
     rows = []
-    for test_set in TEST_SETS:
+    for test_set in tested_sets(groups):
         members = in_set(predictions, test_set).to_numpy()
         n = int(members.sum())
         clusters = predictions.loc[members, CLUSTER].nunique() if CLUSTER in predictions else n

@@ -8,7 +8,7 @@ from typing import Self
 
 import pandas as pd
 
-from longtail.data.split.sets import TEST_SETS
+from longtail.data.split.sets import TEST_SETS, tested_sets
 from longtail.experiment.runs import RUN, Run
 
 COLUMNS = [*RUN, "test_set", "metric", "value", "n"]
@@ -153,7 +153,7 @@ def by_set(
     """
     frames = []
     distinct = {train_set: without_repeats(found, grid, train_set) for train_set in grid.train_sets}
-    for train_set, test_set in itertools.product(grid.train_sets, TEST_SETS):
+    for train_set, test_set in itertools.product(grid.train_sets, tested_sets(found["test_set"])):
         expected, repeats = distinct[train_set]
         own = found[(found["train_set"] == train_set) & (found["test_set"] == test_set)]
         own = own[own["loss"].isin(expected.losses)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from longtail.analysis.calibration import calibration_error_by_chance, expected_calibration_error
-from longtail.data.split.sets import GROUPS, TEST_SETS
+from longtail.data.split.sets import TEST_SETS, groups_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class Answers:
     labels: np.ndarray
     """int64, N."""
     groups: np.ndarray
-    """head, middle or tail, N."""
+    """The group of each image's class, str, N."""
     logits: np.ndarray
     """float64, N x C."""
     loss: "nn.Module"
@@ -136,30 +136,30 @@ def chance_error(answers: Answers) -> float:
 
 
 def harmonic_mean(answers: Answers) -> float:
-    """The harmonic mean of the accuracies on head, middle and tail."""
+    """The harmonic mean of the accuracies on the three groups."""
     from scipy.stats import hmean
 
     return float(hmean(group_accuracies(answers)))
 
 
 def geometric_mean(answers: Answers) -> float:
-    """The geometric mean of the accuracies on head, middle and tail."""
-    return float(np.prod(group_accuracies(answers)) ** (1 / len(GROUPS)))
+    """The geometric mean of the accuracies on the three groups."""
+    return float(np.prod(group_accuracies(answers)) ** (1 / 3))
 
 
 def worst_group(answers: Answers) -> float:
-    """The smallest of the accuracies on head, middle and tail."""
+    """The smallest of the accuracies on the three groups."""
     return float(np.min(group_accuracies(answers)))
 
 
 def group_accuracies(answers: Answers) -> list[float]:
-    """The accuracies on head, middle and tail; all NaN where one of them has no images.
+    """The accuracies on the three groups; all NaN where one of them has no images.
 
     A mean over two groups cannot be compared with one over three.
     """
-    own = [answers.groups == group for group in GROUPS]
+    own = [answers.groups == group for group in groups_of(answers.groups)]
     if not all(members.any() for members in own):
-        return [np.nan] * len(GROUPS)
+        return [np.nan] * len(own)
     return [float(np.mean(answers.predicted[members] == answers.labels[members])) for members in own]
 
 

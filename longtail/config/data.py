@@ -1,10 +1,11 @@
 """The section `data`: where the images come from, how they are split, and how the classes differ in size."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from longtail.data.sources.table import known_sources
+from longtail.data.split.sets import CUTS, LIMITS, frequency_groups, longtailed_counts
 from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, one_of
 
 OFFICIAL_CIFAR100 = (
@@ -52,11 +53,6 @@ class ImageFolder(Section):
     """What happens to classes that are too small: they are refused, trained on but not tested, or made one class."""
     merged_name: Annotated[str, Field(min_length=1)] = "other"
     """Name of the class that `merge` makes."""
-    groups: Literal["thirds", "counts"] = "thirds"
-    """What head, middle and tail are: thirds of the classes by their training images, or classes by `group_limits`."""
-    group_limits: tuple[Count, Count] = (100, 20)
-    """For `groups: counts`: with more training images than the first number a class is head, with fewer than the second
-    it is tail."""
     max_side: Count = 30_000
     """Images with a longer side, in pixels, are left out."""
     min_side: Count = 2
@@ -67,13 +63,6 @@ class ImageFolder(Section):
     """Refuse a collection if anything in it would be left out, replaced or merged."""
     threads: Count | None = None
     """Images decoded at a time; null: one per core. Changes no result."""
-
-    @field_validator("group_limits")
-    @classmethod
-    def _falling(cls, limits: tuple[int, int]) -> tuple[int, int]:
-        if limits[0] < limits[1]:
-            raise ValueError(f"{list(limits)} must not rise: first the head's, then the tail's")
-        return limits
 
 
 class Lists(Section):
@@ -87,10 +76,14 @@ class Lists(Section):
     """The list of the test images."""
     class_names: LocalPath | None = None
     """A file with one class name in a line, in label order; null: classes are called by their labels."""
-    groups: Literal["thirds", "counts"] = "counts"
-    """The same as `data.image_folder.groups`."""
-    group_limits: tuple[Count, Count] = (100, 20)
-    """The same as `data.image_folder.group_limits`."""
+
+
+def _without_groups(section: Any) -> Any:
+    """Refuse the settings that stood in the sections of two sources before they held for all."""
+    for name in ("groups", "group_limits"):
+        if isinstance(section, dict) and name in section:
+            raise ValueError(f"{name} holds for every source of images now; set data.{name} in its place")
+    return section
 
 
 class Data(Section):
@@ -112,9 +105,39 @@ class Data(Section):
     set."""
     test_imbalance_factor: Fraction | None = None
     """The same for the long-tailed test set; null: the value of `imbalance_factor`."""
+    groups: Literal["thirds", "counts"] = "thirds"
+    """How the classes are grouped by their long-tailed training images: thirds of the classes (head, middle, tail), or
+    by number, as in the long-tail papers (many, medium, few). The same predictions serve both, so a change trains
+    nothing."""
+    group_limits: tuple[Count, Count] = LIMITS
+    """For `groups: counts`: with more training images than the first number a class is one of many, with fewer than the
+    second one of few."""
     cifar100: Cifar100 = Cifar100()
-    image_folder: ImageFolder = ImageFolder()
-    lists: Lists = Lists()
+    image_folder: Annotated[ImageFolder, BeforeValidator(_without_groups)] = ImageFolder()
+    lists: Annotated[Lists, BeforeValidator(_without_groups)] = Lists()
+
+    @field_validator("group_limits")
+    @classmethod
+    def _falling(cls, limits: tuple[int, int]) -> tuple[int, int]:
+        if limits[0] < limits[1]:
+            raise ValueError(f"{list(limits)} must not rise: first the limit of many, then that of few")
+        return limits
+
+    @property
+    def empty_groups(self) -> list[str]:
+        """A sentence for each group without a class, where the settings tell how large the classes are."""
+        source = known_sources()[self.source]
+        if not source.images:
+            return []
+        counts = longtailed_counts(self.train_per_class, source.classes, self.imbalance_factor)
+        there = frequency_groups(counts, self.groups, self.group_limits)
+        return [
+            f"data.groups: {self.groups} leaves '{group}' without a class, so nothing is measured on it: the classes "
+            f"have {min(counts):,} to {max(counts):,} training images, and data.group_limits is "
+            f"[{self.group_limits[0]}, {self.group_limits[1]}]"
+            for group in CUTS[self.groups]
+            if group not in there
+        ]
 
     @model_validator(mode="after")
     def _source_is_there(self) -> Self:

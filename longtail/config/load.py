@@ -254,7 +254,7 @@ class Config(Section):
         """What may not be meant, though it can be run."""
         runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
         found = (sentence for run in runs for sentence in (*corrected_twice(run), *run.recipe.unreached()))
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys([*found, *self.data.empty_groups]))
 
     @cached_property
     def caveats(self) -> dict[str, str]:

@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 from longtail.config.load import Config
 from longtail.data.sources.table import known_sources
-from longtail.data.split.sets import GROUPS, SPLIT, TEST_SETS, class_groups, in_set, longtailed_counts
+from longtail.data.split.sets import (
+    CUTS,
+    SPLIT,
+    TRAIN_SETS,
+    frequency_groups,
+    in_set,
+    longtailed_counts,
+    with_groups,
+)
 from longtail.experiment.keys import Keys
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import RECORD, Run, found_in
@@ -63,7 +71,7 @@ def images_of(config: Config) -> dict[str, int] | None:
     """Images of each training set, and of the validation set `val`; None while no file tells them.
 
     Args:
-        folder: where the workflow works. The split below its results counts the images of a collection.
+        folder: where the workflow works. The table of sets below its results counts the images of a collection.
     """
     data = config.data
     source = known_sources()[data.source]
@@ -76,15 +84,15 @@ def images_of(config: Config) -> dict[str, int] | None:
             "longtailed": sum(longtailed_counts(data.train_per_class, source.classes, data.imbalance_factor)),
             "val": source.test_images or left,
         }
-    path = Path(config.paths.results, "data/split.parquet")
+    path = Path(config.paths.results, "data/sets.parquet")
     if not path.is_file():
         return None
-    split = SPLIT.read(path, ["subset", "longtailed"])
-    train = split[split["subset"] == "train"]
+    sets = SPLIT.read(path, ["subset", "longtailed"])
+    train = sets[sets["subset"] == "train"]
     return {
         "balanced": len(train),
         "longtailed": int(train["longtailed"].sum()),
-        "val": int((split["subset"] == "val").sum()),
+        "val": int((sets["subset"] == "val").sum()),
     }
 
 
@@ -92,20 +100,24 @@ def images_to_test(config: Config) -> dict[str, int] | None:
     """Images of each test set; None while no file tells them."""
     data = config.data
     source = known_sources()[data.source]
-    path = Path(config.paths.results, "data/split.parquet")
+    path = Path(config.paths.results, "data/sets.parquet")
+    names = CUTS[data.groups]
     if source.images:
         each = data.test_per_class or source.test_images // source.classes
         factor = data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
         counts = longtailed_counts(each, source.classes, factor)
-        found = {"balanced": each * source.classes, "longtailed": sum(counts), **dict.fromkeys(GROUPS, 0)}
-        for group, count in zip(class_groups(source.classes), counts, strict=True):
+        found = {"balanced": each * source.classes, "longtailed": sum(counts), **dict.fromkeys(names, 0)}
+        trained = longtailed_counts(data.train_per_class, source.classes, data.imbalance_factor)
+        for group, count in zip(
+            frequency_groups(trained, data.groups, data.group_limits), counts, strict=True
+        ):
             found[group] += count
         return found
     if not path.is_file():
         return None
-    split = SPLIT.read(path, ["subset", "longtailed", "group"])
+    split = with_groups(SPLIT.read(path, ["label", "subset", "longtailed"]), data.groups, data.group_limits)
     test = split[split["subset"] == "test"]
-    return {name: int(in_set(test, name).sum()) for name in TEST_SETS}
+    return {name: int(in_set(test, name).sum()) for name in (*TRAIN_SETS, *names)}
 
 
 def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed]:

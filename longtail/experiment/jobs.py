@@ -12,7 +12,7 @@ from longtail.config.load import Config, ConfigError
 from longtail.config.methods import Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.data.sources.table import Source, known_sources
-from longtail.data.split.sets import longtailed_counts
+from longtail.data.split.sets import GROUPS, longtailed_counts
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 
 PREDICT_MINUTES = 30
@@ -135,6 +135,9 @@ class Experiment:
     def list_split_settings(self) -> dict[str, Any]:
         return self.config.data.lists.model_dump()
 
+    def groups_settings(self) -> dict[str, Any]:
+        return self.config.data.model_dump(include={"groups", "group_limits"})
+
     def weights_settings(self, model: str) -> dict[str, Any]:
         entry = self.config.model(model)
         return {"model": entry.architecture, "weights": entry.weights}
@@ -219,6 +222,11 @@ class Experiment:
         data = self.config.data.model_dump(include={"source", "seed", "imbalance_factor"})
         return {**data, "reference": self.reference_loss}
 
-    def is_balanced(self, subset: str) -> bool:
-        """Whether a subset is the same at every imbalance factor."""
-        return not self.source.natural and subset in ("train_balanced", "val", "test_balanced")
+    def table_of(self, subset: str) -> str:
+        """The table that says which images a subset has: the first one that knows it, since the later ones change more.
+
+        `subsets` holds whatever the imbalance, `sets` whatever the groups of the classes, `split` all.
+        """
+        if not self.source.natural and subset in ("train_balanced", "val", "test_balanced"):
+            return "subsets"
+        return "split" if subset.removeprefix("test_") in GROUPS else "sets"

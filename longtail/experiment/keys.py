@@ -92,7 +92,7 @@ class Keys:
         return self._key("subsets", self.jobs.subsets_settings(), [self.images()])
 
     @cache  # noqa: B019
-    def split(self) -> str:
+    def sets(self) -> str:
         rule = self.jobs.source.split
         before = {"split": self.subsets, "folder_split": self.images}
         upstream = [before[rule]()] if rule in before else []
@@ -101,13 +101,16 @@ class Keys:
             settings |= {name: content_hash(settings[name]) for name in LISTS if settings[name]}
         return self._key(rule, settings, upstream)
 
+    @cache  # noqa: B019
+    def split(self) -> str:
+        return self._key("groups", self.jobs.groups_settings(), [self.sets()])
+
     def check(self) -> str:
         return self._key("check_data", self.jobs.folder_split_settings(), [self.images()])
 
     @cache  # noqa: B019
     def tensors(self, subset: str) -> str:
-        # The balanced sets do not depend on the imbalance.
-        upstream = self.subsets() if self.jobs.is_balanced(subset) else self.split()
+        upstream = getattr(self, self.jobs.table_of(subset))()
         return self._key("tensors", {"subset": subset}, [self.images(), upstream])
 
     @cache  # noqa: B019

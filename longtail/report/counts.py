@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from longtail.analysis.grid import require
-from longtail.data.split.sets import CLUSTER, GROUPS, in_set
+from longtail.data.split.sets import CLUSTER, groups_of, in_set
 from longtail.report.labels import label
 from longtail.report.typeset import Table
 
@@ -28,19 +28,19 @@ def counts_table(split: pd.DataFrame) -> Table:
         "Test, balanced": balanced[balanced["subset"] == "test"],
         "Test, long-tailed": longtailed[longtailed["subset"] == "test"],
     }
-    labels = sorted(split["label"].unique())
+    labels, groups = sorted(split["label"].unique()), groups_of(split["group"])
     grouped = CLUSTER in split and not split[CLUSTER].is_unique
     data = pd.DataFrame(
-        [_counts(name, images, labels, grouped) for name, images in subsets.items() if len(images)]
+        [_counts(name, images, labels, groups, grouped) for name, images in subsets.items() if len(images)]
     )
     text = data.map(lambda cell: cell if isinstance(cell, str) else f"{cell:,}")
     whole = ["Images", "Groups"] if grouped else ["Images"]
-    text.columns = ["Set", *whole, *map(label, GROUPS), "Largest class", "Smallest class"]
-    per_group = split.groupby("group")["label"].nunique().reindex(GROUPS, fill_value=0)
+    text.columns = ["Set", *whole, *map(label, groups), "Largest class", "Smallest class"]
+    per_group = split.groupby("group")["label"].nunique().reindex(groups, fill_value=0)
     listed = ", ".join(f"{count} {label(group).lower()}" for group, count in per_group.items())
     caption = (
         f"Images of every subset; {len(labels)} classes ({listed}). "
-        "The head, middle and tail test sets are those parts of the long-tailed test set. "
+        f"The test sets {', '.join(groups[:2])} and {groups[2]} are those parts of the long-tailed test set. "
         "One data split; every training seed uses the same."
         + (
             " Images of one group, which includes duplicates, are not independent of each other."
@@ -51,9 +51,11 @@ def counts_table(split: pd.DataFrame) -> Table:
     return Table(data, text, caption)
 
 
-def _counts(name: str, images: pd.DataFrame, labels: Sequence[int], grouped: bool) -> dict[str, str | int]:
+def _counts(
+    name: str, images: pd.DataFrame, labels: Sequence[int], groups: Sequence[str], grouped: bool
+) -> dict[str, str | int]:
     per_class = images["label"].value_counts().reindex(labels, fill_value=0)
-    per_group = images["group"].value_counts().reindex(GROUPS, fill_value=0)
+    per_group = images["group"].value_counts().reindex(groups, fill_value=0)
     return {
         "set": name,
         "images": len(images),

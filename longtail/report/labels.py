@@ -60,6 +60,15 @@ SETS = {
     "few": "Few",
 }
 LABELS = MODELS | LOSSES | SETS
+CLASSES = {
+    "head": "the head",
+    "middle": "the middle",
+    "tail": "the tail",
+    "many": "the many-shot classes",
+    "medium": "the medium-shot classes",
+    "few": "the few-shot classes",
+}
+"""The classes of a group in a sentence."""
 
 
 def label(name: str) -> str:

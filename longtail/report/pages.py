@@ -8,7 +8,7 @@ import pandas as pd
 
 from longtail.analysis.grid import Grid, missing_runs, name_missing, scores
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import GROUPS, TEST_SETS
+from longtail.data.split.sets import groups_of, tested_sets
 from longtail.report.captions import CLUSTERS, in_groups
 from longtail.report.catalogue import STATISTICS, THESIS_STATISTICS
 from longtail.report.labels import label
@@ -83,8 +83,8 @@ def basis(evaluation: pd.DataFrame, grid: Grid, data_seed: int | None) -> str:
 
 def nested(images: pd.Series) -> str:
     """How many images each test set holds, and which of them are parts of which."""
-    count = {name: f"{label(name).lower()} {images.get(name, 0):,.0f}" for name in TEST_SETS}
-    groups = ", ".join(count[name] for name in GROUPS)
+    count = {name: f"{label(name).lower()} {images.get(name, 0):,.0f}" for name in tested_sets(images.index)}
+    groups = ", ".join(count[name] for name in groups_of(images.index))
     if images.get("longtailed", 0) <= images.get("balanced", 0):
         return f"{count['balanced']}, of them {count['longtailed']}, of these {groups}"
     return f"{count['longtailed']}, of them {count['balanced']}; and, of the long-tailed ones, {groups}"

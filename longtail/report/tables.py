@@ -13,7 +13,7 @@ import pandas as pd
 
 from longtail.analysis.grid import every_run, select
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import GROUPS, SHOTS
+from longtail.data.split.sets import CUTS, GROUPS, frequency_groups, groups_of
 from longtail.report import captions
 from longtail.report.labels import label
 from longtail.report.typeset import Table
@@ -133,40 +133,47 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
 
 
 def class_groups(per_class: pd.DataFrame) -> Table:
-    """Mean accuracy of the classes of each group, by the split's groups and by the numbers that the field divides by.
+    """Mean accuracy of the classes of each group, by the configured cut and, after long-tailed training, by the other.
 
-    Head, middle and tail are what the configuration makes of them, thirds of the classes as a rule. The field's many,
-    medium and few are classes with more than 100, 20 to 100, and fewer than 20 training images (Liu et al., 2019).
-    Both are of the same predictions, so that either can be compared.
+    Both are of the same predictions, so that head, middle and tail and the field's many, medium and few can be
+    compared, whichever the configuration has.
 
     Args:
         per_class: columns model, loss, train_set, seed, label, group, n_train, acc (fraction). Of the runs on the
-            long-tailed set, where there are any, since by numbers a balanced set has one group.
+            long-tailed set, where there are any, since a balanced set has classes of one size.
     """
-    there = set(per_class["train_set"])
-    runs = select(per_class, train_set="longtailed" if "longtailed" in there else None)
-    shots = pd.Series(index=runs.index, dtype=object)
-    for name, limits in SHOTS.items():
-        shots[runs["n_train"].between(*limits)] = name
-    parts = pd.concat([runs.assign(cut=runs["group"]), runs.assign(cut=shots)])
-    by_run = parts.groupby(["model", "loss", "train_set", "cut", "seed"], sort=False)["acc"]
+    longtailed = "longtailed" in set(per_class["train_set"])
+    runs = select(per_class, train_set="longtailed" if longtailed else None)
+    classes = runs.drop_duplicates("label").set_index("label")
+    parts = [runs.assign(cut=runs["group"])]
+    if longtailed:
+        other = "thirds" if groups_of(classes["group"]) == CUTS["counts"] else "counts"
+        found = dict(zip(classes.index, frequency_groups(classes["n_train"].tolist(), other), strict=True))
+        parts.append(runs.assign(cut=runs["label"].map(found)))
+    both = pd.concat(parts)
+    by_run = both.groupby(["model", "loss", "train_set", "cut", "seed"], sort=False)["acc"]
     means = by_run.agg(lambda own: own.mean(skipna=True)).reset_index()
     groups = means.groupby(["model", "loss", "train_set", "cut"], sort=False)["acc"]
     data = groups.agg(mean="mean", sd="std", runs="count", expected="size").reset_index()
-    classes = parts.drop_duplicates(["cut", "label"]).groupby("cut").size()
-    cuts = [name for name in (*GROUPS, *SHOTS) if name in classes.index]
+    sizes = both.drop_duplicates(["cut", "label"]).groupby("cut")["n_train"]
+    cuts = [name for name in GROUPS if name in sizes.groups]
     cell = data.assign(text=printed(data.assign(metric="acc1", n=1)))
     text = cell.pivot_table(
         index=["model", "loss"], columns="cut", values="text", aggfunc="first", sort=False
     )
-    heading = {name: f"{label(name)} ({classes[name]})" for name in cuts}
+    heading = {name: f"{label(name)} ({count})" for name, count in sizes.size().items()}
     text = text.reindex(columns=cuts).fillna("–").rename(columns=heading)
     shown = named(text.rename_axis(None, axis=1), ["model", "loss"])
-    caption = (
+    each = ", ".join(f"{label(name).lower()} {captions.span(sizes.get_group(name))}" for name in cuts)
+    cut_of = {name: cut for cut in CUTS.values() for name in cut}
+    empty = [name for name in dict.fromkeys(sum((cut_of[name] for name in cuts), ())) if name not in cuts]
+    caption = captions.caption(
         f"Accuracy (%) averaged over the classes of each group, all test images, trained on the "
-        f"{label(str(runs['train_set'].iloc[0])).lower()} set; {_over_seeds(runs)}. In parentheses: how many classes. "
-        "Head, middle and tail as everywhere; many, medium and few are classes with more than 100, 20 to 100, and "
-        "fewer than 20 training images, as in the literature."
+        f"{label(str(runs['train_set'].iloc[0])).lower()} set; {_over_seeds(runs)}.",
+        f"In parentheses: how many classes. Training images of a class: {each}.",
+        f"No class is in {' or '.join(label(name).lower() for name in empty)}." if empty else "",
+        "Head, middle and tail are thirds of the classes; many, medium and few divide them by those numbers, as in the "
+        "literature.",
     )
     return Table(data, shown, caption, keys=2, notes=notes(data.assign(n=1), runs, "acc"))
 

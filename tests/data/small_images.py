@@ -8,6 +8,7 @@ import torch
 
 from longtail.data.split.balanced import assign_subsets
 from longtail.data.split.longtailed import add_longtail
+from longtail.data.split.sets import with_groups
 from longtail.data.tensors.files import LabelledImages
 
 COUNTS = json.loads((Path(__file__).parents[1] / "golden/imbalance_counts.json").read_text())["cases"]
@@ -40,7 +41,7 @@ def assert_same(first, second):
 
 def split_of(data, seed=0, train=3, test=2, factor=0.3):
     subsets = assign_subsets(data, train_per_class=train, test_per_class=test, seed=seed)
-    return add_longtail(subsets, imbalance_factor=factor, seed=seed)
+    return with_groups(add_longtail(subsets, imbalance_factor=factor, seed=seed), "thirds")
 
 
 def digest_of(split):

@@ -20,8 +20,6 @@ SPLIT = {
     "min_test_per_class": 3,
     "small_classes": "error",
     "merged_name": "other",
-    "groups": "thirds",
-    "group_limits": (100, 20),
     "seed": 1,
 }
 
@@ -168,10 +166,7 @@ def test_no_image_leaves_the_set_that_it_was_given_to(data, with_val, seed):
         # What is cut for validation leaves none of its group or its twins in training.
         for name in ("group", "twin"):
             cut = set(moved[name]) - {""}
-            assert (
-                not set(both.loc[both["subset"] == "train", f"{name}_given" if name == "group" else name])
-                & cut
-            )
+            assert not set(both.loc[both["subset"] == "train", name]) & cut
 
 
 def test_a_group_on_both_sides_is_told_and_strict_refuses_it(tmp_path):

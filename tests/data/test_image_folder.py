@@ -22,8 +22,8 @@ from longtail.data.collection.findings import check, findings_table, page, requi
 from longtail.data.collection.listing import image_id, list_images
 from longtail.data.collection.reading import read_collection
 from longtail.data.split.lists import split_of_lists
-from longtail.data.split.natural import frequency_groups, natural_split
-from longtail.data.split.sets import in_set
+from longtail.data.split.natural import natural_split
+from longtail.data.split.sets import class_table, in_set, with_groups
 from longtail.data.tensors.files import load_tensors
 from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet
@@ -34,8 +34,6 @@ SPLIT = {
     "min_test_per_class": 3,
     "small_classes": "train_only",
     "merged_name": "other",
-    "groups": "thirds",
-    "group_limits": (100, 20),
     "seed": 1,
 }
 
@@ -484,12 +482,9 @@ def test_every_class_is_divided_by_its_shares_and_keeps_its_count():
     balanced = split[in_set(split, "balanced")]
     assert counts_of(balanced, "train") == dict.fromkeys("abcd", 1)
     assert counts_of(balanced, "test") == dict.fromkeys("abcd", 3)
-    assert split.drop_duplicates("label").set_index("class_name")["group"].to_dict() == {
-        "a": "head",
-        "b": "middle",
-        "c": "tail",
-        "d": "tail",
-    }
+    for cut, expected in (("thirds", "head middle tail tail"), ("counts", "medium medium few few")):
+        groups = class_table(with_groups(split, cut), "longtailed").set_index("class_name")["group"]
+        assert groups.to_dict() == dict(zip("abcd", expected.split(), strict=True))
 
 
 @settings(max_examples=25, deadline=None)
@@ -577,22 +572,6 @@ def test_a_given_split_is_taken_and_validation_cut_from_its_training_images():
     assert counts_of(split, "val") == {"a": 1, "b": 1}
 
 
-def test_groups_by_counts_are_those_of_imagenet_lt():
-    assert frequency_groups([101, 100, 20, 19, 1], "counts", (100, 20)) == {
-        0: "head",
-        1: "middle",
-        2: "middle",
-        3: "tail",
-        4: "tail",
-    }
-    assert list(frequency_groups([5, 9, 9, 1], "thirds", (100, 20)).items()) == [
-        (1, "head"),
-        (2, "middle"),
-        (0, "tail"),
-        (3, "tail"),
-    ]
-
-
 def test_merged_classes_reach_the_tensors(tmp_path):
     root = collection(tmp_path / "c", {"a": 40, "b": 12, "c": 3, "d": 3})
     found = read(root, size=8)
@@ -668,7 +647,7 @@ def test_the_page_shows_any_name_in_one_row():
 # -- lists without images
 
 
-def test_lists_give_counts_and_groups(tmp_path):
+def test_lists_give_counts(tmp_path):
     (tmp_path / "train.txt").write_text(
         "".join(f"x/{i}.jpg {i % 2 and 1}\n" for i in range(240)) + "y z/a.jpg 2\n"
     )
@@ -677,11 +656,11 @@ def test_lists_give_counts_and_groups(tmp_path):
     lists = {"train": tmp_path / "train.txt", "test": tmp_path / "test.txt"}
     split = split_of_lists(lists, class_names=tmp_path / "names.txt")
     assert counts_of(split, "train") == {"moth": 120, "bee": 120, "ant": 1}
-    assert split.groupby("class_name")["group"].first().to_dict() == {
-        "moth": "head",
-        "bee": "head",
-        "ant": "tail",
-    }
+    assert class_table(with_groups(split, "counts"), "longtailed")["group"].tolist() == [
+        "many",
+        "many",
+        "few",
+    ]
     assert in_set(split[split["subset"] == "test"], "balanced").all()
     assert not in_set(split[split["subset"] == "train"], "balanced").any()
 
@@ -758,7 +737,7 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys, monkeypat
         "min_test_per_class": 2,
         "strict": False,
     }
-    division |= {"small_classes": "error", "merged_name": "other", "groups": "thirds", "group_limits": [9, 3]}
+    division |= {"small_classes": "error", "merged_name": "other"}
     tables = ["--index", made["index.parquet"], "--findings", made["findings.parquet"]]
     inputs = [*tables, "--settings", json.dumps(division)]
     run_program("folder_split", *inputs, "--output", data / "split.parquet")

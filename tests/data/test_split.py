@@ -11,9 +11,12 @@ from small_images import COUNTS, digest_of, labelled, shuffled, split_of
 
 from longtail.data.sources import digits
 from longtail.data.split.balanced import assign_subsets
-from longtail.data.split.longtailed import add_longtail, class_groups
-from longtail.data.split.sets import longtailed_counts
+from longtail.data.split.longtailed import add_longtail
+from longtail.data.split.sets import class_table, frequency_groups, longtailed_counts, with_groups
 from longtail.data.tensors.selection import select_set
+
+counts_of_classes = st.lists(st.integers(6, 12), min_size=1, max_size=7)
+seeds = st.integers(0, 2**31)
 
 
 @pytest.mark.parametrize("case", COUNTS, ids=lambda case: f"{case['largest']} x {case['imbalance_factor']}")
@@ -34,14 +37,42 @@ def test_refuses_an_impossible_imbalance(factor):
         longtailed_counts(10, 3, factor)
 
 
-def test_groups_are_thirds_in_label_order():
-    assert class_groups(100) == ["head"] * 33 + ["middle"] * 33 + ["tail"] * 34
-    assert class_groups(10) == ["head"] * 3 + ["middle"] * 3 + ["tail"] * 4
-    assert class_groups(2) == ["tail"] * 2
+def test_thirds_go_by_frequency_and_of_equal_classes_by_label():
+    assert frequency_groups([1] * 100, "thirds") == ["head"] * 33 + ["middle"] * 33 + ["tail"] * 34
+    assert frequency_groups(range(10, 0, -1), "thirds") == ["head"] * 3 + ["middle"] * 3 + ["tail"] * 4
+    assert frequency_groups([2, 1], "thirds") == ["tail"] * 2
+    assert frequency_groups([5, 9, 9, 1], "thirds") == ["tail", "head", "middle", "tail"]
 
 
-counts_of_classes = st.lists(st.integers(6, 12), min_size=1, max_size=7)
-seeds = st.integers(0, 2**31)
+def test_counts_divide_as_the_papers_do():
+    assert frequency_groups([101, 100, 20, 19, 0], "counts") == ["many", "medium", "medium", "few", "few"]
+    assert frequency_groups([9, 5, 1], "counts", (8, 2)) == ["many", "medium", "few"]
+    with pytest.raises(
+        ValueError, match="the cut 'halves' of the classes is unknown; choose thirds or counts"
+    ):
+        frequency_groups([1], "halves")
+
+
+def test_cifar100_lt_has_the_published_numbers_of_classes():
+    found = frequency_groups(longtailed_counts(500, 100, 0.01), "counts")
+    assert [found.count(name) for name in ("many", "medium", "few")] == [
+        35,
+        35,
+        30,
+    ]  # Liu et al. (2019), and others
+
+
+@settings(max_examples=20, deadline=None)
+@given(counts=st.lists(st.integers(1, 12), min_size=1, max_size=8), seed=seeds)
+def test_groups_of_images_are_those_of_their_classes(counts, seed):
+    labels = pd.Series(range(len(counts))).repeat(counts).sample(frac=1, random_state=seed)
+    sets = pd.DataFrame({"label": labels, "class_name": "c", "subset": "train", "longtailed": True})
+    sets = pd.concat([sets, sets.assign(subset="test"), sets.assign(longtailed=False)], ignore_index=True)
+    split = with_groups(sets, "counts", (8, 3))
+    assert split.drop(columns="group").equals(sets)
+    expected = ["many" if count > 8 else "few" if count < 3 else "medium" for count in counts]
+    assert split["group"].tolist() == [expected[label] for label in sets["label"]]
+    assert class_table(split, "longtailed")["n_train"].tolist() == counts
 
 
 @settings(max_examples=20, deadline=None)

@@ -99,6 +99,7 @@ DATA = {
     "images",
     "subsets",
     "split",
+    "groups",
     "table_of_counts",
     "figure class_distribution",
     "figure example_images",
@@ -280,6 +281,7 @@ TABLE = [
         configure(data__imbalance_factor=0.2),
         {
             "split",
+            "groups",
             "tensors train_longtailed",
             "table_of_counts",
             "figure class_distribution",
@@ -289,6 +291,14 @@ TABLE = [
         | OF_EVALUATION
         | {"figure run_cost"}
         | per_model("training_curves", train_sets=["longtailed"])
+        | per_model("reliability")
+        | confusion(),
+    ),
+    (
+        "other groups of classes, which train and predict nothing again",
+        configure(data__groups="counts"),
+        {"groups", "table_of_counts", "figure class_distribution", "figure example_images"}
+        | OF_EVALUATION
         | per_model("reliability")
         | confusion(),
     ),

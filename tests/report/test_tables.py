@@ -12,7 +12,7 @@ import pytest
 import yaml
 from programs import run_program
 
-from longtail.data.split.sets import class_groups, longtailed_counts
+from longtail.data.split.sets import frequency_groups, longtailed_counts
 from longtail.files.parquet import write_parquet
 from longtail.report import tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES
@@ -323,12 +323,13 @@ def test_special_characters_survive_in_every_form(tmp_path):
     assert pd.read_csv(tmp_path / "new" / "t.csv")["value"].item() == 1 / 3
 
 
-def test_classes_are_grouped_by_thirds_and_by_numbers():
+@pytest.mark.parametrize("cut", ["thirds", "counts"])
+def test_classes_are_grouped_by_thirds_and_by_numbers_whichever_the_configuration_has(cut):
     """CIFAR100-LT at ratio 100 has 35 classes of more than 100 images, 35 of 20 to 100, and 30 of fewer."""
     counts = longtailed_counts(500, 100, 0.01)
     frames = [
         pd.DataFrame(
-            {"label": range(100), "group": class_groups(100), "n_train": n_train, "acc": accuracy}
+            {"label": range(100), "group": frequency_groups(counts, cut), "n_train": n_train, "acc": accuracy}
         ).assign(model="resnet32", loss=loss, train_set=train_set, seed=seed)
         for train_set, n_train in (("balanced", [500] * 100), ("longtailed", counts))
         for loss, seed, accuracy in (
@@ -350,6 +351,18 @@ def test_classes_are_grouped_by_thirds_and_by_numbers():
     ldam = table.text.set_index("Loss function").loc["LDAM", groups].tolist()
     assert ldam[5] == f"{100 * np.linspace(1, 0, 100)[70:].mean():.2f}†"
     assert "ResNet-32 with LDAM, long-tailed training set, seed 2" in table.notes[-1]
+    assert "many 102 to 500, medium 20 to 98, few 5 to 19." in table.caption
+
+
+def test_a_group_without_a_class_is_told_and_a_balanced_set_has_one_cut():
+    runs = pd.DataFrame({"label": range(4), "n_train": [60, 30, 21, 20], "acc": [1.0, 0.5, 0.25, 0.0]})
+    runs = runs.assign(group="medium", model="resnet8", loss="softmax", train_set="longtailed", seed=1)
+    table = tables.class_groups(runs)
+    assert list(table.text.columns[2:]) == ["Head (1)", "Middle (1)", "Tail (2)", "Medium (4)"]
+    assert table.text.iloc[0, 2:].tolist() == ["100.00", "50.00", "12.50", "43.75"]
+    assert "medium 20 to 60. No class is in many or few." in table.caption
+    balanced = tables.class_groups(runs.assign(train_set="balanced", n_train=20))
+    assert list(balanced.text.columns[2:]) == ["Medium (4)"]
 
 
 def test_published_results_beside_ours():

@@ -4,14 +4,29 @@
 include: EXPERIMENT.source.rules
 
 
+# The groups are apart from the sets that are trained on, so that other groups train nothing again.
+rule groups:
+    input:
+        sets="<results>/data/sets.parquet",
+    output:
+        "<results>/data/split.parquet",
+    log:
+        "<logs>/groups.log",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        key=KEYS.split(),
+        settings=as_json(EXPERIMENT.groups_settings()),
+    shell:
+        "python workflow/scripts/groups.py --sets {input.sets:q} --settings {params.settings:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
 rule tensors:
     input:
         images="<results>/data/images.pth",
-        split=lambda wildcards: (
-            "<results>/data/subsets.parquet"
-            if EXPERIMENT.is_balanced(wildcards.subset)
-            else "<results>/data/split.parquet"
-        ),
+        split=lambda wildcards: f"<results>/data/{EXPERIMENT.table_of(wildcards.subset)}.parquet",
     output:
         "<results>/data/{subset}.pth",
     log:

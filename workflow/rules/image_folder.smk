@@ -48,14 +48,14 @@ rule folder_split:
         index=rules.folder_images.output.index,
         findings=rules.folder_images.output.findings,
     output:
-        "<results>/data/split.parquet",
+        "<results>/data/sets.parquet",
     log:
         "<logs>/folder_split.log",
     localrule: True
     conda:
         "../../envs/train.yaml"
     params:
-        key=KEYS.split(),
+        key=KEYS.sets(),
         settings=as_json(EXPERIMENT.folder_split_settings()),
     shell:
         "python workflow/scripts/folder_split.py --index {input.index:q} --findings {input.findings:q}"

@@ -3,14 +3,14 @@
 
 rule list_split:
     output:
-        "<results>/data/split.parquet",
+        "<results>/data/sets.parquet",
     log:
         "<logs>/list_split.log",
     localrule: True
     conda:
         "../../envs/train.yaml"
     params:
-        key=KEYS.split(),
+        key=KEYS.sets(),
         # The key has the content of the lists, wherever they lie.
         settings=unrecorded(as_json(EXPERIMENT.list_split_settings())),
     shell:

@@ -63,14 +63,14 @@ rule split:
     input:
         subsets=rules.subsets.output,
     output:
-        "<results>/data/split.parquet",
+        "<results>/data/sets.parquet",
     log:
         "<logs>/split.log",
     localrule: True
     conda:
         "../../envs/train.yaml"
     params:
-        key=KEYS.split(),
+        key=KEYS.sets(),
         settings=as_json(EXPERIMENT.split_settings()),
     shell:
         "python workflow/scripts/split.py --subsets {input.subsets:q} --settings {params.settings:q}"

@@ -1,4 +1,4 @@
-"""Mark the long-tailed part of the training and test images, and the groups head, middle and tail."""
+"""Mark the long-tailed part of the training and test images."""
 
 import argparse
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from longtail.analysis.frames import read_answers
 from longtail.analysis.grid import Grid
-from longtail.data.split.sets import CLUSTER, SPLIT, TEST_SETS, in_set, with_sets
+from longtail.data.split.sets import CLUSTER, SPLIT, in_set, tested_sets, with_sets
 from longtail.experiment.runs import Run
 
 IMAGE = ["image_id", "label"]
@@ -31,13 +31,18 @@ class Correctness:
             return None
         return np.unique(self.images[CLUSTER], return_inverse=True)[1]
 
+    @cached_property
+    def test_sets(self) -> tuple[str, ...]:
+        """The names of the test sets, in their order."""
+        return tested_sets(self.images["group"])
+
     def members(self, test_set: str) -> np.ndarray:
         """Whether each image belongs to a test set: bool, N entries."""
         return self._members[test_set]
 
     @cached_property
     def _members(self) -> dict[str, np.ndarray]:
-        return {test_set: in_set(self.images, test_set).to_numpy() for test_set in TEST_SETS}
+        return {test_set: in_set(self.images, test_set).to_numpy() for test_set in self.test_sets}
 
     def differences(self, model: str, train_set: str, loss: str, reference: str, grid: Grid) -> np.ndarray:
         """Correct under `loss` minus correct under `reference`: int8, one row per seed that has both, N columns."""

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from longtail.analysis.grid import Grid, Refusal, join_notes, without_repeats
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.sign_flip import ALPHA, least_p, sign_flip
-from longtail.data.split.sets import TEST_SETS
+from longtail.data.split.sets import tested_sets
 
 COUNTED = 100_000
 """Up to so many patterns of ranks are all counted; of more, 19,999 are drawn, always the same ones."""
@@ -76,7 +76,7 @@ def friedman_tables(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, pd.D
     by_loss: list[pd.DataFrame] = []
     by_pair: list[pd.DataFrame] = []
     distinct = {train_set: without_repeats(found, grid, train_set) for train_set in grid.train_sets}
-    for test_set, train_set in itertools.product(TEST_SETS, grid.train_sets):
+    for test_set, train_set in itertools.product(tested_sets(found["test_set"]), grid.train_sets):
         expected, repeats = distinct[train_set]
         own = found[(found["test_set"] == test_set) & (found["train_set"] == train_set)]
         table, note = complete_blocks(own[own["loss"].isin(expected.losses)], expected)

@@ -11,7 +11,7 @@ from longtail.analysis.grid import Grid, Refusal, compared, name_missing
 from longtail.analysis.statistics.correctness import Correctness
 from longtail.analysis.statistics.holm import holm
 from longtail.analysis.statistics.sign_flip import sign_flip
-from longtail.data.split.sets import GROUPS, TEST_SETS
+from longtail.data.split.sets import GROUPS, TEST_SETS, tested_sets
 from longtail.experiment.runs import RUN, Run
 
 IDENTICAL = "the same answers as under the reference on every test image, so the two are one run and nothing is tested"
@@ -115,7 +115,13 @@ def bounds_table(found: pd.DataFrame, grid: Grid, reference: str, alpha: float =
         ["correct", "n"]
     ]
     runs = [run for run in grid.runs if run.loss in losses]
-    table = pd.DataFrame([_bound(counts, run, reference, test_set) for run in runs for test_set in TEST_SETS])
+    table = pd.DataFrame(
+        [
+            _bound(counts, run, reference, test_set)
+            for run in runs
+            for test_set in tested_sets(found["test_set"])
+        ]
+    )
     family = table.groupby(["train_set", "test_set", "seed"])
     for end in ("low", "high"):
         table[f"p_holm_{end}"] = family[f"p_{end}"].transform(holm)
@@ -142,7 +148,7 @@ def mcnemar_table(correctness: Correctness, grid: Grid, reference: str) -> pd.Da
         _compare(correctness, run, reference, test_set)
         for run in grid.runs
         if run.loss in losses
-        for test_set in TEST_SETS
+        for test_set in correctness.test_sets
     ]
     table = pd.DataFrame(rows)
     table["p_holm"] = table.groupby(["train_set", "test_set", "seed"])["p"].transform(holm)

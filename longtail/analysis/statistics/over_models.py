@@ -9,7 +9,7 @@ from scipy.special import stdtr, stdtrit
 from longtail.analysis.grid import Grid, Refusal, compared, join_notes, missing_runs, name_missing
 from longtail.analysis.statistics.dunnett import dunnett
 from longtail.analysis.statistics.holm import holm
-from longtail.data.split.sets import TEST_SETS
+from longtail.data.split.sets import tested_sets
 
 COLUMNS = [
     "train_set",
@@ -49,7 +49,7 @@ def differences_over_models(found: pd.DataFrame, grid: Grid, reference: str) -> 
     if len(grid.models) < 2:
         raise Refusal("a difference over models in general needs at least two models, and better four")
     frames = []
-    for train_set, test_set in itertools.product(grid.train_sets, TEST_SETS):
+    for train_set, test_set in itertools.product(grid.train_sets, tested_sets(found["test_set"])):
         own = found[(found["train_set"] == train_set) & (found["test_set"] == test_set)]
         rows = pd.DataFrame([_contrast(own, grid, loss, reference, train_set) for loss in losses])
         rows["p_dunnett"] = np.nan

@@ -15,7 +15,6 @@ from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.score import tango, tango_z
 from longtail.analysis.statistics.sign_flip import sign_flip
 from longtail.analysis.statistics.spread import Spread, spread, worth
-from longtail.data.split.sets import TEST_SETS
 from longtail.experiment.runs import Run
 
 ALL_MODELS = "all models"
@@ -108,7 +107,7 @@ def paired_differences(correctness: Correctness, grid: Grid, reference: str) -> 
     losses = compared(grid, reference)
     rows = [
         row
-        for test_set in TEST_SETS
+        for test_set in correctness.test_sets
         for train_set in grid.train_sets
         for row in _compare_all(correctness, grid, losses, reference, train_set, test_set)
     ]

@@ -8,22 +8,14 @@ import numpy as np
 import pandas as pd
 
 from longtail.data.collection.folder import check_list
-from longtail.data.split.natural import frequency_groups
 
 
-def split_of_lists(
-    lists: Mapping[str, str | Path],
-    *,
-    class_names: str | Path | None = None,
-    groups: str = "counts",
-    group_limits: tuple[int, int] = (100, 20),
-) -> pd.DataFrame:
+def split_of_lists(lists: Mapping[str, str | Path], *, class_names: str | Path | None = None) -> pd.DataFrame:
     """The split that text files of lines `path label` describe, such as those of ImageNet-LT.
 
     Args:
         lists: the file of each subset; "train", and any of "val" and "test".
         class_names: a file with the name of each class in a line, in label order. With None, labels are names.
-        groups, group_limits: how `frequency_groups` makes head, middle and tail.
 
     Returns:
         One row per line, with the columns of `natural_split`; the ids count the lines. All that the lists hold is
@@ -50,8 +42,6 @@ def split_of_lists(
                 f"{lists[subset]}, line {lines[place]}: the label is {found[place]}, but {limit}"
             )
     count = len(names) if not class_names else 1 + max(int(found.max()) for found in labels.values())
-    trained = np.bincount(labels["train"], minlength=count).tolist()
-    group_of = frequency_groups(trained, groups, group_limits)
     parts = []
     for subset, found in labels.items():
         counts = np.bincount(found, minlength=count)
@@ -62,7 +52,7 @@ def split_of_lists(
     split = pd.concat(parts, ignore_index=True)
     split.insert(0, "image_id", np.arange(len(split)))
     split.insert(2, "class_name", [names[label] for label in split["label"]])
-    return split.assign(group=split["label"].map(group_of))
+    return split
 
 
 def _labels(path: Path) -> tuple[np.ndarray, list[int]]:

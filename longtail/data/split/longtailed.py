@@ -1,15 +1,15 @@
-"""The long-tailed part of the balanced subsets, and the groups head, middle and tail."""
+"""The long-tailed part of the balanced subsets."""
 
 import pandas as pd
 
 from longtail.data.split.balanced import seeded_order
-from longtail.data.split.sets import class_groups, longtailed_counts
+from longtail.data.split.sets import longtailed_counts
 
 
 def add_longtail(
     subsets: pd.DataFrame, *, imbalance_factor: float, test_imbalance_factor: float | None = None, seed: int
 ) -> pd.DataFrame:
-    """Mark which training and test images also belong to the long-tailed sets, and the group of every image.
+    """Mark which training and test images also belong to the long-tailed sets.
 
     Images are dropped and never added, so the long-tailed sets are parts of the balanced ones. A smaller factor
     keeps a part of what a larger one keeps.
@@ -21,8 +21,7 @@ def add_longtail(
         seed: chooses the images, not their number.
 
     Returns:
-        `subsets` with two more columns: `longtailed` bool (never true in "val"), and `group` str ("head",
-        "middle" or "tail") of every image.
+        `subsets` with one more column: `longtailed` bool (never true in "val").
 
     Raises:
         ValueError: a factor is out of range, or the classes of a subset differ in size.
@@ -40,5 +39,4 @@ def add_longtail(
             )
         for label, count in zip(labels, longtailed_counts(sizes.pop(), len(labels), factor), strict=True):
             kept.update(seeded_order(images[label], seed, "longtailed")[:count])
-    groups = dict(zip(labels, class_groups(len(labels)), strict=True))
-    return subsets.assign(longtailed=subsets["image_id"].isin(kept), group=subsets["label"].map(groups))
+    return subsets.assign(longtailed=subsets["image_id"].isin(kept))

@@ -1,14 +1,12 @@
 """The split of a collection that is long-tailed by nature: its class counts are kept."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from longtail.data.collection.duplicates import connected
 from longtail.data.collection.listing import Finding
 from longtail.data.split.balanced import seeded_order
-from longtail.data.split.sets import CLUSTER, GROUPS, class_groups
+from longtail.data.split.sets import CLUSTER
 from longtail.machine.randomness import derive_seed
 
 
@@ -28,8 +26,6 @@ def natural_split(
     min_test_per_class: int,
     small_classes: str,
     merged_name: str,
-    groups: str,
-    group_limits: tuple[int, int],
     seed: int,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Divide a collection into training, validation and test images, class by class, with its natural counts.
@@ -47,13 +43,11 @@ def natural_split(
     Args:
         index: the table of `longtail.data.collection.reading`; used are image_id, class_name, subset, group, twin.
         merged_name: the name of the class that `merge` makes.
-        groups, group_limits: how `frequency_groups` makes head, middle and tail.
 
     Returns:
         One row per image, by ascending id: image_id, label int64, class_name, subset ("train", "val", "test"),
         longtailed (all of train and test), balanced (equally many of every class in train, and in test of every
-        tested class), group ("head", "middle", "tail"), cluster int64 (the same for images that stay together); and
-        what was done about small classes.
+        tested class), cluster int64 (the same for images that stay together); and what was done about small classes.
 
     Raises:
         ValueError: small classes, by `small_classes: error` or because merging them does not help.
@@ -83,7 +77,7 @@ def natural_split(
         Finding(name, "untested class", "has no test image in the given split", "only trains")
         for name in sorted(untested)
     ]
-    return _labelled(table, subsets, groups, group_limits, seed), findings
+    return _labelled(table, subsets, seed), findings
 
 
 def _merge(table: pd.DataFrame, small: list[str], merged_name: str) -> tuple[pd.DataFrame, list[Finding]]:
@@ -103,10 +97,8 @@ def _merge(table: pd.DataFrame, small: list[str], merged_name: str) -> tuple[pd.
     return table.assign(class_name=table["class_name"].mask(merged, merged_name)), findings
 
 
-def _labelled(
-    table: pd.DataFrame, subsets: pd.Series, groups: str, group_limits: tuple[int, int], seed: int
-) -> pd.DataFrame:
-    """The split as `natural_split` returns it: with labels in the order of the names, sets and groups."""
+def _labelled(table: pd.DataFrame, subsets: pd.Series, seed: int) -> pd.DataFrame:
+    """The split as `natural_split` returns it: with labels in the order of the names, and sets."""
     class_names = sorted(table["class_name"].unique())
     split = table[["image_id", "class_name"]].assign(
         label=table["class_name"].map({name: label for label, name in enumerate(class_names)}),
@@ -114,33 +106,8 @@ def _labelled(
         longtailed=subsets != "val",
     )
     split["balanced"] = _balanced(split, seed)
-    trained = split.loc[split["subset"] == "train", "label"].value_counts().reindex(range(len(class_names)))
-    split["group"] = split["label"].map(frequency_groups(trained.to_numpy(), groups, group_limits))
     split[CLUSTER] = table["unit"]
-    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", "group", CLUSTER]]
-
-
-def frequency_groups(
-    counts: Sequence[int] | np.ndarray, groups: str, limits: tuple[int, int]
-) -> dict[int, str]:
-    """The group of every label, by its number of training images.
-
-    Args:
-        counts: training images of each label.
-        groups: "thirds" divides the classes from the most frequent on, equal ones in label order, and leaves the
-            remainder to the tail. "counts" compares each class with the limits.
-        limits: with "counts", more images than the first are head, fewer than the second tail, others middle.
-
-    Source: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World", 2019 (more than 100, fewer than 20).
-    """
-    if groups == "thirds":
-        order = sorted(range(len(counts)), key=lambda label: (-counts[label], label))
-        return dict(zip(order, class_groups(len(counts)), strict=True))
-    many, few = limits
-    head, middle, tail = GROUPS
-    return {
-        label: head if count > many else tail if count < few else middle for label, count in enumerate(counts)
-    }
+    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", CLUSTER]]
 
 
 def _units(table: pd.DataFrame) -> np.ndarray:

@@ -4,7 +4,7 @@ A balanced source is cut to a long-tailed part, so all its images are in the bal
 counts is long-tailed itself, and a balanced part is cut from it. Only its tables have a column `balanced`.
 """
 
-import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from longtail.files.table import Column, Table
@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN_SETS = ("balanced", "longtailed")
-GROUPS = ("head", "middle", "tail")
+CUTS = {"thirds": ("head", "middle", "tail"), "counts": ("many", "medium", "few")}
+"""The groups of classes, from the most frequent to the rarest, by what divides them."""
+LIMITS = (100, 20)
+"""The limits of the long-tail papers (Liu et al., 2019): more training images than the first are many, fewer than the
+second few."""
+GROUPS = (*CUTS["thirds"], *CUTS["counts"])
 TEST_SETS = (*TRAIN_SETS, *GROUPS)
-"""They are nested: head, middle and tail divide longtailed, which is a part of balanced."""
-SHOTS = {"many": (101, math.inf), "medium": (20, 100), "few": (0, 19)}
-"""The long-tail papers' groups of classes, by their least and most training images (Liu et al., 2019)."""
+"""All names of test sets. An experiment has those of `tested_sets`, which are nested: the groups of one cut divide
+longtailed, which is a part of balanced."""
 SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for name in TEST_SETS))
 """The sets of images that have a file of tensors each."""
 CLUSTER = "cluster"
@@ -50,6 +54,16 @@ SPLIT = Table(
     one={**ASSIGNED.one, "group": "label"},
 )
 """The table of the split."""
+
+
+def groups_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The three groups of the cut that some of these names belong to; head, middle and tail where none does."""
+    return CUTS["counts" if set(CUTS["counts"]) & set(names) else "thirds"]
+
+
+def tested_sets(names: Iterable[str]) -> tuple[str, ...]:
+    """The five test sets of the cut that some of these names belong to, in their order."""
+    return (*TRAIN_SETS, *groups_of(names))
 
 
 def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":
@@ -122,19 +136,59 @@ def class_table(split: "pd.DataFrame", train_set: str) -> "pd.DataFrame":
     if train_set not in ("balanced", "longtailed"):
         raise ValueError(f"training set {train_set!r} is unknown; choose 'balanced' or 'longtailed'")
     classes = split.groupby("label", as_index=False)[["class_name", "group"]].first()
-    in_training = (split["subset"] == "train") & in_set(split, train_set)
-    counts = split.loc[in_training, "label"].value_counts()
-    return classes.assign(n_train=classes["label"].map(counts).fillna(0).astype("int64"))
+    return classes.assign(n_train=class_counts(split, train_set).to_numpy())
 
 
-def class_groups(num_classes: int) -> list[str]:
-    """The group of every class: thirds in label order, with the remainder in the tail.
+def with_groups(sets: "pd.DataFrame", cut: str, limits: tuple[int, int] = LIMITS) -> "pd.DataFrame":
+    """The table with the column `group` of every image, which is that of its class.
 
-    100 classes give 0-32 head, 33-65 middle, 66-99 tail; 10 classes give 0-2, 3-5 and 6-9. Fewer than 3 classes
-    are all tail.
+    Classes are divided by their long-tailed training images, as `frequency_groups` divides them.
+
+    Args:
+        sets: columns label, subset, longtailed; one row per image.
     """
-    third = num_classes // 3
-    return [GROUPS[0]] * third + [GROUPS[1]] * third + [GROUPS[2]] * (num_classes - 2 * third)
+    counts = class_counts(sets, "longtailed")
+    found = dict(zip(counts.index, frequency_groups(counts.tolist(), cut, limits), strict=True))
+    return sets.assign(group=sets["label"].map(found))
+
+
+def class_counts(split: "pd.DataFrame", train_set: str) -> "pd.Series":
+    """Training images of every class of a split in one of the two training sets: int64 by label, in label order.
+
+    Args:
+        split: columns label, subset, longtailed, and balanced where classes differ in size by nature.
+    """
+    in_training = (split["subset"] == "train") & in_set(split, train_set)
+    return in_training.astype("int64").groupby(split["label"]).sum()
+
+
+def frequency_groups(counts: Sequence[int], cut: str, limits: tuple[int, int] = LIMITS) -> list[str]:
+    """The group of every class.
+
+    Args:
+        counts: long-tailed training images of each class.
+        cut: "thirds" divides the classes from the most frequent on, equal ones in their order, and leaves the remainder
+            to the tail: 100 classes give 33, 33 and 34, and fewer than 3 are all tail. "counts" compares each class
+            with the limits.
+        limits: with "counts", more images than the first are many, fewer than the second few, others medium.
+
+    Raises:
+        ValueError: an unknown cut.
+    """
+    if cut not in CUTS:
+        raise ValueError(f"the cut {cut!r} of the classes is unknown; choose {' or '.join(CUTS)}")
+    first, second, last = CUTS[cut]
+    if cut == "counts":
+        many, few = limits
+        return [first if count > many else last if count < few else second for count in counts]
+    third = len(counts) // 3
+    order = sorted(range(len(counts)), key=lambda place: -counts[place])
+    groups = (
+        dict.fromkeys(order, last)
+        | dict.fromkeys(order[: 2 * third], second)
+        | dict.fromkeys(order[:third], first)
+    )
+    return [groups[place] for place in range(len(counts))]
 
 
 def longtailed_counts(largest: int, num_classes: int, imbalance_factor: float) -> list[int]:

@@ -9,23 +9,24 @@ from scikit_posthocs import critical_difference_diagram
 
 from longtail.analysis.grid import Grid, Refusal, accuracies, scores, select
 from longtail.analysis.statistics.friedman import complete_blocks, friedman, pairs
+from longtail.data.split.sets import groups_of
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label
 
-TEST_SETS = ("balanced", "head", "tail")
-
 
 @style.look()
 def draw(
-    evaluation: pd.DataFrame, train_set: str | None = None, test_sets: Sequence[str] = TEST_SETS
+    evaluation: pd.DataFrame, train_set: str | None = None, test_sets: Sequence[str] | None = None
 ) -> style.Drawn:
     """A diagram (Demšar, 2006) per test set, over the models; rank 1 is best.
 
     Args:
         train_set: None takes the long-tailed one, or the one that there is. Two training sets are never ranked
             together, since a model would then count twice.
+        test_sets: None takes the balanced one and those of the most frequent and the rarest classes.
     """
+    test_sets = test_sets or ("balanced", *groups_of(evaluation["test_set"])[::2])
     there = evaluation["train_set"].unique()
     train_set = train_set or ("longtailed" if "longtailed" in there else there[0])
     tables = _blocks(select(evaluation, train_set=train_set), test_sets)

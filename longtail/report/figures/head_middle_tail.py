@@ -1,11 +1,11 @@
-"""Accuracy on head, middle and tail of every loss, with each seed as a dot."""
+"""Accuracy of every loss on the groups of classes (head, middle and tail), with each seed as a dot."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from longtail.analysis.grid import accuracies, over_seeds, select
-from longtail.data.split.sets import GROUPS
+from longtail.data.split.sets import GROUPS, groups_of
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.panels import label_axes, panel_grid
@@ -19,9 +19,13 @@ MARK = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.4}
 def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> style.Drawn:
     """A row per loss with a mark for each group, a panel per model and training set."""
     table = select(accuracies(evaluation), model=model, train_set=train_set)
+    groups = [label(name).lower() for name in groups_of(evaluation["test_set"])]
+    named = f"{groups[0]}, {groups[1]} {{}} {groups[2]}"
     table = table[table["test_set"].isin(GROUPS)]
     if table.empty:
-        return style.explanation("No test images are in the groups head, middle or tail: nothing to compare.")
+        return style.explanation(
+            f"No test images are in the groups {named.format('or')}: nothing to compare."
+        )
     summary = over_seeds(table)
     losses = list(table["loss"].unique())
     figure, grid, panels = panel_grid(table, max(ROW * len(losses), 0.5), 0.6, share=True)
@@ -35,7 +39,7 @@ def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | No
     style.legend(figure, {label(name): style.GROUPS[name] for name in table["test_set"].unique()})
     text = captions.of_accuracies(
         table,
-        f"Top-1 accuracy on the head, middle and tail classes by loss, {captions.seeds(table)}.",
+        f"Top-1 accuracy on the {named.format('and')} classes by loss, {captions.seeds(table)}.",
         "Large marks: mean over the seeds; small dots: the seeds; grey lines: from the worst to the best group."
         if table["seed"].nunique() > 1
         else "Marks: the one run; grey lines: from the worst to the best group.",

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from longtail.analysis.grid import Grid, without
+from longtail.data.split.sets import CUTS
 from longtail.files.atomic import atomic_path
 from longtail.report.fonts import FONT
 from longtail.report.labels import label
@@ -122,11 +123,8 @@ MODELS = {
     "vit_b16": Style(BLUE, "^"),
     "convnext_base": Style(VERMILION, "D"),
 }
-GROUPS = {
-    "head": Style(BLUE, "o"),
-    "middle": Style(ORANGE, "s"),
-    "tail": Style(VERMILION, "^"),
-}
+_BY_FREQUENCY = (Style(BLUE, "o"), Style(ORANGE, "s"), Style(VERMILION, "^"))
+GROUPS = {name: look for cut in CUTS.values() for name, look in zip(cut, _BY_FREQUENCY, strict=True)}
 _COLORS = (GREEN, PURPLE, ORANGE, SKY, BLACK, BLUE, VERMILION)
 _MARKERS: tuple[tuple[str, str | tuple], ...] = ((">", "-"), ("p", DASHED), ("h", DOTTED), ("d", DASH_DOTTED))
 # There are seven colours and four markers. So neighbours differ in both, and only the 29th style repeats the first.

@@ -1,4 +1,4 @@
-"""The gain of each loss on the tail against its cost on the head, with the Pareto front."""
+"""The gain of each loss on the rarest classes against its cost on the most frequent, with the Pareto front."""
 
 import numpy as np
 import pandas as pd
@@ -6,45 +6,47 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from longtail.analysis.grid import accuracies, over_seeds, select
+from longtail.data.split.sets import groups_of
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.panels import label_axes, panel_grid
-from longtail.report.labels import label
+from longtail.report.labels import CLASSES, label
 
 LEAST_RANGE = 10  # percentage points an axis spans, so that noise does not fill a panel
 
 
 @style.look()
 def draw(evaluation: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> style.Drawn:
-    """Head accuracy across, tail accuracy up; a mark per loss, a panel per model and training set."""
+    """Accuracy on head (many) across, on tail (few) up; a mark per loss, a panel per model and training set."""
     table = select(accuracies(evaluation), model=model, train_set=train_set)
-    table = table[table["test_set"].isin(["head", "tail"])]
-    text = _caption(table)
+    head, _, tail = groups_of(evaluation["test_set"])
+    table = table[table["test_set"].isin([head, tail])]
+    text = _caption(table, head, tail)
     if table["test_set"].nunique() < 2:
         return style.explanation(
-            "The trade-off needs test images of both head and tail; one of them has none.", text
+            f"The trade-off needs test images of both {head} and {tail}; one of them has none.", text
         )
     looks = style.styles(table["loss"].unique(), style.LOSSES)
     points = over_seeds(table).pivot(index=["train_set", "model", "loss"], columns="test_set")
     height = 1.55 if table["model"].nunique() > 2 else 2.2
     figure, grid, panels = panel_grid(table, height, 0.55 + 0.15 * (len(looks) // 5), share=False)
     for cell, axes in panels.items():
-        _panel(axes, points.loc[cell].loc[list(looks)], looks)
-    label_axes(grid, "Head: top-1 accuracy (%)", "Tail: top-1 accuracy (%)")
+        _panel(axes, points.loc[cell].loc[list(looks)], looks, head, tail)
+    label_axes(grid, *(f"{label(name)}: top-1 accuracy (%)" for name in (head, tail)))
     style.legend(figure, {label(name): look for name, look in looks.items()})
     return style.Drawn(figure, text)
 
 
-def _caption(table: pd.DataFrame) -> str:
+def _caption(table: pd.DataFrame, head: str, tail: str) -> str:
     """What marks, bars and the line are, and of how many runs and images."""
     return captions.of_accuracies(
         table,
-        f"Top-1 accuracy on the tail against the head by loss, {captions.seeds(table)}.",
+        f"Top-1 accuracy on {CLASSES[tail]} against {CLASSES[head]} by loss, {captions.seeds(table)}.",
         "Marks: mean over the seeds; error bars: standard deviation over the seeds."
         if table["seed"].nunique() > 1
         else "Marks: the one run.",
-        "Grey line: the Pareto front of the marks; the losses on it, drawn larger, are beaten by none on both head"
-        " and tail. Each panel has its own scale.",
+        "Grey line: the Pareto front of the marks; the losses on it, drawn larger, are beaten by none on both"
+        f" {head} and {tail}. Each panel has its own scale.",
     )
 
 
@@ -55,16 +57,16 @@ def pareto_front(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
     return ~(at_least & better).any(axis=1) & ~np.isnan(head + tail)
 
 
-def _panel(axes: Axes, points: pd.DataFrame, looks: dict[str, style.Style]) -> None:
+def _panel(axes: Axes, points: pd.DataFrame, looks: dict[str, style.Style], head: str, tail: str) -> None:
     axes.grid()
-    head, tail = points["mean", "head"].to_numpy(), points["mean", "tail"].to_numpy()
-    front = pareto_front(head, tail)
+    x, y = points["mean", head].to_numpy(), points["mean", tail].to_numpy()
+    front = pareto_front(x, y)
     for (loss, point), best in zip(points.iterrows(), front, strict=True):
         axes.errorbar(
-            point["mean", "head"],
-            point["mean", "tail"],
-            xerr=point["sd", "head"],
-            yerr=point["sd", "tail"],
+            point["mean", head],
+            point["mean", tail],
+            xerr=point["sd", head],
+            yerr=point["sd", tail],
             elinewidth=0.7,
             markersize=6 if best else 4,
             zorder=3,
@@ -73,9 +75,9 @@ def _panel(axes: Axes, points: pd.DataFrame, looks: dict[str, style.Style]) -> N
     _widen(axes)
     if front.any():
         # The line runs from the left edge to the lower one. A loss on it beats everything below and left of it.
-        order = head[front].argsort()
-        across = [axes.get_xlim()[0], *head[front][order], head[front].max()]
-        up = [*tail[front][order][:1], *tail[front][order], axes.get_ylim()[0]]
+        order = x[front].argsort()
+        across = [axes.get_xlim()[0], *x[front][order], x[front].max()]
+        up = [*y[front][order][:1], *y[front][order], axes.get_ylim()[0]]
         axes.plot(
             across,
             up,

@@ -9,26 +9,27 @@ from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
 from longtail.report.captions import count
-from longtail.report.labels import label
+from longtail.report.labels import CLASSES, label
 from longtail.report.pages import basis
 from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
-from longtail.report.summary.evidence import PRICED, Evidence
+from longtail.report.summary.evidence import Evidence
 from longtail.report.summary.phrases import best_of, column, interval, listed, p_is, percent, points
 from longtail.report.typeset import pipe_table
 
 NESTED = "test sets are parts of one another, so their differences go together"
 NAMED = 6
 """So many significant differences are named one by one."""
-EXCLUDED = (
-    "Two one-sided tests at 5 % exclude a difference on the head of more than {:.1f} points either way."
-)
-FOUND = "On the tail, runs like these find a difference of {:.1f} points with a chance of 80 %."
+EXCLUDED = "Two one-sided tests at 5 % exclude a difference on {} of more than {:.1f} points either way."
+FOUND = "On {}, runs like these find a difference of {:.1f} points with a chance of 80 %."
+RARE_ACCURACY = {"tail": "tail", "few": "few-shot accuracy"}
+"""What a loss has of the rarest classes, in a sentence."""
 
 
 def summarise(evidence: Evidence) -> str:
     """The summary as Markdown; a question without an answer says what these runs lack."""
+    head, _, tail = map(CLASSES.get, evidence.groups)
     questions: dict[str, Callable[[Evidence], str]] = {
-        "Which loss for the tail, and at what price for the head?": tail_and_head,
+        f"Which loss for {tail}, and at what price for {head}?": tail_and_head,
         "How much depends on the model?": model_or_loss,
         "Which is the safest choice?": safest,
         "Is the difference real?": real,
@@ -47,32 +48,36 @@ def summarise(evidence: Evidence) -> str:
 
 
 def tail_and_head(evidence: Evidence) -> str:
-    """The loss with the best tail after long-tailed training, what it gains there and costs on the head."""
+    """The loss with the best tail after long-tailed training, what it gains there and costs on the head.
+
+    Where the classes are grouped by counts, few and many stand for tail and head.
+    """
     cells = evidence.competing("longtailed")
     means = cells.pivot_table(index="loss", columns="test_set", values="mean", sort=False)
-    if not {"head", "tail"} <= set(means.columns) or len(means) < 2:
+    head, _, tail = evidence.groups
+    if not {head, tail} <= set(means.columns) or len(means) < 2:
         raise Refusal(
-            "they have no two losses with all runs on the long-tailed training set and images in head and tail"
+            f"they have no two losses with all runs on the long-tailed training set and images in {head} and {tail}"
         )
-    tails = means["tail"].round(12)
+    tails, accuracy = means[tail].round(12), RARE_ACCURACY[tail]
     first = list(tails.index[tails == tails.max()])
     over = "" if len(evidence.grid.models) == 1 else f", mean over {len(evidence.grid.models)} models"
     share = f"{percent(tails.max())}{over}"
-    lead = f"**{label(str(first[0]))}** has the best tail after long-tailed training:"
+    lead = f"**{label(str(first[0]))}** has the best {accuracy} after long-tailed training:"
     if len(first) == len(means):
-        answer = f"All losses have the same tail after long-tailed training: {share}."
+        answer = f"All losses have the same {accuracy} after long-tailed training: {share}."
     elif len(first) > 1:
         names = listed([f"**{label(str(loss))}**" for loss in first])
-        answer = f"{names} share the best tail after long-tailed training: {share}."
+        answer = f"{names} share the best {accuracy} after long-tailed training: {share}."
     elif first[0] == evidence.settings.reference:
         answer = f"{lead} {share}. No other loss improves on it."
     else:
         answer = (
             f"{lead} {share}, "
-            f"{_against(evidence, first[0], 'tail')} On the head it has {percent(means.loc[first[0], 'head'])}, "
-            f"{_against(evidence, first[0], 'head')}"
-            + _known(evidence, first[0], "head", "margin", EXCLUDED)
-            + _known(evidence, first[0], "tail", "detectable", FOUND)
+            f"{_against(evidence, first[0], tail)} On {CLASSES[head]} it has {percent(means.loc[first[0], head])}, "
+            f"{_against(evidence, first[0], head)}"
+            + _known(evidence, first[0], head, "margin", EXCLUDED)
+            + _known(evidence, first[0], tail, "detectable", FOUND)
         )
     made = int(evidence.differences["p_holm"].notna().sum())
     family = ""
@@ -146,7 +151,8 @@ def safest(evidence: Evidence) -> str:
     worst = _worst_group(evidence).reindex(order.index)
     if worst.notna().any():
         columns["Worst group"] = column(worst, 100, ".1f")
-        caption += " Worst group: mean accuracy (%) of the worst of head, middle and tail after long-tailed training."
+        groups = listed(evidence.groups)
+        caption += f" Worst group: mean accuracy (%) of the worst of {groups} after long-tailed training."
     return f"{answer}{evidence.left_out} {caption}\n\n{pipe_table(pd.DataFrame(columns))}"
 
 
@@ -273,16 +279,16 @@ def _known(evidence: Evidence, loss: str, test_set: str, column: str, sentence: 
     table, key = evidence.differences, (loss, test_set)
     if key not in table.index or pd.isna(table.loc[key, column]):
         return ""
-    return f" {sentence.format(100 * table.loc[key, column])}"
+    return f" {sentence.format(CLASSES[test_set], 100 * table.loc[key, column])}"
 
 
 def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
-    """Every loss with its tail, head and balanced accuracy and their differences to the reference."""
+    """Every loss with its accuracies on the priced sets, and their differences to the reference."""
     differences = evidence.differences
     rows = []
-    for loss, mean in means.sort_values("tail", ascending=False).iterrows():
+    for loss, mean in means.sort_values(evidence.groups[2], ascending=False).iterrows():
         row = {"Loss function": label(str(loss))}
-        for test_set in PRICED:
+        for test_set in evidence.priced:
             key = (loss, test_set)
             row[label(test_set)] = percent(mean[test_set])
             row[f"{label(test_set)}, less {label(evidence.settings.reference).lower()}"] = (
@@ -317,8 +323,8 @@ def _friedman_rows(evidence: Evidence) -> pd.DataFrame:
 
 
 def _worst_group(evidence: Evidence) -> pd.Series:
-    """Each loss's accuracy on the worst of head, middle and tail after long-tailed training, mean over the models."""
-    cells = evidence.competing("longtailed", ("head", "middle", "tail"))
+    """Each loss's accuracy on the worst group of classes after long-tailed training, mean over the models."""
+    cells = evidence.competing("longtailed", evidence.groups)
     wide = cells.pivot_table(index=["loss", "model"], columns="test_set", values="mean", sort=False)
-    complete = wide.reindex(columns=["head", "middle", "tail"]).min(axis="columns", skipna=False)
+    complete = wide.reindex(columns=list(evidence.groups)).min(axis="columns", skipna=False)
     return complete.groupby("loss").mean()

@@ -8,10 +8,8 @@ import pandas as pd
 
 from longtail.analysis.grid import Grid, missing_runs, scores
 from longtail.analysis.statistics.holm import holm
+from longtail.data.split.sets import groups_of
 from longtail.report.labels import label
-
-PLACES = ("balanced", "head", "middle", "tail")  # where a loss can do badly
-PRICED = ("tail", "head", "balanced")  # what a better tail is weighed against
 
 
 class Settings(NamedTuple):
@@ -36,6 +34,16 @@ class Evidence:
     published: pd.DataFrame
     """Columns model and loss (our names, where we have what the row is of), dataset, top1 (percent)."""
     settings: Settings
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """The three groups of classes, from the most frequent to the rarest."""
+        return groups_of(self.evaluation["test_set"])
+
+    @property
+    def priced(self) -> tuple[str, ...]:
+        """The test set of the rarest classes, and those that a gain there is weighed against."""
+        return (self.groups[2], self.groups[0], "balanced")
 
     @cached_property
     def planned(self) -> Grid:
@@ -65,9 +73,11 @@ class Evidence:
         absent = {run.loss for run in missing_runs(scores(self.evaluation, self.grid), self.grid)}
         return [loss for loss in self.grid.losses if loss in absent]
 
-    def competing(self, train_set: str, test_sets: tuple[str, ...] = PLACES) -> pd.DataFrame:
-        """Cells of the losses without missing runs, on some test sets."""
-        chosen = self.cells["test_set"].isin(test_sets) & ~self.cells["loss"].isin(self.incomplete)
+    def competing(self, train_set: str, test_sets: tuple[str, ...] | None = None) -> pd.DataFrame:
+        """Cells of the losses without missing runs, on some test sets: None takes the groups and the balanced one."""
+        chosen = self.cells["test_set"].isin(test_sets or ("balanced", *self.groups)) & ~self.cells[
+            "loss"
+        ].isin(self.incomplete)
         return self.cells[chosen & (self.cells["train_set"] == train_set)]
 
     @cached_property
@@ -79,7 +89,7 @@ class Evidence:
         name = "pooled_differences" if len(self.planned.models) > 1 else "paired_differences"
         table = self.statistics[name]
         shown = table["loss"].isin(self.grid.losses) & ~table["loss"].isin(self.incomplete)
-        shown &= (table["train_set"] == "longtailed") & table["test_set"].isin(PRICED)
+        shown &= (table["train_set"] == "longtailed") & table["test_set"].isin(self.priced)
         own = table[shown].set_index(["loss", "test_set"])
         return own.assign(p_holm=holm(own["p"]))
 
