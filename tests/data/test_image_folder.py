@@ -21,6 +21,7 @@ from longtail.data.collection.duplicates import connected, difference_hash, near
 from longtail.data.collection.findings import check, findings_table, page, require_none
 from longtail.data.collection.listing import image_id, list_images
 from longtail.data.collection.reading import read_collection
+from longtail.data.lists.rows import Choices
 from longtail.data.split.lists import split_of_lists
 from longtail.data.split.natural import frequency_groups, natural_split
 from longtail.data.split.sets import in_set
@@ -216,7 +217,7 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
         ("d.png", "ü\nv", "test", ""),
     ]
     path = csv_of(tmp_path, rows, ("path", "label", "split", "night"))
-    entries = list_images(path, "night").entries
+    entries = list_images(path, Choices(group_column="night")).entries
     assert [(e.path, e.class_name, e.subset, e.group) for e in entries] == [
         ("a.png", "x/y, z", "train", "night 1"),
         ("b.png", "x/y, z", "test", "night 2"),
@@ -240,8 +241,8 @@ def test_a_group_that_is_written_in_two_ways_is_one_and_told(tmp_path):
         ([("a.png", "x")], ("file", "label"), "lacks the columns path; it has 'file', 'label'"),
         (
             [("a.png", "x", "1")],
-            ("path", "label", "trap"),
-            "unknown columns: 'trap'; allowed: path, label, split",
+            ("path", "label", "splits"),
+            r"has a column 'splits', which may be the split. Say so by .*columns: {split: splits}",
         ),
         (
             [("gone.png", "x"), ("away.png", "y")],
@@ -253,7 +254,11 @@ def test_a_group_that_is_written_in_two_ways_is_one_and_told(tmp_path):
             ("path", "label", "split"),
             "no row with a file has the split 'test'",
         ),
-        ([("a.png", "x"), ("a.png", "y")], ("path", "label"), "row 3: a.png stands in row 2 too"),
+        (
+            [("a.png", "x"), ("a.png", "y")],
+            ("path", "label"),
+            "row 3: a.png stands in row 2 too, as 'x' and not 'y'; keep one",
+        ),
         ([("a.png", " ")], ("path", "label"), "row 2: path or label is empty"),
         ([("a.png",)], ("path", "label"), "row 2: it has more or fewer fields"),
         (
@@ -286,7 +291,7 @@ def test_a_row_whose_file_is_missing_is_left_out_and_told(tmp_path):
     assert len(collection_.images.labels) == 2
     table = check(collection_.index, findings_table(collection_.findings), True, **SPLIT)
     gone = table[table["path"] == "gone.png"].iloc[0]
-    assert gone["found"] == "a file that does not exist, named in row 3 of the csv"
+    assert gone["found"] == "a file that does not exist, named in row 3 of the list"
     assert gone["action"] == "refused, as strict is set; else: left out"
     digest = listing.digest()
     write(tmp_path / "gone.png", picture(9))
@@ -295,15 +300,16 @@ def test_a_row_whose_file_is_missing_is_left_out_and_told(tmp_path):
 
 def test_what_is_no_collection_gets_one_clear_message(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match="missing does not exist; give a folder of class folders, or a csv"
+        FileNotFoundError,
+        match="missing does not exist; give a folder of class folders, or a table with the columns",
     ):
         list_images(tmp_path / "missing")
-    with pytest.raises(ValueError, match=r"neither a folder nor a \.csv file"):
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as text: .*save it as a csv in UTF-8"):
         list_images(write(tmp_path / "a.png"))
     with pytest.raises(ValueError, match="no class with images"):
         list_images(tmp_path)
     with pytest.raises(ValueError, match="there is no column 'night'"):
-        list_images(tmp_path, "night")
+        list_images(tmp_path, Choices(group_column="night"))
 
 
 # -- what is decoded
@@ -436,10 +442,10 @@ def test_copies_and_lookalikes_are_found_and_stay_on_one_side(tmp_path):
     told = kinds(found.findings)
     pairs = Counter(kind for names in told.values() for kind in names if "duplicate" in kind)
     # Whichever of three copies has the smallest id, the two others are told.
-    assert sum(pairs.values()) == 21
+    assert sum(pairs.values()) == 20
     assert 11 >= pairs["exact duplicate"] > 1 and pairs["near duplicate"] >= 10
     across = [finding for finding in found.findings if "of class" in finding.found]
-    assert len(across) == 1 and across[0].refused
+    assert [(finding.kind, finding.refused) for finding in across] == [("label conflict", True)]
     subsets = natural_split(found.index, **SPLIT)[0].set_index("image_id")["subset"]
     sides = found.index.assign(side=found.index["image_id"].map(subsets)).groupby("twin")["side"].nunique()
     assert sides.max() == 1
@@ -716,6 +722,45 @@ def test_a_wrong_list_names_the_line(tmp_path, text, message):
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (
+            "a/x.jpg 0\nb.jpg 1\n",
+            "c.jpg 0\na/x.jpg 0\n",
+            "test, line 2: the image a/x.jpg stands in .*train, line 1 too",
+        ),
+        (
+            "a/x.jpg 0\nb.jpg 1\n",
+            "./a//x.jpg 1\n",
+            "test, line 1: the image ./a//x.jpg stands in .*train, line 1 too",
+        ),
+        (
+            "a.jpg 0\nb.jpg 1\n\na.jpg 0\n",
+            "c.jpg 0\n",
+            "train, line 4: the image a.jpg stands in .*train, line 1 too",
+        ),
+    ],
+)
+def test_an_image_that_lists_name_twice_is_refused(tmp_path, train, test, message):
+    (tmp_path / "train").write_text(train)
+    (tmp_path / "test").write_text(test)
+    with pytest.raises(ValueError, match=message):
+        split_of_lists({"train": tmp_path / "train", "test": tmp_path / "test"})
+
+
+@pytest.mark.parametrize(
+    ("names", "count"), [(["moth", "bee", "ant"], 3), (["class", "moth", "bee"], 3), ("abcd", 4)]
+)
+def test_more_names_than_labels_are_refused(tmp_path, names, count):
+    (tmp_path / "train").write_text("x 0\ny 1\n")
+    (tmp_path / "names").write_text("\n".join(names))
+    with pytest.raises(
+        ValueError, match=rf"names has {count} names, but the largest label of the lists is 1"
+    ):
+        split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
+
+
 def test_a_label_without_a_name_is_refused_and_a_name_without_images_is_not(tmp_path):
     for name, text in {"train": "a 0\nb 2\n", "test": "c 0\n\nd 3\n", "names": "moth\nbee\nant\n"}.items():
         (tmp_path / name).write_text(text)
@@ -740,7 +785,10 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys, monkeypat
     data = tmp_path / "data"
     made = {name: data / name for name in ("images.pth", "index.parquet", "findings.parquet")}
     decoding = {
+        "columns": {},
         "group_column": "group",
+        "regions": "crop",
+        "min_confidence": None,
         "size": 12,
         "max_side": 30000,
         "min_side": 2,

@@ -1,5 +1,9 @@
 # A collection of your own: what is wrong with it, its images, and its split.
 
+# Where the pictures of a list are, if not beside it.
+LIST_ROOT = CONFIG.data.image_folder.root
+ROOT_OPTION = ["--root", LIST_ROOT] if LIST_ROOT else []
+
 
 rule folder_images:
     output:
@@ -17,10 +21,29 @@ rule folder_images:
         settings=as_json(EXPERIMENT.folder_images_settings()),
         # The key has the files' names and content, wherever they lie.
         source=unrecorded(CONFIG.data.image_folder.path),
+        root=unrecorded(ROOT_OPTION),
     shell:
-        "python workflow/scripts/folder_images.py --source {params.source:q} --settings {params.settings:q} --threads {threads}"
+        "python workflow/scripts/folder_images.py --source {params.source:q} {params.root:q} --settings {params.settings:q} --threads {threads}"
         " --output-images {output.images:q} --output-index {output.index:q} --output-findings {output.findings:q}"
         " > {log:q} 2>&1"
+
+
+rule metadata:
+    output:
+        "<results>/data/metadata.parquet",
+    log:
+        "<logs>/metadata.log",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        key=KEYS.metadata(),
+        settings=as_json(EXPERIMENT.metadata_settings()),
+        source=unrecorded(CONFIG.data.image_folder.path),
+        root=unrecorded(ROOT_OPTION),
+    shell:
+        "python workflow/scripts/metadata.py --source {params.source:q} {params.root:q} --settings {params.settings:q}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 rule check_data:
