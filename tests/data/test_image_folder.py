@@ -1,9 +1,11 @@
 """A collection of image files: what is listed, how it is decoded and divided, and what is said about it."""
 
+import base64
 import csv
 import io
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -18,16 +20,25 @@ from programs import run_program
 
 from longtail.data.collection.decoding import decode
 from longtail.data.collection.duplicates import connected, difference_hash, near_duplicates
-from longtail.data.collection.findings import check, findings_table, page, require_none
+from longtail.data.collection.findings import (
+    alike,
+    check,
+    checked,
+    class_table,
+    findings_table,
+    page,
+    require_none,
+    screen,
+)
 from longtail.data.collection.listing import image_id, list_images
 from longtail.data.collection.reading import read_collection
 from longtail.data.lists.rows import Choices
 from longtail.data.split.lists import split_of_lists
 from longtail.data.split.natural import frequency_groups, natural_split
 from longtail.data.split.sets import in_set
-from longtail.data.tensors.files import load_tensors
+from longtail.data.tensors.files import load_tensors, save_tensors
 from longtail.data.tensors.selection import select_set
-from longtail.files.parquet import read_parquet
+from longtail.files.parquet import read_parquet, write_parquet
 
 SPLIT = {
     "test_fraction": 0.2,
@@ -660,6 +671,85 @@ def test_the_check_says_what_strict_and_small_classes_would_do(nasty):
     require_none(found[~found["refused"]])
 
 
+def check_of(found, **changes):
+    """The findings as `checked` returns them, and what a terminal and the page show."""
+    given = {**SPLIT, **changes}
+    table, split = checked(found.index, findings_table(found.findings), given.pop("strict", False), **given)
+    return table, screen(table, found.index, split), page(table, 1, 1, class_table(found.index, split))
+
+
+def test_what_matters_comes_first_and_hundreds_of_small_things_last(tmp_path):
+    root = tmp_path / "c"
+    for label, count in {"a b": 30, "c d": 24}.items():
+        for number in range(count):
+            image = picture(len(label) * 1000 + ord(label[0]) * 100 + number).convert("RGBA")
+            image.putpixel((0, 0), (0, 0, 0, 0))
+            write(root / label / f"{number} x.png", image)
+    (root / "c d" / "copy.png").write_bytes((root / "a b" / "3 x.png").read_bytes())
+    (root / "c d" / "bad.jpg").write_bytes(b"")
+    table, shown, text = check_of(read(root))
+    assert table["kind"].tolist()[:2] == ["label conflict", "empty"]
+    assert table["kind"].value_counts().to_dict() == {
+        "name": 56,
+        "transparent": 55,
+        "label conflict": 1,
+        "empty": 1,
+    }
+    assert "113 findings: 1 to mend first, 1 to look at, 111 for information." in shown
+    assert "To mend first: 1 x label conflict, such as " in shown and "transparent" not in shown
+    assert "Left out: 1 empty." in shown
+    assert shown.endswith("The workflow takes it.")
+    lines = text.splitlines()
+    assert "| to mend first | label conflict | both are kept, on the same side of the split | 1 |" in lines
+    assert len(lines) < 80 and "71 more of these kinds are in check.csv." in lines
+    _, strict, _ = check_of(read(root), strict=True)
+    assert strict.endswith("The workflow refuses this collection (label conflict, empty).")
+
+
+def test_the_screen_has_classes_with_their_sets_and_groups(tmp_path):
+    rows = []
+    for label, count in {"big": 24, "small": 3}.items():
+        for number in range(count):
+            write(tmp_path / f"{label}{number}.png", picture(hash(label) % 1000 + number))
+            rows.append((f"{label}{number}.png", label, f"{label}{number // 2}" if number < 20 else ""))
+    found = read(csv_of(tmp_path, rows, ("path", "label", "group")), near=False)
+    _, shown, _ = check_of(found, small_classes="error")
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["class", "images", "groups", "train", "val", "test"] in lines
+    (big,) = (line for line in lines if line[:1] == ["big"])
+    assert big[1:3] == ["24", "14"] and sum(map(int, big[3:])) == 24
+    assert shown.endswith("The workflow refuses this collection (small class).")
+    many = pd.concat([found.index.assign(class_name=f"c{number:02}") for number in range(40)])
+    text = screen(findings_table([]), many, None)
+    assert "  … 10 classes between them" in text.splitlines()
+
+
+def test_images_that_are_alike_stand_side_by_side_on_the_page(tmp_path):
+    root = collection(tmp_path / "c", {"a": 6, "b": 6})
+    original = picture(77, 80, 64)
+    write(root / "a" / "first.png", original)
+    write(root / "a" / "second.jpg", original.resize((60, 48)), quality=80)
+    found = read(root, size=24)
+    table, _, _ = check_of(found)
+    (pair,) = alike(table).itertuples()
+    assert {pair.path, pair.other} == {"a/first.png", "a/second.jpg"}
+    save_tensors(found.images, tmp_path / "images.pth")
+    write_parquet(found.index, tmp_path / "index.parquet")
+    write_parquet(findings_table(found.findings), tmp_path / "findings.parquet")
+    inputs = ["--index", tmp_path / "index.parquet", "--findings", tmp_path / "findings.parquet"]
+    made = {"csv": "csv", "markdown": "md", "html": "html", "text": "txt"}
+    outputs = [f"--output-{name}={tmp_path}/x.{ending}" for name, ending in made.items()]
+    settings_ = ["--settings", json.dumps({**SPLIT, "strict": False})]
+    run_program("check_data", *inputs, "--images", tmp_path / "images.pth", *settings_, *outputs)
+    web = (tmp_path / "x.html").read_text()
+    pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)"', web)
+    assert len(pictures) == 2
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) for data in pictures]
+    expected = np.asarray(original.resize((128, 128)))
+    assert all(np.abs(image.astype(int) - expected).mean() < 20 for image in shown)
+    assert "data:image" not in (tmp_path / "x.md").read_text()
+
+
 def test_the_page_shows_any_name_in_one_row():
     from longtail.data.collection.listing import Finding
 
@@ -813,11 +903,14 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys, monkeypat
     run_program(
         "check_data",
         *inputs,
-        "--output-csv",
-        data / "c.csv",
-        "--output-markdown",
-        data / "c.md",
+        *("--images", made["images.pth"]),
+        *("--output-csv", data / "c.csv", "--output-markdown", data / "c.md"),
+        *("--output-html", data / "c.html", "--output-text", data / "c.txt"),
     )
+    shown = (data / "c.txt").read_text()
+    assert shown.startswith("48 usable images of 3 classes. ")
+    assert "Left out: 1 empty." in shown and "The workflow takes it." in shown
+    assert f"The page: {data / 'c.html'}" in shown
     told = pd.read_csv(data / "c.csv")
     assert told.loc[told["path"] == "x/bad.jpg", "kind"].tolist() == ["empty"]
     assert told.loc[told["kind"] == "letters", "path"].tolist() == ["🦋"]

@@ -424,7 +424,10 @@ def test_the_export_of_inaturalist(root):
     assert ("3", "no picture") in kinds(path)
 
 
-WILDLIFE = "project_id,deployment_id,image_id,filename,location,is_blank,class,family,genus,species,common_name,timestamp"
+WILDLIFE = (
+    "project_id,deployment_id,image_id,filename,location,is_blank,class,family,genus,species,"
+    "common_name,timestamp"
+)
 
 
 def test_wildlife_insights(root):

@@ -46,13 +46,23 @@ rule metadata:
         " --output {output:q} > {log:q} 2>&1"
 
 
+# Asked for by name, the check is made anew, so that it answers on the screen each time.
+CHECK = f"{CONFIG.paths.results}/data/check.txt"
+CHECK_IS_ASKED = MAIN and "check_data" in sys.argv
+if CHECK_IS_ASKED:
+    PROOFS.asked.add(CHECK)
+
+
 rule check_data:
     input:
+        images=rules.folder_images.output.images,
         index=rules.folder_images.output.index,
         findings=rules.folder_images.output.findings,
     output:
         csv="<results>/data/check.csv",
         markdown="<results>/data/check.md",
+        html="<results>/data/check.html",
+        text="<results>/data/check.txt",
     log:
         "<logs>/check_data.log",
     localrule: True
@@ -62,8 +72,17 @@ rule check_data:
         key=KEYS.check(),
         settings=as_json(EXPERIMENT.folder_split_settings()),
     shell:
-        "python workflow/scripts/check_data.py --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
-        " --output-csv {output.csv:q} --output-markdown {output.markdown:q} > {log:q} 2>&1"
+        "python workflow/scripts/check_data.py --images {input.images:q} --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
+        " --output-csv {output.csv:q} --output-markdown {output.markdown:q} --output-html {output.html:q}"
+        " --output-text {output.text:q} > {log:q} 2>&1"
+
+
+onsuccess:
+    if CHECK_IS_ASKED:
+        shown = Path(CHECK).read_text(encoding="utf-8")
+        print(f"\n{shown}", end="", flush=True)
+        if "\nThe workflow refuses this collection" in shown:
+            sys.exit(1)
 
 
 rule folder_split:

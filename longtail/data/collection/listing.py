@@ -38,6 +38,7 @@ class Finding:
         found: what is there, as a clause.
         action: what is done about it, as a clause.
         refused: whether `strict` refuses it, because something is left out, replaced, merged or wrong.
+        other: the image that this one is like, if that is what was found.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Finding:
     found: str
     action: str
     refused: bool = True
+    other: str = ""
 
 
 @dataclass(frozen=True, order=True)

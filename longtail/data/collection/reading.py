@@ -173,7 +173,7 @@ def _duplicate_findings(entries: list[Entry], files: list[Inspected], twins: np.
         if divided:
             found += f"; one is in {own.subset}, the other in {other.subset}"
             action = _DIVIDED
-        findings.append(Finding(own.name, kind, found, action, conflict or divided))
+        findings.append(Finding(own.name, kind, found, action, conflict or divided, other.name))
     return findings
 
 
