@@ -34,7 +34,7 @@ rule all:
             [rules.table_of_counts.output, figure_files(FIGURES, "class_distribution")]
             if not EXPERIMENT.source.has_images
             else [
-                (rules.check_data.output if EXPERIMENT.source.natural else []),
+                ([*rules.check_data.output, *rules.metadata.output] if EXPERIMENT.source.natural else []),
                 rules.tables.input,
                 rules.statistical_analysis.output,
                 rules.summary.output,

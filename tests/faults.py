@@ -85,7 +85,8 @@ def steps(url: str, sha256: str) -> list[Step]:
     subsets = ("train_balanced", "train_longtailed", "val", "test_balanced")
     division = {"seed": 1, "test_fraction": 0.2, "val_fraction": 0.1, "min_test_per_class": 1}
     division |= {"small_classes": "error", "merged_name": "other", "strict": False}
-    decoding = {"group_column": "group", "size": 12, "max_side": 100, "min_side": 2, "near_duplicates": True}
+    choices = {"columns": {}, "group_column": "group", "regions": "crop", "min_confidence": None}
+    decoding = {**choices, "size": 12, "max_side": 100, "min_side": 2, "near_duplicates": True}
     lists = {"train": "../list.txt", "val": None, "test": None, "class_names": None}
     of_folder = [
         *("--index", "index.parquet", "--findings", "findings.parquet", "--settings", json.dumps(division))
@@ -149,8 +150,19 @@ def steps(url: str, sha256: str) -> list[Step]:
         Step("folder_split", [*of_folder, "--output", "photos.parquet"], ["photos.parquet"]),
         Step(
             "check_data",
-            [*of_folder, "--output-csv", "check.csv", "--output-markdown", "check.md"],
-            ["check.csv", "check.md"],
+            [
+                *(
+                    "--images",
+                    "photos.pth",
+                    *of_folder,
+                    "--output-csv",
+                    "check.csv",
+                    "--output-markdown",
+                    "check.md",
+                ),
+                *("--output-html", "check.html", "--output-text", "check.txt"),
+            ],
+            ["check.csv", "check.md", "check.html", "check.txt"],
         ),
         Step(
             "list_split",

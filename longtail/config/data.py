@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN
 from longtail.data.sources.table import known_sources
 from longtail.data.split.sets import CUTS, LIMITS, frequency_groups, longtailed_counts
 from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, one_of
@@ -38,9 +39,19 @@ class ImageFolder(Section):
     """
 
     path: LocalPath | None = None
-    """A folder of class folders, or a csv: path (relative to it), label, and optionally split and group."""
-    group_column: str = "group"
-    """Column of the csv whose equal values (an individual, a trap, a night) stay on one side of the split."""
+    """A folder of class folders, or a list: a table with the columns path, label and optionally split and group, or a
+    file of COCO, CVAT, GBIF, iNaturalist, Label Studio, MegaDetector or Wildlife Insights."""
+    root: LocalPath | None = None
+    """The folder that the paths of a list are relative to; null: that of the list."""
+    columns: dict[Annotated[str, one_of(COLUMNS)], str] = {}
+    """The columns of a list that are called otherwise, such as `{path: file, label: species}`. A region is `x`, `y`,
+    `width` and `height`, or `xmin`, `ymin`, `xmax` and `ymax`."""
+    group_column: str = GROUP_COLUMN
+    """Column of a list whose equal values (an individual, a trap, a night) stay on one side of the split."""
+    regions: Literal["crop", "ignore"] = "crop"
+    """Whether the regions that a list gives are cut out, or the whole pictures are taken."""
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The least confidence of what MegaDetector found; null: as its file recommends."""
     size: Annotated[int, Field(ge=8, le=1024)] | None = None
     """Height and width in pixels that images are stored with; null: the largest `image_size` of the training."""
     test_fraction: HalfOpenUnit = 0.2

@@ -11,6 +11,7 @@ from typing import Any
 from longtail.config.load import Config, ConfigError
 from longtail.config.methods import Custom
 from longtail.data.collection.listing import Listing, list_images
+from longtail.data.lists.rows import CHOICES, Choices
 from longtail.data.sources.table import Source, known_sources
 from longtail.data.split.sets import GROUPS, longtailed_counts
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
@@ -105,7 +106,8 @@ class Experiment:
         """
         folder = self.config.data.image_folder
         try:
-            return list_images(folder.path or "", folder.group_column)
+            choices = Choices(**folder.model_dump(include={*CHOICES}))
+            return list_images(folder.path or "", choices, folder.root)
         except (OSError, ValueError) as error:
             raise ConfigError([f"data.image_folder: {error}"]) from None
 
@@ -125,11 +127,14 @@ class Experiment:
     def folder_images_settings(self) -> dict[str, Any]:
         folder, grid = self.config.data.image_folder, self.config.grid
         sizes = [self.config.recipe(m, loss).image_size for m in grid.models for loss in grid.losses]
-        settings = folder.model_dump(include={"group_column", "max_side", "min_side", "near_duplicates"})
+        settings = folder.model_dump(include={*CHOICES, "max_side", "min_side", "near_duplicates"})
         return {**settings, "size": folder.size or max(sizes)}
 
+    def metadata_settings(self) -> dict[str, Any]:
+        return self.config.data.image_folder.model_dump(include={*CHOICES})
+
     def folder_split_settings(self) -> dict[str, Any]:
-        elsewhere = {"path", "group_column", "size", "max_side", "min_side", "near_duplicates", "threads"}
+        elsewhere = {*CHOICES, "path", "root", "size", "max_side", "min_side", "near_duplicates", "threads"}
         return {"seed": self.config.data.seed, **self.config.data.image_folder.model_dump(exclude=elsewhere)}
 
     def list_split_settings(self) -> dict[str, Any]:

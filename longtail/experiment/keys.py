@@ -81,11 +81,17 @@ class Keys:
     def images(self) -> str:
         if self.jobs.source.natural:
             listing = self.jobs.listing
-            content = collection_hash(listing.root, [entry.path for entry in listing.entries])
+            # Several images may be regions of one file.
+            content = collection_hash(
+                listing.root, list(dict.fromkeys(entry.path for entry in listing.entries))
+            )
             files = {"files": listing.digest(), "content": content}
             return self._key("folder_images", {**files, "settings": self.jobs.folder_images_settings()})
         source = f"longtail.data.sources.{self.jobs.config.data.source}"
         return self._key("images", self.jobs.images_settings(), choices=[source])
+
+    def metadata(self) -> str:
+        return self._key("metadata", {"rows": self.jobs.listing.metadata()})
 
     @cache  # noqa: B019
     def subsets(self) -> str:

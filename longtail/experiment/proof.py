@@ -59,11 +59,15 @@ class Proofs:
     Args:
         configuration: its files, of which the proofs keep the names.
         trained_anew: whether a run that another version of a package trained counts as stale.
+
+    Attributes:
+        asked: outputs that are made anew whatever their proof says, since what is shown while they are made is wanted.
     """
 
     def __init__(self, configuration: Sequence[str | Path] = (), trained_anew: bool = False):
         self.configuration = [os.path.realpath(path) for path in configuration]
         self.trained_anew = trained_anew
+        self.asked: set[str] = set()
         self._read: dict[str, Proof | None] = {}
 
     def write(self, outputs: Sequence[str | Path], key: str, inputs: Sequence[str | Path] = ()) -> None:
@@ -98,6 +102,8 @@ class Proofs:
 
     def doubt(self, outputs: Sequence[str | Path], key: str) -> str | None:
         """Why these files are not known to be those of this key; None: they are, as far as they are there."""
+        if not self.asked.isdisjoint(map(str, outputs)):
+            return "asked for by name"
         proof = self.read(outputs)
         if proof is None and not any(map(os.path.exists, outputs)):
             return None

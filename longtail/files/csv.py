@@ -12,7 +12,7 @@ from longtail.files.text import in_csv
 NAMES = (
     *("model", "loss", "train_set", "test_set", "metric", "reference"),
     *("term", "factor", "a", "b", "method", "note"),
-    *("class_name", "group", "path", "kind", "found", "action"),
+    *("class_name", "group", "path", "kind", "found", "action", "other"),
     *("protocol", "backbone", "pretraining", "dataset", "source"),
     *("precision", "processor", "versions", "commit"),
 )

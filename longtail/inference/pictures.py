@@ -1,6 +1,5 @@
 """Pictures in files of any kind and the classes that a trained model gives them."""
 
-import csv
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +15,9 @@ from torch import nn
 from tqdm import tqdm
 
 from longtail.data.collection.decoding import UnreadableImage, decode, in_order
-from longtail.data.collection.folder import SUFFIXES, check_list, is_picture, read_tree
+from longtail.data.collection.folder import SUFFIXES, is_picture, read_tree
+from longtail.data.collection.named import Files
+from longtail.data.lists.text import read_text, table_of
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
 
@@ -54,8 +55,10 @@ def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> Found:
                 raise ValueError(f"{path} holds no picture: no file that ends in {endings}{beside}")
             pictures += [(str(path / name), path / name) for name in names]
             left_out += passed
-        elif path.suffix.lower() == ".csv":
-            pictures += [(name, path.parent / name) for name in _column(path, column)]
+        elif path.suffix.lower() in (".csv", ".tsv"):
+            files = Files(path.parent)
+            named = [(name, files.find((name,))) for name in _column(path, column)]
+            pictures += [(name, path.parent / (found[0] if found else name)) for name, found in named]
         else:
             pictures.append((str(path), path))
     return Found(pictures, left_out)
@@ -139,27 +142,18 @@ def _pictures_below(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _column(path: Path, column: str) -> list[str]:
-    check_list(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            columns = list(rows.fieldnames or [])
-            if column not in columns:
-                raise ValueError(
-                    f"{path} has no column {column!r}, only {', '.join(columns) or 'nothing'}; "
-                    "name the one with the paths by --column"
-                )
-            if columns.count(column) > 1:
-                raise ValueError(f"{path} has the column {column!r} more than once; keep one of them")
-            names = [row[column] or "" for row in rows]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no csv in UTF-8 ({error})") from None
-    except csv.Error as error:
-        raise ValueError(f"{path} is no csv: {error}") from None
+    table = table_of(read_text(path).text, path, lambda columns: column in columns)
+    if column not in table.columns:
+        raise ValueError(
+            f"{path} has no column {column!r}, only {', '.join(table.columns) or 'nothing'}; "
+            "name the one with the paths by --column"
+        )
+    place = table.columns.index(column)
+    names = [cells[place] for _, cells in table.rows]
     if not names:
         raise ValueError(f"{path} lists no picture")
     if "" in names:
-        raise ValueError(f"{path}, row {names.index('') + 2}: the column {column!r} is empty")
+        raise ValueError(f"{path}, {table.rows[names.index('')][0]}: the column {column!r} is empty")
     return names
 
 

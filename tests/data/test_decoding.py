@@ -26,6 +26,7 @@ from longtail.data.collection.decoding import (
     to_rgb,
 )
 from longtail.data.collection.file import inspect
+from longtail.data.collection.listing import Entry
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -323,7 +324,7 @@ def test_one_page_of_a_tiff_is_read_and_the_others_are_not_counted(tmp_path, pag
     content = b"II*\0" + struct.pack("<I", 8) + b"".join(page + struct.pack("<I", next_) for next_ in offsets)
     (tmp_path / "a.tif").write_bytes(content)
     started = time.monotonic()
-    found = inspect(tmp_path, "a.tif", 8, max_side=10, min_side=1)
+    found = inspect(tmp_path, Entry("a.tif", "x"), 8, max_side=10, min_side=1)
     assert time.monotonic() - started < 1
     assert [(finding.kind, finding.found) for finding in found.findings] == [
         ("animated", "has several frames or pages")

@@ -1,9 +1,11 @@
 """A collection of image files: what is listed, how it is decoded and divided, and what is said about it."""
 
+import base64
 import csv
 import io
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -18,15 +20,26 @@ from programs import run_program
 
 from longtail.data.collection.decoding import decode
 from longtail.data.collection.duplicates import connected, difference_hash, near_duplicates
-from longtail.data.collection.findings import check, findings_table, page, require_none
+from longtail.data.collection.findings import (
+    alike,
+    check,
+    checked,
+    class_table,
+    findings_table,
+    page,
+    require_none,
+    screen,
+)
 from longtail.data.collection.listing import image_id, list_images
 from longtail.data.collection.reading import read_collection
+from longtail.data.lists.rows import Choices
 from longtail.data.split.lists import split_of_lists
 from longtail.data.split.natural import natural_split
-from longtail.data.split.sets import class_table, in_set, with_groups
-from longtail.data.tensors.files import load_tensors
+from longtail.data.split.sets import class_table as classes_of_split
+from longtail.data.split.sets import in_set, with_groups
+from longtail.data.tensors.files import load_tensors, save_tensors
 from longtail.data.tensors.selection import select_set
-from longtail.files.parquet import read_parquet
+from longtail.files.parquet import read_parquet, write_parquet
 
 SPLIT = {
     "test_fraction": 0.2,
@@ -214,7 +227,7 @@ def test_a_csv_gives_labels_split_and_groups(tmp_path):
         ("d.png", "ü\nv", "test", ""),
     ]
     path = csv_of(tmp_path, rows, ("path", "label", "split", "night"))
-    entries = list_images(path, "night").entries
+    entries = list_images(path, Choices(group_column="night")).entries
     assert [(e.path, e.class_name, e.subset, e.group) for e in entries] == [
         ("a.png", "x/y, z", "train", "night 1"),
         ("b.png", "x/y, z", "test", "night 2"),
@@ -238,8 +251,8 @@ def test_a_group_that_is_written_in_two_ways_is_one_and_told(tmp_path):
         ([("a.png", "x")], ("file", "label"), "lacks the columns path; it has 'file', 'label'"),
         (
             [("a.png", "x", "1")],
-            ("path", "label", "trap"),
-            "unknown columns: 'trap'; allowed: path, label, split",
+            ("path", "label", "splits"),
+            r"has a column 'splits', which may be the split. Say so by .*columns: {split: splits}",
         ),
         (
             [("gone.png", "x"), ("away.png", "y")],
@@ -251,7 +264,11 @@ def test_a_group_that_is_written_in_two_ways_is_one_and_told(tmp_path):
             ("path", "label", "split"),
             "no row with a file has the split 'test'",
         ),
-        ([("a.png", "x"), ("a.png", "y")], ("path", "label"), "row 3: a.png stands in row 2 too"),
+        (
+            [("a.png", "x"), ("a.png", "y")],
+            ("path", "label"),
+            "row 3: a.png stands in row 2 too, as 'x' and not 'y'; keep one",
+        ),
         ([("a.png", " ")], ("path", "label"), "row 2: path or label is empty"),
         ([("a.png",)], ("path", "label"), "row 2: it has more or fewer fields"),
         (
@@ -284,7 +301,7 @@ def test_a_row_whose_file_is_missing_is_left_out_and_told(tmp_path):
     assert len(collection_.images.labels) == 2
     table = check(collection_.index, findings_table(collection_.findings), True, **SPLIT)
     gone = table[table["path"] == "gone.png"].iloc[0]
-    assert gone["found"] == "a file that does not exist, named in row 3 of the csv"
+    assert gone["found"] == "a file that does not exist, named in row 3 of the list"
     assert gone["action"] == "refused, as strict is set; else: left out"
     digest = listing.digest()
     write(tmp_path / "gone.png", picture(9))
@@ -293,15 +310,16 @@ def test_a_row_whose_file_is_missing_is_left_out_and_told(tmp_path):
 
 def test_what_is_no_collection_gets_one_clear_message(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match="missing does not exist; give a folder of class folders, or a csv"
+        FileNotFoundError,
+        match="missing does not exist; give a folder of class folders, or a table with the columns",
     ):
         list_images(tmp_path / "missing")
-    with pytest.raises(ValueError, match=r"neither a folder nor a \.csv file"):
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as text: .*save it as a csv in UTF-8"):
         list_images(write(tmp_path / "a.png"))
     with pytest.raises(ValueError, match="no class with images"):
         list_images(tmp_path)
     with pytest.raises(ValueError, match="there is no column 'night'"):
-        list_images(tmp_path, "night")
+        list_images(tmp_path, Choices(group_column="night"))
 
 
 # -- what is decoded
@@ -434,10 +452,10 @@ def test_copies_and_lookalikes_are_found_and_stay_on_one_side(tmp_path):
     told = kinds(found.findings)
     pairs = Counter(kind for names in told.values() for kind in names if "duplicate" in kind)
     # Whichever of three copies has the smallest id, the two others are told.
-    assert sum(pairs.values()) == 21
+    assert sum(pairs.values()) == 20
     assert 11 >= pairs["exact duplicate"] > 1 and pairs["near duplicate"] >= 10
     across = [finding for finding in found.findings if "of class" in finding.found]
-    assert len(across) == 1 and across[0].refused
+    assert [(finding.kind, finding.refused) for finding in across] == [("label conflict", True)]
     subsets = natural_split(found.index, **SPLIT)[0].set_index("image_id")["subset"]
     sides = found.index.assign(side=found.index["image_id"].map(subsets)).groupby("twin")["side"].nunique()
     assert sides.max() == 1
@@ -483,7 +501,7 @@ def test_every_class_is_divided_by_its_shares_and_keeps_its_count():
     assert counts_of(balanced, "train") == dict.fromkeys("abcd", 1)
     assert counts_of(balanced, "test") == dict.fromkeys("abcd", 3)
     for cut, expected in (("thirds", "head middle tail tail"), ("counts", "medium medium few few")):
-        groups = class_table(with_groups(split, cut), "longtailed").set_index("class_name")["group"]
+        groups = classes_of_split(with_groups(split, cut), "longtailed").set_index("class_name")["group"]
         assert groups.to_dict() == dict(zip("abcd", expected.split(), strict=True))
 
 
@@ -633,6 +651,85 @@ def test_the_check_says_what_strict_and_small_classes_would_do(nasty):
     require_none(found[~found["refused"]])
 
 
+def check_of(found, **changes):
+    """The findings as `checked` returns them, and what a terminal and the page show."""
+    given = {**SPLIT, **changes}
+    table, split = checked(found.index, findings_table(found.findings), given.pop("strict", False), **given)
+    return table, screen(table, found.index, split), page(table, 1, 1, class_table(found.index, split))
+
+
+def test_what_matters_comes_first_and_hundreds_of_small_things_last(tmp_path):
+    root = tmp_path / "c"
+    for label, count in {"a b": 30, "c d": 24}.items():
+        for number in range(count):
+            image = picture(len(label) * 1000 + ord(label[0]) * 100 + number).convert("RGBA")
+            image.putpixel((0, 0), (0, 0, 0, 0))
+            write(root / label / f"{number} x.png", image)
+    (root / "c d" / "copy.png").write_bytes((root / "a b" / "3 x.png").read_bytes())
+    (root / "c d" / "bad.jpg").write_bytes(b"")
+    table, shown, text = check_of(read(root))
+    assert table["kind"].tolist()[:2] == ["label conflict", "empty"]
+    assert table["kind"].value_counts().to_dict() == {
+        "name": 56,
+        "transparent": 55,
+        "label conflict": 1,
+        "empty": 1,
+    }
+    assert "113 findings: 1 to mend first, 1 to look at, 111 for information." in shown
+    assert "To mend first: 1 x label conflict, such as " in shown and "transparent" not in shown
+    assert "Left out: 1 empty." in shown
+    assert shown.endswith("The workflow takes it.")
+    lines = text.splitlines()
+    assert "| to mend first | label conflict | both are kept, on the same side of the split | 1 |" in lines
+    assert len(lines) < 80 and "71 more of these kinds are in check.csv." in lines
+    _, strict, _ = check_of(read(root), strict=True)
+    assert strict.endswith("The workflow refuses this collection (label conflict, empty).")
+
+
+def test_the_screen_has_classes_with_their_sets_and_groups(tmp_path):
+    rows = []
+    for label, count in {"big": 24, "small": 3}.items():
+        for number in range(count):
+            write(tmp_path / f"{label}{number}.png", picture(hash(label) % 1000 + number))
+            rows.append((f"{label}{number}.png", label, f"{label}{number // 2}" if number < 20 else ""))
+    found = read(csv_of(tmp_path, rows, ("path", "label", "group")), near=False)
+    _, shown, _ = check_of(found, small_classes="error")
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["class", "images", "groups", "train", "val", "test"] in lines
+    (big,) = (line for line in lines if line[:1] == ["big"])
+    assert big[1:3] == ["24", "14"] and sum(map(int, big[3:])) == 24
+    assert shown.endswith("The workflow refuses this collection (small class).")
+    many = pd.concat([found.index.assign(class_name=f"c{number:02}") for number in range(40)])
+    text = screen(findings_table([]), many, None)
+    assert "  … 10 classes between them" in text.splitlines()
+
+
+def test_images_that_are_alike_stand_side_by_side_on_the_page(tmp_path):
+    root = collection(tmp_path / "c", {"a": 6, "b": 6})
+    original = picture(77, 80, 64)
+    write(root / "a" / "first.png", original)
+    write(root / "a" / "second.jpg", original.resize((60, 48)), quality=80)
+    found = read(root, size=24)
+    table, _, _ = check_of(found)
+    (pair,) = alike(table).itertuples()
+    assert {pair.path, pair.other} == {"a/first.png", "a/second.jpg"}
+    save_tensors(found.images, tmp_path / "images.pth")
+    write_parquet(found.index, tmp_path / "index.parquet")
+    write_parquet(findings_table(found.findings), tmp_path / "findings.parquet")
+    inputs = ["--index", tmp_path / "index.parquet", "--findings", tmp_path / "findings.parquet"]
+    made = {"csv": "csv", "markdown": "md", "html": "html", "text": "txt"}
+    outputs = [f"--output-{name}={tmp_path}/x.{ending}" for name, ending in made.items()]
+    settings_ = ["--settings", json.dumps({**SPLIT, "strict": False})]
+    run_program("check_data", *inputs, "--images", tmp_path / "images.pth", *settings_, *outputs)
+    web = (tmp_path / "x.html").read_text()
+    pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)"', web)
+    assert len(pictures) == 2
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) for data in pictures]
+    expected = np.asarray(original.resize((128, 128)))
+    assert all(np.abs(image.astype(int) - expected).mean() < 20 for image in shown)
+    assert "data:image" not in (tmp_path / "x.md").read_text()
+
+
 def test_the_page_shows_any_name_in_one_row():
     from longtail.data.collection.listing import Finding
 
@@ -656,7 +753,7 @@ def test_lists_give_counts(tmp_path):
     lists = {"train": tmp_path / "train.txt", "test": tmp_path / "test.txt"}
     split = split_of_lists(lists, class_names=tmp_path / "names.txt")
     assert counts_of(split, "train") == {"moth": 120, "bee": 120, "ant": 1}
-    assert class_table(with_groups(split, "counts"), "longtailed")["group"].tolist() == [
+    assert classes_of_split(with_groups(split, "counts"), "longtailed")["group"].tolist() == [
         "many",
         "many",
         "few",
@@ -695,6 +792,45 @@ def test_a_wrong_list_names_the_line(tmp_path, text, message):
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (
+            "a/x.jpg 0\nb.jpg 1\n",
+            "c.jpg 0\na/x.jpg 0\n",
+            "test, line 2: the image a/x.jpg stands in .*train, line 1 too",
+        ),
+        (
+            "a/x.jpg 0\nb.jpg 1\n",
+            "./a//x.jpg 1\n",
+            "test, line 1: the image ./a//x.jpg stands in .*train, line 1 too",
+        ),
+        (
+            "a.jpg 0\nb.jpg 1\n\na.jpg 0\n",
+            "c.jpg 0\n",
+            "train, line 4: the image a.jpg stands in .*train, line 1 too",
+        ),
+    ],
+)
+def test_an_image_that_lists_name_twice_is_refused(tmp_path, train, test, message):
+    (tmp_path / "train").write_text(train)
+    (tmp_path / "test").write_text(test)
+    with pytest.raises(ValueError, match=message):
+        split_of_lists({"train": tmp_path / "train", "test": tmp_path / "test"})
+
+
+@pytest.mark.parametrize(
+    ("names", "count"), [(["moth", "bee", "ant"], 3), (["class", "moth", "bee"], 3), ("abcd", 4)]
+)
+def test_more_names_than_labels_are_refused(tmp_path, names, count):
+    (tmp_path / "train").write_text("x 0\ny 1\n")
+    (tmp_path / "names").write_text("\n".join(names))
+    with pytest.raises(
+        ValueError, match=rf"names has {count} names, but the largest label of the lists is 1"
+    ):
+        split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
+
+
 def test_a_label_without_a_name_is_refused_and_a_name_without_images_is_not(tmp_path):
     for name, text in {"train": "a 0\nb 2\n", "test": "c 0\n\nd 3\n", "names": "moth\nbee\nant\n"}.items():
         (tmp_path / name).write_text(text)
@@ -719,7 +855,10 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys, monkeypat
     data = tmp_path / "data"
     made = {name: data / name for name in ("images.pth", "index.parquet", "findings.parquet")}
     decoding = {
+        "columns": {},
         "group_column": "group",
+        "regions": "crop",
+        "min_confidence": None,
         "size": 12,
         "max_side": 30000,
         "min_side": 2,
@@ -744,11 +883,14 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys, monkeypat
     run_program(
         "check_data",
         *inputs,
-        "--output-csv",
-        data / "c.csv",
-        "--output-markdown",
-        data / "c.md",
+        *("--images", made["images.pth"]),
+        *("--output-csv", data / "c.csv", "--output-markdown", data / "c.md"),
+        *("--output-html", data / "c.html", "--output-text", data / "c.txt"),
     )
+    shown = (data / "c.txt").read_text()
+    assert shown.startswith("48 usable images of 3 classes. ")
+    assert "Left out: 1 empty." in shown and "The workflow takes it." in shown
+    assert f"The page: {data / 'c.html'}" in shown
     told = pd.read_csv(data / "c.csv")
     assert told.loc[told["path"] == "x/bad.jpg", "kind"].tolist() == ["empty"]
     assert told.loc[told["kind"] == "letters", "path"].tolist() == ["🦋"]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from warm import plan
+from warm import plan, run
 from workspace import Workspace
 
 from longtail.data.tensors.files import load_tensors
@@ -84,6 +84,18 @@ def test_new_pictures_get_the_names_of_the_classes_and_bad_ones_are_listed(finis
     assert (shares.diff(dim=1) <= 0).all()
     right = good["class_1"] == [f"letter {letter}" for letter in "eilors"]
     assert right.sum() >= 3, good["class_1"].tolist()
+
+
+def test_the_check_answers_on_the_screen_each_time_and_with_the_status(finished):
+    words = ("snakemake", "check_data", "--configfile", "config/own-images.yaml")
+    done = run(finished, *words)
+    assert done.returncode == 0
+    assert "422 usable images of 12 classes." in done.stdout
+    assert "Left out: 1 truncated." in done.stdout
+    assert f"The page: {RESULTS}/data/check.html" in done.stdout
+    done = run(finished, *words, "--config", "data={image_folder: {strict: true}}")
+    assert done.returncode == 1
+    assert "The workflow refuses this collection (truncated)." in done.stdout
 
 
 def test_checking_another_source_says_what_to_do_instead(finished):

@@ -160,7 +160,7 @@ def test_it_says_that_a_model_is_not_calibrated(photos, tmp_path, capsys):
         ("b.csv", "", "has no column 'path', only nothing"),
         ("c.csv", "path\n", "lists no picture"),
         ("d.csv", "path,x\na.png,1\n,2\n", "row 3: the column 'path' is empty"),
-        ("e.csv", b"path\n\xff\xfe\n", "is no csv in UTF-8"),
+        ("e.csv", b"path\n\x81\xfe\n", "cannot be read as text: it is no text in"),
         ("g.csv", "path,path\na.png,b.png\n", "has the column 'path' more than once"),
         ("f.csv", FileNotFoundError, "No such file"),
     ],

@@ -1,5 +1,9 @@
 # A collection of your own: what is wrong with it, its images, and its split.
 
+# Where the pictures of a list are, if not beside it.
+LIST_ROOT = CONFIG.data.image_folder.root
+ROOT_OPTION = ["--root", LIST_ROOT] if LIST_ROOT else []
+
 
 rule folder_images:
     output:
@@ -17,19 +21,48 @@ rule folder_images:
         settings=as_json(EXPERIMENT.folder_images_settings()),
         # The key has the files' names and content, wherever they lie.
         source=unrecorded(CONFIG.data.image_folder.path),
+        root=unrecorded(ROOT_OPTION),
     shell:
-        "python workflow/scripts/folder_images.py --source {params.source:q} --settings {params.settings:q} --threads {threads}"
+        "python workflow/scripts/folder_images.py --source {params.source:q} {params.root:q} --settings {params.settings:q} --threads {threads}"
         " --output-images {output.images:q} --output-index {output.index:q} --output-findings {output.findings:q}"
         " > {log:q} 2>&1"
 
 
+rule metadata:
+    output:
+        "<results>/data/metadata.parquet",
+    log:
+        "<logs>/metadata.log",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        key=KEYS.metadata(),
+        settings=as_json(EXPERIMENT.metadata_settings()),
+        source=unrecorded(CONFIG.data.image_folder.path),
+        root=unrecorded(ROOT_OPTION),
+    shell:
+        "python workflow/scripts/metadata.py --source {params.source:q} {params.root:q} --settings {params.settings:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+# Asked for by name, the check is made anew, so that it answers on the screen each time.
+CHECK = f"{CONFIG.paths.results}/data/check.txt"
+CHECK_IS_ASKED = MAIN and "check_data" in sys.argv
+if CHECK_IS_ASKED:
+    PROOFS.asked.add(CHECK)
+
+
 rule check_data:
     input:
+        images=rules.folder_images.output.images,
         index=rules.folder_images.output.index,
         findings=rules.folder_images.output.findings,
     output:
         csv="<results>/data/check.csv",
         markdown="<results>/data/check.md",
+        html="<results>/data/check.html",
+        text="<results>/data/check.txt",
     log:
         "<logs>/check_data.log",
     localrule: True
@@ -39,8 +72,17 @@ rule check_data:
         key=KEYS.check(),
         settings=as_json(EXPERIMENT.folder_split_settings()),
     shell:
-        "python workflow/scripts/check_data.py --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
-        " --output-csv {output.csv:q} --output-markdown {output.markdown:q} > {log:q} 2>&1"
+        "python workflow/scripts/check_data.py --images {input.images:q} --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
+        " --output-csv {output.csv:q} --output-markdown {output.markdown:q} --output-html {output.html:q}"
+        " --output-text {output.text:q} > {log:q} 2>&1"
+
+
+onsuccess:
+    if CHECK_IS_ASKED:
+        shown = Path(CHECK).read_text(encoding="utf-8")
+        print(f"\n{shown}", end="", flush=True)
+        if "\nThe workflow refuses this collection" in shown:
+            sys.exit(1)
 
 
 rule folder_split:

@@ -1,14 +1,38 @@
-"""List everything that is noteworthy about a collection of images, file by file, and what is done about it."""
+"""Everything that is noteworthy about a collection of images, the important first, and what is done about it.
+
+A table of all findings, a page in Markdown, the same in HTML with the pictures that are alike side by side, and the
+text that `snakemake check_data` shows on the screen.
+"""
 
 import argparse
+import base64
+from io import BytesIO
+from pathlib import Path
 
+import pandas as pd
 from frame import program, run
+from PIL import Image
 
-from longtail.data.collection.findings import FINDINGS, INDEXED, check, findings_of, findings_table, page
+from longtail.data.collection.findings import (
+    FINDINGS,
+    INDEXED,
+    alike,
+    checked,
+    class_table,
+    findings_of,
+    findings_table,
+    page,
+    screen,
+)
 from longtail.data.collection.listing import Finding
+from longtail.data.tensors.files import load_tensors
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
 from longtail.report.fonts import REMEDY, letters_without_a_font
+from longtail.report.webpage import webpage
+
+SIDE = 128
+"""Height and width of a picture on the page, in pixels."""
 
 
 def main(args: argparse.Namespace) -> None:
@@ -24,21 +48,49 @@ def main(args: argparse.Namespace) -> None:
         )
         for name, letters in letters_without_a_font(index["class_name"].unique()).items()
     ]
-    table = check(index, findings_table([*findings_of(findings), *boxes]), **args.settings)
+    table, split = checked(index, findings_table([*findings_of(findings), *boxes]), **args.settings)
+    counts = class_table(index, split)
+    pictures = _pictures(args.images, index, alike(table))
+    facts = table, len(index), len(counts), counts
+    shown = f"{screen(table, index, split)}\nThe page: {args.output_html}; all findings: {args.output_csv}\n"
     with atomic_path(args.output_csv) as temporary:
         write_csv(table, temporary)
-    with atomic_path(args.output_markdown) as temporary:
-        temporary.write_text(page(table, len(index), index["class_name"].nunique()), encoding="utf-8")
-    print(f"{args.output_markdown}: {len(table)} findings", flush=True)
+    for path, text in (
+        (args.output_markdown, page(*facts)),
+        (args.output_html, webpage(page(*facts, pictures), "Check of the collection")),
+        (args.output_text, shown),
+    ):
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(shown, end="", flush=True)
+
+
+def _pictures(path: Path, index: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
+    """Markdown that shows each image of these pairs, by its path."""
+    wanted = index[index["path"].isin({*pairs["path"], *pairs["other"]})]
+    if wanted.empty:
+        return {}
+    data = load_tensors(path, mmap=True)
+    place_of = {identity: place for place, identity in enumerate(data.image_ids.tolist())}
+    shown = {}
+    for row in wanted.itertuples():
+        pixels = data.images[place_of[row.image_id]].permute(1, 2, 0).numpy()
+        image = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        image.save(file := BytesIO(), "PNG")
+        shown[row.path] = f"![](data:image/png;base64,{base64.b64encode(file.getvalue()).decode()})"
+    return shown
 
 
 if __name__ == "__main__":
     parser = program(
         __doc__,
+        images="file of tensors, of folder_images.py",
         index="images, of folder_images.py",
         findings="findings, of folder_images.py",
         takes="seed, strict, and what data.image_folder says of the split",
         output_csv="table (.csv) to write",
         output_markdown="page (.md) to write",
+        output_html="page with pictures (.html) to write",
+        output_text="what to show on the screen (.txt) to write",
     )
     run(main, parser)

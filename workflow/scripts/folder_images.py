@@ -7,6 +7,7 @@ from frame import program, run
 from longtail.data.collection.findings import findings_table
 from longtail.data.collection.listing import list_images
 from longtail.data.collection.reading import read_collection
+from longtail.data.lists.rows import CHOICES, Choices
 from longtail.data.tensors.files import save_tensors
 from longtail.files.parquet import write_parquet
 
@@ -14,11 +15,15 @@ from longtail.files.parquet import write_parquet
 def arguments() -> argparse.ArgumentParser:
     parser = program(
         __doc__,
-        source="folder of class folders, or csv",
-        takes="group_column, size, max_side, min_side and near_duplicates, as in the configuration",
+        source="folder of class folders, or list",
+        takes="columns, group_column, regions, min_confidence, size, max_side, min_side and near_duplicates, as in the "
+        "configuration",
         output_images="file of tensors (.pth) to write",
         output_index="one row per image (.parquet)",
         output_findings="one row each (.parquet)",
+    )
+    parser.add_argument(
+        "--root", help="folder that the paths of a list are relative to (default: the list's)"
     )
     parser.add_argument("--threads", type=int, default=1, help="images decoded at a time (default: 1)")
     return parser
@@ -28,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     own = args.settings
     args.output_images.parent.mkdir(parents=True, exist_ok=True)
     collection = read_collection(
-        list_images(args.source, own["group_column"]),
+        list_images(args.source, Choices(**{name: own[name] for name in CHOICES}), args.root),
         own["size"],
         scratch=args.output_images.parent,
         max_side=own["max_side"],

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import closing, contextmanager
+from functools import cache
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +21,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
-from longtail.data.collection.folder import other_kind
+from longtail.data.collection.folder import HEIF_BRANDS, RAW_STARTS, RAW_SUFFIXES, other_kind
+from longtail.data.lists.rows import Box
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,6 +42,12 @@ MAX_JPEG_SCANS = 50
 """The most scans of a JPEG. Encoders make about ten, and each costs as much time as a whole picture."""
 MAX_JPEG_SEGMENTS = 10_000
 """The most parts of a JPEG beside its scans. Those of 64 KiB hold profiles and previews of 600 MB."""
+HEIF_REMEDY = (
+    "which needs the package pillow-heif (pip install pillow-heif); install it, or save the picture as JPEG"
+)
+_RAW_REMEDY = "develop it and save the picture as JPEG, PNG or TIFF"
+_SUBFILE, _OF_RAW = 254, (50706, 33422)
+"""Tags of TIFF: whether the first picture is a preview; DNGVersion and CFAPattern, which only RAW has."""
 STRIP = 2**22
 """The pixels of the part of a picture whose colours are converted at a time."""
 
@@ -135,13 +145,78 @@ def content_of(path: str | Path) -> Iterator[bytes]:
             yield content
 
 
+def check_kind(content: bytes, path: str | Path) -> None:
+    """Refuse what Pillow cannot read, or would read as something else: HEIC without its decoder, and RAW.
+
+    A RAW file is a TIFF to Pillow, of which it would give the small preview that lies first.
+
+    Raises:
+        UnreadableImage: it is such a file.
+    """
+    brand = content[8:12] if content[4:8] == b"ftyp" else b""
+    if brand in HEIF_BRANDS and not _can_read_heif():
+        raise UnreadableImage(path, f"is HEIC or HEIF, {HEIF_REMEDY}", "HEIC")
+    suffix = Path(path).suffix.lower()
+    if (
+        content.startswith(RAW_STARTS)
+        or brand == b"crx "
+        or (suffix in RAW_SUFFIXES and _is_undeveloped(content))
+    ):
+        raise UnreadableImage(path, f"is a RAW file of a camera; {_RAW_REMEDY}", "RAW")
+
+
+def _is_undeveloped(content: bytes) -> bool:
+    """Whether a file that is named like RAW is it: no JPEG, PNG or other picture that was only named so."""
+    return not content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM"))
+
+
+@cache
+def _can_read_heif() -> bool:
+    """Whether pillow-heif is installed; with it, Pillow reads HEIF from now on."""
+    try:
+        pillow_heif = import_module("pillow_heif")
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _formats() -> tuple[str, ...]:
+    return (*FORMATS, "HEIF") if _can_read_heif() else FORMATS
+
+
 def _require_file(path: str | Path, status: os.stat_result) -> None:
     if kind := other_kind(status.st_mode):
         raise UnreadableImage(path, f"is a {kind}", "no file")
 
 
+def opened(content: bytes, path: str | Path) -> Image.Image:
+    """The picture, of which only the header is read.
+
+    Raises:
+        UnreadableImage: it is HEIC that cannot be read here, RAW, or a TIFF that begins with a preview.
+        ValueError: it is a JPEG of too many parts.
+        Exception: Pillow's, on damaged bytes, of many types.
+    """
+    check_kind(content, path)
+    check_jpeg(content)
+    image = Image.open(BytesIO(content), formats=_formats())
+    if isinstance(image, TiffImageFile) and (
+        image.tag_v2.get(_SUBFILE, 0) == 1 or any(tag in image.tag_v2 for tag in _OF_RAW)
+    ):
+        raise UnreadableImage(
+            path, f"is a RAW file of a camera, or begins with a preview; {_RAW_REMEDY}", "RAW"
+        )
+    return image
+
+
 def pixels_of(
-    content: bytes, path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    path: str | Path,
+    size: int | None,
+    *,
+    box: Box | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> torch.Tensor:
     """A picture, upright, in RGB, stretched to a square: uint8, 3 x size x size.
 
@@ -153,6 +228,7 @@ def pixels_of(
         content: the bytes of a file in one of `FORMATS`, whatever its name ends in.
         path: its name, for errors.
         size: height and width, in pixels. None keeps those of the picture, 3 x H x W.
+        box: the region of the upright picture that is cut out; None: all of it.
         max_pixels: the most of width times height that is decoded. A JPEG with more, but at most MAX_JPEG_PIXELS, is
             decoded at half its width and height.
 
@@ -160,8 +236,7 @@ def pixels_of(
         UnreadableImage: the bytes are truncated, damaged, no picture, or too large.
     """
     try:
-        check_jpeg(content)
-        image = Image.open(BytesIO(content), formats=FORMATS)
+        image = opened(content, path)
         width, height = image.size
         if width * height > max_pixels and content.startswith(_JPEG):
             image.draft(None, (width // 2, height // 2))
@@ -169,8 +244,11 @@ def pixels_of(
             found = f"has {width} x {height} pixels, more than the limit of {max_pixels:,}"
             raise UnreadableImage(path, found, "too large")
         memory = width * height * _MEMORY_PER_PIXEL.get(str(image.format), 10)
+        scale = image.width / width
         with _MEMORY.of(memory), closing(image):
-            return _square(image, size)
+            ImageOps.exif_transpose(image, in_place=True)
+            part = image.crop(region_of(box, image.size, path, scale)) if box else image
+            return _square(part, size)
     except (UnreadableImage, MemoryError):
         raise
     except Image.UnidentifiedImageError:
@@ -180,9 +258,30 @@ def pixels_of(
         raise UnreadableImage(path, f"cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _square(image: Image.Image, size: int | None) -> torch.Tensor:
-    ImageOps.exif_transpose(image, in_place=True)
-    upright = to_rgb(image)
+def region_of(
+    box: Box, size: tuple[int, int], path: str | Path, scale: float = 1.0
+) -> tuple[int, int, int, int]:
+    """The part of a region that lies in an upright picture: left, top, right and bottom in whole pixels.
+
+    Args:
+        size: the width and height of the picture as it is decoded.
+        scale: the width of the picture as it is decoded, divided by that of the file.
+
+    Raises:
+        UnreadableImage: no part of it lies in the picture, or it has no area.
+    """
+    across, down = size if box.relative else (scale, scale)
+    corners = (box.x * across, box.y * down, (box.x + box.width) * across, (box.y + box.height) * down)
+    left, top, right, bottom = (
+        min(max(round(edge), 0), side) for edge, side in zip(corners, (*size, *size), strict=True)
+    )
+    if right <= left or bottom <= top:
+        raise UnreadableImage(path, f"has an empty region or one beyond it, {box}", "empty region")
+    return left, top, right, bottom
+
+
+def _square(upright: Image.Image, size: int | None) -> torch.Tensor:
+    upright = to_rgb(upright)
     if size is not None:
         upright = upright.resize((size, size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(upright)).permute(2, 0, 1).contiguous()

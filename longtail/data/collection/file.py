@@ -2,22 +2,31 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from longtail.data.collection.decoding import FORMATS, UnreadableImage, check_jpeg, content_of, pixels_of
+from longtail.data.collection.decoding import (
+    UnreadableImage,
+    content_of,
+    opened,
+    pixels_of,
+    region_of,
+)
 from longtail.data.collection.duplicates import difference_hash
-from longtail.data.collection.listing import Finding
+from longtail.data.collection.folder import RAW_SUFFIXES, SUFFIXES
+from longtail.data.collection.listing import Entry, Finding
+from longtail.data.lists.rows import Box
 
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
 _UPRIGHT = (0, 1)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ENDS = {_PNG: b"IEND", b"\xff\xd8": b"\xff\xd9", b"GIF8": b";"}
 """How files of PNG, JPEG and GIF begin, and how they end."""
+_ALSO = {"MPO": {".jpg", ".jpeg", ".jpe", ".jfif"}, "HEIF": {".heic", ".heif", ".hif"}}
+"""Endings of a format beside those that Pillow writes it with."""
 _TRANSPOSED = (5, 6, 7, 8)
 """The EXIF orientations that exchange width and height."""
 THUMBNAIL = 16
@@ -45,19 +54,21 @@ class Inspected:
     height: int = 0
 
 
-def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -> Inspected:
-    """Read and decode one file, as `longtail.data.collection.decoding.pixels_of` does.
+def inspect(root: Path, entry: Entry, size: int, *, max_side: int, min_side: int) -> Inspected:
+    """Read and decode one file, or its region, as `longtail.data.collection.decoding.pixels_of` does.
 
     Args:
-        root, name: the collection's folder, and the file's path in it.
+        root, entry: the collection's folder, and the image in it.
         size: the height and the width of the pixels.
-        max_side, min_side: a file with a longer or a shorter side is neither used nor decoded.
+        max_side, min_side: a file with a longer side, or an image with a shorter one, is neither used nor decoded.
     """
-    path, content = root / name, b""
+    path, name, content = root / entry.path, entry.name, b""
     try:
         with content_of(path) as content:
             notes, (width, height) = _header(content, path, max_side, min_side)
-            pixels = pixels_of(content, path, size).numpy()
+            if entry.box:
+                width, height = _check_region(entry.box, path, (width, height), min_side, notes)
+            pixels = pixels_of(content, path, size, box=entry.box or None).numpy()
             sha256 = hashlib.sha256(content).hexdigest()
     except UnreadableImage as error:
         kind = error.kind or _kind(content, error.reason)
@@ -80,8 +91,9 @@ def _header(
 ) -> tuple[list[tuple[str, str, str, bool]], tuple[int, int]]:
     """Read the header: the findings (kind, found, action, refused), and the width and height of the upright image."""
     try:
-        check_jpeg(content)
-        image = Image.open(BytesIO(content), formats=FORMATS)
+        image = opened(content, path)
+    except UnreadableImage:
+        raise
     except Image.UnidentifiedImageError:
         if _is_text(content[:4096]):
             raise UnreadableImage(path, "holds text, not an image", "text") from None
@@ -98,7 +110,7 @@ def _header(
             raise UnreadableImage(path, f"{sides}; needed are {min_side} a side", "too small")
         try:
             orientation = image.getexif().get(_ORIENTATION, 1)
-            notes = _notes(image, content, orientation)
+            notes = _notes(image, content, path, orientation)
         except Exception:  # as above. Decoding then fails as well, and says why.
             return [], image.size
         # Pillow tells the upright size of a TIFF, and of other formats the stored one.
@@ -106,7 +118,34 @@ def _header(
         return notes, image.size[::-1] if turned else image.size
 
 
-def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[str, str, str, bool]]:
+def _check_region(
+    box: Box, path: Path, size: tuple[int, int], min_side: int, notes: list[tuple[str, str, str, bool]]
+) -> tuple[int, int]:
+    """The width and height of a region in pixels; a note where it ends beyond the picture."""
+    if not box.relative and box.of_width and size != (box.of_width, box.of_height):
+        found = f"is {size[0]:,} x {size[1]:,} pixels upright, but {box.of_width:,} x {box.of_height:,} in the list"
+        raise UnreadableImage(path, f"{found}, so the region would be another", "other size")
+    left, top, right, bottom = region_of(box, size, path)
+    if min(right - left, bottom - top) < min_side:
+        found = f"has a region of {right - left} x {bottom - top} pixels; needed are {min_side} a side"
+        raise UnreadableImage(path, found, "too small")
+    across, down = (1.0, 1.0) if not box.relative else size
+    beyond = max(
+        -box.x * across,
+        -box.y * down,
+        (box.x + box.width) * across - size[0],
+        (box.y + box.height) * down - size[1],
+    )
+    if beyond > 1:
+        notes.append(
+            ("clipped region", f"has a region that ends {beyond:.0f} pixels beyond it", "cut there", False)
+        )
+    return right - left, bottom - top
+
+
+def _notes(
+    image: Image.Image, content: bytes, path: Path, orientation: int
+) -> list[tuple[str, str, str, bool]]:
     notes = []
     if orientation not in _UPRIGHT:
         notes.append(("EXIF-rotated", f"has the EXIF orientation {orientation}", "turned upright", False))
@@ -119,6 +158,12 @@ def _notes(image: Image.Image, content: bytes, orientation: int) -> list[tuple[s
         notes.append(("animated", "has several frames or pages", "the first one is used", True))
     if image.has_transparency_data:
         notes.append(("transparent", "has transparent pixels", "laid on white", False))
+    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name == image.format}
+    if (suffix := path.suffix.lower()) not in suffixes | _ALSO.get(str(image.format), set()):
+        named = f"named {suffix}" if suffix in SUFFIXES | RAW_SUFFIXES else "not named like one"
+        notes.append(
+            ("ending", f"is a picture of the format {image.format}, {named}", "read by its content", False)
+        )
     return notes
 
 

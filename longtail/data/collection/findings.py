@@ -1,6 +1,6 @@
 """The findings about the files and classes of a collection, as a table and as a page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -10,9 +10,11 @@ from longtail.data.collection.listing import Finding
 from longtail.data.split.natural import SplitError, natural_split
 from longtail.data.split.sets import ID
 from longtail.files.table import Column, Table
+from longtail.files.text import printable
 
+TEXT = Column("text")
 FINDINGS = Table(
-    {**dict.fromkeys(("path", "kind", "found", "action"), Column("text")), "refused": Column("truth")},
+    {**dict.fromkeys(("path", "kind", "found", "action"), TEXT), "refused": Column("truth"), "other": TEXT},
     empty=True,
 )
 """The table of what was found, one row each."""
@@ -20,22 +22,38 @@ COLUMNS = list(FINDINGS.columns)
 INDEXED = Table(
     {
         "image_id": ID,
-        "class_name": Column("text"),
+        "path": TEXT,
+        "class_name": TEXT,
         "subset": Column("text", among=("", "train", "val", "test")),
-        "group": Column("text"),
+        "group": TEXT,
         "twin": Column("whole", 0),
     },
     key=("image_id",),
 )
 """The table of the images of a collection, as far as it is read again."""
+IMPORTANCE = ("to mend first", "to look at", "for information")
+"""What findings are to a reader. The first make numbers wrong or stop the workflow; by the second, something is left
+out, replaced or like another; the third are kept as they are."""
+MOST_PAIRS = 60
+"""The pairs of images that are shown on a page."""
+_WRONG = ("label conflict", "divided group", "divided picture", "split")
+_CHANGED = ("near duplicate", "exact duplicate", "clipped region")
+_SHOWN = 15
+"""The largest classes and the smallest that are shown on the screen."""
+_FEW = 20
+"""The findings of a kind that are for information which the page shows."""
 _HEADINGS = ["File or class", "Kind", "Found", "What is done"]
 
 
 def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
     """The findings as rows with columns COLUMNS. In names, a mark replaces bytes that are not UTF-8."""
     rows = [
-        [value.encode(errors="surrogateescape").decode(errors="replace") for value in astuple(finding)[:4]]
-        + [finding.refused]
+        [
+            value.encode(errors="surrogateescape").decode(errors="replace")
+            if isinstance(value, str)
+            else value
+            for value in astuple(finding)
+        ]
         for finding in sorted(findings)
     ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"refused": bool})
@@ -47,6 +65,13 @@ def findings_of(table: pd.DataFrame) -> list[Finding]:
 
 
 def check(index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings: Any) -> pd.DataFrame:
+    """The first of what `checked` returns."""
+    return checked(index, findings, strict, **settings)[0]
+
+
+def checked(
+    index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings: Any
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """All findings about files, and those about classes that the split with these settings would make.
 
     Args:
@@ -54,13 +79,17 @@ def check(index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings:
         findings: what it found, as `findings_table` gives it.
         strict: whether to refuse every finding that can be refused.
         settings: the arguments of `natural_split` beside the index.
+
+    Returns:
+        The findings, the important ones first, and the split; None where there can be none.
     """
     found = findings_of(findings)
     refuses_small = settings["small_classes"] == "error"
     if refuses_small:
         settings = {**settings, "small_classes": "train_only"}
+    split = None
     try:
-        _, classes = natural_split(index, **settings)
+        split, classes = natural_split(index, **settings)
     except ValueError as error:
         classes = error.findings if isinstance(error, SplitError) else []
         found.append(Finding("", "split", str(error), "refused"))
@@ -74,7 +103,8 @@ def check(index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings:
             else finding
             for finding in found
         ]
-    return findings_table(found)
+    table = findings_table(found)
+    return table.loc[importance(table).sort_values(kind="stable").index].reset_index(drop=True), split
 
 
 def require_none(findings: pd.DataFrame) -> None:
@@ -93,21 +123,141 @@ def require_none(findings: pd.DataFrame) -> None:
         )
 
 
-def page(table: pd.DataFrame, images: int, classes: int) -> str:
-    """The table of `check` as a Markdown page, with the number of findings of each kind."""
+def importance(table: pd.DataFrame) -> pd.Series:
+    """How much each finding matters, as a position in IMPORTANCE."""
+    wrong = table["kind"].isin(_WRONG) | table["action"].str.startswith("refused")
+    changed = table["refused"] | table["kind"].isin(_CHANGED)
+    return pd.Series(2, index=table.index).mask(changed, 1).mask(wrong, 0)
+
+
+def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None) -> str:
+    """What a person has to know first: classes, what is left out, what to mend, and whether the workflow goes on.
+
+    Args:
+        table, split: as `checked` returns them.
+        index: the table of the images.
+    """
+    classes = class_table(index, split)
+    shown = classes if len(classes) <= 2 * _SHOWN else pd.concat([classes.head(_SHOWN), classes.tail(_SHOWN)])
+    ranks = importance(table)
+    counts = ", ".join(f"{(ranks == rank).sum():,} {name}" for rank, name in enumerate(IMPORTANCE))
+    lines = [
+        f"{len(index):,} usable images of {len(classes):,} classes. {len(table):,} findings: {counts}.",
+        "",
+    ]
+    lines += _columns(shown)
+    if len(shown) < len(classes):
+        lines.insert(len(lines) - _SHOWN, f"  … {len(classes) - len(shown):,} classes between them")
+    left_out = table.loc[table["action"].str.contains("left out|not followed"), "kind"].value_counts()
+    told = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items())
+    lines += ["", f"Left out: {told or 'nothing'}."]
+    for rank, name in enumerate(IMPORTANCE[:2]):
+        own = table[ranks == rank]
+        for kind, rows in own.groupby("kind", sort=False):
+            first = rows.iloc[0]
+            what = f"{first['path']}: {first['found']}" if first["path"] else first["found"]
+            lines.append(f"{name.capitalize()}: {len(rows):,} x {kind}, such as {printable(what)[:200]}")
+    refused = table[table["action"].str.startswith("refused")]
+    kinds = ", ".join(refused["kind"].unique())
+    verdict = f"The workflow refuses this collection ({kinds})." if len(refused) else "The workflow takes it."
+    return "\n".join([*lines, "", verdict])
+
+
+def class_table(index: pd.DataFrame, split: pd.DataFrame | None) -> pd.DataFrame:
+    """The classes from the largest on: images, groups where there are any, and the images of each set of the split."""
+    table = index.groupby("class_name").agg(images=("image_id", "size"))
+    if (index["group"] != "").any():
+        own = index["group"].mask(index["group"] == "", index["image_id"].astype(str))
+        table["groups"] = own.groupby(index["class_name"]).nunique()
+    if split is not None:
+        sets = index.merge(split[["image_id", "subset"]], on="image_id", suffixes=("_given", ""))
+        counts = pd.crosstab(sets["class_name"], sets["subset"]).reindex(
+            columns=["train", "val", "test"], fill_value=0
+        )
+        table = table.join(counts)
+    return table.sort_values("images", ascending=False, kind="stable").rename_axis("class").reset_index()
+
+
+def _columns(table: pd.DataFrame) -> list[str]:
+    """A table as lines of equal columns for a terminal."""
+    cells = [
+        [*table.columns],
+        *([printable(str(cell)) for cell in row] for row in table.itertuples(index=False)),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in cells
+    ]
+
+
+def page(
+    table: pd.DataFrame,
+    images: int,
+    classes: int,
+    counts: pd.DataFrame | None = None,
+    pictures: Mapping[str, str] | None = None,
+) -> str:
+    """The table of `check` as a Markdown page, the important findings first.
+
+    Args:
+        counts: the classes, as `class_table` gives them.
+        pictures: Markdown that shows an image, by its path. Images that are like others are shown beside them.
+    """
     lines = ["# Check of the collection", ""]
     lines += [f"{images:,} usable images of {classes:,} classes; {len(table):,} findings.", ""]
+    if counts is not None:
+        lines += [*_markdown([*counts.columns], counts.astype(str).itertuples(index=False)), ""]
     if table.empty:
         return "\n".join(lines)
-    counts = table.groupby(["kind", "action"], sort=True).size().sort_values(ascending=False, kind="stable")
-    lines += _markdown(["Kind", "What is done", "How many"], [(*key, f"{n:,}") for key, n in counts.items()])
-    lines += ["", *_markdown(_HEADINGS, table[COLUMNS[:4]].itertuples(index=False))]
+    ranks = importance(table)
+    numbers = table.assign(rank=ranks).groupby(["rank", "kind", "action"]).size().reset_index(name="count")
+    numbers = numbers.sort_values(["rank", "count"], ascending=[True, False], kind="stable")
+    rows = [
+        (IMPORTANCE[rank], kind, action, f"{n:,}")
+        for rank, kind, action, n in numbers.itertuples(index=False)
+    ]
+    lines += _markdown(["Importance", "Kind", "What is done", "How many"], rows)
+    pairs = alike(table)
+    if pictures and len(pairs):
+        lines += ["", "## Alike", ""]
+        cells = (
+            [pictures.get(row.path, ""), row.path, pictures.get(row.other, ""), row.other, row.kind]
+            for row in pairs.itertuples()
+        )
+        shown = ([one, _cell(own), two, _cell(other), kind] for one, own, two, other, kind in cells)
+        lines += _rows(["", "This", "", "is like", "Kind"], shown)
+    for rank, name in enumerate(IMPORTANCE):
+        own = table[ranks == rank]
+        if own.empty:
+            continue
+        # Of what matters least, a few of each kind are enough.
+        few = own.groupby("kind", sort=False).head(_FEW) if rank == len(IMPORTANCE) - 1 else own
+        lines += [
+            "",
+            f"## {name.capitalize()}",
+            "",
+            *_markdown(_HEADINGS, few[COLUMNS[:4]].itertuples(index=False)),
+        ]
+        if len(few) < len(own):
+            lines += ["", f"{len(own) - len(few):,} more of these kinds are in check.csv."]
     return "\n".join(lines) + "\n"
 
 
+def alike(table: pd.DataFrame) -> pd.DataFrame:
+    """The findings that an image is like another one, as many as a page shows: near duplicates and conflicts first."""
+    pairs = table[table["other"] != ""]
+    order = pairs["kind"].map({"label conflict": 0, "near duplicate": 1}).fillna(2)
+    return pairs.loc[order.sort_values(kind="stable").index].head(MOST_PAIRS)
+
+
 def _markdown(headings: list[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    return _rows(headings, (map(_cell, row) for row in rows))
+
+
+def _rows(headings: list[str], rows: Iterable[Iterable[str]]) -> list[str]:
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _cell(text: str) -> str:

@@ -1,9 +1,12 @@
 """The pictures in a folder and below, and what is passed over, by one rule for training and prediction.
 
-The workflow reads folders each time it plans, so nothing heavy is imported and no file is opened.
+A picture is what is named like one, and of the others what begins like one: what a file holds decides when it is
+decoded. The workflow reads folders each time it plans, so nothing heavy is imported, and of a file at most the first
+bytes are read.
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -12,11 +15,28 @@ from longtail.files.regular import other_kind
 
 SUFFIXES = frozenset(
     [
-        *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
         *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
     ]
 )
 """The endings, in lower case, of the files in a folder that are taken for images."""
+RAW_SUFFIXES = frozenset(
+    [
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".gpr", ".iiq", ".kdc", ".mef"),
+        *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf"),
+        *(".srw", ".x3f"),
+    ]
+)
+"""The endings of what cameras write without developing it. Such a file gets a row, which says what to do."""
+RAW_STARTS = (b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
+_STARTS = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", *RAW_STARTS),
+)
+"""How pictures begin whose beginning alone tells them."""
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""The brands, in the bytes 8 to 12 of a file, of HEIC and HEIF."""
+_BRANDS = (*HEIF_BRANDS, b"avif", b"avis", b"crx ")
 MAX_DEPTH = 100
 """The most folders within one another that are read."""
 MAX_LIST_BYTES = 2**30
@@ -56,7 +76,23 @@ def is_hidden(name: str) -> bool:
 
 def is_picture(name: str) -> bool:
     """Whether a file is named like an image."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return PurePosixPath(name).suffix.lower() in SUFFIXES | RAW_SUFFIXES
+
+
+def begins_like_picture(path: Path) -> bool:
+    """Whether the first bytes of a regular file are those of a picture; False if it cannot be read."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            start = file.read(32)
+    except OSError:
+        return False
+    return (
+        start.startswith(_STARTS)
+        or (start[4:8] == b"ftyp" and start[8:12] in _BRANDS)
+        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+        or (start[:2] == b"BM" and start[6:10] == bytes(4))
+        or re.match(rb"P[1-6]\s+(#|\d+\s+\d)", start) is not None
+    )
 
 
 def check_list(path: Path) -> None:
@@ -79,7 +115,8 @@ def check_list(path: Path) -> None:
 def read_tree(root: Path, note: Note) -> Tree:
     """Find the pictures in a folder and below.
 
-    Hidden files and folders are left out at every depth, and so is what is not named like an image or is no file.
+    Hidden files and folders are left out at every depth, and so is what neither is named like an image nor begins like
+    one, or is no file.
     Links are followed, but each folder is read once: where it lies, or else at the first link to it by name.
 
     Args:
@@ -129,10 +166,18 @@ def read_tree(root: Path, note: Note) -> Tree:
                 continue
             if kind == "folder":
                 (links if item.is_symlink() else waiting).append(path)
-            elif not is_picture(item.name):
-                note(path, "other file", "a file that is not named like an image", "left out", False)
-            elif kind:
+            elif kind and is_picture(item.name):
                 note(path, "no file", f"is a {kind}", "left out", True)
+            elif kind:
+                note(path, "other file", "a file that is not named like an image", "left out", False)
+            elif not is_picture(item.name) and not begins_like_picture(root / path):
+                note(
+                    path,
+                    "other file",
+                    "is neither named like an image nor begins like one",
+                    "left out",
+                    False,
+                )
             else:
                 tree.pictures.append(path)
     return Tree(sorted(tree.pictures), sorted(tree.folders))

@@ -1,27 +1,31 @@
-"""List the image files of a collection with their classes, from a folder of class folders or from a csv.
+"""List the image files of a collection with their classes, from a folder of class folders or from a list.
 
 The workflow lists a collection each time it plans, so that added, removed or replaced files make the jobs stale that
-depend on them. This has to be quick: no file is opened except the csv, and nothing heavy is imported.
+depend on them. This has to be quick: of the files, only those that are not named like images are opened, for their
+first bytes, and nothing heavy is imported.
 """
 
-import csv
 import hashlib
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from importlib.util import find_spec
+from pathlib import Path
 
-from longtail.data.collection.folder import Tree, check_list, read_tree
-from longtail.files.regular import other_kind
+from longtail.data.collection.folder import SUFFIXES, Tree, read_tree
+from longtail.data.collection.named import ELSEWHERE, Files
+from longtail.data.lists.darwin_core import is_archive, read_archive
+from longtail.data.lists.reading import FORMS, read_list
+from longtail.data.lists.rows import GROUP_COLUMN, SUBSETS, Box, Choices, Row
 
-SUBSETS = ("train", "val", "test")
+_NEVER_HEIF = SUFFIXES - {".heic", ".heif", ".hif"}
 _SPLIT_FOLDER = re.compile(
     r"(train|val|dev|test)(ing|id|idation)?[\W\d_]*(set|split|data|images)?[\W\d_]*", re.IGNORECASE
 )
 """How folders are called that are a set of a split: `train`, `Validation`, `test2017`, `training_set`."""
-GROUP_COLUMN = "group"
 
 
 @dataclass(frozen=True, order=True)
@@ -34,6 +38,7 @@ class Finding:
         found: what is there, as a clause.
         action: what is done about it, as a clause.
         refused: whether `strict` refuses it, because something is left out, replaced, merged or wrong.
+        other: the image that this one is like, if that is what was found.
     """
 
     path: str
@@ -41,16 +46,31 @@ class Finding:
     found: str
     action: str
     refused: bool = True
+    other: str = ""
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One image file. `path` is that in the collection, with `/`. Subset and group are "" where not given."""
+    """One image file, or a region of one.
+
+    Attributes:
+        path: in the collection, with `/`.
+        subset, group: "" where not given.
+        box: the region, a `Box` of `longtail.data.lists.rows`; () for the whole picture.
+        more: what else the list says of it, as pairs of column and text.
+    """
 
     path: str
     class_name: str
     subset: str = ""
     group: str = ""
+    box: Box | tuple[()] = ()
+    more: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the image is called: the path, with the region where it is one."""
+        return f"{self.path}#{self.box}" if self.box else self.path
 
 
 @dataclass
@@ -65,8 +85,17 @@ class Listing:
         """Add a finding."""
         self.findings.append(Finding(path, kind, found, action, refused))
 
+    def metadata(self) -> list[dict[str, str]]:
+        """What a list says of each image beside its class, with the image's id and path; empty for a folder."""
+        if not any(entry.more for entry in self.entries):
+            return []
+        return [
+            {"image_id": str(image_id(entry.name)), "path": entry.name, **dict(entry.more)}
+            for entry in self.entries
+        ]
+
     def digest(self) -> str:
-        """A hash of all names, classes and file sizes, which is the same wherever the collection lies.
+        """A hash of all names, classes, regions and file sizes, which is the same wherever the collection lies.
 
         A file replaced by another one of exactly its size is not noticed. Times do not count, since copying a
         collection changes them, and neither do hidden files, since looking at a folder makes some.
@@ -78,49 +107,64 @@ class Listing:
             except OSError:  # It has just disappeared.
                 size = -1
             row = [_composed(entry.path), entry.class_name, entry.subset, entry.group, size]
+            if entry.box:
+                row.append(entry.box)
             content.update(json.dumps(row).encode())
+        # Whether HEIC can be read decides what becomes of files that may be it.
+        if any(Path(entry.path).suffix.lower() not in _NEVER_HEIF for entry in self.entries):
+            content.update(str(find_spec("pillow_heif") is not None).encode())
         for finding in self.findings:
             if finding.kind != "hidden":
                 content.update(json.dumps([finding.path, finding.kind]).encode())
         return content.hexdigest()[:20]
 
 
-def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing:
+def list_images(
+    source: str | Path, choices: Choices | None = None, root: str | Path | None = None
+) -> Listing:
     """List a collection.
 
     A folder has one folder for each class. Images in folders below that belong to the class as well. Where the
     folders at the top are train, test and perhaps val, each has one for each class, and that is the split.
     `longtail.data.collection.folder` says which files are left out.
 
-    A csv has the columns `path` (relative to the csv) and `label`. It may have `split` (train, val or test, in every
-    row) and a column of groups, such as the individual, the trap or the night, whose images stay on one side of the
-    split. A row whose file is missing is left out, with a finding.
+    A file is a list in one of the forms of `longtail.data.lists`, and so is a folder with an archive of Darwin Core. A
+    row whose file is missing is left out, with a finding.
 
     Args:
-        source: the folder, or a file that ends in .csv.
-        group_column: the csv's column of groups. The default need not be there.
+        source: the folder, or the list.
+        choices: what the user says about the list.
+        root: the folder in which the list's paths are; None: that of the list.
 
     Raises:
-        FileNotFoundError: there is no such folder or csv, or none of the files that the csv names.
-        ValueError: fewer than two classes have images, or the csv has another form than above. The message says what
-            is wrong.
+        FileNotFoundError: there is no such folder or list, or none of the files that the list names.
+        ValueError: fewer than two classes have images, or the list has no known form or leaves something open. The
+            message says what is wrong.
     """
-    source = Path(source)
-    if source.is_dir():
-        if group_column != GROUP_COLUMN:
+    source, choices = Path(source), choices or Choices()
+    if root is not None and not Path(root).is_dir():
+        raise ValueError(
+            f"root is {root}, which is no folder; name the one in which the paths of {source} are"
+        )
+    if source.is_dir() and not is_archive(source):
+        if choices != Choices() or root is not None:
+            what = (
+                f"there is no column {choices.group_column!r} to group images by"
+                if choices.group_column != GROUP_COLUMN
+                else "columns, root, regions and min_confidence mean nothing"
+            )
             raise ValueError(
-                f"{source} is a folder, so there is no column '{group_column}' to group images by; "
-                "give a csv with the columns path, label and that one, or leave group_column out"
+                f"{source} is a folder, so {what}; give a list as the path, or leave those settings out"
             )
         listing = _list_folder(source)
-    elif source.is_file() and source.suffix.lower() == ".csv":
-        listing = _list_csv(source, group_column)
+    elif source.is_dir() or source.is_file():
+        listing = _list_named(source, Path(root or (source if source.is_dir() else source.parent)), choices)
     elif source.exists():
         raise ValueError(
-            f"{source} is neither a folder nor a .csv file; give a folder of class folders, or a csv"
+            f"{source} is neither a folder nor a file; give a folder of class folders, or {FORMS}"
         )
     else:
-        raise FileNotFoundError(f"{source} does not exist; give a folder of class folders, or a csv")
+        raise FileNotFoundError(f"{source} does not exist; give a folder of class folders, or {FORMS}")
     listing = _without_unusable_names(listing)
     listing.entries.sort()
     _similar_names(listing)
@@ -128,8 +172,11 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
     classes = sorted({entry.class_name for entry in listing.entries})
     if len(classes) < 2:
         found = f"one class with images, {classes[0]!r}" if classes else "no class with images"
+        left_out = Counter(finding.kind for finding in listing.findings if finding.action == "left out")
+        told = ", ".join(f"{count:,} x {kind}" for kind, count in left_out.most_common(5))
         raise ValueError(
             f"{source} has {found}; at least two are needed, each a folder (or a label) of its own"
+            + (f". Left out: {told}" if told else "")
         )
     return listing
 
@@ -223,60 +270,76 @@ def _refuse_divided_classes(root: Path, tree: Tree) -> None:
             )
 
 
-def _list_csv(path: Path, group_column: str) -> Listing:
-    check_list(path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            reader = csv.DictReader(file, strict=True)
-            columns = list(reader.fieldnames or [])
-            rows = list(reader)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} cannot be read as a csv in UTF-8: {error}") from None
-    _check_columns(path, columns, group_column)
-    listing = Listing(path.parent)
-    seen: dict[str, int] = {}
+def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
+    """The files that a list names, in `root`."""
+    listing = Listing(root)
+    named = (
+        read_archive(path, choices, listing.note) if path.is_dir() else read_list(path, choices, listing.note)
+    )
+    if named.guessed:
+        told = f"is no UTF-8 and says no encoding: {named.guessed}"
+        listing.note(path.name, "encoding", told, "read as Windows-1252; save it as UTF-8 to be sure")
+    files = Files(root)
+    seen: dict[str, Row] = {}
     groups: dict[str, str] = {}
-    for number, row in enumerate(rows, start=2):
-        if problem := _problem_of(row, columns, seen):
-            raise ValueError(f"{path}, row {number}: {problem}")
-        name = PurePosixPath(row["path"]).as_posix()
-        seen[name] = number
+    several: set[str] = set()
+    moved: list[tuple[str, str]] = []
+    missing = 0
+    for row in named.rows:
         try:
-            kind = other_kind((path.parent / name).stat().st_mode)
-        except (OSError, ValueError):  # The latter is for names that no system takes.
-            listing.note(name, "missing", f"a file that does not exist, named in row {number} of the csv")
+            file = files.find(row.paths)
+        except ValueError as error:
+            raise ValueError(f"{path}, {row.place}: {error}") from None
+        if file is None:
+            missing += 1
+            listing.note(
+                row.paths[0], "missing", f"a file that does not exist, named in {row.place} of the list"
+            )
             continue
+        name, kind = file
         if kind:
-            listing.note(name, "no file", f"is a {kind}, named in row {number} of the csv")
-        else:
-            group = _group(row.get(group_column, ""), groups, listing)
-            listing.entries.append(Entry(name, row["label"], row.get("split", ""), group))
-    if listing.findings and not listing.entries:
+            missing += 1
+            listing.note(name, "no file", f"is a {kind}, named in {row.place} of the list")
+            continue
+        box = row.box or ()
+        other = seen.setdefault(f"{name} {box}", row)
+        if other is not row:
+            if other.label == row.label:
+                listing.note(
+                    name, "repeated", f"stands in {other.place} and in {row.place}", "used once", False
+                )
+            elif named.exported:
+                several.add(name)
+            else:
+                raise ValueError(
+                    f"{path}, {row.place}: {name} stands in {other.place} too, as {other.label!r} and not "
+                    f"{row.label!r}; keep one of them"
+                )
+            continue
+        if ELSEWHERE.match(row.paths[0].strip()) and name != row.paths[0]:
+            moved.append((row.paths[0], name))
+        group = _group(row.group, groups, listing)
+        listing.entries.append(Entry(name, row.label, row.split, group, box, tuple(row.more.items())))
+    if missing and not listing.entries:
         raise FileNotFoundError(
-            f"{path}: none of the {len(rows)} files that it names exists, such as {path.parent / rows[0]['path']}. "
-            "Paths are relative to the csv; mend them, or move it"
+            f"{path}: none of the {missing} files that it names exists, such as {root / named.rows[0].paths[0]}. "
+            f"Paths are relative to {root}; mend them, or name their folder by data.image_folder.root"
         )
-    if "split" in columns:
+    if moved:
+        found = (
+            f"names {len(moved):,} files in another place, such as {moved[0][0]}, which is {moved[0][1]} here"
+        )
+        listing.note(path.name, "moved", found, "used", False)
+    for name in sorted(several):
+        listing.note(name, "several classes", "a picture that the list gives several classes")
+    listing.entries = [entry for entry in listing.entries if entry.box or entry.path not in several]
+    if any(row.split for row in named.rows):
         for subset in ("train", "test"):
             if not any(entry.subset == subset for entry in listing.entries):
                 raise ValueError(
                     f"{path}: no row with a file has the split '{subset}'; add some, or remove the column"
                 )
     return listing
-
-
-def _problem_of(row: dict[str, str], columns: list[str], seen: dict[str, int]) -> str:
-    """What is wrong with a row, and what to do; empty if nothing is wrong. `seen` has the row of each earlier path."""
-    if None in row or None in row.values():
-        return "it has more or fewer fields than the header; quote commas"
-    if not row["path"] or not row["label"].strip():
-        return "path or label is empty; fill it in or remove the row"
-    if "split" in columns and row["split"] not in SUBSETS:
-        return f"split is {row['split']!r}; allowed: {', '.join(SUBSETS)}, in every row"
-    name = PurePosixPath(row["path"]).as_posix()
-    if name in seen:
-        return f"{name} stands in row {seen[name]} too; keep one of them"
-    return ""
 
 
 def _group(original: str, first: dict[str, str], listing: Listing) -> str:
@@ -288,24 +351,6 @@ def _group(original: str, first: dict[str, str], listing: Listing) -> str:
     return name
 
 
-def _check_columns(path: Path, columns: list[str], group_column: str) -> None:
-    allowed = ["path", "label", "split", group_column]
-    lacking = [name for name in ("path", "label") if name not in columns]
-    if group_column != GROUP_COLUMN and group_column not in columns:
-        lacking.append(group_column)
-    unknown = [name for name in columns if name not in allowed]
-    found = f"it has {', '.join(map(repr, columns)) or 'none'}"
-    if lacking:
-        raise ValueError(f"{path} lacks the columns {', '.join(lacking)}; {found}")
-    if twice := [name for name in allowed if columns.count(name) > 1]:
-        raise ValueError(f"{path} has the column {twice[0]!r} more than once; keep one of them")
-    if unknown:
-        raise ValueError(
-            f"{path} has unknown columns: {', '.join(map(repr, unknown))}; allowed: {', '.join(allowed)}. "
-            "A column of groups is named by data.image_folder.group_column; remove the others"
-        )
-
-
 def _without_unusable_names(listing: Listing) -> Listing:
     """Give classes names of one line, and leave out files whose names are not text or equal another file's name."""
     result = Listing(listing.root, findings=listing.findings)
@@ -315,12 +360,12 @@ def _without_unusable_names(listing: Listing) -> Listing:
             shown = entry.path.encode(errors="surrogateescape").decode(errors="replace")
             result.note(shown, "name", "a name that is not UTF-8")
     class_names = _in_one_line(dict.fromkeys(entry.class_name for entry in readable), result)
-    ids: dict[int, str] = {}
+    ids: dict[int, Entry] = {}
     told: set[str] = set()
     for entry in readable:
-        other = ids.setdefault(image_id(entry.path), entry.path)
-        if other is not entry.path:
-            result.note(entry.path, "name", f"the name of {other}, written in another way")
+        other = ids.setdefault(image_id(entry.name), entry)
+        if other is not entry:
+            result.note(entry.path, "name", f"the name of {other.path}, written in another way")
             continue
         folder, _, own = entry.path.rpartition("/")
         for path, part in ((entry.path, own), (folder, folder)):
@@ -360,7 +405,7 @@ def _similar_names(listing: Listing) -> None:
     """Note classes, and files of one folder, whose names differ only in case."""
     for what, names in (
         ("classes", sorted({entry.class_name for entry in listing.entries})),
-        ("files", [entry.path for entry in listing.entries]),
+        ("files", list(dict.fromkeys(entry.path for entry in listing.entries))),
     ):
         first: dict[str, str] = {}
         for name in names:

@@ -30,8 +30,9 @@ class Collection:
     Attributes:
         images: all that can be used, by ascending id, the classes in the order of their names.
         index: one row for each image, columns INDEX. `subset` and `group` are those that were given, or "". `twin` is
-            the smallest id among the image and its duplicates. Width and height are those of the upright image, in
-            pixels, and `sha256` is the hash of the file.
+            the smallest id among the image, its duplicates and other regions of its file. Width and height are those
+            of the upright image or of its region, in pixels, and `sha256` is the hash of the file. The `path` of a
+            region ends with its numbers.
         findings: all that was noticed, by path.
     """
 
@@ -63,10 +64,10 @@ def read_collection(
         ValueError: fewer than two classes have usable images.
         OSError: the scratch file could not be written.
     """
-    everything = sorted(listing.entries, key=lambda entry: image_id(entry.path))
+    everything = sorted(listing.entries, key=lambda entry: image_id(entry.name))
 
     def read(entry: Entry) -> Inspected:
-        return inspect(listing.root, entry.path, size, max_side=max_side, min_side=min_side)
+        return inspect(listing.root, entry, size, max_side=max_side, min_side=min_side)
 
     pixels, entries, files, found = _decoded(everything, read, size, Path(scratch), threads)
     findings = [*listing.findings, *found]
@@ -81,9 +82,9 @@ def read_collection(
         Finding(name, "empty class", "a class whose images all cannot be used", "left out")
         for name in {entry.class_name for entry in everything} - set(class_names)
     ]
-    twins = _twins(files, near)
+    twins = _twins(entries, files, near)
     findings += _duplicate_findings(entries, files, twins) + _divided_groups(entries)
-    ids = np.array([image_id(entry.path) for entry in entries], dtype=np.int64)
+    ids = np.array([image_id(entry.name) for entry in entries], dtype=np.int64)
     label_of = {name: label for label, name in enumerate(class_names)}
     images = LabelledImages(
         images=pixels,
@@ -92,6 +93,7 @@ def read_collection(
         class_names=class_names,
     )
     index = pd.DataFrame(entries).assign(
+        path=[entry.name for entry in entries],
         image_id=ids,
         twin=ids[twins],
         width=[file.width for file in files],
@@ -131,10 +133,14 @@ def _mapped(file: BinaryIO, count: int, size: int) -> torch.Tensor:
     return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(count, 3, size, size)))
 
 
-def _twins(files: list[Inspected], near: bool) -> np.ndarray:
-    """For every image, the position of its first duplicate by id, or its own position if it has none before it."""
+def _twins(entries: list[Entry], files: list[Inspected], near: bool) -> np.ndarray:
+    """For every image, the position of its first duplicate by id, or its own position if it has none before it.
+
+    Regions of one file count as duplicates, since they show the same place at the same time.
+    """
     first: dict[str, int] = {}
     links = [(first.setdefault(file.sha256, place), place) for place, file in enumerate(files)]
+    links += [(first.setdefault(f"/{entry.path}", place), place) for place, entry in enumerate(entries)]
     if near:
         hashes = np.array([file.hash for file in files], dtype=np.uint64)
         links += near_duplicates(hashes, np.stack([file.thumbnail for file in files]))
@@ -142,21 +148,32 @@ def _twins(files: list[Inspected], near: bool) -> np.ndarray:
 
 
 def _duplicate_findings(entries: list[Entry], files: list[Inspected], twins: np.ndarray) -> list[Finding]:
+    """A finding for each image that is not the first of its twins; one of another class is a conflict of labels."""
     findings = []
+    first: dict[tuple[object, ...], int] = {}
+    copies = [
+        first.setdefault((file.sha256, entry.box), place)
+        for place, (file, entry) in enumerate(zip(files, entries, strict=True))
+    ]
     for place in np.flatnonzero(twins != np.arange(len(twins))):
-        twin = twins[place]
-        own, other = entries[place], entries[twin]
-        exact = files[place].sha256 == files[twin].sha256
-        kind = "exact duplicate" if exact else "near duplicate"
-        found = f"{'is the same file as' if exact else 'looks like'} {other.path}"
-        refused = own.class_name != other.class_name
-        if refused:
+        exact = copies[place] != place
+        own, other = entries[place], entries[copies[place] if exact else twins[place]]
+        divided, region = own.subset != other.subset, own.path == other.path
+        if region and not divided:
+            continue
+        conflict = own.class_name != other.class_name and not region
+        kind = f"{'exact' if exact else 'near'} duplicate"
+        found = f"{'is the same file as' if exact else 'looks like'} {other.name}"
+        if region:
+            kind, found = "divided picture", f"is a region of the same picture as {other.name}"
+        if conflict:
+            kind = "label conflict" if exact else kind
             found += f", of class {other.class_name!r}"
         action = "both are kept" if own.subset else "both are kept, on the same side of the split"
-        if own.subset != other.subset:
+        if divided:
             found += f"; one is in {own.subset}, the other in {other.subset}"
-            action, refused = _DIVIDED, True
-        findings.append(Finding(own.path, kind, found, action, refused))
+            action = _DIVIDED
+        findings.append(Finding(own.name, kind, found, action, conflict or divided, other.name))
     return findings
 
 

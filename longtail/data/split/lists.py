@@ -1,5 +1,6 @@
 """The split, and with it the class counts, of a data set of which only lists of images are there."""
 
+import posixpath
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +24,11 @@ def split_of_lists(lists: Mapping[str, str | Path], *, class_names: str | Path |
 
     Raises:
         FileNotFoundError: there is no such list.
-        ValueError: a line is not as above, a label has no name, or there are gaps between labels without names. The
-            message names file and line.
+        ValueError: a line is not as above, an image stands there twice, a label has no name or the last names no
+            label, or there are gaps between labels without names. The message names file and line.
     """
-    read = {subset: _labels(Path(path)) for subset, path in lists.items()}
+    seen: dict[str, str] = {}
+    read = {subset: _labels(Path(path), seen) for subset, path in lists.items()}
     labels = {subset: found for subset, (found, _) in read.items()}
     if class_names:
         names = _names(Path(class_names))
@@ -41,7 +43,12 @@ def split_of_lists(lists: Mapping[str, str | Path], *, class_names: str | Path |
             raise ValueError(
                 f"{lists[subset]}, line {lines[place]}: the label is {found[place]}, but {limit}"
             )
-    count = len(names) if not class_names else 1 + max(int(found.max()) for found in labels.values())
+    count = 1 + max(int(found.max()) for found in labels.values())
+    if class_names and count < len(names):
+        raise ValueError(
+            f"{class_names} has {len(names)} names, but the largest label of the lists is {count - 1}, so they may "
+            "belong to other data; remove the names of classes without images at its end"
+        )
     parts = []
     for subset, found in labels.items():
         counts = np.bincount(found, minlength=count)
@@ -55,8 +62,8 @@ def split_of_lists(lists: Mapping[str, str | Path], *, class_names: str | Path |
     return split
 
 
-def _labels(path: Path) -> tuple[np.ndarray, list[int]]:
-    """The labels of a list, int64, and the line that each stands in."""
+def _labels(path: Path, seen: dict[str, str]) -> tuple[np.ndarray, list[int]]:
+    """The labels of a list, int64, and the line that each stands in. `seen` has the place of each image so far."""
     labels, lines = [], []
     for number, line in enumerate(_lines(path), start=1):
         if not line:
@@ -65,6 +72,12 @@ def _labels(path: Path) -> tuple[np.ndarray, list[int]]:
         if not name or not re.fullmatch(r"[0-9]{1,9}", label):
             raise ValueError(
                 f"{path}, line {number}: found {line[:60]!r}; expected a path, a space and a label from 0 to 999999999"
+            )
+        place = f"{path}, line {number}"
+        if (other := seen.setdefault(posixpath.normpath(name), place)) is not place:
+            raise ValueError(
+                f"{place}: the image {name[:100]} stands in {other} too; keep it in one place, since an image that "
+                "both trains and tests makes accuracies too high, and one that is counted twice makes its class larger"
             )
         labels.append(int(label))
         lines.append(number)

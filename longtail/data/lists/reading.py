@@ -1,0 +1,112 @@
+"""Which form a list has, by its content, and its rows."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from longtail.data.lists import (
+    coco,
+    cvat,
+    darwin_core,
+    inaturalist,
+    label_studio,
+    megadetector,
+    own_table,
+    wildlife_insights,
+)
+from longtail.data.lists.rows import Choices, NamedImages, Note
+from longtail.data.lists.text import Table, read_text, simple, table_of
+
+_TABLES = (darwin_core, wildlife_insights, inaturalist)
+_JSON = (coco, megadetector, label_studio)
+FORMS = (
+    "a table with the columns path and label, or json or xml of COCO, MegaDetector, Label Studio or CVAT, or a "
+    "download of GBIF, iNaturalist or Wildlife Insights"
+)
+
+
+def read_list(path: Path, choices: Choices, note: Note) -> NamedImages:
+    """Read a list of images.
+
+    Args:
+        path: a table (of any separator), json or xml.
+        choices: what the user says about it.
+        note: called for what the list names and is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such list, or leaves something open. The message names the file and the setting.
+    """
+    text = read_text(path)
+    start = text.text.lstrip()[:1]
+    if start and start in "[{":
+        found = _of_json(path, text.text, choices, note)
+    elif start == "<":
+        found = cvat.read(path, text.text, choices, note)
+    else:
+        found = _of_table(path, text.text, choices, note)
+    words = dict.fromkeys(re.findall(r"[\w'-]*[^\x00-\x7f][\w'-]*", text.text)) if text.guessed else {}
+    return replace(found, guessed=", ".join(list(words)[:5])[:100])
+
+
+def _of_table(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
+    def own(columns: list[str]) -> bool:
+        return own_table.is_meant(columns, choices)
+
+    def known(columns: list[str]) -> bool:
+        return own(columns) or any(form.is_meant({*map(simple, columns)}) for form in _TABLES)
+
+    header = text.partition("\n")[0].casefold()
+    table = table_of(text, path, known, quoted=not ("gbifid" in header and "\t" in header))
+    if not own(table.columns):
+        for form in _TABLES:
+            if form.is_meant({*map(simple, table.columns)}):
+                return form.read(path, table, choices, note)
+    return own_table.read(path, table, choices, note)
+
+
+def _of_json(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
+    content = _json(path, text)
+    for form in _JSON:
+        if form.is_meant(content):
+            return _checked(path, form.read, content, choices, note)
+    if isinstance(content, list) and content and all(isinstance(item, dict) for item in content):
+        columns = list(dict.fromkeys(str(name) for item in content for name in item))
+        rows = [
+            (f"item {number}", [_cell(item.get(name)) for name in columns])
+            for number, item in enumerate(content, start=1)
+        ]
+        return own_table.read(path, Table(columns, rows), choices, note)
+    raise ValueError(f"{path} is json of no known form; a list is {FORMS}")
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as whole:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            if len(lines) < 2:
+                raise ValueError("one line")
+            return [json.loads(line) for line in lines]
+        except (ValueError, RecursionError):
+            raise ValueError(f"{path} is no valid json: {whole}") from None
+
+
+def _checked(
+    path: Path, read: Callable[..., NamedImages], content: Any, choices: Choices, note: Note
+) -> NamedImages:
+    """What a form makes of its json; where a part has another type than its form says, a sentence."""
+    try:
+        return read(path, content, choices, note)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} has not the form that its program gives it ({type(error).__name__}: {error}); export it again"
+        ) from None

@@ -1,0 +1,153 @@
+"""A file as text or as a table, in whatever encoding and with whatever separator people have it."""
+
+import csv
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from longtail.data.collection.folder import check_list
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How zip archives, which files of Excel are, and the older files of Excel begin."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text of a file.
+
+    Attributes:
+        guessed: whether nothing in the file says its encoding and it is no UTF-8, so that Windows-1252 was taken.
+    """
+
+    text: str
+    guessed: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text.
+
+    Attributes:
+        columns: as they are written, without spaces around them.
+        rows: the place of each row and its cells, as many as columns.
+    """
+
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+
+    def records(self) -> list[tuple[str, dict[str, str]]]:
+        """The place of each row and its cells by their columns."""
+        return [(place, dict(zip(self.columns, cells, strict=True))) for place, cells in self.rows]
+
+
+def read_text(path: Path) -> Text:
+    """Read a list: UTF-8, UTF-16 with its mark, or else Windows-1252, of which Latin-1 is a part.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no regular file, is too large, is a file of Excel or an archive, or is no text.
+    """
+    check_list(path)
+    content = path.read_bytes()
+    if content.startswith(_ARCHIVES):
+        raise ValueError(
+            f"{path} is a workbook of Excel or an archive; save its sheet as csv (in Excel: CSV UTF-8), or unpack it"
+        )
+    encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8")
+    for each in (encoding, "cp1252") if encoding == "utf-8" else (encoding,):
+        try:
+            text = content.decode(each)
+        except UnicodeDecodeError as error:
+            problem = f"it is no text in {each} ({error.reason} at byte {error.start})"
+            continue
+        if "\0" in text:
+            problem = "it has NUL characters"
+            break
+        return Text(text, each == "cp1252")
+    raise ValueError(f"{path} cannot be read as text: {problem}; save it as a csv in UTF-8")
+
+
+def table_of(text: str, path: Path, fits: Callable[[list[str]], bool], *, quoted: bool = True) -> Table:
+    """Read a table whose separator shows in its first line.
+
+    Rows without any text are passed over. The line `sep=;` that Excel understands may stand before the header.
+
+    Args:
+        text: of the file.
+        path: its name, for errors.
+        fits: whether these columns are those that the caller needs. The separator that gives them is meant; where none
+            does, the one that gives most columns.
+        quoted: whether cells may stand in quotes.
+
+    Raises:
+        ValueError: a row has more or fewer cells than the header, quotes are not closed, a column stands there twice,
+            or several separators give what is needed.
+    """
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as older programs of the Macintosh end their lines
+    first, _, rest = text.partition("\n")
+    given = first.strip().strip('"')[4:5] if first.strip().strip('"').lower().startswith("sep=") else ""
+    text = rest if given else text
+    separators = [given] if given in SEPARATORS else list(SEPARATORS)
+    headers = {each: _rows(text, path, each, quoted, at_most=1) for each in separators}
+    columns = {each: [name.strip() for name in rows[0]] if rows else [] for each, rows in headers.items()}
+    fitting = [each for each, names in columns.items() if fits(names)]
+    if len({tuple(columns[each]) for each in fitting}) > 1:
+        found = " and by ".join(SEPARATORS[each] for each in fitting)
+        raise ValueError(
+            f"{path} can be read as separated by {found}; put names that hold either into quotes"
+        )
+    best = fitting[0] if fitting else max(separators, key=lambda each: len(columns[each]))
+    names = columns[best]
+    while names and not names[-1]:  # A separator at the end of each line gives a column without a name.
+        names.pop()
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{path} has the column {twice!r} more than once; keep one of them")
+    rows = []
+    for number, cells in enumerate(_rows(text, path, best, quoted)[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
+            raise ValueError(
+                f"{path}, row {number}: it has more or fewer fields than the header; quote {SEPARATORS[best]}"
+            )
+        rows.append((f"row {number}", cells[: len(names)]))
+    return Table(names, rows)
+
+
+def _rows(text: str, path: Path, separator: str, quoted: bool, at_most: int | None = None) -> list[list[str]]:
+    """The cells of each line that is not empty; with `at_most`, of so many."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        strict=quoted,
+    )
+    rows: list[list[str]] = []
+    try:
+        for cells in reader:
+            if cells:
+                rows.append(cells)
+            if len(rows) == at_most:
+                break
+    except csv.Error as error:
+        # Another separator may be the right one, so a header that cannot be read is one without columns.
+        if at_most is None:
+            raise ValueError(f"{path} cannot be read as a csv: {error} (line {reader.line_num})") from None
+    return rows
+
+
+def simple(name: str) -> str:
+    """The name of a column in lower case and without spaces around it, by which columns are known."""
+    return " ".join(name.split()).casefold()
+
+
+def beside(path: Path, *names: str) -> Path | None:
+    """The file beside another one that has one of these names, in any case; None if there is none."""
+    with os.scandir(path.parent) as items:
+        found = {item.name.lower(): item.name for item in items}
+    return next((path.parent / found[name] for name in names if name in found), None)

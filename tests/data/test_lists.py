@@ -1,0 +1,675 @@
+"""Lists as people and programs write them: tables of any make, and the exports of other programs."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longtail.data.collection.listing import list_images
+from longtail.data.collection.reading import read_collection
+from longtail.data.lists.rows import Choices
+
+NAMES = ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number, name in enumerate(NAMES):
+        picture(tmp_path / name, number)
+    return tmp_path
+
+
+def picture(path, seed=0, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content, encoding="utf-8")
+    return path
+
+
+def entries(source, root=None, **choices):
+    return [(e.path, e.class_name) for e in list_images(source, Choices(**choices), root).entries]
+
+
+def kinds(source, root=None, **choices):
+    return [(f.path, f.kind) for f in list_images(source, Choices(**choices), root).findings]
+
+
+EXPECTED = [("a/1.png", "ä b"), ("a/2.png", "ä b"), ("b/1.png", "x,y;z"), ("b/2.png", "x,y;z")]
+LINES = ["path,label", *(f'{path},"{label}"' for path, label in EXPECTED)]
+TABS = [line.replace(",", "\t", 1).replace('"', "") for line in LINES]
+
+
+# -- tables of one's own
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plain.csv", "\n".join(LINES)),
+        ("semicolons.csv", "\n".join(line.replace(",", ";", 1) for line in LINES)),
+        ("excel.csv", "sep=;\r\n" + "\r\n".join(line.replace(",", ";", 1) for line in LINES)),
+        ("bars.txt", "\n".join(line.replace(",", "|", 1) for line in LINES)),
+        ("tabs.tsv", "\n".join(TABS)),
+        ("bom.csv", "\ufeff" + "\n".join(LINES)),
+        ("crlf.csv", "\r\n".join(LINES) + "\r\n\r\n"),
+        ("old-mac.csv", "\r".join(LINES)),
+        ("latin1.csv", "\n".join(LINES).encode("latin-1")),
+        ("cp1252.csv", "\n".join(LINES).encode("cp1252")),
+        ("utf16.txt", "\r\n".join(TABS).encode("utf-16")),
+        ("utf16be.txt", b"\xfe\xff" + "\r\n".join(TABS).encode("utf-16-be")),
+        ("backslashes.csv", "\n".join(line.replace("/", "\\", 1) for line in LINES)),
+        ("capitals.csv", "\n".join([" Path , LABEL ", *LINES[1:]])),
+        ("blank-rows.csv", "\n".join([LINES[0], ",", *LINES[1:], ",", ""])),
+        ("trailing.csv", "\n".join(line + ",," for line in LINES)),
+        (
+            "reordered.csv",
+            "\n".join(["Label,note,Path", *(f'"{label}",n,{path}' for path, label in EXPECTED)]),
+        ),
+        ("records.json", json.dumps([{"path": path, "label": label} for path, label in EXPECTED])),
+        ("lines.jsonl", "\n".join(json.dumps({"path": path, "label": label}) for path, label in EXPECTED)),
+        ("no-ending.csv", "\n".join(line.replace(".png", "") for line in LINES)),
+        ("no-name", "\n".join(LINES)),
+    ],
+)
+def test_a_table_of_any_make_gives_the_same_images(root, name, content):
+    path = write(root / name, content)
+    assert entries(path) == EXPECTED
+    guessed = name in ("latin1.csv", "cp1252.csv")
+    assert kinds(path) == ([(name, "encoding")] if guessed else [])
+
+
+def test_spaces_around_paths_and_labels_do_not_count(root):
+    rows = "\n".join(
+        f" {path}  ,  {label} " for path, label in [("a/1.png", "x"), ("a/2.png", "x"), ("b/1.png", "y")]
+    )
+    assert entries(write(root / "l.csv", f"path,label\n{rows}")) == [
+        ("a/1.png", "x"),
+        ("a/2.png", "x"),
+        ("b/1.png", "y"),
+    ]
+
+
+def test_a_file_is_meant_as_it_is_written_where_there_is_one(root):
+    picture(root / "a\\1.png", 7)
+    picture(root / " a" / "1.png", 8)
+    rows = "path,label\na\\1.png,x\n a/1.png,x\na/1.png,y\n"
+    assert entries(write(root / "l.csv", rows)) == [(" a/1.png", "x"), ("a/1.png", "y"), ("a\\1.png", "x")]
+
+
+def test_whole_paths_and_addresses_of_another_computer_end_in_files_here(root):
+    rows = ["C:\\Users\\me\\moths\\a\\1.png,x", "/mnt/disk/a/2.png,x", "https://h.org/p/b/1.png?size=big,y"]
+    path = write(root / "l.csv", "\n".join(["path,label", *rows]))
+    assert entries(path) == [("a/1.png", "x"), ("a/2.png", "x"), ("b/1.png", "y")]
+    (finding,) = list_images(path).findings
+    assert finding.kind == "moved" and "names 3 files in another place" in finding.found
+    # What is relative has a place, so no other file stands for it.
+    rows = "path,label\nc/a/1.png,x\na/2.png,x\nb/1.png,y"
+    assert kinds(write(root / "l.csv", rows)) == [("c/a/1.png", "missing")]
+
+
+def test_further_columns_are_kept_and_change_no_digest(root):
+    table = "path,label,date,Trap\na/1.png,x,2024-06-01,A\nb/1.png,y,,B\n"
+    listing = list_images(write(root / "l.csv", table))
+    found = [{name: row[name] for name in ("path", "date", "Trap")} for row in listing.metadata()]
+    assert found == [
+        {"path": "a/1.png", "date": "2024-06-01", "Trap": "A"},
+        {"path": "b/1.png", "date": "", "Trap": "B"},
+    ]
+    digest = listing.digest()
+    assert list_images(write(root / "l.csv", table.replace("2024", "2025"))).digest() == digest
+
+
+def test_columns_of_other_names_are_said(root):
+    table = "Datei;Art;Nacht\na/1.png;x;1\na/2.png;x;2\nb/1.png;y;1\n"
+    path = write(root / "l.csv", table)
+    listing = list_images(path, Choices({"path": "Datei", "label": "art"}, "Nacht"))
+    assert [(e.path, e.class_name, e.group) for e in listing.entries] == [
+        ("a/1.png", "x", "1"),
+        ("a/2.png", "x", "2"),
+        ("b/1.png", "y", "1"),
+    ]
+    with pytest.raises(
+        ValueError,
+        match=r"lacks the columns path, label; it has 'Datei', 'Art', 'Nacht'. .*columns: {path: Datei}",
+    ):
+        list_images(path)
+    with pytest.raises(ValueError, match=r"lacks the columns Art2; it has"):
+        list_images(path, Choices({"path": "Datei", "label": "Art2"}))
+    with pytest.raises(ValueError, match="the column 'Art' is said to be path and label"):
+        list_images(path, Choices({"path": "Art", "label": "Art"}))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("path,label,subset\na/1.png,x,train\nb/1.png,y,test\n", r"column 'subset', which may be the split"),
+        (
+            "path,label,Fold\na/1.png,x,Training\nb/1.png,y,testing\n",
+            r"column 'Fold', which may be the split",
+        ),
+        (
+            "path,label,Groups\na/1.png,x,1\nb/1.png,y,2\n",
+            r"'Groups', which may be the group. .*group_column: Groups",
+        ),
+        ("path,label,bbox\na/1.png,x,1 2 3 4\n", r"has the column 'bbox', which say a region only in part"),
+        ("path,label,xmin,ymin\na/1.png,x,1,2\n", r"columns 'xmin', 'ymin', which say a region only in part"),
+        ('path,label\na/1.png,"x\nb/1.png,y\n', r"cannot be read as a csv: unexpected end of data"),
+        ("path,label;path\na/1.png,x\n", "lacks|more or fewer"),
+        (
+            b"PK\x03\x04\x14\0[Content_Types].xml",
+            r"is a workbook of Excel or an archive; save its sheet as csv",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is a workbook of Excel or an archive"),
+        (b"path,label\n\x81.png,x\n", r"no text in cp1252 .*save it as a csv in UTF-8"),
+        ("path,label\n\0,x\n", r"it has NUL characters"),
+        ("[1, 2", r"is no valid json"),
+        ("[" * 100_000, r"is no valid json"),
+        ('{"a": 1}', r"is json of no known form; a list is a table"),
+        ("<html></html>", r"is XML with the root <html>; known are CVAT"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', r"declares a document type, which no list needs"),
+        ("<annotations><image>", r"is no valid XML"),
+        ("", r"lacks the columns path, label; it has none"),
+    ],
+)
+def test_what_a_list_leaves_open_is_refused_with_a_sentence(root, table, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        list_images(write(root / "l.csv", table))
+    assert str(root / "l.csv") in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_name_without_an_ending_that_two_files_have_is_refused(root):
+    Image.open(root / "a/1.png").save(root / "a/1.jpg")
+    with pytest.raises(ValueError, match=r"row 2: a/1 may be 1\.jpg or 1\.png; write its ending"):
+        list_images(write(root / "l.csv", "path,label\na/1,x\nb/1.png,y\n"))
+
+
+def test_a_list_may_lie_elsewhere_than_its_pictures(root, tmp_path):
+    path = write(tmp_path / "lists" / "l.csv", "\n".join(LINES))
+    assert entries(path, root) == EXPECTED
+    with pytest.raises(
+        FileNotFoundError, match=r"none of the 4 files .*name their folder by data\.image_folder\.root"
+    ):
+        list_images(path)
+    with pytest.raises(ValueError, match=r"root is .*nowhere, which is no folder"):
+        list_images(path, root=tmp_path / "nowhere")
+    with pytest.raises(
+        ValueError, match="is a folder, so columns, root, regions and min_confidence mean nothing"
+    ):
+        list_images(root, Choices(regions="ignore"))
+
+
+# -- regions
+
+
+def regions(source, size=8, **choices):
+    """The pixels of each region that is read, by the name of its image, and the findings."""
+    listing = list_images(source, Choices(**choices))
+    found = read_collection(listing, size, source.parent, max_side=1000, min_side=2)
+    return dict(zip(found.index["path"], found.images.images, strict=True)), found
+
+
+def cut(path, left, top, right, bottom, size=8):
+    image = Image.open(path).crop((left, top, right, bottom)).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+PIXELS = "path,label,bbox_x,bbox_y,bbox_width,bbox_height\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        (PIXELS, ["10,6,20,12", "0,0,40,30"]),
+        ("path,label,xmin,ymin,xmax,ymax\n", ["10,6,30,18", "0,0,40,30"]),
+        ("path,label,XMin,YMin,XMax,YMax\n", ["0.25,0.2,0.75,0.6", "0,0,1,1"]),
+        (PIXELS, ["0.25,.2,5e-1,0.4", "0,0,1,1"]),
+        ("path;label;bbox_x;bbox_y;bbox_w;bbox_h\n", ["0,25;0,2;0,5;0,4", "0;0;1;1"]),
+    ],
+)
+def test_regions_are_cut_out_in_pixels_or_in_shares(root, header, rows):
+    separator = ";" if ";" in header else ","
+    lines = [separator.join(["a/1.png", "x", rows[0]]), separator.join(["b/1.png", "y", rows[1]])]
+    pixels, found = regions(write(root / "l.csv", header + "\n".join(lines)))
+    by_file = {name.split("#")[0]: image for name, image in pixels.items()}
+    assert np.array_equal(by_file["a/1.png"].numpy(), cut(root / "a/1.png", 10, 6, 30, 18))
+    assert np.array_equal(by_file["b/1.png"].numpy(), cut(root / "b/1.png", 0, 0, 40, 30))
+    sizes = found.index.assign(file=[name.split("#")[0] for name in found.index["path"]]).set_index("file")
+    assert sizes.loc["a/1.png", ["width", "height"]].tolist() == [20, 12]
+
+
+def test_several_regions_of_one_picture_are_images_that_stay_together(root):
+    rows = ["a/1.png,x,0,0,10,10", "a/1.png,y,20,0,10,10", "a/2.png,y,0,0,10,10", "b/1.png,x,0,0,9,9"]
+    pixels, found = regions(write(root / "l.csv", PIXELS + "\n".join(rows)))
+    assert len(pixels) == 4
+    twins = found.index.assign(file=[name.split("#")[0] for name in found.index["path"]]).groupby("file")[
+        "twin"
+    ]
+    assert twins.nunique().to_dict() == {"a/1.png": 1, "a/2.png": 1, "b/1.png": 1}
+    assert found.index["twin"].nunique() == 3
+    assert [
+        finding for finding in found.findings if "duplicate" in finding.kind or "label" in finding.kind
+    ] == []
+
+
+def test_regions_beyond_the_picture_are_cut_and_told_and_empty_ones_left_out(root):
+    rows = [
+        "a/1.png,x,30,20,20,20",
+        "a/2.png,x,50,0,5,5",
+        "b/1.png,y,5,5,0,10",
+        "b/2.png,y,-3,-4,20,20",
+        "b/2.png,y,5,5,1,10",
+        "b/1.png,y,0,0,40.6,30",
+    ]
+    pixels, found = regions(write(root / "l.csv", PIXELS + "\n".join(rows)))
+    assert {name.split("#")[0] for name in pixels} == {"a/1.png", "b/2.png", "b/1.png"}
+    told = {(f.path.split("#")[0], f.kind, f.action) for f in found.findings}
+    assert told == {
+        ("a/1.png", "clipped region", "cut there"),
+        ("a/2.png", "empty region", "left out"),
+        ("b/1.png", "empty region", "left out"),
+        ("b/2.png", "clipped region", "cut there"),
+        ("b/2.png", "too small", "left out"),
+    }
+    assert np.array_equal(pixels["b/2.png#-3,-4,20,20"].numpy(), cut(root / "b/2.png", 0, 0, 17, 16))
+
+
+def test_a_region_is_of_the_upright_picture(root):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(root / "a/1.png").save(root / "turned.png", exif=exif)
+    rows = ["turned.png,x,0.5,0,0.5,0.25", "b/1.png,y,0,0,1,1"]
+    pixels, _ = regions(write(root / "l.csv", PIXELS + "\n".join(rows)))
+    upright = Image.open(root / "a/1.png").transpose(Image.Transpose.ROTATE_270)  # 30 x 40
+    upright.save(root / "upright.png")
+    assert np.array_equal(
+        pixels["turned.png#0.5,0,0.5,0.25"].numpy(), cut(root / "upright.png", 15, 0, 30, 10)
+    )
+
+
+@pytest.mark.parametrize("bad", ["1,2,3,x", "1,2,,4", "nan,0,1,1", "inf,0,1,1", "1,2,3,1e999"])
+def test_a_region_that_is_not_four_numbers_names_its_row(root, bad):
+    with pytest.raises(ValueError, match=r"l\.csv, row 2"):
+        list_images(write(root / "l.csv", f"{PIXELS}a/1.png,x,{bad}\nb/1.png,y,0,0,1,1"))
+
+
+def test_rows_without_a_region_among_others_are_left_out_and_regions_can_be_ignored(root):
+    rows = ["a/1.png,x,0,0,10,10", "a/1.png,x,9,9,10,10", "a/2.png,x,,,,", "b/1.png,y,0,0,9,9"]
+    path = write(root / "l.csv", PIXELS + "\n".join(rows))
+    assert entries(path) == [("a/1.png", "x"), ("a/1.png", "x"), ("b/1.png", "y")]
+    assert kinds(path) == [("a/2.png", "no region")]
+    assert entries(path, regions="ignore") == [("a/1.png", "x"), ("a/2.png", "x"), ("b/1.png", "y")]
+    assert kinds(path, regions="ignore") == [("a/1.png", "repeated")]
+
+
+# -- what other programs export; each as its program writes it
+
+
+def test_gbif_occurrences_and_media(root):
+    """The columns of a download of gbif.org: tabs, no quotes, quotes within cells."""
+    for number, name in enumerate(
+        ["photos/11/original.jpg", "photos/12/original.jpg", "photos/13/original.jpg"]
+    ):
+        picture(root / name, 10 + number)
+    write(
+        root / "occurrence.txt",
+        "gbifID\tbasisOfRecord\teventDate\tscientificName\tspecies\tlocality\n"
+        '1\tHUMAN_OBSERVATION\t2024-05-01\tLycaena phlaeas (Linnaeus, 1761)\tLycaena phlaeas\tthe "Moor\n'
+        "2\tHUMAN_OBSERVATION\t2024-05-02\tPieris rapae (Linnaeus, 1758)\tPieris rapae\t\n"
+        "3\tHUMAN_OBSERVATION\t2024-05-02\tPieris Schrank, 1801\t\t\n",
+    )
+    media = write(
+        root / "multimedia.txt",
+        "gbifID\ttype\tformat\tidentifier\treferences\n"
+        "1\tStillImage\timage/jpeg\thttps://inaturalist-open-data.s3.amazonaws.com/photos/11/original.jpg\t\n"
+        "1\tStillImage\timage/jpeg\thttps://inaturalist-open-data.s3.amazonaws.com/photos/12/original.jpg\t\n"
+        "2\tStillImage\timage/jpeg\thttps://inaturalist-open-data.s3.amazonaws.com/photos/13/original.jpg\t\n"
+        "2\tSound\taudio/mpeg\thttps://static.inaturalist.org/sounds/9.mp3\t\n"
+        "3\tStillImage\timage/jpeg\thttps://inaturalist-open-data.s3.amazonaws.com/photos/14/original.jpg\t\n",
+    )
+    for path in (media, root / "occurrence.txt"):
+        listing = list_images(path)
+        assert [(e.path, e.class_name, e.group) for e in listing.entries] == [
+            ("photos/11/original.jpg", "Lycaena phlaeas", "1"),
+            ("photos/12/original.jpg", "Lycaena phlaeas", "1"),
+            ("photos/13/original.jpg", "Pieris rapae", "2"),
+        ]
+        assert sorted(f.kind for f in listing.findings) == ["moved", "no label", "other file"]
+        assert dict(listing.entries[0].more)["eventdate"] == "2024-05-01"
+    (root / "occurrence.txt").unlink()
+    with pytest.raises(
+        ValueError, match=r"occurrence\.txt does not lie beside it.*columns: {path: gbifID, label: species}"
+    ):
+        list_images(media)
+
+
+def test_the_simple_csv_of_gbif_has_columns_to_name(root):
+    for number in (101, 102, 103):
+        picture(root / f"{number}.png", number)
+    table = "gbifID\tspecies\tscientificName\n101\tA b\tA b L.\n102\tA b\tA b L.\n103\tC d\tC d L.\n"
+    path = write(root / "0001.csv", table)
+    assert entries(path, columns={"path": "gbifID", "label": "species"}) == [
+        ("101.png", "A b"),
+        ("102.png", "A b"),
+        ("103.png", "C d"),
+    ]
+
+
+def test_an_archive_of_darwin_core_is_read_by_its_meta_xml(root):
+    """As iNaturalist's archive for GBIF: commas and quotes, ids in the first column."""
+    archive = root / "dwca"
+    for number in (1, 2, 3):
+        picture(archive / f"photos/{number}/original.png", number)
+    write(
+        archive / "meta.xml",
+        """<?xml version="1.0" encoding="utf-8"?>
+<archive xmlns="http://rs.tdwg.org/dwc/text/" metadata="metadata.eml.xml">
+  <core encoding="UTF-8" linesTerminatedBy="\\n" fieldsTerminatedBy="," fieldsEnclosedBy="&quot;" ignoreHeaderLines="1"
+        rowType="http://rs.tdwg.org/dwc/terms/Occurrence">
+    <files><location>observations.csv</location></files>
+    <id index="0"/>
+    <field index="1" term="http://rs.tdwg.org/dwc/terms/occurrenceID"/>
+    <field index="2" term="http://rs.tdwg.org/dwc/terms/scientificName"/>
+  </core>
+  <extension encoding="UTF-8" linesTerminatedBy="\\n" fieldsTerminatedBy="," fieldsEnclosedBy="&quot;"
+        ignoreHeaderLines="1" rowType="http://rs.gbif.org/terms/1.0/Multimedia">
+    <files><location>media.csv</location></files>
+    <coreid index="0"/>
+    <field index="1" term="http://purl.org/dc/terms/type"/>
+    <field index="2" term="http://purl.org/dc/terms/identifier"/>
+  </extension>
+</archive>""",
+    )
+    write(
+        archive / "observations.csv", 'id,occurrenceID,scientificName\n1,u1,"Apis, mellifera"\n2,u2,Bombus\n'
+    )
+    address = "https://x.org/photos/{}/original.png"
+    media = [
+        f"1,StillImage,{address.format(1)}",
+        f"1,StillImage,{address.format(2)}",
+        f"2,StillImage,{address.format(3)}",
+    ]
+    write(archive / "media.csv", "\n".join(["id,type,identifier", *media]))
+    listing = list_images(archive)
+    assert [(e.path, e.class_name, e.group) for e in listing.entries] == [
+        ("photos/1/original.png", "Apis, mellifera", "1"),
+        ("photos/2/original.png", "Apis, mellifera", "1"),
+        ("photos/3/original.png", "Bombus", "2"),
+    ]
+    (archive / "media.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"meta\.xml names media\.csv, which is not there"):
+        list_images(archive)
+
+
+def test_the_export_of_inaturalist(root):
+    picture(root / "photos/5/medium.jpg", 5)
+    picture(root / "photos/6/medium.jpg", 6)
+    rows = [
+        "1,2024-05-01,https://inaturalist-open-data.s3.amazonaws.com/photos/5/medium.jpg,Vespa crabro,Hornet",
+        "2,2024-05-01,https://inaturalist-open-data.s3.amazonaws.com/photos/6/medium.jpg,Apis mellifera,Honey bee",
+        "3,2024-05-01,,Apis mellifera,Honey bee",
+    ]
+    path = write(root / "o.csv", "\n".join(["id,observed_on,image_url,scientific_name,common_name", *rows]))
+    assert entries(path) == [
+        ("photos/5/medium.jpg", "Vespa crabro"),
+        ("photos/6/medium.jpg", "Apis mellifera"),
+    ]
+    assert [e[1] for e in entries(path, columns={"label": "common_name"})] == ["Hornet", "Honey bee"]
+    assert ("3", "no picture") in kinds(path)
+
+
+WILDLIFE = (
+    "project_id,deployment_id,image_id,filename,location,is_blank,class,family,genus,species,"
+    "common_name,timestamp"
+)
+
+
+def test_wildlife_insights(root):
+    def row(number, blank, genus, species, common):
+        name = NAMES[number].rpartition("/")[2]
+        place = f"gs://bucket/deployment/{NAMES[number]}"
+        return f"1,D{number % 2},i{number},{name},{place},{blank},Mammalia,F,{genus},{species},{common},t"
+
+    rows = [
+        row(0, 0, "Vulpes", "vulpes", "Red Fox"),
+        row(0, 0, "Vulpes", "vulpes", "Red Fox"),
+        row(1, 0, "Meles", "meles", "Badger"),
+        row(2, 1, "", "", "Blank"),
+        row(3, 0, "Canis", "", "Canis Species"),
+    ]
+    path = write(root / "images.csv", "\n".join([WILDLIFE, *rows]))
+    listing = list_images(path)
+    found = [(e.path, e.class_name, e.group) for e in listing.entries]
+    assert found == [("a/1.png", "Vulpes vulpes", "D0"), ("a/2.png", "Meles meles", "D1")]
+    assert sorted(f.kind for f in listing.findings) == ["blank", "moved", "no label", "repeated"]
+    assert len(entries(path, columns={"label": "common_name"})) == 4
+    two = write(
+        root / "images.csv", "\n".join([WILDLIFE, *rows[1:3], row(0, 0, "Sus", "scrofa", "Boar"), *rows[3:]])
+    )
+    with pytest.raises(
+        ValueError, match=r"has one class with images, 'Meles meles'.* Left out: .*several classes"
+    ):
+        list_images(two)
+
+
+COCO = {
+    "images": [
+        {"id": 1, "file_name": "a/1.png", "width": 40, "height": 30, "location": 3},
+        {"id": 2, "file_name": "a/2.png", "width": 40, "height": 30, "location": 4},
+        {"id": 3, "file_name": "b/1.png", "width": 30, "height": 40, "location": 4},
+    ],
+    "categories": [{"id": 0, "name": "empty"}, {"id": 7, "name": "fox"}],
+}
+
+
+def test_coco_whole_pictures_and_regions(root):
+    whole = [{"id": 1, "image_id": 1, "category_id": 7}, {"id": 2, "image_id": 2, "category_id": 0}]
+    path = write(root / "c.json", json.dumps({**COCO, "annotations": whole}))
+    listing = list_images(path)
+    assert [(e.path, e.class_name, e.group) for e in listing.entries] == [
+        ("a/1.png", "fox", "3"),
+        ("a/2.png", "empty", "4"),
+    ]
+    assert kinds(path) == [("b/1.png", "no label")]
+    boxes = [
+        {"id": 1, "image_id": 1, "category_id": 7, "bbox": [10, 6, 20, 12], "iscrowd": 0},
+        {"id": 2, "image_id": 1, "category_id": 0, "bbox": [0, 0, 10, 10]},
+        {"id": 3, "image_id": 2, "category_id": 0},
+        {"id": 4, "image_id": 2, "category_id": 0, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+        {"id": 5, "image_id": 3, "category_id": 7, "bbox": [0, 0, 9, 9]},
+    ]
+    write(path, json.dumps({**COCO, "annotations": boxes}))
+    pixels, found = regions(path)
+    assert np.array_equal(pixels["a/1.png#10,6,20,12"].numpy(), cut(root / "a/1.png", 10, 6, 30, 18))
+    assert sorted((f.path.split("#")[0], f.kind) for f in found.findings) == [
+        ("a/2.png", "crowd"),
+        ("a/2.png", "no region"),
+        ("b/1.png", "other size"),
+    ]
+    assert entries(path, regions="ignore") == [("a/2.png", "empty"), ("b/1.png", "fox")]
+
+
+def test_coco_pictures_lie_where_its_folders_have_them(root):
+    document = {**COCO, "annotations": [{"image_id": 1, "category_id": 7}, {"image_id": 2, "category_id": 0}]}
+    path = write(root / "coco/annotations/c.json", json.dumps(document))
+    for name in ("a/1.png", "a/2.png"):
+        picture(root / "coco/images" / name)
+    assert [entry[0] for entry in entries(path)] == ["../images/a/1.png", "../images/a/2.png"]
+
+
+MEGADETECTOR = {
+    "info": {"format_version": "1.3", "detector_metadata": {"typical_detection_threshold": 0.2}},
+    "detection_categories": {"1": "animal", "2": "person"},
+    "classification_categories": {"0": "fox", "1": "elk"},
+    "images": [
+        {
+            "file": "a\\1.png",
+            "detections": [
+                {
+                    "category": "1",
+                    "conf": 0.9,
+                    "bbox": [0.25, 0.2, 0.5, 0.4],
+                    "classifications": [["1", 0.8], ["0", 0.1]],
+                },
+                {"category": "1", "conf": 0.1, "bbox": [0, 0, 1, 1], "classifications": [["0", 0.8]]},
+            ],
+        },
+        {
+            "file": "b/1.png",
+            "detections": [
+                {"category": "1", "conf": 0.5, "bbox": [0, 0, 1, 1], "classifications": [["0", 0.8]]}
+            ],
+        },
+        {"file": "b/2.png", "detections": []},
+        {"file": "a/2.png", "failure": "Failure image access", "detections": None},
+    ],
+}
+
+
+def test_megadetector_with_a_classifier(root):
+    path = write(root / "md.json", json.dumps(MEGADETECTOR))
+    pixels, found = regions(path)
+    assert dict(zip(found.index["path"], found.index["class_name"], strict=True)) == {
+        "a/1.png#0.25,0.2,0.5,0.4": "elk",
+        "b/1.png#0,0,1,1": "fox",
+    }
+    assert np.array_equal(pixels["a/1.png#0.25,0.2,0.5,0.4"].numpy(), cut(root / "a/1.png", 10, 6, 30, 18))
+    assert sorted((f.path, f.kind) for f in found.findings) == [("a/2.png", "no label"), ("b/2.png", "blank")]
+    assert len(entries(path, min_confidence=0.05)) == 3
+    without = {**MEGADETECTOR, "info": {}}
+    with pytest.raises(ValueError, match=r"say so by data\.image_folder\.min_confidence, such as 0\.2"):
+        list_images(write(path, json.dumps(without)))
+
+
+def label_studio(image, *results, cancelled=False):
+    return {
+        "id": 1,
+        "data": {"image": image, "site": "S"},
+        "annotations": [{"was_cancelled": cancelled, "result": list(each)} for each in results],
+        "predictions": [],
+    }
+
+
+def choice(name, control="class"):
+    return {"from_name": control, "to_name": "i", "type": "choices", "value": {"choices": [name]}}
+
+
+def rectangle(name, x, y, width, height, rotation=0):
+    value = {
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "rotation": rotation,
+        "rectanglelabels": [name],
+    }
+    return {
+        "from_name": "box",
+        "to_name": "i",
+        "type": "rectanglelabels",
+        "original_width": 40,
+        "value": value,
+    }
+
+
+def test_label_studio_choices_and_rectangles(root):
+    picture(root / "c.png", 9)
+    tasks = [
+        label_studio("/data/upload/1/0a1b2c3d-c.png", [choice("moth")]),
+        label_studio("/data/local-files/?d=b/1.png", [choice("bee")], [choice("bee")]),
+        label_studio("s3://bucket/a/1.png", [choice("bee")], [choice("moth")]),
+        label_studio("a/2.png", [choice("moth")], cancelled=True),
+    ]
+    path = write(root / "ls.json", json.dumps(tasks))
+    assert entries(path) == [("b/1.png", "bee"), ("c.png", "moth")]
+    found = dict(kinds(path))
+    assert found["s3://bucket/a/1.png"] == "several classes" and found["a/2.png"] == "no label"
+    boxes = [
+        label_studio("a/1.png", [rectangle("moth", 25, 20, 50, 40), rectangle("bee", 0, 0, 50, 50)]),
+        label_studio("a/2.png", [rectangle("moth", 0, 0, 50, 50, rotation=12)]),
+        label_studio("b/1.png", [rectangle("bee", 0, 0, 100, 100)], [rectangle("bee", 0, 0, 90, 90)]),
+    ]
+    pixels, found = regions(write(path, json.dumps(boxes)))
+    assert np.array_equal(pixels["a/1.png#0.25,0.2,0.5,0.4"].numpy(), cut(root / "a/1.png", 10, 6, 30, 18))
+    assert [(f.path, f.kind) for f in found.findings] == [
+        ("a/2.png", "turned region"),
+        ("b/1.png", "label conflict"),
+    ]
+    both = [label_studio("a/1.png", [choice("moth"), rectangle("bee", 0, 0, 9, 9)])]
+    with pytest.raises(ValueError, match=r"may be any of 'box', 'class'; say which by .*columns: {label: …}"):
+        list_images(write(path, json.dumps(both)))
+
+
+def cvat(*images):
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>{"".join(images)}</annotations>'
+
+
+def test_cvat_tags_and_boxes(root):
+    tag = '<image id="{}" name="{}" subset="{}" width="40" height="30"><tag label="{}" source="manual"/></image>'
+    path = write(
+        root / "annotations.xml",
+        cvat(
+            tag.format(0, "1.png", "Train", "moth"),
+            tag.format(1, "2.png", "Test", "moth"),
+            tag.format(2, "3.png", "Train", "bee"),
+        ),
+    )
+    for name in ("1.png", "2.png", "3.png"):
+        picture(root / "images" / name, int(name[0]))
+    assert [(e.path, e.class_name, e.subset) for e in list_images(path).entries] == [
+        ("images/1.png", "moth", "train"),
+        ("images/2.png", "moth", "test"),
+        ("images/3.png", "bee", "train"),
+    ]
+    box = '<box label="{}" xtl="10.0" ytl="6.0" xbr="30.0" ybr="18.0" {}><attribute name="sex">f</attribute></box>'
+    image = '<image id="{}" name="{}" width="40" height="30">{}</image>'
+    boxes = [
+        image.format(0, "a/1.png", box.format("moth", "") + '<polygon label="moth" points="1,1;2,2"/>'),
+        image.format(1, "a/2.png", box.format("bee", 'rotation="30.5"')),
+        image.format(2, "b/1.png", box.format("bee", "")),
+        image.format(3, "b/2.png", ""),
+    ]
+    pixels, found = regions(write(path, cvat(*boxes)))
+    assert np.array_equal(pixels["a/1.png#10,6,20,12"].numpy(), cut(root / "a/1.png", 10, 6, 30, 18))
+    assert [(f.path, f.kind) for f in found.findings] == [
+        ("a/1.png", "other shape"),
+        ("a/2.png", "turned region"),
+        ("b/2.png", "no region"),
+    ]
+    with pytest.raises(
+        ValueError, match=r"has 1 boxes and 1 tags; say which are the classes by .*{label: box}"
+    ):
+        list_images(write(path, cvat(boxes[2], tag.format(0, "1.png", "", "moth"))))
+    with pytest.raises(ValueError, match=r"has tracks of a video; export the task as 'CVAT for images"):
+        list_images(write(path, cvat('<track id="0" label="moth"/>')))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {**COCO, "annotations": [{"image_id": 1}]},
+        {**COCO, "annotations": [{"image_id": 1, "category_id": 99}]},
+        {**COCO, "annotations": [{"image_id": 1, "category_id": 7, "bbox": [1, 2, 3]}]},
+        {**COCO, "annotations": [{"image_id": 1, "category_id": 7, "bbox": ["a", 2, 3, 4]}]},
+        {**COCO, "annotations": [{"image_id": 1, "category_id": 7, "bbox": [float("nan"), 2, 3, 4]}]},
+        {**COCO, "annotations": 5},
+        {"images": [{"id": 1}], "annotations": [], "categories": []},
+        {**MEGADETECTOR, "images": [{"file": "a/1.png", "detections": [{"conf": "high"}]}]},
+        {**MEGADETECTOR, "images": 5},
+        [label_studio("a/1.png", [{"from_name": "c", "type": "choices"}])],
+        [label_studio("a/1.png", [rectangle("x", None, 0, 1, 1)])],
+        [{"data": {"image": 5}, "annotations": []}],
+    ],
+)
+def test_a_damaged_export_gets_one_sentence_that_names_the_file(root, content):
+    path = write(root / "export.json", json.dumps(content))
+    with pytest.raises(ValueError) as caught:
+        list_images(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
