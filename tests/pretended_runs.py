@@ -75,6 +75,7 @@ RARE = {"lam": 0.2, "gamma": 0.5}
 MANY = Setting(
     {
         "augment": "rand",
+        "flips": "d4",
         "mixup": {"remix": {}},
         "sampler": "progressive",
         "drw": {"start": 0.5},
@@ -100,7 +101,7 @@ SETTINGS = {
         {"augment": "rand"}, {"loss": "equalization", "loss_parameters": RARE}
     ),
     "focal, mixup": Setting({"mixup": {}}, {"loss": "focal"}),
-    "focal with a sigmoid": Setting(run={"loss": "sigmoid_focal"}),
+    "focal with a sigmoid, quarter turns": Setting({"flips": "d4"}, {"loss": "sigmoid_focal"}),
     "logit-adjusted, Remix": Setting({"mixup": {"remix": {}}}, {"loss": "logit_adjusted"}),
     "LDAM, re-weighted late (DRW)": Setting({"drw": {"start": 0.5}}, {"loss": "ldam"}),
     "second stage: cRT": Setting({"sampler": "class_balanced"}, {"retrain": "new"}),
