@@ -21,6 +21,7 @@ import torch
 from PIL import Image, ImageOps
 
 from longtail.data.collection.folder import other_kind
+from longtail.data.collection.shape import STRETCHED, Shape
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,14 +95,16 @@ class UnreadableImage(ValueError):
         return f"{self.path}: {self.reason}"
 
 
-def decode(path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+def decode(
+    path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS, shape: Shape = STRETCHED
+) -> torch.Tensor:
     """The picture in a file as `pixels_of` gives it.
 
     Raises:
         UnreadableImage: the file is missing, empty, truncated, damaged, no picture, or too large.
     """
     with content_of(path) as content:
-        return pixels_of(content, path, size, max_pixels=max_pixels)
+        return pixels_of(content, path, size, max_pixels=max_pixels, shape=shape)
 
 
 @contextmanager
@@ -141,9 +144,14 @@ def _require_file(path: str | Path, status: os.stat_result) -> None:
 
 
 def pixels_of(
-    content: bytes, path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    path: str | Path,
+    size: int | None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    shape: Shape = STRETCHED,
 ) -> torch.Tensor:
-    """A picture, upright, in RGB, stretched to a square: uint8, 3 x size x size.
+    """A picture, upright, in RGB, as a square: uint8, 3 x size x size.
 
     An animation gives its first frame. The picture is turned as its EXIF orientation says. Transparent parts become
     white. 16-bit grey keeps its 8 leading bits, so 12-bit values of a microscope come out dark. No colour profile
@@ -155,6 +163,7 @@ def pixels_of(
         size: height and width, in pixels. None keeps those of the picture, 3 x H x W.
         max_pixels: the most of width times height that is decoded. A JPEG with more, but at most MAX_JPEG_PIXELS, is
             decoded at half its width and height.
+        shape: how it becomes a square.
 
     Raises:
         UnreadableImage: the bytes are truncated, damaged, no picture, or too large.
@@ -170,7 +179,7 @@ def pixels_of(
             raise UnreadableImage(path, found, "too large")
         memory = width * height * _MEMORY_PER_PIXEL.get(str(image.format), 10)
         with _MEMORY.of(memory), closing(image):
-            return _square(image, size)
+            return _square(image, size, shape)
     except (UnreadableImage, MemoryError):
         raise
     except Image.UnidentifiedImageError:
@@ -180,11 +189,11 @@ def pixels_of(
         raise UnreadableImage(path, f"cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _square(image: Image.Image, size: int | None) -> torch.Tensor:
+def _square(image: Image.Image, size: int | None, shape: Shape) -> torch.Tensor:
     ImageOps.exif_transpose(image, in_place=True)
     upright = to_rgb(image)
     if size is not None:
-        upright = upright.resize((size, size), Image.Resampling.BILINEAR)
+        upright = shape.square(upright, size)
     return torch.from_numpy(np.array(upright)).permute(2, 0, 1).contiguous()
 
 

@@ -12,6 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from longtail.data.collection.decoding import FORMATS, UnreadableImage, check_jpeg, content_of, pixels_of
 from longtail.data.collection.duplicates import difference_hash
 from longtail.data.collection.listing import Finding
+from longtail.data.collection.shape import STRETCHED, Shape
 
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
 _UPRIGHT = (0, 1)
@@ -45,24 +46,28 @@ class Inspected:
     height: int = 0
 
 
-def inspect(root: Path, name: str, size: int, *, max_side: int, min_side: int) -> Inspected:
+def inspect(
+    root: Path, name: str, size: int, *, max_side: int, min_side: int, shape: Shape = STRETCHED
+) -> Inspected:
     """Read and decode one file, as `longtail.data.collection.decoding.pixels_of` does.
 
     Args:
         root, name: the collection's folder, and the file's path in it.
         size: the height and the width of the pixels.
         max_side, min_side: a file with a longer or a shorter side is neither used nor decoded.
+        shape: how pictures become squares.
     """
     path, content = root / name, b""
     try:
         with content_of(path) as content:
             notes, (width, height) = _header(content, path, max_side, min_side)
-            pixels = pixels_of(content, path, size).numpy()
+            pixels = pixels_of(content, path, size, shape=shape).numpy()
             sha256 = hashlib.sha256(content).hexdigest()
     except UnreadableImage as error:
         kind = error.kind or _kind(content, error.reason)
         return Inspected(None, [Finding(name, kind, error.reason, "left out")])
-    image = Image.fromarray(pixels.transpose(1, 2, 0))
+    # A border would make all pictures of a collection look alike.
+    image = Image.fromarray(pixels.transpose(1, 2, 0)).crop(shape.content(width, height, size))
     grey = image.convert("L")
     return Inspected(
         pixels,
