@@ -143,7 +143,8 @@ def describe(card: ModelCard) -> str:
         if card.temperature
         else "probabilities not calibrated"
     )
-    sides = f"{card.picture_size} px" + (
+    shape = {"pad": ", with a border", "crop": ", cut to a square"}.get(card.resize, "")
+    sides = f"{card.picture_size} px{shape}" + (
         f", resized to {card.image_size} px" if card.image_size != card.picture_size else ""
     )
     return f"{card.architecture}, {len(card.class_names)} classes, pictures of {sides}, {calibration}"

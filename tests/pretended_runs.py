@@ -75,6 +75,7 @@ RARE = {"lam": 0.2, "gamma": 0.5}
 MANY = Setting(
     {
         "augment": "rand",
+        "flips": "d4",
         "mixup": {"remix": {}},
         "sampler": "progressive",
         "drw": {"start": 0.5},
@@ -100,7 +101,7 @@ SETTINGS = {
         {"augment": "rand"}, {"loss": "equalization", "loss_parameters": RARE}
     ),
     "focal, mixup": Setting({"mixup": {}}, {"loss": "focal"}),
-    "focal with a sigmoid": Setting(run={"loss": "sigmoid_focal"}),
+    "focal with a sigmoid, quarter turns": Setting({"flips": "d4"}, {"loss": "sigmoid_focal"}),
     "class-balanced focal": Setting(run={"loss": "cb_focal"}),
     "temperatures of classes": Setting(run={"loss": "cdt"}),
     "vector scaling": Setting(run={"loss": "vs"}),

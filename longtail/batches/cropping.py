@@ -1,4 +1,4 @@
-"""From stored pixels to a batch: resize, crop from a padded border, flip and scale, each image with its own crop.
+"""From stored pixels to a batch: resize, crop from a padded border, flip, turn and scale, each image on its own.
 
 All of it is linear in the image, so a batch is two batched matrix products: the first stretches the columns, the
 second the rows, each image with the matrices of its own crop and flip. Images that already have the wanted size are not
@@ -17,7 +17,8 @@ class Cropper:
     """Makes batches of crops, in float32. Each batch is written into the same buffer.
 
     A crop is chosen by a row number and a column number: 0 to `offsets` - 1 is its first row or column, within the
-    resized image with its border. Column numbers from `offsets` on are the mirrored crops.
+    resized image with its border. Column numbers from `offsets` on are the mirrored crops, and row numbers from
+    `offsets` on those that are upside down.
 
     Args:
         shape: channels, height and width of the stored images.
@@ -55,30 +56,40 @@ class Cropper:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self._resizes = (height, width) != (resize, resize)
         if self._resizes:
-            # One matrix per crop offset; for the columns, those of mirrored crops follow. The rows' matrices end
-            # in a column of ones, which meets a last row of `shift`: adding it needs no pass of its own.
-            rows = _crops(resize_matrix(height, resize), size, padding)
-            columns = _crops(resize_matrix(width, resize), size, padding)
+            # One matrix per crop offset; those of mirrored crops follow. The rows' matrices end in a column of ones,
+            # which meets a last row of `shift`: adding it needs no pass of its own.
+            rows, columns = (_crops(resize_matrix(side, resize), size, padding) for side in (height, width))
             self._rows = F.pad(rows, (0, 1), value=1.0).to(device)
-            self._columns = torch.cat([columns, columns.flip(1)]).mT.contiguous().to(device)
+            self._columns = columns.mT.contiguous().to(device)
             self._stretched = torch.empty(batch_size, channels, height, size, device=device)
             lines = (batch_size, channels, height + 1, size)
             self._lines = torch.empty(lines, device=device, memory_format=layout)
             self._lines[:, :, height] = shift.squeeze(-1)
         self.batch = torch.empty((batch_size, channels, size, size), device=device, memory_format=layout)
 
-    def __call__(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Crop uint8 images at these row and column numbers (int64, B); the crops are the first B of `batch`."""
-        return (self._resized if self._resizes else self._gathered)(pixels, rows, columns)
+    def __call__(
+        self, pixels: Tensor, rows: Tensor, columns: Tensor, exchanged: Tensor | None = None
+    ) -> Tensor:
+        """Crop uint8 images at these row and column numbers (int64, B); the crops are the first B of `batch`.
+
+        Args:
+            exchanged: 1 for a crop whose rows then become its columns, else 0; int64, B. None exchanges none.
+        """
+        batch = (self._resized if self._resizes else self._gathered)(pixels, rows, columns)
+        if exchanged is not None:
+            batch.copy_(batch.mT.where(exchanged.view(-1, 1, 1, 1) == 1, batch))
+        return batch
 
     def _gathered(self, pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         batch = self.batch[: len(pixels)]
         size = batch.shape[-1]
         bordered = F.pad(pixels, 4 * (self.padding,)) if self.padding else pixels
         along = torch.arange(size, device=batch.device)
-        mirrored = (columns >= self.offsets).unsqueeze(1)
-        down = rows.unsqueeze(1) + along
-        across = (columns % self.offsets).unsqueeze(1) + torch.where(mirrored, along.flip(0), along)
+        down, across = (
+            (numbers % self.offsets).unsqueeze(1)
+            + torch.where((numbers >= self.offsets).unsqueeze(1), along.flip(0), along)
+            for numbers in (rows, columns)
+        )
         places = (down.unsqueeze(2) * bordered.shape[3] + across.unsqueeze(1)).view(len(pixels), 1, -1)
         taken = bordered.flatten(2).gather(2, places.expand(-1, pixels.shape[1], -1))
         return torch.mul(taken.view(batch.shape), self._scale, out=batch).add_(self._shift)
@@ -112,8 +123,12 @@ def resize_matrix(length: int, resized: int) -> Tensor:
 
 
 def _crops(matrix: Tensor, size: int, padding: int) -> Tensor:
-    """All runs of `size` rows of the matrix with `padding` zero rows around it: offsets x size x length."""
-    return F.pad(matrix, (0, 0, padding, padding)).unfold(0, size, 1).mT
+    """All runs of `size` rows of the matrix with `padding` zero rows around it, then these upside down.
+
+    Shape: 2 offsets x size x length.
+    """
+    runs = F.pad(matrix, (0, 0, padding, padding)).unfold(0, size, 1).mT
+    return torch.cat([runs, runs.flip(1)])
 
 
 @contextmanager

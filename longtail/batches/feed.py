@@ -18,6 +18,9 @@ from longtail.machine.devices import moved
 
 READ_AHEAD = 2
 """How many batches are gathered, where that takes time, while an earlier one is in use."""
+FLIPS = ("horizontal", "both", "d4")
+"""Which mirror images flips make: left and right exchanged; top and bottom as well; or the eight of a square, with
+quarter turns (the dihedral group D4)."""
 
 
 class Feed:
@@ -43,6 +46,7 @@ class Feed:
         resize: height and width before the crop, by default `size`.
         padding: width of the black border that random crops may reach into, in pixels after resizing.
         flip: whether training images are mirrored with probability one half.
+        flips: how, one of `FLIPS`; `both` and `d4` draw from four and from eight images with equal probability.
         policy: operations of TrivialAugment or RandAugment on training images, for images of `size`.
         mean, std: one number per channel each, for images scaled to [0, 1].
         batch_size: images per batch; the last batch of an epoch is shorter.
@@ -68,6 +72,7 @@ class Feed:
         resize: int | None = None,
         padding: int = 0,
         flip: bool = False,
+        flips: str = "horizontal",
         policy: Policy | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
@@ -78,11 +83,13 @@ class Feed:
         _check_tensors(images, labels, mean, std)
         _check_settings(size, resize, padding, batch_size, dtype)
         _check_policy(policy, images, size)
+        if flips not in FLIPS:
+            raise ValueError(f"flips is {flips!r}; choose one of {', '.join(FLIPS)}")
         self.images = images
         self.labels = labels.to(images.device if device is None else device)
         self.device = self.labels.device
         self.batch_size = batch_size
-        self.flip = flip
+        self.flips = flips if flip else None
         self.policy = policy
         self._read_ahead = read_ahead
 
@@ -146,11 +153,15 @@ class Feed:
         if not 0 <= start_step <= steps:
             raise ValueError(f"start_step is {start_step}; allowed: 0 to {steps}, the steps of this epoch")
         offsets = self._cut.offsets
-        rows = torch.randint(offsets, order.shape, generator=generator)
-        # One draw gives offset and flip, because the second half of the column numbers are the mirrored crops.
-        columns = torch.randint(offsets * (2 if self.flip else 1), order.shape, generator=generator)
+        # One draw gives offset and flip, because the second half of the numbers are the mirrored crops.
+        upside_down, mirrored = self.flips in ("both", "d4"), self.flips is not None
+        rows = torch.randint(offsets * (1 + upside_down), order.shape, generator=generator)
+        columns = torch.randint(offsets * (1 + mirrored), order.shape, generator=generator)
+        choices = [order, rows, columns]
+        if self.flips == "d4":
+            choices.append(torch.randint(2, order.shape, generator=generator))
         plan = self.policy.draw(len(order), self.batch_size, generator, self.device) if self.policy else None
-        return self._batches(torch.stack([order, rows, columns]), range(start_step, steps), plan)
+        return self._batches(torch.stack(choices), range(start_step, steps), plan)
 
     def in_order(
         self, crop: tuple[int, int, bool] | None = None
@@ -173,14 +184,14 @@ class Feed:
     def _batches(
         self, choices: torch.Tensor, steps: range, plan: Plan | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of chosen images with their row and column numbers (int64, 3 x M, on the CPU)."""
+        """The batches of chosen images with what `Cropper` is called with (int64, 3 or 4 x M, on the CPU)."""
         there = moved(choices, self.device)
         order = there[0] if self.images.device == self.device else choices[0].to(self.images.device)
         labels = self.labels.index_select(0, there[0])
         parts = [slice(step * self.batch_size, (step + 1) * self.batch_size) for step in steps]
         gathered = self._gathered_ahead if self._read_ahead else self._gathered
         for step, part, pixels in zip(steps, parts, gathered([order[part] for part in parts]), strict=True):
-            batch = self._cut(pixels, there[1, part], there[2, part])
+            batch = self._cut(pixels, *there[1:, part])
             if plan:
                 plan.apply(step, batch.round_())
             if self._normalise:

@@ -2,13 +2,22 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN
 from longtail.data.sources.table import known_sources
 from longtail.data.split.sets import CUTS, LIMITS, frequency_groups, longtailed_counts
-from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, one_of
+from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, constant, one_of
 
+Resize = Annotated[str, one_of(constant("data/collection/shape.py", "RESIZES"))]
+Byte = Annotated[int, Field(ge=0, le=255)]
 OFFICIAL_CIFAR100 = (
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     "https://cave.cs.toronto.edu/kriz/cifar-100-python.tar.gz",
@@ -54,6 +63,13 @@ class ImageFolder(Section):
     """The least confidence of what MegaDetector found; null: as its file recommends."""
     size: Annotated[int, Field(ge=8, le=1024)] | None = None
     """Height and width in pixels that images are stored with; null: the largest `image_size` of the training."""
+    resize: Resize = "stretch"
+    """How a picture becomes a square, in training and wherever the model is used: `stretch` changes its proportions;
+    `pad` keeps them, and all of the picture, in the middle of a border; `crop` keeps them, and the square in its
+    middle."""
+    pad_with: Literal["reflect"] | tuple[Byte, Byte, Byte] | None = None
+    """What fills the border of `resize: pad`: a colour [red, green, blue] from 0 to 255, or the picture, mirrored at
+    its edges (`reflect`); null: black."""
     test_fraction: HalfOpenUnit = 0.2
     """Share of the images of each class to test on."""
     val_fraction: HalfOpenUnit = 0.1
@@ -74,6 +90,25 @@ class ImageFolder(Section):
     """Refuse a collection if anything in it would be left out, replaced or merged."""
     threads: Count | None = None
     """Images decoded at a time; null: one per core. Changes no result."""
+
+    @field_validator("pad_with", mode="wrap")
+    @classmethod
+    def _a_colour_or_a_way(cls, found: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(found)
+        except ValidationError:  # one for each of the types
+            raise ValueError(
+                f"found {found!r}; expected reflect, or a colour [red, green, blue] of whole numbers from 0 to 255"
+            ) from None
+
+    @model_validator(mode="after")
+    def _border_of_pad(self) -> Self:
+        if self.pad_with is not None and self.resize != "pad":
+            raise ValueError(
+                f"data.image_folder.pad_with fills the border of resize: pad, and resize is {self.resize}; set "
+                "resize: pad, or pad_with: null"
+            )
+        return self
 
 
 class Lists(Section):

@@ -16,6 +16,7 @@ from longtail.data.sources.table import Source, known_sources
 from longtail.data.split.sets import GROUPS, longtailed_counts
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 
+SHAPE = {"resize", "pad_with"}
 PREDICT_MINUTES = 30
 """Time limit of prediction. A job that trains and predicts gets the sum of both limits."""
 
@@ -128,13 +129,27 @@ class Experiment:
         folder, grid = self.config.data.image_folder, self.config.grid
         sizes = [self.config.recipe(m, loss).image_size for m in grid.models for loss in grid.losses]
         settings = folder.model_dump(include={*CHOICES, "max_side", "min_side", "near_duplicates"})
-        return {**settings, "size": folder.size or max(sizes)}
+        return {**settings, "size": folder.size or max(sizes), **self.shape_settings()}
+
+    def shape_settings(self) -> dict[str, Any]:
+        """How pictures of a collection become squares, which the model has to know; empty for other sources."""
+        return self.config.data.image_folder.model_dump(include=SHAPE) if self.source.natural else {}
 
     def metadata_settings(self) -> dict[str, Any]:
         return self.config.data.image_folder.model_dump(include={*CHOICES})
 
     def folder_split_settings(self) -> dict[str, Any]:
-        elsewhere = {*CHOICES, "path", "root", "size", "max_side", "min_side", "near_duplicates", "threads"}
+        elsewhere = {
+            *CHOICES,
+            *SHAPE,
+            "path",
+            "root",
+            "size",
+            "max_side",
+            "min_side",
+            "near_duplicates",
+            "threads",
+        }
         return {"seed": self.config.data.seed, **self.config.data.image_folder.model_dump(exclude=elsewhere)}
 
     def list_split_settings(self) -> dict[str, Any]:
@@ -164,6 +179,7 @@ class Experiment:
             "head_init": self.config.loss(loss).head_init,
             **self.loss_settings(loss),
             "recipe": self.config.recipe(model, loss).settings(),
+            **self.shape_settings(),
             **({"retrain": retrain.classifier} if retrain else {}),
         }
 

@@ -82,20 +82,21 @@ def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
         )
     # With `dynamo` the exporter returns a program; only the old exporter returns None.
     program = cast(torch.onnx.ONNXProgram, program)
-    program.model.metadata_props.update(_metadata(card))
+    program.model.metadata_props.update(metadata(card))
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
         return largest_difference(temporary, model, card)
 
 
-def _metadata(card: ModelCard) -> dict[str, str]:
+def metadata(card: ModelCard) -> dict[str, str]:
+    """What the file says of itself: the card, the classes, and what goes in and comes out."""
     return {
         "longtail": json.dumps(asdict(card), sort_keys=True, ensure_ascii=False),
         "class_names": json.dumps(card.class_names, ensure_ascii=False),
         "input": (
             f"images: uint8, batch x 3 x {card.picture_size} x {card.picture_size}, RGB, 0 to 255; turned upright by "
-            "EXIF, stretched to that size with antialiased bilinear interpolation. The rest of the preprocessing "
-            "is in the graph."
+            f"EXIF, transparent parts on white, {card.squared} with antialiased bilinear interpolation. The rest of "
+            "the preprocessing is in the graph."
         ),
         "output": "logits and probabilities, batch x classes, in the order of class_names",
         "temperature": str(card.temperature),

@@ -30,6 +30,11 @@ UNPROVEN = (
 )
 RARE = 20
 """A class with fewer training images is named among the limits."""
+_SEEN = {
+    "stretch": "the whole picture, stretched to a square",
+    "pad": "the whole picture and its border",
+    "crop": "the square in the middle of the picture, and nothing beside it",
+}
 SHOWN = ("acc1", "f1", "mean_class_acc", "ece", "ece_by_chance")
 
 
@@ -142,7 +147,7 @@ def _use(card: ModelCard, file: str) -> str:
 
     python -m longtail.predict {printable(file)} photos/
 
-Pictures are turned upright, converted to RGB and stretched to {stored} x {stored} pixels{resized}.
+Pictures are turned upright, converted to RGB and {card.squared}{resized}.
 Values from 0 to 1 are normalised with mean {_numbers(card.mean)} and standard deviation {_numbers(card.std)}.
 The ONNX file takes uint8, batch x 3 x {stored} x {stored}, and does the rest itself.
 
@@ -213,8 +218,8 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
     limits = [
         "It answers every picture with one of its classes, also one that shows none of them; a high probability does "
         "not tell the two apart.",
-        f"It sees {card.picture_size} x {card.picture_size} pixels of the whole picture, stretched to a square. What "
-        "is small in the picture is lost; cut it out first.",
+        f"It sees {card.picture_size} x {card.picture_size} pixels of {_SEEN[card.resize]}. What is small in the "
+        "picture is lost; cut it out first.",
     ]
     rare = [name for name, count in zip(card.class_names, card.class_counts, strict=True) if count < RARE]
     if rare:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from longtail.data.collection.decoding import UnreadableImage, decode, in_order
 from longtail.data.collection.folder import SUFFIXES, is_picture, read_tree
 from longtail.data.collection.named import Files
+from longtail.data.collection.shape import Shape
 from longtail.data.lists.text import read_text, table_of
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
@@ -96,7 +97,8 @@ def classify(
     shares = np.full((len(pictures), top), np.nan, dtype=np.float32)
     bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
     with bar, ThreadPoolExecutor(threads) as pool:
-        read, paths = partial(_decoded, size=card.picture_size), [path for _, path in pictures]
+        shape, paths = Shape(card.resize, card.pad_with), [path for _, path in pictures]
+        read = partial(_decoded, size=card.picture_size, shape=shape)
         decoded = in_order(pool, read, paths, ahead=batch_size)
         for start in range(0, len(pictures), batch_size):
             batch = list(itertools.islice(decoded, batch_size))
@@ -157,8 +159,8 @@ def _column(path: Path, column: str) -> list[str]:
     return names
 
 
-def _decoded(picture: Path, size: int) -> torch.Tensor | UnreadableImage:
+def _decoded(picture: Path, size: int, shape: Shape) -> torch.Tensor | UnreadableImage:
     try:
-        return decode(picture, size)
+        return decode(picture, size, shape=shape)
     except UnreadableImage as error:
         return error

@@ -20,7 +20,7 @@ from pydantic import (
 
 from longtail.files.safetensors import MODEL, read_content, read_shapes
 from longtail.files.text import printable
-from longtail.settings import problems
+from longtail.settings import constant, one_of, problems
 
 KEY = MODEL
 FORMAT = "longtail model 1"
@@ -38,6 +38,8 @@ Factor = Annotated[Real, Field(ge=1e-6, le=1e6)]
 Word = Annotated[str, Strict(), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./+-]*$", max_length=200)]
 ClassName = Annotated[str, Strict(), Field(max_length=1000)]
 Classes = Field(min_length=1, max_length=MOST_CLASSES)
+Resize = Annotated[str, one_of(constant("data/collection/shape.py", "RESIZES"))]
+Byte = Annotated[Whole, Field(ge=0, le=255)]
 Three = Field(min_length=3, max_length=3)
 Text = Annotated[str, Strict(), Field(max_length=1000)]
 
@@ -75,6 +77,7 @@ class ModelCard:
             LDAM's cosine logits, else 1.
         stored_size: height and width of the training images, in pixels, before they were resized to `image_size`;
             None, not known, in files of an earlier version.
+        resize, pad_with: how pictures become squares, as `longtail.data.collection.shape.Shape` takes them.
         temperature: what logits are then divided by, fitted on the validation set; None, not calibrated.
         variant: how the classifier was changed after training; None, it was not.
     """
@@ -95,13 +98,28 @@ class ModelCard:
     seed: Annotated[Whole, Field(ge=0, lt=2**63)]
     best_epoch: Annotated[Whole, Field(ge=0, lt=2**31)]
     stored_size: Pixels | None = None
+    resize: Resize = "stretch"
+    pad_with: Literal["reflect"] | Annotated[list[Byte], Strict(), Three] | None = None
     temperature: Factor | None = None
     variant: Mapping[str, Any] | None = None
 
     @property
     def picture_size(self) -> int:
-        """Height and width that pictures are stretched to before all else, so that they look as in training."""
+        """Height and width of the square that pictures become before all else, so that they look as in training."""
         return self.stored_size or self.image_size
+
+    @property
+    def squared(self) -> str:
+        """How that is done, as a clause: "stretched to 64 x 64 pixels"."""
+        size = f"{self.picture_size} x {self.picture_size} pixels"
+        if self.resize == "stretch":
+            return f"stretched to {size}"
+        if self.resize == "crop":
+            return f"cut to the largest square in the middle and resized to {size}"
+        border = "the picture mirrored at its edges" if self.pad_with == "reflect" else "black"
+        if isinstance(self.pad_with, Sequence) and not isinstance(self.pad_with, str):
+            border = f"the colour {', '.join(map(str, self.pad_with))}"
+        return f"resized to {self.picture_size} pixels on the longer side and completed to {size} by {border}"
 
     @property
     def sharpness(self) -> float:

@@ -45,9 +45,16 @@ class TrainingBatches:
             operations=recipe.augment_operations,
             magnitude=recipe.augment_magnitude,
         )
-        augmentation = {"padding": recipe.padding, "flip": recipe.flip, "policy": policy or None}
         self.feed = build_feed(
-            train_set, recipe, device, recipe.batch_size, resident=resident, **augmentation
+            train_set,
+            recipe,
+            device,
+            recipe.batch_size,
+            resident=resident,
+            padding=recipe.padding,
+            flip=recipe.flip,
+            flips=recipe.flips,
+            policy=policy or None,
         )
         self.steps = self.feed.steps()
         self.images_per_epoch = min(len(self.labels), self.steps * recipe.batch_size)
@@ -88,7 +95,7 @@ def build_feed(
 
     Args:
         resident: as of `longtail.training.run.Trainer`.
-        augmentation: `padding`, `flip` and `policy`, as `Feed` takes them; none for validation.
+        augmentation: `padding`, `flip`, `flips` and `policy`, as `Feed` takes them; none for validation.
     """
     return Feed(
         data.images.to(device) if resident else data.images,

@@ -21,6 +21,8 @@ def model_card(trainer: Trainer, class_names: list[str]) -> ModelCard:
         class_names=class_names,
         class_counts=trainer.class_counts.tolist(),
         stored_size=max(trainer.val_feed.images.shape[-2:]),
+        resize=settings.resize,
+        pad_with=settings.pad_with,
         image_size=recipe.image_size,
         mean=list(recipe.mean),
         std=list(recipe.std),

@@ -23,6 +23,7 @@ from longtail.training.schedule import learning_rate_factor
 
 NOT_RESULTS = {"gpus_per_job"}
 """The settings that cannot change a result."""
+Flips = Annotated[str, one_of(constant("batches/feed.py", "FLIPS"))]
 PolicyName = Annotated[str, one_of(constant("batches/policies.py", "POLICIES"))]
 SamplerName = Annotated[str, one_of(constant("batches/sampling.py", "SAMPLERS"))]
 Tune = Annotated[str, one_of(constant("training/tuning.py", "TUNES"))]
@@ -70,7 +71,11 @@ class Recipe(Section):
     padding: Annotated[int, Field(ge=0, le=64)] = 4
     """Random crops are taken from the resized image with a black border of this many pixels."""
     flip: bool = True
-    """Random horizontal flips."""
+    """Random flips of training images, as `flips` says."""
+    flips: Flips = "horizontal"
+    """Which mirror images `flip` makes, all equally often: `horizontal` exchanges left and right; `both` also top and
+    bottom, for pictures from above; `d4` adds quarter turns, which makes eight, for pictures that have no up, such as
+    micrographs."""
     augment: PolicyName | None = None
     """Operations on the cropped images: `trivial`, one of random strength (TrivialAugment Wide, Müller and Hutter,
     2021); `rand`, several of one strength (RandAugment, Cubuk et al., 2020); null: none."""
@@ -151,6 +156,11 @@ class Recipe(Section):
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise ValueError(f"micro_batch ({self.micro_batch}) must divide batch_size ({self.batch_size})")
+        if not self.flip and self.flips != "horizontal":
+            raise ValueError(
+                f"flips: {self.flips} says how images are flipped, and flip: false that they are not; set flip: true, "
+                "or leave flips out"
+            )
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones {list(self.milestones)} must increase")
         return self

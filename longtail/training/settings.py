@@ -1,6 +1,6 @@
 """The settings of one run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,6 +15,8 @@ class RunSettings:
         loss: a name of `longtail.losses`, or the `path` of a file and the `name` of the loss in it.
         seed: everything random in the run follows from it.
         head_init: `random`, or `class_means` for a cosine head.
+        resize, pad_with: how the images were made square, as `longtail.data.collection.shape.Shape` takes them. The
+            model's card keeps it.
         retrain: None, or which classifier is trained on the backbone of another run; see
             `longtail.training.retraining`.
     """
@@ -27,6 +29,8 @@ class RunSettings:
     seed: int
     head_init: str = "random"
     retrain: str | None = None
+    resize: str = "stretch"
+    pad_with: str | Sequence[int] | None = None
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], seed: int) -> Self:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from longtail.batches.feed import Feed
+from longtail.batches.feed import FLIPS, Feed
 from longtail.batches.policies import OPERATIONS, POLICIES, Plan, Policy, strengths
 from longtail.machine.randomness import generator
 
@@ -37,37 +37,47 @@ def assert_same_bytes(batches, expected):
         assert torch.equal(labels, expected_labels)
 
 
-def every_crop_by_torchvision(image, size, resize, padding):
+def every_crop_by_torchvision(image, size, resize, padding, flips="horizontal"):
     """Each crop offset and flip of one image, as torchvision makes it: variants x 3 x size x size."""
     prepare = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Resize((resize, resize), antialias=True)])
     bordered = v2.Pad(padding)(prepare(image))
     offsets = range(resize + 2 * padding - size + 1)
     crops = [v2.functional.crop(bordered, top, left, size, size) for top in offsets for left in offsets]
     crops += [v2.functional.horizontal_flip(crop) for crop in crops]
+    if flips == "both":
+        crops += [v2.functional.vertical_flip(crop) for crop in crops]
+    if flips == "d4":
+        crops = [v2.functional.rotate(crop, 90 * turns) for crop in crops for turns in range(4)]
     return v2.Normalize(MEAN, STD)(torch.stack(crops))
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
-    ("height", "width", "size", "resize", "padding", "channels_last"),
+    ("height", "width", "size", "resize", "padding", "channels_last", "flips"),
     [
-        (8, 8, 16, 16, 4, False),
-        (32, 32, 32, 32, 4, True),
-        (32, 32, 64, 64, 4, False),
-        (32, 32, 224, 224, 4, True),
-        (64, 64, 48, 48, 4, True),  # antialiased
-        (24, 36, 32, 32, 4, False),
-        (24, 36, 32, 37, 1, True),
-        (37, 37, 32, 37, 1, False),
-        (37, 37, 32, 37, 1, True),
+        (8, 8, 16, 16, 4, False, "horizontal"),
+        (32, 32, 32, 32, 4, True, "horizontal"),
+        (32, 32, 64, 64, 4, False, "horizontal"),
+        (32, 32, 224, 224, 4, True, "horizontal"),
+        (64, 64, 48, 48, 4, True, "horizontal"),  # antialiased
+        (24, 36, 32, 32, 4, False, "horizontal"),
+        (24, 36, 32, 37, 1, True, "horizontal"),
+        (37, 37, 32, 37, 1, False, "horizontal"),
+        (37, 37, 32, 37, 1, True, "horizontal"),
+        (32, 32, 32, 32, 2, True, "both"),
+        (24, 36, 32, 32, 2, False, "both"),
+        (32, 32, 32, 32, 1, False, "d4"),
+        (32, 32, 32, 32, 1, True, "d4"),
+        (24, 36, 32, 33, 1, True, "d4"),
+        (64, 64, 48, 48, 1, False, "d4"),
     ],
 )
 def test_training_batches_are_torchvision_crops_and_all_of_them(
-    height, width, size, resize, padding, channels_last, device
+    height, width, size, resize, padding, channels_last, flips, device
 ):
     image = random_images(1, height, width)
-    variants = every_crop_by_torchvision(image[0], size, resize, padding)
-    assert len(variants) in (2 * 9**2, 2 * 8**2)
+    variants = every_crop_by_torchvision(image[0], size, resize, padding, flips)
+    assert len(variants) in {"horizontal": (162, 128), "both": (100,), "d4": (72, 128)}[flips]
 
     feed = make_feed(
         image,
@@ -75,6 +85,7 @@ def test_training_batches_are_torchvision_crops_and_all_of_them(
         resize=resize,
         padding=padding,
         flip=True,
+        flips=flips,
         channels_last=channels_last,
         device=device,
     )
@@ -173,9 +184,10 @@ def test_an_epoch_is_the_same_bytes_with_another_number_of_threads():
     assert_same_bytes(*epochs)
 
 
+@pytest.mark.parametrize("flips", FLIPS)
 @pytest.mark.parametrize("indices", [None, [0, 3, 3, 7] * 9])
-def test_a_later_start_has_the_batches_of_the_whole_epoch(indices):
-    feed = make_feed(random_images(36, 8, 8), size=16, padding=4, flip=True, batch_size=8)
+def test_a_later_start_has_the_batches_of_the_whole_epoch(indices, flips):
+    feed = make_feed(random_images(36, 8, 8), size=16, padding=4, flip=True, flips=flips, batch_size=8)
     whole = copies(feed.epoch(generator(0, "order"), indices=indices))
     assert len(whole) == 5
     for start in range(6):
@@ -257,9 +269,10 @@ def test_images_may_stay_in_a_memory_mapped_file(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("policy", [None, *POLICIES])
-def test_a_gpu_gets_the_same_draw_and_no_step_waits_for_it(resident, policy):
+@pytest.mark.parametrize("flips", ["horizontal", "d4"])
+def test_a_gpu_gets_the_same_draw_and_no_step_waits_for_it(resident, policy, flips):
     images = random_images(50, 32, 32)
-    settings = {"size": 64, "padding": 4, "flip": True, "batch_size": 16}
+    settings = {"size": 64, "padding": 4, "flip": True, "flips": flips, "batch_size": 16}
     settings["policy"] = policy and Policy(policy, size=64)
     feed = make_feed(images.cuda() if resident else images, **settings, device="cuda")
     batches = feed.epoch(generator(0, "order"))
@@ -295,6 +308,7 @@ def test_a_gpu_gets_the_same_draw_and_no_step_waits_for_it(resident, policy):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"resize": 7}, "resize is 7; needed: at least the size of the crop, 8"),
         ({"dtype": torch.float64}, "dtype is torch.float64"),
+        ({"flips": "vertical"}, "flips is 'vertical'; choose one of horizontal, both, d4"),
         ({"policy": Policy("rand", size=9)}, "the policy is for 3 channels of 9 x 9 pixels"),
     ],
 )

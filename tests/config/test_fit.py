@@ -114,6 +114,15 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             {"predict": {"crops": "ten"}, "train": {"flip": False}},
             "predict.crops: ten adds mirror images, and mobilenetv2 with softmax is trained without any",
         ),
+        (
+            {"train": {"flip": False, "flips": "d4"}},
+            "flip: false that they are not; set flip: true, or leave",
+        ),
+        (
+            {"train": {"flips": "both"}, "losses": {"softmax": {"train": {"flip": False}}}},
+            "losses.softmax.train: flips: both says how images are flipped",
+        ),
+        ({"train": {"flips": "vertical"}}, "train.flips: found 'vertical'"),
         ({"train": {"augment": "auto"}}, "train.augment: found 'auto'"),
         ({"train": {"mixup": {"alpha": 0}}}, "train.mixup.alpha: found 0"),
         ({"train": {"sampler": "balanced"}}, "train.sampler: found 'balanced'"),

@@ -9,10 +9,11 @@ from workspace import Workspace
 
 from longtail.data.tensors.files import load_tensors
 from longtail.files.parquet import read_parquet
+from longtail.models.card import read_card
 from longtail.predict import SOME_FAILED, main
 from tools.glyphs import write_letters
 
-# One loss, and a fifth of the epochs on images of half the size.
+# One loss, pictures that keep their proportions, and a fifth of the epochs on images of half the size.
 SHORT = {
     "grid": {"losses": ["balanced_softmax"]},
     "train": {"epochs": 12, "image_size": 16, "padding": 1, "batch_size": 16, "learning_rate": 0.005},
@@ -34,6 +35,7 @@ def finished(tmp_path_factory):
     (workspace.folder / "data/letters/letter e/broken.png").write_bytes(b"\x89PNG\r\n")
     path = workspace.folder / "config/own-images.yaml"
     config = yaml.safe_load(path.read_text())
+    config["data"]["image_folder"] |= {"resize": "pad", "pad_with": [255, 255, 255]}
     for section, values in SHORT.items():
         config[section].update(values)
     path.write_text(yaml.safe_dump(config))
@@ -50,6 +52,11 @@ def test_the_workflow_ends_with_what_was_asked_for(finished):
     assert (finished / WANTED[2]).stat().st_size > 10_000
     caption = (finished / WANTED[2]).with_suffix(".txt").read_text()
     assert "Test images: 87;" in caption
+
+
+def test_the_model_knows_how_pictures_became_squares(finished):
+    card = read_card(finished / RUN / "model.safetensors")
+    assert (card.resize, card.pad_with) == ("pad", [255, 255, 255])
 
 
 def test_what_it_learnt_is_far_above_chance(finished):

@@ -23,7 +23,7 @@ from longtail.experiment.proof import Proofs
 from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD
 from longtail.export import main
 from longtail.files.parquet import read_parquet, write_parquet
-from longtail.inference.onnx import largest_difference
+from longtail.inference.onnx import largest_difference, metadata
 from longtail.inference.page import model_page
 from longtail.models.file import load_model, save_model
 from longtail.predict import main as predict
@@ -128,6 +128,23 @@ def test_the_onnx_file_is_one_file_that_says_how_to_use_it(user):
     assert json.loads(told["class_names"]) == CARD.class_names
     assert json.loads(told["longtail"])["temperature"] == float(told["temperature"]) == 1.5
     assert told["input"].startswith("images: uint8, batch x 3 x 12 x 12, RGB")
+    assert "stretched to 12 x 12 pixels with antialiased" in told["input"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, "stretched to 12 x 12 pixels"),
+        ({"resize": "crop"}, "cut to the largest square in the middle and resized to 12 x 12 pixels"),
+        ({"resize": "pad"}, "12 pixels on the longer side and completed to 12 x 12 pixels by black"),
+        ({"resize": "pad", "pad_with": [9, 0, 255]}, "by the colour 9, 0, 255"),
+        ({"resize": "pad", "pad_with": "reflect"}, "by the picture mirrored at its edges"),
+    ],
+)
+def test_the_page_and_the_onnx_file_say_how_pictures_become_squares(facts, told):
+    squared = replace(CARD, **facts)
+    assert f"{told} and from there resized to 20 x 20." in model_page(squared, file="m.safetensors")
+    assert f"{told} with antialiased bilinear interpolation" in metadata(squared)["input"]
 
 
 def test_a_file_that_does_not_agree_is_told(user, run_folder):

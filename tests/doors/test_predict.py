@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from cards import card
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 from torchvision.transforms import v2
 
@@ -96,6 +97,32 @@ def test_a_photograph_takes_the_way_of_the_training_images(model, tmp_path):
     _, frame = predict(model, tmp_path / "large.png", tmp_path / "stored.png", out=tmp_path / "o.parquet")
     large, stored = frame.filter(like="probability").to_numpy()
     np.testing.assert_array_equal(large, stored)
+
+
+@pytest.mark.parametrize(
+    ("facts", "by_hand"),
+    [
+        ({"resize": "crop"}, ImageOps.fit),
+        ({"resize": "pad"}, partial(ImageOps.pad, color="black")),
+        ({"resize": "pad", "pad_with": [255, 255, 255]}, partial(ImageOps.pad, color="white")),
+    ],
+)
+def test_a_photograph_keeps_its_proportions_where_the_training_images_did(tmp_path, capsys, facts, by_hand):
+    path = save(tmp_path / "model.safetensors", **facts)
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 60, 3), dtype=np.uint8))
+    (tmp_path / "photos").mkdir()
+    photo.save(tmp_path / "photos/large.png")
+    by_hand(photo, (12, 12), Image.Resampling.BILINEAR).save(tmp_path / "photos/stored.png")
+    (tmp_path / "list.csv").write_text("path\nphotos/large.png\n")
+    asked = [tmp_path / "photos", tmp_path / "list.csv", tmp_path / "photos/large.png"]
+    _, frame = predict(path, *asked, out=tmp_path / "o.parquet")
+    shares = frame.filter(like="probability").to_numpy()
+    assert len(shares) == 4
+    np.testing.assert_allclose(shares, shares[[0] * 4], atol=1e-6)
+    said = {"crop": "12 px, cut to a square", "pad": "12 px, with a border"}[facts["resize"]]
+    assert said in capsys.readouterr().err
+    _, stretched = predict(save(tmp_path / "other.safetensors"), asked[2], out=tmp_path / "s.parquet")
+    assert np.abs(stretched.filter(like="probability").to_numpy() - shares[0]).max() > 1e-4
 
 
 def test_batches_and_threads_change_nothing(model, photos, tmp_path):

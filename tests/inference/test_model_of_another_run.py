@@ -33,6 +33,7 @@ def test_prediction_takes_the_model_of_its_run(base, digits, tmp_path):
         ({"loss_parameters": {"s": 9.0}}, "loss_parameters is .* instead of {'s': 9.0}"),
         ({"architecture": "resnet32"}, "architecture is 'resnet8' instead of 'resnet32'"),
         ({"head": "cosine"}, "head is 'linear' instead of 'cosine'"),
+        ({"resize": "pad"}, "resize is 'stretch' instead of 'pad'"),
         ({"seed": 7}, "seed is 1 instead of 7"),
         ({"variant": {"adjust": "la", "tau": 1.0}}, "variant is None instead of"),
         ({"class_counts": [60] * 10}, r"class_counts is \[.*\] instead of \[60, 60, "),

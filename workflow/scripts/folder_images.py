@@ -7,6 +7,7 @@ from frame import program, run
 from longtail.data.collection.findings import findings_table
 from longtail.data.collection.listing import list_images
 from longtail.data.collection.reading import read_collection
+from longtail.data.collection.shape import Shape
 from longtail.data.lists.rows import CHOICES, Choices
 from longtail.data.tensors.files import save_tensors
 from longtail.files.parquet import write_parquet
@@ -16,8 +17,8 @@ def arguments() -> argparse.ArgumentParser:
     parser = program(
         __doc__,
         source="folder of class folders, or list",
-        takes="columns, group_column, regions, min_confidence, size, max_side, min_side and near_duplicates, as in the "
-        "configuration",
+        takes="columns, group_column, regions, min_confidence, size, resize, pad_with, max_side, min_side and "
+        "near_duplicates, as in the configuration",
         output_images="file of tensors (.pth) to write",
         output_index="one row per image (.parquet)",
         output_findings="one row each (.parquet)",
@@ -40,6 +41,7 @@ def main(args: argparse.Namespace) -> None:
         min_side=own["min_side"],
         near=own["near_duplicates"],
         threads=args.threads,
+        shape=Shape(own["resize"], own["pad_with"]),
     )
     write_parquet(collection.index, args.output_index)
     write_parquet(findings_table(collection.findings), args.output_findings)

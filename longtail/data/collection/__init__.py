@@ -3,6 +3,7 @@
     folder       the pictures in a folder and below, the same for training and for prediction
     listing      which files there are and what class each has, without opening any of them
     decoding     one picture file as pixels, the same for training and for prediction
+    shape        how a picture becomes a square
     file         one file of a collection: its pixels, and what its owner should know about it
     duplicates   images that are there more than once, as the same file or as nearly the same picture
     reading      the whole collection: tensors, a table of the images, and the findings

@@ -24,6 +24,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from longtail.data.collection.folder import HEIF_BRANDS, RAW_STARTS, RAW_SUFFIXES, other_kind
+from longtail.data.collection.shape import STRETCHED, Shape
 from longtail.data.lists.rows import Box
 
 T = TypeVar("T")
@@ -104,14 +105,16 @@ class UnreadableImage(ValueError):
         return f"{self.path}: {self.reason}"
 
 
-def decode(path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+def decode(
+    path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS, shape: Shape = STRETCHED
+) -> torch.Tensor:
     """The picture in a file as `pixels_of` gives it.
 
     Raises:
         UnreadableImage: the file is missing, empty, truncated, damaged, no picture, or too large.
     """
     with content_of(path) as content:
-        return pixels_of(content, path, size, max_pixels=max_pixels)
+        return pixels_of(content, path, size, max_pixels=max_pixels, shape=shape)
 
 
 @contextmanager
@@ -217,8 +220,9 @@ def pixels_of(
     *,
     box: Box | None = None,
     max_pixels: int = MAX_PIXELS,
+    shape: Shape = STRETCHED,
 ) -> torch.Tensor:
-    """A picture, upright, in RGB, stretched to a square: uint8, 3 x size x size.
+    """A picture, upright, in RGB, as a square: uint8, 3 x size x size.
 
     An animation gives its first frame. The picture is turned as its EXIF orientation says. Transparent parts become
     white. 16-bit grey keeps its 8 leading bits, so 12-bit values of a microscope come out dark. No colour profile
@@ -231,6 +235,7 @@ def pixels_of(
         box: the region of the upright picture that is cut out; None: all of it.
         max_pixels: the most of width times height that is decoded. A JPEG with more, but at most MAX_JPEG_PIXELS, is
             decoded at half its width and height.
+        shape: how it becomes a square.
 
     Raises:
         UnreadableImage: the bytes are truncated, damaged, no picture, or too large.
@@ -248,7 +253,7 @@ def pixels_of(
         with _MEMORY.of(memory), closing(image):
             ImageOps.exif_transpose(image, in_place=True)
             part = image.crop(region_of(box, image.size, path, scale)) if box else image
-            return _square(part, size)
+            return _square(part, size, shape)
     except (UnreadableImage, MemoryError):
         raise
     except Image.UnidentifiedImageError:
@@ -280,10 +285,10 @@ def region_of(
     return left, top, right, bottom
 
 
-def _square(upright: Image.Image, size: int | None) -> torch.Tensor:
+def _square(upright: Image.Image, size: int | None, shape: Shape) -> torch.Tensor:
     upright = to_rgb(upright)
     if size is not None:
-        upright = upright.resize((size, size), Image.Resampling.BILINEAR)
+        upright = shape.square(upright, size)
     return torch.from_numpy(np.array(upright)).permute(2, 0, 1).contiguous()
 
 

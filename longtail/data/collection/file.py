@@ -18,6 +18,7 @@ from longtail.data.collection.decoding import (
 from longtail.data.collection.duplicates import difference_hash
 from longtail.data.collection.folder import RAW_SUFFIXES, SUFFIXES
 from longtail.data.collection.listing import Entry, Finding
+from longtail.data.collection.shape import STRETCHED, Shape
 from longtail.data.lists.rows import Box
 
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
@@ -54,13 +55,16 @@ class Inspected:
     height: int = 0
 
 
-def inspect(root: Path, entry: Entry, size: int, *, max_side: int, min_side: int) -> Inspected:
+def inspect(
+    root: Path, entry: Entry, size: int, *, max_side: int, min_side: int, shape: Shape = STRETCHED
+) -> Inspected:
     """Read and decode one file, or its region, as `longtail.data.collection.decoding.pixels_of` does.
 
     Args:
         root, entry: the collection's folder, and the image in it.
         size: the height and the width of the pixels.
         max_side, min_side: a file with a longer side, or an image with a shorter one, is neither used nor decoded.
+        shape: how pictures become squares.
     """
     path, name, content = root / entry.path, entry.name, b""
     try:
@@ -68,12 +72,13 @@ def inspect(root: Path, entry: Entry, size: int, *, max_side: int, min_side: int
             notes, (width, height) = _header(content, path, max_side, min_side)
             if entry.box:
                 width, height = _check_region(entry.box, path, (width, height), min_side, notes)
-            pixels = pixels_of(content, path, size, box=entry.box or None).numpy()
+            pixels = pixels_of(content, path, size, box=entry.box or None, shape=shape).numpy()
             sha256 = hashlib.sha256(content).hexdigest()
     except UnreadableImage as error:
         kind = error.kind or _kind(content, error.reason)
         return Inspected(None, [Finding(name, kind, error.reason, "left out")])
-    image = Image.fromarray(pixels.transpose(1, 2, 0))
+    # A border would make all pictures of a collection look alike.
+    image = Image.fromarray(pixels.transpose(1, 2, 0)).crop(shape.content(width, height, size))
     grey = image.convert("L")
     return Inspected(
         pixels,

@@ -16,6 +16,7 @@ from longtail.data.collection.decoding import in_order
 from longtail.data.collection.duplicates import connected, near_duplicates
 from longtail.data.collection.file import Inspected, inspect
 from longtail.data.collection.listing import Entry, Finding, Listing, image_id
+from longtail.data.collection.shape import STRETCHED, Shape
 from longtail.data.tensors.files import LabelledImages
 from longtail.files.atomic import writing
 
@@ -50,6 +51,7 @@ def read_collection(
     min_side: int,
     near: bool = True,
     threads: int = 1,
+    shape: Shape = STRETCHED,
 ) -> Collection:
     """Decode every image of a listing to size x size pixels, in parallel, with a progress bar on stderr.
 
@@ -59,6 +61,7 @@ def read_collection(
     Args:
         near: whether to look for near duplicates too, and not only for equal files.
         threads: how many images are decoded at a time.
+        shape: how pictures become squares.
 
     Raises:
         ValueError: fewer than two classes have usable images.
@@ -67,7 +70,7 @@ def read_collection(
     everything = sorted(listing.entries, key=lambda entry: image_id(entry.name))
 
     def read(entry: Entry) -> Inspected:
-        return inspect(listing.root, entry, size, max_side=max_side, min_side=min_side)
+        return inspect(listing.root, entry, size, max_side=max_side, min_side=min_side, shape=shape)
 
     pixels, entries, files, found = _decoded(everything, read, size, Path(scratch), threads)
     findings = [*listing.findings, *found]
