@@ -232,6 +232,11 @@ KINDS = (
         ),
     ),
     Kind(
+        "Tables and records that are well sealed and make no sense, and other files in their place, for every program",
+        "One sentence that names the file, and nothing is written",
+        ("workflow/test_odd_inputs.py",),
+    ),
+    Kind(
         "Files cut off, flipped or blanked; pickles with a payload",
         "Recognised or harmless; nothing in them runs",
         ("files/test_damage.py", "workflow/test_security.py"),

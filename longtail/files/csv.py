@@ -1,6 +1,7 @@
 """Tables as csv, for people and for other programs."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,10 +30,10 @@ def read_csv(path: str | Path, *, numbers: bool = True) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no csv; names it.
+        ValueError: it is no csv, or was cut off; names it.
     """
     check_regular(path)
-    _check_lengths(path)
+    _check_whole(path)
     types: Any = dict.fromkeys(NAMES, str) if numbers else str
     try:
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
@@ -40,19 +41,28 @@ def read_csv(path: str | Path, *, numbers: bool = True) -> pd.DataFrame:
         raise ValueError(f"{path} is no csv of this project ({error})") from None
 
 
-def _check_lengths(path: str | Path) -> None:
-    """Refuse rows of fewer or more cells than the first, which pandas would fill, or move to other columns."""
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        try:
-            rows = csv.reader(file, strict=True)
-            cells = len(next(rows, ()))
-            for row in rows:
-                if row and len(row) != cells:
-                    raise ValueError(
-                        f"{path}, line {rows.line_num}: found {len(row)} cells, but {cells} names"
-                    )
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is no csv of this project ({error})") from None
+def _check_whole(path: str | Path) -> None:
+    """Refuse a csv that was cut off, whose last row pandas would fill up, or that has rows of other lengths.
+
+    Raises:
+        ValueError: names file and line.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            text = file.read()
+        rows = csv.reader(io.StringIO(text), strict=True)
+        cells = len(next(rows, ()))
+        for row in rows:
+            if row and len(row) != cells:
+                raise ValueError(
+                    f"{path}, line {rows.line_num}: found {len(row)} cells under {cells} names; it may be cut off"
+                )
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no csv of this project ({error})") from None
+    if text and not text.endswith(("\n", "\r")):
+        raise ValueError(
+            f"{path} may be cut off: its last line does not end. If it is whole, add the end of that line"
+        )
 
 
 def write_csv(frame: pd.DataFrame, file: Path | TextIO, **options: Any) -> None:

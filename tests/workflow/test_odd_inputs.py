@@ -13,7 +13,11 @@ from programs import run_program
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.sealed_json import seal
 
-HARMLESS = {("tensors", "no group")}  # what a program does not read
+HARMLESS = {  # what a program does not read
+    ("tensors", "no group"),
+    *(("tables", f"no {name}") for name in ("image_id", "class_name")),
+    *(("statistical_analysis", f"no {name}") for name in ("class_name", "subset")),
+}
 PAIRS = [(program, name) for program, names in INPUTS.items() for name in names if not name.endswith(".pth")]
 
 
@@ -59,12 +63,13 @@ def test_an_odd_input_is_named_and_nothing_is_written(results, tmp_path, program
     path, place = results / name, PAIRS.index((program, name))
     whole, out = path.read_bytes(), tmp_path / "out"
     words, options = PROGRAMS[program](results, out)
-    passed = []
+    passed, harmless = [], False
     for told, content in itertools.islice(odd_files(path), place % share, None, share):
         path.unlink()
         try:
             put(content, path)
             run_program(program.split()[0], *words, **options)
+            harmless |= (program, told) in HARMLESS
             if (program, told) not in HARMLESS:
                 passed.append(f"{told}: passed")
         except SystemExit as end:
@@ -78,4 +83,4 @@ def test_an_odd_input_is_named_and_nothing_is_written(results, tmp_path, program
             path.rmdir() if path.is_dir() else path.unlink()
             path.write_bytes(whole)
     assert not passed
-    assert not [file for file in out.rglob("*") if file.is_file()]
+    assert harmless or not [file for file in out.rglob("*") if file.is_file()]

@@ -82,7 +82,7 @@ def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correct
                 f"{path} holds other test images than {next(iter(present.values()))}; only runs on the same split "
                 "can be paired: make the older predictions anew"
             )
-    return Correctness(with_sets(images, SPLIT.read(split, ["image_id", "group", "longtailed"])), correct)
+    return Correctness(with_sets(images, SPLIT.read(split, [*IMAGE, "group", "longtailed"])), correct)
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
