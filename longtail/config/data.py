@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from longtail.data.sources.table import known_sources
 from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, one_of
@@ -11,6 +11,15 @@ OFFICIAL_CIFAR100 = (
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
     "https://cave.cs.toronto.edu/kriz/cifar-100-python.tar.gz",
 )
+
+
+def _falling(limits: tuple[int, int]) -> tuple[int, int]:
+    if limits[0] < limits[1]:
+        raise ValueError(f"{list(limits)} must not rise: first the head's, then the tail's")
+    return limits
+
+
+GroupLimits = Annotated[tuple[Count, Count], AfterValidator(_falling)]
 
 
 class Cifar100(Section):
@@ -54,7 +63,7 @@ class ImageFolder(Section):
     """Name of the class that `merge` makes."""
     groups: Literal["thirds", "counts"] = "thirds"
     """What head, middle and tail are: thirds of the classes by their training images, or classes by `group_limits`."""
-    group_limits: tuple[Count, Count] = (100, 20)
+    group_limits: GroupLimits = (100, 20)
     """For `groups: counts`: with more training images than the first number a class is head, with fewer than the second
     it is tail."""
     max_side: Count = 30_000
@@ -68,12 +77,22 @@ class ImageFolder(Section):
     threads: Count | None = None
     """Images decoded at a time; null: one per core. Changes no result."""
 
-    @field_validator("group_limits")
-    @classmethod
-    def _falling(cls, limits: tuple[int, int]) -> tuple[int, int]:
-        if limits[0] < limits[1]:
-            raise ValueError(f"{list(limits)} must not rise: first the head's, then the tail's")
-        return limits
+    @model_validator(mode="after")
+    def _leaves_images(self) -> Self:
+        wrong = []
+        if self.min_side > self.max_side:
+            wrong.append(
+                f"data.image_folder.min_side: {self.min_side} is above max_side, {self.max_side}, so that every image "
+                "would be left out; lower it"
+            )
+        if self.test_fraction + self.val_fraction >= 1:
+            wrong.append(
+                f"data.image_folder.test_fraction: {self.test_fraction:g}, with val_fraction {self.val_fraction:g}, "
+                "leaves no image to train on; lower one of them"
+            )
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
 
 
 class Lists(Section):
@@ -89,7 +108,7 @@ class Lists(Section):
     """A file with one class name in a line, in label order; null: classes are called by their labels."""
     groups: Literal["thirds", "counts"] = "counts"
     """The same as `data.image_folder.groups`."""
-    group_limits: tuple[Count, Count] = (100, 20)
+    group_limits: GroupLimits = (100, 20)
     """The same as `data.image_folder.group_limits`."""
 
 
