@@ -10,6 +10,8 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +30,7 @@ from longtail.experiment.cost import (
 )
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
-from longtail.experiment.runs import PATTERN
+from longtail.experiment.runs import PATTERN, Run
 from longtail.machine.cores import gpu_count, train_threads
 from longtail.report.labels import label
 
@@ -147,6 +149,8 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
     ]
     if not runs:
         return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
+    if wrong := list(_refused_models(runs, config)):
+        raise ValueError("\n".join(wrong))
     device_type, at_a_time = _device(args, config)
     speeds = known_speeds(runs, config, Path(config.paths.results, "runs"), device_type)
     works = training(runs, keys, images_of(config), speeds, anew=anew)
@@ -156,6 +160,28 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
     return "\n".join([*lines, *_notes(works, speeds, device_type), *_power(config)])
+
+
+def _refused_models(runs: list[Run], config: Config) -> Iterator[str]:
+    """What the libraries say against models that would be trained; nothing where PyTorch is not installed here.
+
+    The configuration is checked for what is known without them, which is all of the models with names of our own.
+    """
+    asked = {
+        (run.model, config.model(run.model).architecture, recipe.image_size, recipe.tune): recipe
+        for run in runs
+        for recipe in (config.recipe(run.model, run.loss),)
+        if "/" in config.model(run.model).architecture
+    }
+    if not asked or not find_spec("torch"):
+        return
+    from longtail.training.model import check_model  # imports PyTorch, which takes seconds
+
+    for (name, architecture, _, _), recipe in asked.items():
+        try:
+            check_model(architecture, recipe)
+        except ValueError as error:
+            yield f"models.{name}: {error}"
 
 
 def _trained(jobs: list[Job]) -> set[str]:

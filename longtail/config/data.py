@@ -102,12 +102,25 @@ class ImageFolder(Section):
             ) from None
 
     @model_validator(mode="after")
-    def _border_of_pad(self) -> Self:
+    def _fits_together(self) -> Self:
+        wrong = []
         if self.pad_with is not None and self.resize != "pad":
-            raise ValueError(
+            wrong.append(
                 f"data.image_folder.pad_with fills the border of resize: pad, and resize is {self.resize}; set "
                 "resize: pad, or pad_with: null"
             )
+        if self.min_side > self.max_side:
+            wrong.append(
+                f"data.image_folder.min_side: {self.min_side} is above max_side, {self.max_side}, so that every image "
+                "would be left out; lower it"
+            )
+        if self.test_fraction + self.val_fraction >= 1:
+            wrong.append(
+                f"data.image_folder.test_fraction: {self.test_fraction:g}, with val_fraction {self.val_fraction:g}, "
+                "leaves no image to train on; lower one of them"
+            )
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
 

@@ -3,12 +3,16 @@
 A rule looks at one contradiction and yields a sentence for everything that is wrong: the key, why, and what to set.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from longtail.config.methods import Loss, ResolvedVariant
+from longtail.config.data import Data
+from longtail.config.methods import CustomLoss, Loss, ResolvedVariant
+from longtail.config.own_loss import derives_from_module
 from longtail.data.sources.table import known_sources
 from longtail.losses.declarations import declarations
+from longtail.models import model_module, pretrained_source
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
 
@@ -17,6 +21,7 @@ class Training(NamedTuple):
     """One model of the grid with one loss that is trained."""
 
     model: str
+    architecture: str
     loss: str
     entry: Loss
     recipe: Recipe
@@ -151,6 +156,75 @@ def retraining_mixes_no_images(run: Training) -> Iterator[str]:
         )
 
 
+def images_fill_the_patches(run: Training) -> Iterator[str]:
+    """A transformer cuts images into patches; that a library's model needs it is known from its name alone."""
+    size, where = run.recipe.image_size, f"models.{run.model}"
+    least = LEAST_PIXELS.get(run.architecture, 1)
+    if size < least:
+        yield (
+            f"{where}: {run.architecture} cannot take images of {size} px, which its strides shrink to nothing; "
+            f"choose an image_size of {least} or more for it"
+        )
+    patch = PATCH.search(_built_by(run)[1])
+    if patch and size % (pixels := int(patch["torchvision"] or patch["timm"])):
+        yield (
+            f"{where}: {run.architecture} cuts images into patches of {pixels} px, which do not fill an image size of "
+            f"{size} px; choose a multiple of {pixels} as its image_size"
+        )
+
+
+def layers_are_known(run: Training) -> Iterator[str]:
+    """Only timm tells the layers of its architectures, which the decay over the layers needs."""
+    if run.recipe.layer_decay and _built_by(run)[0] in ("cifar_resnet", "from_torchvision"):
+        yield (
+            f"models.{run.model}: layer_decay needs to know the layers of {run.architecture}, which only architectures "
+            "of timm tell; set architecture: timm/NAME for this model, or layer_decay: null"
+        )
+
+
+def attention_is_there(run: Training) -> Iterator[str]:
+    """Low-rank updates are of attention layers, which networks of convolutions have none of."""
+    family, published = _built_by(run)
+    attends = published.rpartition("/")[2].startswith(("vit_", "swin"))
+    if run.recipe.tune == "lora" and not attends:
+        ours = "/" not in run.architecture and family == "from_timm"
+        if ours or family in ("cifar_resnet", "from_torchvision"):
+            yield (
+                f"models.{run.model}: tune: lora needs attention layers, and {run.architecture} has none; choose "
+                "another model, or one of tune: bias, norm, head"
+            )
+
+
+def own_loss_can_be_weighed(run: Training) -> Iterator[str]:
+    """A loss that is a plain module of PyTorch weighs its images itself."""
+    own, mixup = run.entry.loss, run.recipe.mixup
+    wanting = [
+        *(["train.drw"] if run.recipe.drw else []),
+        *(["train.mixup.remix"] if mixup and mixup.remix else []),
+    ]
+    if wanting and isinstance(own, CustomLoss) and derives_from_module(own.path, own.name):
+        yield (
+            f"losses.{run.loss}: {' and '.join(wanting)} weighs each image, which {own.name}, derived from nn.Module, "
+            "does itself; derive it from longtail.losses.base.Loss, or set null"
+        )
+
+
+def _built_by(run: Training) -> tuple[str, str]:
+    """The file of `longtail.models` that builds the architecture, and what its library calls it; empty: not known."""
+    try:
+        family = model_module(run.architecture).rpartition(".")[2]
+        return family, pretrained_source(run.architecture) or ""
+    except ValueError:  # an unknown one is told elsewhere
+        return "", ""
+
+
+LEAST_PIXELS = {"convnext_base": 32}
+PATCH = re.compile(
+    r"^torchvision/vit_\w_(?P<torchvision>\d+)|^timm/(?!naflex)\w*patch(?P<timm>\d+)_(?:\w+_)?\d{3}(?!\d)"
+)
+"""Models that take images of one size, and so name it, are cut into patches of exactly the size that they name."""
+
+
 class Meaning(NamedTuple):
     """What a loss and its recipe are under a name that tables and published numbers know, though an entry makes it."""
 
@@ -217,6 +291,10 @@ RULES = (
     frozen_backbone_sees_the_same_images,
     retraining_tunes_no_backbone,
     retraining_mixes_no_images,
+    images_fill_the_patches,
+    layers_are_known,
+    attention_is_there,
+    own_loss_can_be_weighed,
 )
 
 
@@ -276,3 +354,18 @@ def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Itera
             "train.calibrate: true would fit the temperature to the test images, as data.test_per_class: null "
             "leaves no others to validate with; set train.calibrate: false"
         )
+
+
+def enough_images(data: Data) -> Iterator[str]:
+    """Why a source with classes of equal size has too few images; its job finds a class that is smaller than others."""
+    source = known_sources()[data.source]
+    if source.images:
+        validating = 0 if source.test_images else 1  # an original test set validates
+        needed = data.train_per_class + (data.test_per_class or 0) + validating
+        if needed > (there := source.images // source.classes):
+            yield (
+                f"data.train_per_class: {data.train_per_class}"
+                + (f", with test_per_class {data.test_per_class}" if data.test_per_class else "")
+                + (" and one image to validate" if validating else "")
+                + f", takes {needed} images of each class, and {data.source} has {there:,}; lower them"
+            )

@@ -19,6 +19,7 @@ from longtail.config.files import Unreadable, number, read_file
 from longtail.config.fit import (
     Training,
     corrected_twice,
+    enough_images,
     misfits,
     misfits_of_the_original_test_set,
     misfits_of_variant,
@@ -107,6 +108,7 @@ class Config(Section):
     def _in_order(self) -> Self:
         wrong = [
             *relations(self.paths, self.data.image_folder.path),
+            *enough_images(self.data),
             *self._misleading_names(),
             *self._unused_entries(),
             *self._unknown_reference(),
@@ -269,8 +271,9 @@ class Config(Section):
         entry, start = self.loss(loss), None
         if entry.retrain:
             start = self.loss(entry.retrain.start), self.recipe(model, entry.retrain.start)
-        pretrained, crops = self.model(model).pretrained, self.predict.crops
-        return Training(model, loss, entry, self.recipe(model, loss), pretrained, crops, start)
+        built, crops = self.model(model), self.predict.crops
+        recipe = self.recipe(model, loss)
+        return Training(model, built.architecture, loss, entry, recipe, built.pretrained, crops, start)
 
     @property
     def _known_losses(self) -> list[str]:

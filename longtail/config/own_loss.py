@@ -31,6 +31,21 @@ def wrong_with_own_loss(where: str, path: str, name: str) -> Iterator[str]:
                 yield from _missing(f"{where}.path: {path}, line {node.lineno}", file, node)
 
 
+def derives_from_module(path: str, name: str) -> bool:
+    """Whether a class is derived from PyTorch's `nn.Module` alone, as far as its file tells; then only it knows how it
+    weighs its images."""
+    try:
+        tree = ast.parse(Path(path).read_bytes())
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):  # told by `wrong_with_own_loss`
+        return False
+    bases = [node.bases for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    return [[ast.unparse(base) for base in each] for each in bases] in (
+        [["nn.Module"]],
+        [["torch.nn.Module"]],
+        [["Module"]],
+    )
+
+
 def _missing(where: str, file: Path, node: ast.stmt) -> Iterator[str]:
     """What a statement imports that is not there; an import within `try` or a function may have another remedy."""
     folders, modules = search_path(file), []

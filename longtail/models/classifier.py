@@ -1,7 +1,11 @@
 """The form of every model: a backbone turns images into features, and a head turns features into logits."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 class ImageClassifier(nn.Module):
@@ -31,13 +35,33 @@ class ImageClassifier(nn.Module):
             return self.head(features.float())
 
 
+class WithoutMemory(TorchFunctionMode):
+    """A context in which the weights of a new model are on the meta device, where they take no memory and no time.
+
+    Numbers that a model computes with while it is built, as RegNets compute their widths, stay on the CPU. That is the
+    difference to `torch.device("meta")`.
+    """
+
+    MAKE_WEIGHTS = frozenset((torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full))
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        place = {"device": "meta"} if func in self.MAKE_WEIGHTS else {}
+        return func(*args, **{**(kwargs or {}), **place})
+
+
 def check_size(model: ImageClassifier, name: str, image_size: int) -> None:
     """Try one image, since many architectures learn only then that they cannot take its size.
 
     Nothing that a later result depends on changes: no random number is drawn, and no mean of a norm moves.
 
     Args:
-        model: on the CPU, in any mode, which it keeps.
+        model: on the CPU or on the meta device, in any mode, which it keeps.
         name: its name, for the error.
         image_size: height and width of the images, in pixels.
 
@@ -45,9 +69,14 @@ def check_size(model: ImageClassifier, name: str, image_size: int) -> None:
         ValueError: the model cannot take images of that size.
     """
     modes = [(module, module.training) for module in model.modules()]
+    device = next((parameter.device for parameter in model.parameters()), None)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            model.eval()(torch.zeros(1, 3, image_size, image_size))
+            model.eval()(torch.zeros(1, 3, image_size, image_size, device=device))
+    except NotImplementedError:
+        # A few models compute with values, and tensors on the meta device have none: only the job can tell.
+        if device != torch.device("meta"):
+            raise
     except (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError, TypeError) as error:
         facts = getattr(model.backbone, "pretrained_cfg", None) or {}
         made_for = f" It is made for {facts['input_size'][-1]} px." if "input_size" in facts else ""

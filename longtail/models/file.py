@@ -8,7 +8,7 @@ import torch
 from longtail.files.safetensors import read_safetensors, write_safetensors
 from longtail.models import build_model
 from longtail.models.card import KEY, ModelCard, read_card
-from longtail.models.classifier import ImageClassifier
+from longtail.models.classifier import ImageClassifier, WithoutMemory
 from longtail.models.weights import explain_mismatch
 
 
@@ -52,12 +52,6 @@ def _built(card: ModelCard) -> ImageClassifier:
 
 def _check_shapes(card: ModelCard, weights: Mapping[str, torch.Tensor]) -> None:
     """Raise PyTorch's error where weights of these shapes do not fit, before a model that is too large is built."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # which draws no number and takes no memory
-        shapes = {name: torch.empty(tensor.shape) for name, tensor in weights.items()}
-        try:
-            model = _built(card)
-        except NotImplementedError:
-            # A few models (torchvision's RegNets) compute with the values of their initial weights, and tensors on the
-            # meta device have none. Their shapes are compared when the weights are loaded.
-            return
-        model.load_state_dict(shapes, assign=True)
+    with torch.random.fork_rng(devices=[]), WithoutMemory():  # which draws no number
+        model = _built(card)
+    model.load_state_dict({name: tensor.to("meta") for name, tensor in weights.items()}, assign=True)

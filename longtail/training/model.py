@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from longtail.models import build_model
-from longtail.models.classifier import ImageClassifier, check_size
+from longtail.models.classifier import ImageClassifier, WithoutMemory, check_size
 from longtail.models.heads import CosineLinear
 from longtail.training.ranks import Ranks
 from longtail.training.recipe import Recipe
@@ -63,6 +63,19 @@ def initial_model(
         )
     freeze(model, settings.tune, settings.recipe.lora_rank)
     return model
+
+
+def check_model(architecture: str, recipe: Recipe) -> None:
+    """Build a model without its weights, as a run starts it, and try one image.
+
+    Raises:
+        ValueError: its library has no such model, or the model cannot take the image size or the tuning.
+    """
+    with WithoutMemory():
+        model = build_model(architecture, num_classes=2, image_size=recipe.image_size)
+    model.to("meta")
+    check_size(model, architecture, recipe.image_size)
+    freeze(model, recipe.tune, recipe.lora_rank)
 
 
 def forward_function(

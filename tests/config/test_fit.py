@@ -132,3 +132,152 @@ def test_what_does_not_fit_together_is_refused_with_the_reason(mapping, message)
     with pytest.raises(ConfigError) as caught:
         load_config(mapping)
     assert message in "\n".join(caught.value.problems)
+
+
+def of_model(architecture, loss="softmax", **train):
+    models = {"m": {"architecture": architecture, "pretrained": False}}
+    if architecture.isidentifier():
+        models, name = {architecture: {"pretrained": False}}, architecture
+    else:
+        name = "m"
+    return {"grid": {"models": [name], "losses": [loss]}, "models": models, "train": train}
+
+
+NO_TIMM = "layer_decay needs to know the layers of"
+NO_ATTENTION = "tune: lora needs attention layers, and"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (of_model("vit_b16", image_size=100), "vit_b16 cuts images into patches of 16 px, which do not fill"),
+        (of_model("vit_b16_in1k", image_size=40), "an image size of 40 px; choose a multiple of 16"),
+        (of_model("torchvision/vit_l_32", image_size=48), "patches of 32 px"),
+        (of_model("torchvision/vit_h_14.IMAGENET1K_SWAG_E2E_V1", image_size=224 + 16), "patches of 14 px"),
+        (of_model("timm/vit_tiny_patch16_224", image_size=100), "patches of 16 px"),
+        (of_model("timm/deit3_small_patch16_384.fb_in22k_ft_in1k", image_size=100), "patches of 16 px"),
+        (of_model("timm/vit_base_patch32_clip_224.openai", image_size=112), "patches of 32 px"),
+        (of_model("timm/eva02_base_patch14_448", image_size=224 + 8), "patches of 14 px"),
+        (of_model("timm/swin_tiny_patch4_window7_224", image_size=102), "patches of 4 px"),
+        (of_model("convnext_base", image_size=31), "convnext_base cannot take images of 31 px"),
+        *((of_model(name, layer_decay=0.75), NO_TIMM) for name in ("resnet8", "mobilenetv2", "vit_b16_in1k")),
+        (of_model("torchvision/swin_t", layer_decay=0.75), f"models.m: {NO_TIMM} torchvision/swin_t"),
+    ],
+)
+def test_what_a_model_cannot_take_is_refused_without_its_library(mapping, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config(mapping)
+    assert len(caught.value.problems) == 1
+    assert message in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet32", "mobilenetv2", "resnet50", "resnetv2_50", "convnext_base", "torchvision/maxvit_t"]
+)
+def test_low_rank_updates_of_convolutions_are_refused(name):
+    mapping = of_model(name, tune="lora", image_size=64)
+    next(iter(mapping["models"].values()))["pretrained"] = True
+    with pytest.raises(ConfigError, match=NO_ATTENTION):
+        load_config(mapping)
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        *(of_model(name, image_size=96) for name in ("vit_b16", "resnet8", "mobilenetv2", "convnext_base")),
+        *(
+            of_model(name, image_size=33)
+            for name in ("resnet8", "mobilenetv2", "convnext_base", "resnetv2_50")
+        ),
+        of_model("timm/naflexvit_base_patch16_gap", image_size=100),
+        of_model("timm/vit_base_patch16_sapiens2", image_size=100),
+        of_model("timm/vit_small_patch14_dinov2", image_size=518),
+        *(
+            of_model(name, layer_decay=0.75)
+            for name in ("vit_b16", "resnetv2_50", "timm/swin_tiny_patch4_window7_224")
+        ),
+    ],
+)
+def test_what_only_the_library_knows_is_left_to_it(mapping):
+    load_config(mapping)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            {"image_folder": {"min_side": 50, "max_side": 49}},
+            "data.image_folder.min_side: 50 is above max_side, 49",
+        ),
+        (
+            {"image_folder": {"min_side": 30_001}},
+            "data.image_folder.min_side: 30001 is above max_side, 30000",
+        ),
+        (
+            {"image_folder": {"test_fraction": 0.9}},
+            "data.image_folder.test_fraction: 0.9, with val_fraction 0.1, leaves",
+        ),
+        (
+            {"image_folder": {"val_fraction": 0.8}},
+            "data.image_folder.test_fraction: 0.2, with val_fraction 0.8, leaves",
+        ),
+        ({"lists": {"group_limits": [20, 100]}}, "data.lists.group_limits: [20, 100] must not rise"),
+        (
+            {"image_folder": {"group_limits": [20, 100]}},
+            "data.image_folder.group_limits: [20, 100] must not rise",
+        ),
+        (
+            {"train_per_class": 451},
+            "data.train_per_class: 451, with test_per_class 50, takes 501 images of each class",
+        ),
+        ({"train_per_class": 501, "test_per_class": None}, "data.train_per_class: 501, takes 501 images"),
+        (
+            {"source": "digits", "train_per_class": 139, "test_per_class": 40},
+            "data.train_per_class: 139, with test_per_class 40 and one image to validate, takes 180 images of each "
+            "class, and digits has 179; lower them",
+        ),
+    ],
+)
+def test_relations_between_settings_of_the_data_are_refused_with_the_others(data, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config({"data": data, "train": {"epochs": 0}})
+    problems = caught.value.problems
+    assert len([problem for problem in problems if message in problem]) == 1
+    assert any(problem.startswith("train.epochs: found 0") for problem in problems)
+
+
+def test_the_most_that_the_settings_of_the_data_allow_are_allowed():
+    for data in (
+        {"image_folder": {"min_side": 30, "max_side": 30, "test_fraction": 0.5, "val_fraction": 0.49}},
+        {"train_per_class": 450, "test_per_class": 50},
+        {"source": "digits", "train_per_class": 138, "test_per_class": 40},
+    ):
+        load_config({"data": data})
+
+
+@pytest.mark.parametrize(
+    ("bases", "refused"),
+    [
+        ("nn.Module", True),
+        ("torch.nn.Module", True),
+        ("Loss", False),
+        ("Base", False),
+        ("nn.Module, Base", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "train", [{"drw": {}}, {"mixup": {"remix": {}}}, {"drw": {}, "mixup": {"remix": {}}}]
+)
+def test_a_loss_that_is_a_plain_module_is_not_weighed(tmp_path, bases, refused, train):
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom torch import nn\nfrom longtail.losses.base import Loss\n\nclass Base(Loss):\n    pass\n\n"
+        f"class Mine({bases}):\n    pass\n"
+    )
+    mapping = of_model("resnet8", "mine") | {
+        "losses": {"mine": {"loss": {"path": str(tmp_path / "mine.py"), "name": "Mine"}, "train": train}}
+    }
+    if not refused:
+        load_config(mapping)
+        return
+    with pytest.raises(ConfigError, match="weighs each image, which Mine, derived from nn"):
+        load_config(mapping)

@@ -108,3 +108,57 @@ def test_a_plan_of_another_directory_starts_relative_paths_there(tmp_path, monke
     train = Job("train", run._asdict(), [], [])
     monkeypatch.setattr(plan, "dry_run", lambda words: ([train], loaded, args))
     assert "7 epochs that they have behind them are not counted" in plan.page([])
+
+
+def refused(architecture, **train):
+    config = load_config(
+        {
+            "grid": {"models": ["m"], "losses": ["softmax"], "train_sets": ["balanced"]},
+            "models": {"m": {"architecture": architecture, "pretrained": train.get("tune", "all") != "all"}},
+            "train": train,
+        }
+    )
+    return list(plan._refused_models(Experiment(config).runs, config))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "train", "message"),
+    [
+        (
+            "torchvision/maxvit_t",
+            {"image_size": 100},
+            "models.m: Input size (25, 25) of block 0 is not divisible",
+        ),
+        ("torchvision/vgg11", {"image_size": 16}, "cannot take images of 16 x 16 px"),
+        ("torchvision/renset18", {"image_size": 32}, "torchvision has no image classifier of that name"),
+        (
+            "torchvision/swin_t",
+            {"image_size": 100, "tune": "lora", "lora_rank": 500},
+            "lora_rank is 500; allowed: 1 to",
+        ),
+        (
+            "timm/levit_128s",
+            {"image_size": 100},
+            "timm/levit_128s takes images of 224 px only; found image_size 100",
+        ),
+        ("timm/resnet18", {"image_size": 32, "tune": "lora"}, "tune: lora needs attention layers"),
+    ],
+)
+def test_what_only_a_library_knows_of_a_model_is_told_by_the_plan(architecture, train, message):
+    (told,) = refused(architecture, **train)
+    assert told.startswith("models.m: ") and message in told
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    ["torchvision/regnet_y_400mf", "timm/vit_tiny_patch16_224", "timm/swin_tiny_patch4_window7_224"],
+)
+def test_a_model_that_a_library_can_build_is_planned(architecture):
+    assert refused(architecture, image_size=96) == []
+
+
+def test_models_with_names_of_our_own_are_planned_without_pytorch(repository):
+    words = "from longtail import plan; from longtail.config.load import load_config; import sys; "
+    words += "from longtail.experiment.jobs import Experiment; c = load_config({}); "
+    words += "assert not list(plan._refused_models(Experiment(c).runs, c)); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", words], cwd=repository, check=True)

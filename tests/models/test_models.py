@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from cards import card
 from programs import run_program
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from longtail.experiment.fingerprint import closure
 from longtail.files.safetensors import read_content
-from longtail.models import build_model, known_models, model_module, pretrained_source
+from longtail.models import build_model, file, known_models, model_module, pretrained_source
 from longtail.models.cifar_resnet import Block
-from longtail.models.classifier import ImageClassifier, check_size
+from longtail.models.classifier import ImageClassifier, WithoutMemory, check_size
+from longtail.models.file import load_model, save_model
 from longtail.models.heads import HEADS, CosineLinear, build_head
 from longtail.models.pretrained import describe, fetch
 from longtail.models.weights import KEY, write_weights
@@ -224,11 +226,45 @@ def test_image_sizes_that_do_not_fit_are_refused(name, image_size, message):
     ],
 )
 def test_a_size_that_shows_only_on_an_image_is_refused(name, image_size, message):
+    told = f"^{name} cannot take images of {image_size} x {image_size} px.*{message}"
     model = build_model(name, num_classes=2, image_size=image_size)
-    with pytest.raises(
-        ValueError, match=f"^{name} cannot take images of {image_size} x {image_size} px.*{message}"
-    ):
+    with pytest.raises(ValueError, match=told):
         check_size(model, name, image_size)
+    with WithoutMemory():
+        model = build_model(name, num_classes=2, image_size=image_size)
+    with pytest.raises(ValueError, match=told):
+        check_size(model.to("meta"), name, image_size)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet8", "mobilenetv2", "torchvision/regnet_x_32gf", "torchvision/vit_b_16"]
+)
+def test_a_model_without_memory_has_the_shapes_of_one_with_it_and_draws_no_number(name):
+    torch.manual_seed(3)
+    with WithoutMemory():
+        model = build_model(name, num_classes=2, image_size=64)
+    assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
+    assert {weight.device.type for weight in model.parameters()} == {"meta"}
+    check_size(model.to("meta"), name, 64)
+    shapes = {key: weight.shape for key, weight in model.state_dict().items()}
+    if "32gf" not in name:  # 145 million weights
+        whole = build_model(name, num_classes=2, image_size=64)
+        assert shapes == {key: weight.shape for key, weight in whole.state_dict().items()}
+
+
+def test_a_file_of_other_shapes_is_refused_before_a_model_takes_memory(tmp_path, monkeypatch):
+    small, large = ("torchvision/regnet_x_400mf", "torchvision/regnet_x_32gf")
+    path, built = tmp_path / "model.safetensors", []
+    with WithoutMemory():
+        shapes = build_model(small, num_classes=3, image_size=64).state_dict()
+    weights = {key: torch.zeros(weight.shape) for key, weight in shapes.items()}
+    save_model(path, weights, card(architecture=large, class_names=list("abc"), class_counts=[1, 1, 1]))
+    build = file._built
+    monkeypatch.setattr(file, "_built", lambda card: built.append(build(card)) or built[-1])
+    with pytest.raises(ValueError, match=f"does not hold weights of {large}: size mismatch"):
+        load_model(path)
+    (model,) = built
+    assert {weight.device.type for weight in model.parameters()} == {"meta"}
 
 
 def test_trying_a_size_changes_nothing():
