@@ -41,7 +41,7 @@ def model_comparison(evidence: Evidence) -> str:
         raise Refusal("no loss has all its runs")
     caption = "Top-1 accuracy on the balanced test set, mean ± standard deviation (n − 1) over the losses."
     if repeated:
-        caption += " Losses that gave the same runs count once."
+        caption += " Losses with the same accuracies everywhere count once."
     lead = " ".join([*sentences, caption]) + evidence.left_out
     return f"{lead}\n\n{pipe_table(table.rename_axis('Model').reset_index())}"
 
