@@ -1,6 +1,7 @@
 """The summary's sentences against runs whose answers are known, and what it says where there is no answer."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from programs import run_program
 from results_folder import write_results
 
+from longtail.files.parquet import read_parquet, write_parquet
 from longtail.report.catalogue import STATISTICS
 
 MODELS = ("mobilenetv2", "resnet50")
@@ -191,6 +193,31 @@ def test_images_of_one_night_count_as_one(summarise, tmp_path):
     single = single.set_index(["train_set", "loss", "test_set"]).loc["longtailed", "class_balanced", "head"]
     assert single["p"] < row["p"]
     assert row["high"] - row["low"] > single["high"] - single["low"]
+
+
+def test_groups_by_counts_are_called_many_medium_and_few_throughout(summarise, full, tmp_path):
+    folder = write_results(tmp_path, correct, MODELS, LOSSES, seeds=(1, 2, 3))
+    names = {"head": "many", "middle": "medium", "tail": "few"}
+    for file, column in (("evaluation.parquet", "test_set"), ("data/split.parquet", "group")):
+        frame = read_parquet(folder / file)
+        write_parquet(frame.assign(**{column: frame[column].replace(names)}), folder / file)
+    text = summarise(folder, source="digits")
+    assert not re.search(r"\b(head|middle|tail)\b", text, re.IGNORECASE)
+    for name in STATISTICS:
+        assert not re.search(
+            r"\b(head|middle|tail)\b",
+            (folder / f"statistics/{name}.md").read_text(encoding="utf-8"),
+            re.IGNORECASE,
+        )
+    section = answer(
+        text, "Which loss for the few-shot classes, and at what price for the many-shot classes?"
+    )
+    assert "**Balanced softmax** has the best few-shot accuracy after long-tailed training: 60.0 %" in section
+    assert "On the many-shot classes it has 77.5 %, -10.0 [" in section
+    # The numbers are those of the same images under their other names.
+    numbers = r"[-+]?\d+\.\d+"
+    thirds = answer(full, "Which loss for the tail")
+    assert re.findall(numbers, section) == re.findall(numbers, thirds)
 
 
 def test_two_seeds_of_one_model_cannot_be_tested(summarise, tmp_path):
