@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from frame import program, run
 
-from longtail.data.split.sets import SHOTS
+from longtail.data.split.sets import CUTS, frequency_groups
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run, found_in
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import read_csv
@@ -47,11 +47,11 @@ def measured(folder: str | Path) -> dict[str, Any]:
     predictions = pd.read_parquet(folder / PREDICTIONS)
     predicted = np.stack(predictions["logits"].to_list()).argmax(axis=1)
     right = predictions["label"] == predicted
-    trained_on = predictions["label"].map(dict(enumerate(card.class_counts)))
+    groups = predictions["label"].map(dict(enumerate(frequency_groups(card.class_counts, "counts"))))
     row: dict[str, Any] = {"model": name.model, "loss": name.loss, "seed": name.seed}
     row |= {"images": len(right), "hits": int(right.sum())}
-    for shot, limits in SHOTS.items():
-        members = trained_on.between(*limits)
+    for shot in CUTS["counts"]:
+        members = groups == shot
         row[shot] = round(100 * right[members].mean(), 2) if members.any() else None
     if (folder / HISTORY).is_file():
         history = pd.read_parquet(folder / HISTORY)
@@ -126,7 +126,7 @@ def _beside(both: pd.DataFrame) -> pd.DataFrame:
     ]
     shots = [
         " / ".join(f"{value:.1f}" for value in values) if values.notna().all() else ""
-        for _, values in both[list(SHOTS)].iterrows()
+        for _, values in both[list(CUTS["counts"])].iterrows()
     ]
     return pd.DataFrame(
         {

@@ -61,7 +61,7 @@ def evaluate_classes(predictions: pd.DataFrame, classes: pd.DataFrame) -> pd.Dat
         classes: as `class_table` returns it.
 
     Returns:
-        `classes` and the columns n_test, acc, f1.
+        `classes` and the columns n_test, clusters (of these images; n_test where each stands for itself), acc, f1.
 
     Raises:
         ValueError: as `evaluate`; or the number of logits is not the number of classes.
@@ -80,7 +80,12 @@ def evaluate_classes(predictions: pd.DataFrame, classes: pd.DataFrame) -> pd.Dat
         zero_division=np.nan,
     )
     missing = support == 0
-    return classes.assign(n_test=support, acc=recall, f1=np.where(missing, np.nan, f1))
+    clusters = support
+    if CLUSTER in predictions:
+        own = predictions.groupby("label")[CLUSTER].nunique()
+        clusters = own.reindex(classes["label"], fill_value=0).to_numpy()
+    f1 = np.where(missing, np.nan, f1)
+    return classes.assign(n_test=support, clusters=clusters, acc=recall, f1=f1)
 
 
 def _logits(predictions: pd.DataFrame) -> np.ndarray:

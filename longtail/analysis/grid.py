@@ -137,6 +137,16 @@ def without_repeats(found: pd.DataFrame, grid: Grid, train_set: str) -> tuple[Gr
     return Grid(grid.models, losses, (train_set,), grid.seeds), note
 
 
+def repeats(found: pd.DataFrame, grid: Grid) -> list[tuple[str, str]]:
+    """The training sets and losses that only repeat another loss, as `without_repeats` finds them."""
+    return [
+        (train_set, loss)
+        for train_set in grid.train_sets
+        for loss in grid.losses
+        if loss not in without_repeats(found, grid, train_set)[0].losses
+    ]
+
+
 def by_set(
     found: pd.DataFrame, grid: Grid, compute: Callable[[pd.DataFrame], pd.DataFrame], columns: list[str]
 ) -> pd.DataFrame:

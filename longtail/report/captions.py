@@ -1,8 +1,12 @@
 """The facts that every caption must state: how many images and seeds there are, and which runs are missing."""
 
+import itertools
+from collections.abc import Iterable
+
 import pandas as pd
 
 from longtail.analysis.grid import without
+from longtail.data.split.sets import CLUSTER
 from longtail.experiment.runs import RUN
 from longtail.report.labels import label
 
@@ -57,8 +61,29 @@ def in_groups(table: pd.DataFrame) -> str:
     if CLUSTERS not in table or (table[CLUSTERS] == table["n"]).all():
         return ""
     counts = table.groupby("test_set", sort=False)[CLUSTERS].max()
-    listed = ", ".join(f"{label(name).lower()} {n:,.0f}" for name, n in counts.items())
-    return f" Images of one group are not independent of each other; groups: {listed}."
+    return dependent(", ".join(f"{label(name).lower()} {n:,.0f}" for name, n in counts.items()))
+
+
+def dependent(groups: str) -> str:
+    """The sentence that images are not independent, after a space; with the numbers of their groups."""
+    return f" Images of one group are not independent of each other; groups: {groups}."
+
+
+def dependent_of(image_ids: pd.Series, split: pd.DataFrame) -> str:
+    """The same sentence for images of a split; nothing where each stands for itself."""
+    if CLUSTER not in split:
+        return ""
+    own = split[split["image_id"].isin(image_ids)]
+    return "" if own[CLUSTER].is_unique else dependent(f"{own[CLUSTER].nunique():,}")
+
+
+def repeated(losses: Iterable[tuple[str, str]]) -> str:
+    """A sentence on losses that a mean leaves out, by training set and loss; empty where there is none."""
+    listed = "; ".join(
+        f"{', '.join(label(loss) for _, loss in own)} ({label(train_set).lower()} training set)"
+        for train_set, own in itertools.groupby(losses, key=lambda pair: pair[0])
+    )
+    return f"Counted once, with another loss of the same accuracies everywhere: {listed}." if listed else ""
 
 
 def missing(frame: pd.DataFrame, value: str) -> str:

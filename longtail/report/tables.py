@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from longtail.analysis.grid import every_run, select
+from longtail.analysis.grid import Grid, every_run, repeats, scores, select
 from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import CUTS, GROUPS, frequency_groups, groups_of
 from longtail.report import captions
@@ -192,7 +192,12 @@ TABLES: dict[str, Callable[..., Table]] = {
 
 def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
     """Mean and standard deviation per `name` of the means over seeds of every `over`."""
-    data = cells(evaluation, ["acc1", "f1"])
+    data, again = cells(evaluation, ["acc1", "f1"]), []
+    if over == "loss":
+        grid = Grid.of(evaluation)
+        again = repeats(scores(evaluation, grid), grid)
+        data = data[~pd.MultiIndex.from_frame(data[["train_set", "loss"]]).isin(again)]
+    averaged_over = set(data[over])
     groups = data.groupby(["train_set", "metric", name, "test_set"], sort=False)
     data = groups.agg(
         mean=("mean", "mean"),
@@ -206,14 +211,15 @@ def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
     text, bold = wide(
         data, ["train_set", "metric", name], "test_set", compared_within=["train_set", "metric"]
     )
-    averaged = [label(each) for each in evaluation[over].unique()]
+    averaged = [label(each) for each in evaluation[over].unique() if each in averaged_over]
     plural = over if len(averaged) == 1 else {"loss": "losses", "model": "models"}[over]
     caption = (
         f"Top-1 accuracy and F1 (%) of every {name}: mean ± standard deviation (n − 1) over {len(averaged)} {plural} "
         f"({', '.join(averaged)}), each the mean over {captions.seeds(evaluation)}. "
         "The best of each test set is bold."
     )
-    return Table(data, text, caption, keys=3, bold=bold, notes=notes(data, evaluation))
+    about = (*notes(data, evaluation), captions.repeated(again))
+    return Table(data, text, caption, keys=3, bold=bold, notes=tuple(filter(None, about)))
 
 
 def _over_seeds(runs: pd.DataFrame) -> str:

@@ -146,6 +146,28 @@ def test_group_without_images_is_missing_not_zero():
     assert found["longtailed", "acc1"] == pytest.approx(4 / 6)
 
 
+@pytest.mark.parametrize("empty", [None, "head", "middle"])
+def test_groups_by_counts_are_measured_under_their_names(empty):
+    """The same images, whose groups are called many, medium and few; also where one of them has no class."""
+    names = {"head": "many", "middle": "medium", "tail": "few"}
+    frame = predictions()
+    if empty:
+        frame = frame[frame["group"] != empty]
+    renamed = evaluate(frame.assign(group=frame["group"].map(names)), build_loss("softmax", COUNTS))
+    assert list(renamed["test_set"].unique()) == ["balanced", "longtailed", "many", "medium", "few"]
+    expected = evaluate(frame, build_loss("softmax", COUNTS))
+    pd.testing.assert_frame_equal(renamed, expected.assign(test_set=expected["test_set"].replace(names)))
+    assert not empty or renamed.set_index("test_set").loc[names[empty], "n"].eq(0).all()
+
+
+def test_a_class_has_the_groups_of_its_test_images():
+    classes = pd.DataFrame({"label": range(3), "n_train": COUNTS.numpy()})
+    frame = predictions()
+    assert evaluate_classes(frame, classes)["clusters"].tolist() == [4, 4, 4]
+    nights = frame[frame["label"] < 2].assign(cluster=[7, 7, 8, 9, 9, 9, 9, 9])
+    assert evaluate_classes(nights, classes)["clusters"].tolist() == [3, 1, 0]
+
+
 def test_macro_f1_is_over_the_classes_that_have_images():
     frame = predictions()
     found = values(evaluate(frame[frame["label"] != 2], build_loss("softmax", COUNTS)))

@@ -87,6 +87,16 @@ def test_all_problems_are_reported_at_once_with_the_nearest_name():
         ({"losses": {"ldam": {"s": 0}}}, "losses.ldam.s: found 0"),
         ({"losses": {"x": "softmax"}}, "losses.x: found 'softmax'"),
         ({"data": {"imbalance_factor": 0}}, "data.imbalance_factor: found 0"),
+        ({"data": {"groups": "halves"}}, "data.groups: found 'halves'; input should be 'thirds' or 'counts'"),
+        (
+            {"data": {"group_limits": [20, 100]}},
+            "data.group_limits: [20, 100] must not rise: first the limit of many",
+        ),
+        (
+            {"data": {"image_folder": {"groups": "counts"}}},
+            "data.image_folder: groups holds for every source",
+        ),
+        ({"data": {"lists": {"group_limits": [9, 3]}}}, "set data.group_limits in its place"),
         ({"paths": {"results": ""}}, "paths.results"),
         ({"job": {"minutes": {}}}, "dictionary should have at least 1 item"),
     ],
@@ -115,6 +125,19 @@ def test_a_loss_overrides_the_model_which_overrides_the_recipe():
     assert config.recipe("vit_b16", "softmax").epochs == 20
     recipe = config.recipe("vit_b16", "late")
     assert (recipe.epochs, recipe.learning_rate, recipe.drw.start, recipe.drw.beta) == (30, 0.2, 0.5, 0.9999)
+
+
+def test_a_group_without_a_class_is_told_before_anything_runs():
+    small = {"source": "digits", "train_per_class": 90, "imbalance_factor": 0.5}
+    (told,) = load_config({"data": {**small, "groups": "counts", "group_limits": [100, 50]}}).warnings[-1:]
+    assert told.startswith("data.groups: counts leaves 'many' without a class, so nothing is measured on it")
+    assert "the classes have 45 to 90 training images, and data.group_limits is [100, 50]" in told
+    two = load_config({"data": {**small, "groups": "counts"}}).warnings
+    assert [group for group in ("many", "medium", "few") if any(f"'{group}'" in told for told in two)] == [
+        "many",
+        "few",
+    ]
+    assert not any("data.groups" in told for told in load_config({"data": small}).warnings)
 
 
 def test_planning_imports_neither_torch_nor_pandas():

@@ -6,7 +6,7 @@ import statistics
 import pandas as pd
 import pytest
 
-from longtail.data.split.sets import SHOTS
+from longtail.data.split.sets import frequency_groups
 from longtail.report.typeset import fill
 from tools.measured_results import document_tables, recorded
 
@@ -65,7 +65,7 @@ def test_shots_follow_the_papers():
 
     counts = {1: "few", 19: "few", 20: "medium", 100: "medium", 101: "many", 500: "many"}
     for count, group in counts.items():
-        assert [shot for shot, (low, high) in SHOTS.items() if low <= count <= high] == [group]
+        assert frequency_groups([count], "counts") == [group]
 
 
 def test_the_pages_say_what_the_gpu_gave(repository):

@@ -356,6 +356,36 @@ def test_model_comparison_averages_losses_and_may_leave_some_out():
     assert "Left out on purpose: Class-balanced" in caption
 
 
+def test_losses_with_the_same_runs_are_averaged_once():
+    frame = evaluation(losses=("softmax", "focal"), models=("vit_b16", "resnet50"), train_sets=("balanced",))
+    twice = frame[frame["loss"] == "softmax"].assign(loss="class_balanced")
+    alone, together = (
+        model_comparison.draw(table) for table in (frame, pd.concat([frame, twice], ignore_index=True))
+    )
+    assert bars(together.figure, 0, 4) == bars(alone.figure, 0, 4)
+    assert "over 2 losses" in together.caption
+    told = "Counted once, with another loss of the same accuracies everywhere: Class-balanced (balanced training set)."
+    assert told in together.caption and "Counted once" not in alone.caption
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_captions_of_single_models_give_the_groups_of_images(apart):
+    """Four test images of each of six classes: each of its own night, or two nights a class."""
+    images = split()
+    place = images.groupby(["label", "subset"]).cumcount()
+    images["cluster"] = images["image_id"] if apart else images["image_id"] - place % 2
+    shown = {"model": "vit_b16", "train_set": "longtailed"}
+    counted = per_class().assign(clusters=4 if apart else 2)
+    found = {
+        "groups: 2 per class.": per_class_accuracy.draw(counted, **shown).caption,
+        "groups: 12.": confusion.draw(predictions(), images, **shown, loss="softmax").caption,
+        "groups: head 4, middle 4, tail 4.": reliability.draw(predictions(), images, **shown).caption,
+    }
+    for told, caption in found.items():
+        assert (f"Images of one group are not independent of each other; {told}" in caption) != apart, caption
+        assert "group are" not in caption or not apart
+
+
 def test_model_comparison_without_its_only_loss_explains():
     figure, caption = model_comparison_without_class_balanced.draw(evaluation(losses=("class_balanced",)))
     assert any("no loss is left" in text for text in texts(figure))

@@ -139,6 +139,23 @@ def test_summaries_average_over_the_other_factor():
     assert "over 4 models" in per_loss.caption
 
 
+def test_a_loss_that_repeats_another_is_averaged_once():
+    """In the thesis, softmax, weighted softmax and class-balanced are one run after balanced training."""
+    table = tables.model_summary(thesis_evaluation())
+    averaged = table.data.set_index("train_set")["averaged"]
+    assert averaged["balanced"].eq(5).all() and averaged["longtailed"].eq(7).all()
+    own = THESIS.query(
+        "metric == 'acc1' and train_set == 'balanced' and model == 'resnet50' and test_set == 'tail'"
+    )
+    values = own[~own["loss"].isin(["weighted_softmax", "class_balanced"])]["value"]
+    rows = table.text.query("Model == 'ResNet-50' and Metric == 'Top-1 accuracy'").set_index("Training set")
+    assert rows.loc["Balanced", "Tail"] == f"{100 * values.mean():.2f} ± {100 * values.std():.2f}"
+    told = "Counted once, with another loss of the same accuracies everywhere: "
+    assert f"{told}Weighted softmax, Class-balanced (balanced training set)." in table.notes
+    by_loss = tables.loss_summary(thesis_evaluation())
+    assert "Weighted softmax" in set(by_loss.text["Loss function"]) and not by_loss.notes
+
+
 def test_one_model_has_a_mean_without_a_spread():
     table = tables.loss_summary(thesis_evaluation(model="resnet50", train_set="longtailed"))
     printed = table.text.query("Metric == 'Top-1 accuracy'").set_index("Loss function")

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from longtail.analysis.grid import across, over_seeds
+from longtail.analysis.grid import Grid, across, over_seeds, repeats
 from longtail.report import captions
 from longtail.report.figures.style import GREY, MISSING, Drawn, Style, legend, new_figure, runs_note
 from longtail.report.labels import label
@@ -25,11 +25,15 @@ def compare(table: pd.DataFrame, name: str, averaged: str, looks: dict[str, Styl
         looks: how each of `averaged` looks; of the whole experiment.
         note: a sentence for the caption.
     """
-    summary = over_seeds(table)
+    summary, again = over_seeds(table), []
+    if averaged == "loss":
+        found = table.rename(columns={"accuracy": "value"}).dropna(subset="value")
+        again = repeats(found, Grid.of(table))
+        summary = summary[~pd.MultiIndex.from_frame(summary[["train_set", "loss"]]).isin(again)]
     bars = across(summary, name)
     dots = summary.rename(columns={averaged: "kind"})
     figure = draw_bars(table, bars, name, dict.fromkeys(bars[name], "0.8"), dots, looks)
-    shown = table[averaged].unique()
+    shown = summary[averaged].unique()
     legend(figure, {label(kind): looks[kind] for kind in shown})
     count, kinds = len(shown), PLURALS[averaged]
     each = "the mean over its seeds" if table["seed"].nunique() > 1 else "one run"
@@ -39,6 +43,7 @@ def compare(table: pd.DataFrame, name: str, averaged: str, looks: dict[str, Styl
         f"Bars: mean over the {kinds}; error bars: standard deviation over the {kinds}; dots: the {kinds}, each {each}."
         if count > 1
         else f"Bars: the one {averaged}, mean over its seeds; no error bars, since one has no spread.",
+        captions.repeated(again),
         note,
     )
     return Drawn(figure, text)

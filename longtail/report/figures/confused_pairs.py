@@ -56,7 +56,8 @@ def draw(
     runs = select(predictions, model=model, train_set=train_set, loss=loss)
     shown = _pairs(runs, pairs)
     title = trained(model, train_set, loss)
-    text = _caption(runs, captions.training(model, train_set, loss), shown, images)
+    dependent = captions.dependent_of(runs["image_id"], split)
+    text = _caption(runs, captions.training(model, train_set, loss), shown, images, dependent)
     if runs["predicted"].isna().all():
         return style.explanation(f"{title}: missing, no run finished.", text)
     if not shown:
@@ -78,7 +79,7 @@ def draw(
     return style.Drawn(figure, text)
 
 
-def _caption(runs: pd.DataFrame, training: str, shown: list[Pair], images: int) -> str:
+def _caption(runs: pd.DataFrame, training: str, shown: list[Pair], images: int, dependent: str) -> str:
     """Sentences on what is shown, and on the number of mistakes, images and runs behind it."""
     done = runs.dropna(subset="predicted")
     mistakes = done[done["predicted"] != done["label"]]
@@ -91,7 +92,7 @@ def _caption(runs: pd.DataFrame, training: str, shown: list[Pair], images: int) 
         f" seeds together. Right: up to {images} images of that other class that were trained on, the first by image"
         " id; in brackets how many there are.",
         f"Test images: {done['image_id'].nunique():,}; {len(mistakes):,} of {len(done):,} predictions are wrong,"
-        f" {sum(pair.times for pair in shown):,} of them in these pairs."
+        f" {sum(pair.times for pair in shown):,} of them in these pairs.{dependent}"
         if len(done)
         else "",
         captions.missing(runs, "predicted"),

@@ -22,7 +22,10 @@ def draw(
 ) -> style.Drawn:
     """The share of each class's test images by predicted class, over all seeds, beside the most confused pairs."""
     runs = select(predictions, model=model, train_set=train_set, loss=loss)
-    title, text = trained(model, train_set, loss), _caption(runs, captions.training(model, train_set, loss))
+    title, text = (
+        trained(model, train_set, loss),
+        _caption(runs, split, captions.training(model, train_set, loss)),
+    )
     if runs["predicted"].isna().all():
         return style.explanation(f"{title}: missing, no run finished.", text)
     require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
@@ -37,15 +40,18 @@ def draw(
     return style.Drawn(figure, text)
 
 
-def _caption(runs: pd.DataFrame, training: str) -> str:
+def _caption(runs: pd.DataFrame, split: pd.DataFrame, training: str) -> str:
     """What the cells are, and of how many images, classes and runs."""
-    per_class = runs.drop_duplicates(["image_id", "label"]).dropna()["label"].value_counts()
+    images = runs.drop_duplicates(["image_id", "label"]).dropna()
+    per_class, dependent = images["label"].value_counts(), captions.dependent_of(images["image_id"], split)
     return captions.caption(
         f"Confusion of {training}, {captions.seeds(runs)}.",
         "Cells: share of the test images of a class (row) by predicted class (column), all seeds together; the"
         " colour scale is that of the square root. Classes by their training images, the most frequent first."
         " Right: the most frequent confusions.",
-        f"Test images: {per_class.sum():,}, {captions.span(per_class)} per class." if len(per_class) else "",
+        f"Test images: {per_class.sum():,}, {captions.span(per_class)} per class.{dependent}"
+        if len(per_class)
+        else "",
         captions.missing(runs, "predicted"),
     )
 

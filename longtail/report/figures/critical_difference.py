@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scikit_posthocs import critical_difference_diagram
 
-from longtail.analysis.grid import Grid, Refusal, accuracies, scores, select
+from longtail.analysis.grid import Grid, Refusal, accuracies, repeats, scores, select, without_repeats
 from longtail.analysis.statistics.friedman import complete_blocks, friedman, pairs
 from longtail.data.split.sets import groups_of
 from longtail.report import captions
@@ -29,8 +29,10 @@ def draw(
     test_sets = test_sets or ("balanced", *groups_of(evaluation["test_set"])[::2])
     there = evaluation["train_set"].unique()
     train_set = train_set or ("longtailed" if "longtailed" in there else there[0])
-    tables = _blocks(select(evaluation, train_set=train_set), test_sets)
-    text = _caption(select(accuracies(evaluation), train_set=train_set), tables)
+    own = select(evaluation, train_set=train_set)
+    tables = _blocks(own, test_sets)
+    again = repeats(scores(own, Grid.of(own)), Grid.of(own))
+    text = _caption(select(accuracies(evaluation), train_set=train_set), tables, again)
     looks = style.styles(evaluation["loss"].unique(), style.LOSSES)
     refused = {name: _refusal(table) for name, table in tables.items()}
     if len(set(refused.values())) == 1 and all(refused.values()):
@@ -46,7 +48,7 @@ def draw(
     return style.Drawn(figure, text)
 
 
-def _caption(table: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
+def _caption(table: pd.DataFrame, tables: dict[str, pd.DataFrame], again: list[tuple[str, str]]) -> str:
     """What is ranked over how many blocks, runs and images, and what had to be left out."""
     expected = list(table[["model", "train_set"]].drop_duplicates().itertuples(index=False, name=None))
     lost = [block for block in expected if any(block not in found.index for found in tables.values())]
@@ -60,6 +62,7 @@ def _caption(table: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> str:
         " blocks. Where p is not below 0.05, the ranks show no difference.",
         captions.test_images(table[table["test_set"].isin(tables)]),
         f"Blocks left out, since a loss is missing there: {listed}." if lost else "",
+        captions.repeated(again),
         captions.missing(table, "accuracy"),
     )
 
@@ -68,6 +71,8 @@ def _blocks(evaluation: pd.DataFrame, test_sets: Sequence[str]) -> dict[str, pd.
     """Accuracies by complete block (rows) and loss (columns), for each test set."""
     grid = Grid.of(evaluation)
     found = scores(evaluation, grid)
+    distinct, _ = without_repeats(found, grid, grid.train_sets[0])
+    found, grid = found[found["loss"].isin(distinct.losses)], distinct
     return {name: complete_blocks(found[found["test_set"] == name], grid)[0] for name in test_sets}
 
 

@@ -7,6 +7,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from longtail.analysis.grid import require, select
 from longtail.report import captions
+from longtail.report.captions import CLUSTERS
 from longtail.report.figures import style
 from longtail.report.figures.panels import label_axes
 from longtail.report.labels import label, trained
@@ -47,13 +48,15 @@ def _caption(runs: pd.DataFrame, training: str) -> str:
     """What dots, curve and band are, and of how many classes, runs and images."""
     classes = runs.drop_duplicates("label")
     each = "on average over the seeds" if runs["seed"].nunique() > 1 else "in the one run"
+    grouped = CLUSTERS in classes and (classes[CLUSTERS] < classes["n_test"]).any()
     reference = REFERENCE in set(runs["loss"]) and runs["loss"].nunique() > 1
     return captions.caption(
         f"Accuracy of each of {len(classes)} classes for {training}, {captions.seeds(runs)}.",
         f"Dots: classes, {each}; line: their mean smoothed over neighbouring classes; band: its 95 %"
         " bootstrap interval over the classes."
         + (f" Grey dashed line: {label(REFERENCE)}." if reference else ""),
-        f"Test images: {classes['n_test'].sum():,.0f}, {captions.span(classes['n_test'])} per class.",
+        f"Test images: {classes['n_test'].sum():,.0f}, {captions.span(classes['n_test'])} per class."
+        + (captions.dependent(f"{captions.span(classes[CLUSTERS])} per class") if grouped else ""),
         f"Every class has {classes['n_train'].iloc[0]:,.0f} training images, so the classes stand in label order."
         if runs["n_train"].nunique() == 1
         else "",

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from longtail.analysis.calibration import expected_calibration_error, reliability
 from longtail.analysis.grid import Grid, require, select
-from longtail.data.split.sets import GROUPS, with_sets
+from longtail.data.split.sets import CLUSTER, GROUPS, with_sets
 from longtail.experiment.runs import RUN
 from longtail.report import captions
 from longtail.report.figures import style
@@ -54,13 +54,19 @@ def _caption(runs: pd.DataFrame, finished: pd.DataFrame, training: str) -> str:
     """What lines and marks are, and of how many images and runs."""
     images = finished.groupby("group")["image_id"].nunique().reindex(GROUPS).dropna()
     listed = ", ".join(f"{label(name).lower()} {count:,.0f}" for name, count in images.items())
+    dependent = ""
+    if CLUSTER in finished:
+        counts = finished.groupby("group")[CLUSTER].nunique()[images.index]
+        if (counts < images).any():
+            each = ", ".join(f"{label(name).lower()} {count:,}" for name, count in counts.items())
+            dependent = captions.dependent(each)
     return captions.caption(
         f"Reliability of {training}, {captions.seeds(runs)}.",
         f"Above: accuracy against confidence in {BINS} equally wide bins, all seeds together; bins of fewer than"
         f" {FEWEST} images are not drawn. Below: expected calibration error, the mean gap between the two over"
         " all bins; large marks: mean over the seeds"
         + ("; small dots: the seeds." if runs["seed"].nunique() > 1 else "."),
-        f"Test images, all of each group: {listed}." if listed else "",
+        f"Test images, all of each group: {listed}.{dependent}" if listed else "",
         captions.missing(runs, "predicted"),
     )
 

@@ -8,7 +8,7 @@ from longtail.analysis.grid import Refusal
 from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
-from longtail.report.captions import count
+from longtail.report.captions import count, in_groups
 from longtail.report.labels import CLASSES, label
 from longtail.report.pages import basis
 from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
@@ -21,6 +21,11 @@ NAMED = 6
 """So many significant differences are named one by one."""
 EXCLUDED = "Two one-sided tests at 5 % exclude a difference on {} of more than {:.1f} points either way."
 FOUND = "On {}, runs like these find a difference of {:.1f} points with a chance of 80 %."
+FOUND_NONE = "On {}, runs like these find no difference, however large, with a chance of 80 %."
+CHOSEN = (
+    " It is the best of {} losses on the images that its gain is measured on, so the gain is too large on average; its "
+    "lead over {} is not tested."
+)
 RARE_ACCURACY = {"tail": "tail", "few": "few-shot accuracy"}
 """What a loss has of the rarest classes, in a sentence."""
 
@@ -77,8 +82,10 @@ def tail_and_head(evidence: Evidence) -> str:
             f"{_against(evidence, first[0], tail)} On {CLASSES[head]} it has {percent(means.loc[first[0], head])}, "
             f"{_against(evidence, first[0], head)}"
             + _known(evidence, first[0], head, "margin", EXCLUDED)
-            + _known(evidence, first[0], tail, "detectable", FOUND)
+            + _known(evidence, first[0], tail, "detectable", FOUND, FOUND_NONE)
         )
+        if len(means) > 2:
+            answer += CHOSEN.format(len(means), label(str(tails.drop(first[0]).idxmax())))
     made = int(evidence.differences["p_holm"].notna().sum())
     family = ""
     if made > 1:
@@ -118,18 +125,20 @@ def safest(evidence: Evidence) -> str:
     best, largest = order.index[0], 100 * order.iloc[0]
     where = regret[best].idxmax()
     place = f"{label(where[1])} trained on {label(where[0]).lower()}, tested on {label(where[2]).lower()}"
+    varied = {"model": evidence.grid.models, "training set": evidence.grid.train_sets}
+    differing = [name for name, own in varied.items() if len(own) > 1]
+    anywhere = f"whatever the {listed([*differing, 'test set'])} of these runs"
     if order.iloc[-1] == order.iloc[0]:
         answer = f"No loss is safer than another here: the largest regret of each is {largest:.1f} points."
     elif not largest:
         answer = (
-            f"**{label(best)}**: no loss is above it with any model, training set and class group of these runs. Next: "
-            f"{label(order.index[1])}, at most {100 * order.iloc[1]:.1f} points below the best loss."
+            f"**{label(best)}**: no loss is above it {anywhere}. Next: {label(order.index[1])}, at most "
+            f"{100 * order.iloc[1]:.1f} points below the best loss."
         )
     else:
         answer = (
-            f"**{label(best)}**: whatever the model, training set and class group of these runs, it is never more than "
-            f"{largest:.1f} points below the best loss (its worst place: {place}). Next: {label(order.index[1])}, "
-            f"{100 * order.iloc[1]:.1f} points."
+            f"**{label(best)}**: {anywhere}, it is never more than {largest:.1f} points below the best loss (its worst "
+            f"place: {place}). Next: {label(order.index[1])}, {100 * order.iloc[1]:.1f} points."
         )
     friedman = _friedman_rows(evidence)
     ranked = friedman.dropna(subset="loss").set_index("loss")["average_rank"].astype(float)
@@ -173,10 +182,11 @@ def real(evidence: Evidence) -> str:
     answer.insert(0, f"Differences are counted by {'model, ' if several else ''}loss and test set; {NESTED}.")
     seeds = len(evidence.grid.seeds)
     if seeds == 1:
+        images = "groups of images" if in_groups(evidence.evaluation) else "images"
         subject = "what is said of single models and of these models" if several else "this"
         answer.append(
-            f"One seed: {subject} speaks of these trained networks on further images; whether training anew would give "
-            "the same is not answered by these runs."
+            f"One seed: {subject} speaks of these trained networks on further {images}; whether training anew would "
+            "give the same is not answered by these runs."
         )
     elif seeds == 2 and not several:
         answer.append("Two seeds: their intervals count how much runs differ, but a test needs three seeds.")
@@ -225,7 +235,7 @@ def _shares(evidence: Evidence, train_set: str) -> str:
     table = evidence.statistics["anova"]
     terms = table[(table["train_set"] == train_set) & (table["test_set"] == "balanced")].set_index("term")
     if not {"loss", "model"} <= set(terms.index):
-        return f"not answered by these runs: {'; '.join(terms['note'].dropna().unique())}"
+        return f"not answered by these runs ({'; '.join(terms['note'].dropna().unique())})"
 
     def share(term: str, name: str) -> str:
         of_term = terms.loc[term]
@@ -274,12 +284,16 @@ def _in_general(evidence: Evidence, loss: str, test_set: str) -> str:
     )
 
 
-def _known(evidence: Evidence, loss: str, test_set: str, column: str, sentence: str) -> str:
-    """A sentence with a number of points about the difference to the reference, after a space; or nothing."""
+def _known(evidence: Evidence, loss: str, test_set: str, column: str, sentence: str, whole: str = "") -> str:
+    """A sentence with a number of points about the difference to the reference, after a space; or nothing.
+
+    Where it is all that an accuracy can differ by, `whole` says so.
+    """
     table, key = evidence.differences, (loss, test_set)
     if key not in table.index or pd.isna(table.loc[key, column]):
         return ""
-    return f" {sentence.format(CLASSES[test_set], 100 * table.loc[key, column])}"
+    value = table.loc[key, column]
+    return f" {(whole if whole and value >= 1 else sentence).format(CLASSES[test_set], 100 * value)}"
 
 
 def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
