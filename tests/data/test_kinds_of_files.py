@@ -1,0 +1,193 @@
+"""What a file holds decides what it is, by one rule for collections, for predictions and under `strict`."""
+
+import io
+import struct
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longtail.data.collection import decoding
+from longtail.data.collection.decoding import UnreadableImage, decode
+from longtail.data.collection.findings import findings_table, require_none
+from longtail.data.collection.folder import begins_like_picture
+from longtail.data.collection.listing import list_images
+from longtail.data.collection.reading import read_collection
+from longtail.inference.pictures import find_pictures
+
+
+def encoded(form, seed=0, **options):
+    noise = np.random.default_rng(seed).integers(0, 256, (16, 12, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file := io.BytesIO(), form, **options)
+    return file.getvalue()
+
+
+def tiff(*entries):
+    """A TIFF of one pixel with these tags and numbers beside those that it needs."""
+    needed = [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 0), (278, 1), (279, 1)]
+    rows = sorted([*needed, *entries])
+    page = struct.pack("<H", len(rows)) + b"".join(
+        struct.pack("<HHII", tag, 4, 1, value) for tag, value in rows
+    )
+    return b"II*\0" + struct.pack("<I", 8) + page + struct.pack("<I", 0)
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(range(256))
+PICTURES = {
+    **{
+        form: encoded(form, 99)
+        for form in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "PPM", "AVIF")
+    },
+    "MPO": encoded("MPO", 99),
+}
+RAW = {
+    "raf": b"FUJIFILMCCD-RAW 0201" + bytes(100),
+    "cr3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(100),
+    "orf": b"IIRO\x08\0\0\0" + bytes(100),
+    "rw2": b"IIU\0\x18\0\0\0" + bytes(100),
+    "x3f": b"FOVb" + bytes(100),
+    "nef": tiff((254, 1)),
+    "dng": tiff((50706, 1)),
+    "pef": tiff((33422, 1)),
+}
+OTHER = {
+    "text": b"BMW, P6, GIF and other notes",
+    "json": b'{"a": 1}',
+    "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>",
+    "zip": b"PK\x03\x04" + bytes(30),
+    "mp4": b"\0\0\0\x18ftypisom" + bytes(30),
+    "empty": b"",
+    "pdf": b"%PDF-1.7",
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes of three plain pictures."""
+    for number in range(6):
+        path = tmp_path / "c" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded("PNG", number))
+    return tmp_path / "c"
+
+
+def read(root):
+    return read_collection(list_images(root), 8, root.parent, max_side=1000, min_side=1, near=False)
+
+
+@pytest.mark.parametrize("name", ["x", "IMG_1234", "x.dat", "x.html", "photo.jpeg;jsessionid=1"])
+@pytest.mark.parametrize("form", [*PICTURES])
+def test_a_picture_without_its_ending_is_read_by_its_content(root, form, name):
+    (root / "a" / name).write_bytes(PICTURES[form])
+    found = read(root)
+    assert f"a/{name}" in set(found.index["path"])
+    (finding,) = found.findings if "=" not in name else [f for f in found.findings if f.kind == "ending"]
+    assert (finding.kind, finding.refused, finding.action) == ("ending", False, "read by its content")
+    assert "not named like one" in finding.found
+    require_none(findings_table(found.findings))
+    assert (str(root / "a" / name), root / "a" / name) in find_pictures([root]).pictures
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [("JPEG", "x.png"), ("PNG", "x.jpg"), ("WEBP", "x.tif"), ("TIFF", "x.JPG"), ("JPEG", "x.NEF")],
+)
+def test_a_wrong_ending_is_told_and_the_content_read(root, form, name):
+    (root / "a" / name).write_bytes(PICTURES[form])
+    found = read(root)
+    assert f"a/{name}" in set(found.index["path"])
+    (finding,) = found.findings
+    assert finding.found == f"is a picture of the format {form}, named {name[1:].lower()}"
+    assert decode(root / "a" / name, 8).shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.jfif"])
+def test_a_right_ending_is_not_told(root, name):
+    for form in ("JPEG", "MPO"):
+        (root / "a" / name).write_bytes(PICTURES[form])
+        assert read(root).findings == []
+
+
+def cases(contents, *endings):
+    for kind, content in contents.items():
+        for name in (f"x.{kind}", f"X.{kind.upper()}", "x", "x.jpg"):
+            yield pytest.param(name, content, id=f"{kind} as {name}")
+
+
+@pytest.mark.parametrize(("name", "content"), cases(RAW))
+def test_raw_files_are_named_as_such_and_no_preview_is_taken_for_the_picture(root, name, content):
+    (root / "a" / name).write_bytes(content)
+    found = read(root)
+    (finding,) = found.findings
+    assert (finding.path, finding.kind, finding.action, finding.refused) == (
+        f"a/{name}",
+        "RAW",
+        "left out",
+        True,
+    )
+    assert "develop it and save the picture as JPEG" in finding.found
+    with pytest.raises(ValueError, match="strict refuses this collection: 1 x RAW"):
+        require_none(findings_table(found.findings))
+    assert root / "a" / name in dict(find_pictures([root]).pictures).values()
+    with pytest.raises(UnreadableImage, match="is a RAW file of a camera"):
+        decode(root / "a" / name, 8)
+
+
+@pytest.mark.parametrize(("name", "content"), cases({"heic": HEIC, "heif": HEIC.replace(b"heic", b"mif1")}))
+def test_heic_without_its_package_is_told_with_what_to_install(root, name, content, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    decoding._can_read_heif.cache_clear()
+    (root / "a" / name).write_bytes(content)
+    (finding,) = read(root).findings
+    assert (finding.path, finding.kind, finding.refused) == (f"a/{name}", "HEIC", True)
+    assert "pip install pillow-heif" in finding.found
+    with pytest.raises(UnreadableImage, match="which needs the package pillow-heif"):
+        decode(root / "a" / name, 8)
+    decoding._can_read_heif.cache_clear()
+
+
+def test_heic_is_read_where_its_package_is_installed(root, monkeypatch):
+    """A package that gives a red picture stands for the real one."""
+    module = types.ModuleType("pillow_heif")
+
+    def register():
+        Image.register_open(
+            "HEIF", lambda *_: Image.new("RGB", (9, 7), "red"), lambda start: start[4:8] == b"ftyp"
+        )
+
+    module.register_heif_opener = register
+    monkeypatch.setitem(sys.modules, "pillow_heif", module)
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    decoding._can_read_heif.cache_clear()
+    (root / "a" / "IMG_1.HEIC").write_bytes(HEIC)
+    found = read(root)
+    decoding._can_read_heif.cache_clear()
+    row = found.index.set_index("path").loc["a/IMG_1.HEIC"]
+    assert (row["width"], row["height"]) == (9, 7)
+    place = found.index["path"].tolist().index("a/IMG_1.HEIC")
+    assert found.images.images[place].float().mean((1, 2)).tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(("name", "content"), [(f"x.{kind}", content) for kind, content in OTHER.items()])
+def test_what_is_no_picture_by_name_and_content_gets_a_row_and_strict_takes_it(root, name, content):
+    (root / "a" / name).write_bytes(content)
+    assert not begins_like_picture(root / "a" / name)
+    (finding,) = read(root).findings
+    assert (finding.path, finding.kind, finding.refused) == (f"a/{name}", "other file", False)
+    told = find_pictures([root])
+    assert len(told.pictures) == 6
+    assert told.left_out == [f"1 x other file, such as {root}/a/{name}: {finding.found}"]
+
+
+@pytest.mark.parametrize(("kind", "content"), OTHER.items())
+def test_what_is_only_named_like_a_picture_is_left_out_with_a_row_everywhere(root, kind, content):
+    (root / "a" / "x.jpg").write_bytes(content)
+    found = read(root)
+    (finding,) = found.findings
+    assert (finding.path, finding.action, finding.refused) == ("a/x.jpg", "left out", True)
+    assert root / "a" / "x.jpg" in dict(find_pictures([root]).pictures).values()
+    with pytest.raises(UnreadableImage):
+        decode(root / "a" / "x.jpg", 8)
