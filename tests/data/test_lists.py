@@ -308,6 +308,12 @@ def test_rows_without_a_region_among_others_are_left_out_and_regions_can_be_igno
     assert kinds(path, regions="ignore") == [("a/1.png", "repeated")]
 
 
+def test_a_changed_region_changes_the_digest(root):
+    table = f"{PIXELS}a/1.png,x,0,0,10,10\nb/1.png,y,0,0,9,9"
+    digest = list_images(write(root / "l.csv", table)).digest()
+    assert list_images(write(root / "l.csv", table.replace("10,10", "10,11"))).digest() != digest
+
+
 # -- what other programs export; each as its program writes it
 
 
