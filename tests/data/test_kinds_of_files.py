@@ -37,7 +37,7 @@ def tiff(*entries):
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(range(256))
 PICTURES = {
     **{
-        form: encoded(form)
+        form: encoded(form, 99)
         for form in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "PPM", "AVIF")
     },
     "MPO": encoded("MPO", 99),
@@ -110,13 +110,13 @@ def test_a_right_ending_is_not_told(root, name):
         assert read(root).findings == []
 
 
-def cases(contents, *endings):
+def cases(contents):
     for kind, content in contents.items():
         for name in (f"x.{kind}", f"X.{kind.upper()}", "x", "x.jpg"):
             yield pytest.param(name, content, id=f"{kind} as {name}")
 
 
-@pytest.mark.parametrize(("name", "content"), cases(RAW))
+@pytest.mark.parametrize(("name", "content"), [*cases(RAW)])
 def test_raw_files_are_named_as_such_and_no_preview_is_taken_for_the_picture(root, name, content):
     (root / "a" / name).write_bytes(content)
     found = read(root)
@@ -135,7 +135,9 @@ def test_raw_files_are_named_as_such_and_no_preview_is_taken_for_the_picture(roo
         decode(root / "a" / name, 8)
 
 
-@pytest.mark.parametrize(("name", "content"), cases({"heic": HEIC, "heif": HEIC.replace(b"heic", b"mif1")}))
+@pytest.mark.parametrize(
+    ("name", "content"), [*cases({"heic": HEIC, "heif": HEIC.replace(b"heic", b"mif1")})]
+)
 def test_heic_without_its_package_is_told_with_what_to_install(root, name, content, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     decoding._can_read_heif.cache_clear()
@@ -182,7 +184,7 @@ def test_what_is_no_picture_by_name_and_content_gets_a_row_and_strict_takes_it(r
     assert told.left_out == [f"1 x other file, such as {root}/a/{name}: {finding.found}"]
 
 
-@pytest.mark.parametrize(("kind", "content"), OTHER.items())
+@pytest.mark.parametrize(("kind", "content"), [*OTHER.items()])
 def test_what_is_only_named_like_a_picture_is_left_out_with_a_row_everywhere(root, kind, content):
     (root / "a" / "x.jpg").write_bytes(content)
     found = read(root)

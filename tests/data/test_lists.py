@@ -308,6 +308,12 @@ def test_rows_without_a_region_among_others_are_left_out_and_regions_can_be_igno
     assert kinds(path, regions="ignore") == [("a/1.png", "repeated")]
 
 
+def test_a_changed_region_changes_the_digest(root):
+    table = f"{PIXELS}a/1.png,x,0,0,10,10\nb/1.png,y,0,0,9,9"
+    digest = list_images(write(root / "l.csv", table)).digest()
+    assert list_images(write(root / "l.csv", table.replace("10,10", "10,11"))).digest() != digest
+
+
 # -- what other programs export; each as its program writes it
 
 
@@ -342,6 +348,8 @@ def test_gbif_occurrences_and_media(root):
         ]
         assert sorted(f.kind for f in listing.findings) == ["moved", "no label", "other file"]
         assert dict(listing.entries[0].more)["eventdate"] == "2024-05-01"
+        by_date = list_images(path, Choices(group_column="eventDate")).entries
+        assert [e.group for e in by_date] == ["2024-05-01", "2024-05-01", "2024-05-02"]
     (root / "occurrence.txt").unlink()
     with pytest.raises(
         ValueError, match=r"occurrence\.txt does not lie beside it.*columns: {path: gbifID, label: species}"
@@ -493,6 +501,22 @@ def test_coco_whole_pictures_and_regions(root):
         ("b/1.png", "other size"),
     ]
     assert entries(path, regions="ignore") == [("a/2.png", "empty"), ("b/1.png", "fox")]
+
+
+def test_a_region_with_two_classes_is_left_out(root):
+    box = {"image_id": 1, "bbox": [10, 6, 20, 12]}
+    boxes = [{**box, "category_id": 7}, {**box, "category_id": 0}, {**box, "category_id": 7, "image_id": 2}]
+    boxes += [{"image_id": 2, "bbox": [0, 0, 5, 5], "category_id": 0}]
+    path = write(root / "c.json", json.dumps({**COCO, "annotations": boxes}))
+    assert entries(path) == [("a/2.png", "empty"), ("a/2.png", "fox")]
+    assert ("a/1.png", "several classes") in kinds(path)
+
+
+def test_capitals_in_the_header_of_an_export_do_not_matter(root):
+    rows = "x,2024-05-01,A b,https://h.org/a/1.png\ny,2024-05-01,C d,https://h.org/b/1.png"
+    path = write(root / "l.csv", f"ID,Observed_On,Scientific_Name,Image_URL\n{rows}")
+    assert entries(path, columns={"label": "Scientific_NAME"}) == [("a/1.png", "A b"), ("b/1.png", "C d")]
+    assert [e.group for e in list_images(path, Choices(group_column="Id")).entries] == ["x", "y"]
 
 
 def test_coco_pictures_lie_where_its_folders_have_them(root):

@@ -98,11 +98,12 @@ def test_the_check_answers_on_the_screen_each_time_and_with_the_status(finished)
     done = run(finished, *words)
     assert done.returncode == 0
     assert "422 usable images of 12 classes." in done.stdout
-    assert "Left out: 1 truncated." in done.stdout
+    assert "Left out: 1 unreadable." in done.stdout
+    assert "To look at: 1 x near duplicate" in done.stdout
     assert f"The page: {RESULTS}/data/check.html" in done.stdout
     done = run(finished, *words, "--config", "data={image_folder: {strict: true}}")
     assert done.returncode == 1
-    assert "The workflow refuses this collection (truncated)." in done.stdout
+    assert "The workflow refuses this collection (unreadable, near duplicate)." in done.stdout
 
 
 def test_checking_another_source_says_what_to_do_instead(finished):

@@ -282,7 +282,7 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
     files = Files(root)
     seen: dict[str, Row] = {}
     groups: dict[str, str] = {}
-    several: set[str] = set()
+    several: dict[str, str] = {}
     moved: list[tuple[str, str]] = []
     missing = 0
     for row in named.rows:
@@ -302,14 +302,15 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
             listing.note(name, "no file", f"is a {kind}, named in {row.place} of the list")
             continue
         box = row.box or ()
-        other = seen.setdefault(f"{name} {box}", row)
+        image = f"{name}#{box}"
+        other = seen.setdefault(image, row)
         if other is not row:
             if other.label == row.label:
                 listing.note(
                     name, "repeated", f"stands in {other.place} and in {row.place}", "used once", False
                 )
             elif named.exported:
-                several.add(name)
+                several[image] = name
             else:
                 raise ValueError(
                     f"{path}, {row.place}: {name} stands in {other.place} too, as {other.label!r} and not "
@@ -330,9 +331,9 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
             f"names {len(moved):,} files in another place, such as {moved[0][0]}, which is {moved[0][1]} here"
         )
         listing.note(path.name, "moved", found, "used", False)
-    for name in sorted(several):
+    for name in several.values():
         listing.note(name, "several classes", "a picture that the list gives several classes")
-    listing.entries = [entry for entry in listing.entries if entry.box or entry.path not in several]
+    listing.entries = [entry for entry in listing.entries if f"{entry.path}#{entry.box}" not in several]
     if any(row.split for row in named.rows):
         for subset in ("train", "test"):
             if not any(entry.subset == subset for entry in listing.entries):

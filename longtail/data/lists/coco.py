@@ -1,6 +1,7 @@
 """COCO, and COCO Camera Traps: images, annotations and categories in one json.
 
-Source: https://cocodataset.org/#format-data (object detection); https://lila.science/coco-camera-traps.
+Source: https://cocodataset.org/#format-data (object detection); agentmorris/MegaDetector,
+megadetector/data_management/README.md (COCO Camera Traps).
 """
 
 from collections import defaultdict

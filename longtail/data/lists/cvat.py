@@ -1,6 +1,6 @@
 """CVAT for images 1.1: the file annotations.xml, with tags of whole pictures or with boxes.
 
-Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/ and docs/other/xml_format.
+Source: https://docs.cvat.ai/docs/other/xml_format.
 """
 
 from collections import Counter

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from longtail.data.lists.rows import Choices, NamedImages, Note, Row, grouped, listed
-from longtail.data.lists.text import Table, beside, read_text, simple, table_of
+from longtail.data.lists.rows import Choices, NamedImages, Note, Row, grouped, listed, simple
+from longtail.data.lists.text import Table, beside, read_text, table_of
 from longtail.data.lists.xml import parsed
 
 ARCHIVE = "meta.xml"
@@ -33,7 +33,10 @@ def is_meant(columns: set[str]) -> bool:
 def is_archive(folder: Path) -> bool:
     """Whether a folder holds an archive of Darwin Core."""
     path = folder / ARCHIVE
-    return path.is_file() and b"rs.tdwg.org/dwc/text" in path.read_bytes()[:10_000]
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b"rs.tdwg.org/dwc/text" in file.read(10_000)
 
 
 def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
@@ -68,7 +71,7 @@ def read_archive(folder: Path, choices: Choices, note: Note) -> NamedImages:
         FileNotFoundError: a file that it names does not exist.
         ValueError: it has no core of occurrences or no media.
     """
-    path = folder / ARCHIVE
+    path, choices = folder / ARCHIVE, choices.lowered()
     root = parsed(read_text(path).text, path)
     core = next((part for part in root if _tag(part) == "core"), None)
     media = next(
@@ -124,7 +127,7 @@ def _joined(
 
 
 def _chosen(path: Path, what: str, known: set[str], defaults: tuple[str, ...], choices: Choices) -> str:
-    wanted = [simple(choices.columns[what])] if what in choices.columns else list(defaults)
+    wanted = [choices.columns[what]] if what in choices.columns else list(defaults)
     for name in wanted:
         if name in known:
             return name
@@ -135,7 +138,7 @@ def _chosen(path: Path, what: str, known: set[str], defaults: tuple[str, ...], c
 
 
 def _by_lower_name(table: Table) -> list[Record]:
-    return [{simple(name): value for name, value in record.items()} for _, record in table.records()]
+    return [record for _, record in Table([*map(simple, table.columns)], table.rows).records()]
 
 
 def _records(part: Element, folder: Path) -> list[Record]:

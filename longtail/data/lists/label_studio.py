@@ -107,7 +107,7 @@ def _rows_of(task: dict[str, Any], field: str, control: str, choices: Choices, n
     name = paths[0]
     row = Row(place, paths, "", more=text_fields(task["data"], (field,)))
     by_person = [
-        [each for each in results if each["from_name"] == control and each["type"] in _KINDS]
+        [each for each in results if each["type"] in _KINDS and each["from_name"] == control]
         for results in _results(task)
     ]
     by_person = [results for results in by_person if results]

@@ -15,8 +15,9 @@ from longtail.data.lists.rows import (
     Row,
     box_of,
     listed,
+    simple,
 )
-from longtail.data.lists.text import Table, simple
+from longtail.data.lists.text import Table
 
 _CORNERS, _SIDES = ("xmin", "ymin", "xmax", "ymax"), ("x", "y", "width", "height")
 _BOX_NAMES = {

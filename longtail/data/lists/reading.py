@@ -17,8 +17,8 @@ from longtail.data.lists import (
     own_table,
     wildlife_insights,
 )
-from longtail.data.lists.rows import Choices, NamedImages, Note
-from longtail.data.lists.text import Table, read_text, simple, table_of
+from longtail.data.lists.rows import Choices, NamedImages, Note, simple
+from longtail.data.lists.text import Table, read_text, table_of
 
 _TABLES = (darwin_core, wildlife_insights, inaturalist)
 _JSON = (coco, megadetector, label_studio)
@@ -64,7 +64,8 @@ def _of_table(path: Path, text: str, choices: Choices, note: Note) -> NamedImage
     if not own(table.columns):
         for form in _TABLES:
             if form.is_meant({*map(simple, table.columns)}):
-                return form.read(path, table, choices, note)
+                lowered = Table([*map(simple, table.columns)], table.rows)
+                return form.read(path, lowered, choices.lowered(), note)
     return own_table.read(path, table, choices, note)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 COLUMNS = ("path", "label", "split", "x", "y", "width", "height", "xmin", "ymin", "xmax", "ymax")
@@ -12,6 +12,11 @@ SUBSETS = ("train", "val", "test")
 
 Note = Callable[[str, str, str], None]
 """Takes what is left out: a path, or what stands for it, then kind and found, as in a `Finding`."""
+
+
+def simple(name: str) -> str:
+    """The name of a column in lower case and without spaces around it, by which columns are known."""
+    return " ".join(name.split()).casefold()
 
 
 class Box(NamedTuple):
@@ -67,6 +72,11 @@ class Choices:
     group_column: str = GROUP_COLUMN
     regions: str = "crop"
     min_confidence: float | None = None
+
+    def lowered(self) -> "Choices":
+        """The same, for forms whose columns are known in lower case."""
+        columns = {meaning: simple(name) for meaning, name in self.columns.items()}
+        return replace(self, columns=columns, group_column=simple(self.group_column))
 
 
 CHOICES = tuple(field.name for field in fields(Choices))

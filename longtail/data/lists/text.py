@@ -141,11 +141,6 @@ def _rows(text: str, path: Path, separator: str, quoted: bool, at_most: int | No
     return rows
 
 
-def simple(name: str) -> str:
-    """The name of a column in lower case and without spaces around it, by which columns are known."""
-    return " ".join(name.split()).casefold()
-
-
 def beside(path: Path, *names: str) -> Path | None:
     """The file beside another one that has one of these names, in any case; None if there is none."""
     with os.scandir(path.parent) as items:

@@ -7,5 +7,5 @@ SOURCE = Source(
     split="folder_split",
     natural=True,
     required="path",
-    hint="give a folder of class folders, or a csv with the columns path and label",
+    hint="give a folder of class folders, or a list such as a csv with the columns path and label",
 )
