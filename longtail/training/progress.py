@@ -47,10 +47,12 @@ class Progress:
     def is_best(self, by: str) -> bool:
         """Whether the last epoch has a larger value in this column of the history than each one before it.
 
-        An epoch without a validation, whose value is nan, is never the best.
+        Of equal values, the larger top-1 accuracy counts: as long as a group has no right answer, the worst group says
+        nothing of what is learned. An epoch without a validation, whose value is nan, is never the best.
         """
-        *earlier, last = (row[by] for row in self.history)
-        return last > max((value for value in earlier if not math.isnan(value)), default=-1.0)
+        *earlier, last = ((row[by], row["val_acc1"]) for row in self.history)
+        validated = [values for values in earlier if not math.isnan(values[0])]
+        return not math.isnan(last[0]) and last > max(validated, default=(-1.0, -1.0))
 
     def state(self) -> dict[str, Any]:
         """The attributes, in a mapping that later epochs leave as it is."""

@@ -16,6 +16,7 @@ from longtail.files.parquet import read_parquet, write_parquet
 from longtail.inference.logits import predict
 from longtail.models.card import read_card
 from longtail.models.file import load_model
+from longtail.training.progress import Progress
 from longtail.training.recipe import Recipe
 from longtail.training.run import Trainer
 from longtail.training.selection import SCORES, SELECTS, Selection
@@ -88,6 +89,16 @@ def test_another_choice_trains_the_same_and_keeps_another_epoch(trained, monkeyp
     assert [row["val_macro_f1"] for row in chosen.history] == [place / 10 for place in range(8, 0, -1)]
     for row, other in zip(by_top1.history, chosen.history, strict=True):
         assert row.items() <= other.items()
+
+
+def test_of_equals_top_1_decides_and_then_the_first():
+    kept = Progress()
+    scores = [(0.0, 0.1), (0.0, 0.3), (0.0, 0.2), (0.0, 0.3), (np.nan, np.nan), (0.1, 0.1), (0.1, 0.05)]
+    best = []
+    for score, top1 in scores:
+        kept.history.append({"val_min_group": score, "val_acc1": top1})
+        best.append(kept.is_best("val_min_group"))
+    assert best == [True, True, False, False, False, True, False]
 
 
 @pytest.mark.parametrize(
