@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from longtail.analysis.calibration import calibration_error_by_chance, expected_calibration_error
-from longtail.data.split.sets import TEST_SETS, groups_of
+from longtail.data.split.sets import TEST_SETS
+from longtail.training import selection
 
 if TYPE_CHECKING:
     import torch
@@ -107,19 +108,13 @@ def accuracy(answers: Answers) -> float:
 
 def f1(answers: Answers) -> float:
     """F1 averaged over the classes with images: the plain mean on the balanced test set, else weighted by images."""
-    from sklearn.metrics import f1_score
-
     average = "macro" if answers.test_set == "balanced" else "weighted"
-    present = np.unique(answers.labels)
-    return float(f1_score(answers.labels, answers.predicted, labels=present, average=average))
+    return selection.f1(answers.labels, answers.predicted, average)
 
 
 def mean_class_accuracy(answers: Answers) -> float:
     """The accuracy of each class that has images, averaged over these classes."""
-    from sklearn.metrics import recall_score
-
-    present = np.unique(answers.labels)
-    return float(recall_score(answers.labels, answers.predicted, labels=present, average="macro"))
+    return selection.mean_class_accuracy(answers.labels, answers.predicted)
 
 
 def calibration_error(answers: Answers) -> float:
@@ -153,14 +148,8 @@ def worst_group(answers: Answers) -> float:
 
 
 def group_accuracies(answers: Answers) -> list[float]:
-    """The accuracies on the three groups; all NaN where one of them has no images.
-
-    A mean over two groups cannot be compared with one over three.
-    """
-    own = [answers.groups == group for group in groups_of(answers.groups)]
-    if not all(members.any() for members in own):
-        return [np.nan] * len(own)
-    return [float(np.mean(answers.predicted[members] == answers.labels[members])) for members in own]
+    """The accuracies on the three groups; all NaN where one of them has no images."""
+    return selection.group_accuracies(answers.labels, answers.predicted, answers.groups)
 
 
 METRICS = {

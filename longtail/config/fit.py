@@ -344,10 +344,10 @@ def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Itera
     """`data.test_per_class: null` tests on the original test set, which leaves no images to validate with."""
     if not known_sources()[source].test_images:
         yield f"data.test_per_class: null is the original test set, and {source} has none; set a number"
-    for run in [run for run in runs if run.recipe.select == "best"][:1]:
+    for run in [run for run in runs if run.recipe.select != "last"][:1]:
         yield (
-            f"train.select: best, for {run.model} with {run.loss}, would choose the epoch by the test images, as "
-            "data.test_per_class: null leaves no others to validate with; set train.select: last"
+            f"train.select: {run.recipe.select}, for {run.model} with {run.loss}, would choose the epoch by the test "
+            "images, as data.test_per_class: null leaves no others to validate with; set train.select: last"
         )
     if any(run.recipe.calibrate for run in runs):
         yield (

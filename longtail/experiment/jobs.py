@@ -183,6 +183,10 @@ class Experiment:
             **({"retrain": retrain.classifier} if retrain else {}),
         }
 
+    def needs_groups(self, model: str, loss: str) -> bool:
+        """Whether the training looks at head, middle and tail, which the split tells."""
+        return self.config.recipe(model, loss).select == "min_group"
+
     def adjust_settings(self, loss: str) -> dict[str, Any]:
         """How the classifier of a variant is changed."""
         variant = self.config.variant(loss)

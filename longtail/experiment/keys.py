@@ -133,6 +133,8 @@ class Keys:
             upstream.append(self.train(start))
         elif self.jobs.config.model(run.model).pretrained:
             upstream.append(self.weights(run.model))
+        if self.jobs.needs_groups(run.model, run.loss):
+            upstream.append(self.split())
         settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
         settings |= {"loss": _pathless(settings["loss"]), **_named_files(settings["loss_parameters"])}
         return self._key(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from longtail.training.checkpoint import StateFolder
-from longtail.training.progress import HISTORY_COLUMNS
 from longtail.training.recipe import Recipe
+from longtail.training.selection import SCORES
 
 
 class EpochLog:
@@ -23,6 +23,7 @@ class EpochLog:
 
     def __init__(self, states: StateFolder, events: str | Path | None, recipe: Recipe):
         self.states, self.epochs, self.validate_every = states, recipe.epochs, recipe.validate_every
+        self.select = recipe.select
         self.events = Path(events) if events else None
         self._writer: Any = None
         self._bar: Any = None
@@ -60,12 +61,14 @@ class EpochLog:
             self._bar.set_postfix(loss=f"{row['train_loss']:.3f}", val=f"{row['val_acc1']:.4f}")
             self._bar.update()
             return
-        validation = "not validated"
+        validation, score = "not validated", ""
         if not math.isnan(row["val_acc1"]):
             validation = f"validation loss {row['val_loss']:.4f}, top-1 {row['val_acc1']:.4f}"
+            if self.select in SCORES:
+                score = f"{SCORES[self.select].words} {row[f'val_{self.select}']:.4f}; "
         print(
             f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.4f}, top-1 {row['train_acc1']:.4f}; "
-            f"{validation}; lr {row['learning_rate']:g}; "
+            f"{validation}; {score}lr {row['learning_rate']:g}; "
             f"{times['train_images_per_second']:.0f} images/s; {remaining:.0f} s left",
             flush=True,
         )
@@ -79,10 +82,11 @@ class EpochLog:
         else:
             missing = history[-1:]
         for row in missing:
-            for name in HISTORY_COLUMNS[1:]:
-                if math.isnan(row[name]):  # this epoch had no validation
-                    continue
-                self._writer.add_scalar(name, row[name], row["epoch"])
+            for name, value in row.items():
+                if name != "epoch" and not math.isnan(
+                    value
+                ):  # an epoch without a validation has some that are
+                    self._writer.add_scalar(name, value, row["epoch"])
         self._writer.add_scalar("images_per_second", times["train_images_per_second"], history[-1]["epoch"])
         self._writer.flush()
 

@@ -46,6 +46,7 @@ def run_record(trainer: Trainer, settings: Mapping[str, Any]) -> dict[str, Any]:
         "settings": {**settings, "recipe": trainer.recipe.settings()},
         "seed": trainer.settings.seed,
         "best_epoch": trainer.progress.best_epoch,
+        "ended_early": trainer.progress.ended_early,
         "precision": trainer.precision,
         "deterministic": trainer.recipe.deterministic,
         "gpus": trainer.ranks.count,

@@ -11,8 +11,6 @@ import torch
 
 from longtail.files.parquet import write_parquet
 
-HISTORY_COLUMNS = ("epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate")
-
 
 class Diverged(ValueError):
     """A loss is not finite. The message says where, and what to change."""
@@ -30,10 +28,12 @@ class Progress:
 
     Attributes:
         epoch: how many epochs are finished.
-        history: a row of `HISTORY_COLUMNS` for each of them; nan for what an epoch without a validation lacks.
+        history: a row for each of them: epoch, train_loss, train_acc1, val_loss, val_acc1, the score that the epoch is
+            selected by where that is another one, and learning_rate; nan for what an epoch without a validation lacks.
         timing: their seconds and their speed.
         best_epoch: the epoch, from 1, whose weights are kept; 0 before there is one.
         best_weights: these weights, on the CPU.
+        ended_early: whether no epoch was better for as long as the recipe's `patience`, which ends training.
     """
 
     epoch: int = 0
@@ -42,14 +42,17 @@ class Progress:
     best_epoch: int = 0
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     finished: bool = False
+    ended_early: bool = False
 
-    def is_best(self) -> bool:
-        """Whether the last epoch recognised more validation images than each one before it.
+    def is_best(self, by: str) -> bool:
+        """Whether the last epoch has a larger value in this column of the history than each one before it.
 
-        An epoch without a validation, whose accuracy is nan, is never the best.
+        Of equal values, the larger top-1 accuracy counts: as long as a group has no right answer, the worst group says
+        nothing of what is learned. An epoch without a validation, whose value is nan, is never the best.
         """
-        *earlier, last = (row["val_acc1"] for row in self.history)
-        return last > max((accuracy for accuracy in earlier if not math.isnan(accuracy)), default=-1.0)
+        *earlier, last = ((row[by], row["val_acc1"]) for row in self.history)
+        validated = [values for values in earlier if not math.isnan(values[0])]
+        return not math.isnan(last[0]) and last > max(validated, default=(-1.0, -1.0))
 
     def state(self) -> dict[str, Any]:
         """The attributes, in a mapping that later epochs leave as it is."""
@@ -100,4 +103,4 @@ class Tally:
 
 def write_history(path: str | Path, history: Sequence[Mapping[str, float]]) -> None:
     """One row per epoch, from 1; nothing in it depends on time, so equal runs give equal bytes."""
-    write_parquet(pd.DataFrame(list(history), columns=HISTORY_COLUMNS), path)
+    write_parquet(pd.DataFrame(list(history)), path)

@@ -21,6 +21,7 @@ from longtail.settings import (
 )
 from longtail.training.schedule import learning_rate_factor
 
+Select = Annotated[str, one_of(constant("training/selection.py", "SELECTS"))]
 NOT_RESULTS = {"gpus_per_job"}
 """The settings that cannot change a result."""
 Flips = Annotated[str, one_of(constant("batches/feed.py", "FLIPS"))]
@@ -114,10 +115,15 @@ class Recipe(Section):
     """Factor of each step of `step` and `multistep`."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs over which the learning rate rises linearly to its value."""
-    select: Literal["best", "last"] = "best"
-    """Which epoch's weights are kept: the best by validation top-1 (the first of equals), or the last."""
+    select: Select = "best"
+    """Which epoch's weights are kept: the best on the validation images, the first of equals, by top-1 accuracy
+    (`best`), by the mean of the accuracies of the classes (`mean_class_acc`) or of their F1 (`macro_f1`), or by the
+    accuracy of the worst of head, middle and tail (`min_group`); or the `last`."""
+    patience: Count | None = None
+    """Training ends at a validation after so many epochs in which `select` found none better; null: after `epochs`. The
+    schedule of the learning rate stays that of `epochs`."""
     validate_every: Count = 1
-    """Epochs from one validation to the next; the last epoch always has one. `select: best` chooses among these."""
+    """Epochs from one validation to the next; the last epoch always has one. `select` chooses among these."""
     drw: DeferredReweighting | None = None
     """Deferred re-weighting; null: none."""
     sampler: SamplerName = "instance"
@@ -165,15 +171,52 @@ class Recipe(Section):
             raise ValueError(f"milestones {list(self.milestones)} must increase")
         return self
 
+    @model_validator(mode="after")
+    def _patient_enough(self) -> Self:
+        patience, every = self.patience, self.validate_every
+        if patience is None:
+            return self
+        if self.select == "last":
+            raise ValueError(
+                f"patience ({patience}) waits for a better epoch, and select: last keeps the last, whatever it is; set "
+                "select: best, or patience: null"
+            )
+        if patience < every:
+            raise ValueError(
+                f"patience ({patience}) must be at least validate_every ({every}), as no epoch between two validations "
+                "can be found better"
+            )
+        earliest = every * (1 + -(-patience // every))  # with the first validation the best
+        if earliest < self.epochs and self.drw and earliest <= self.first_reweighted:
+            raise ValueError(
+                f"patience ({patience}) could end training after epoch {earliest}, and drw re-weighs the classes from "
+                f"epoch {self.first_reweighted + 1} on; set patience to {self.first_reweighted} or more, or to null"
+            )
+        return self
+
+    @property
+    def first_reweighted(self) -> int:
+        """The first epoch, counted from 0, in which the weights of `drw` apply; without `drw`, that after the last."""
+        return int(self.drw.start * self.epochs) if self.drw else self.epochs
+
+    @property
+    def selects_by(self) -> str | None:
+        """The column of the history whose largest value is the best; None where the last epoch is kept."""
+        return {"best": "val_acc1", "last": None}.get(self.select, f"val_{self.select}")
+
     def settings(self) -> dict[str, Any]:
         """Every setting that can change a result, as JSON knows it: what a key hashes and a model file keeps."""
         return self.model_dump(mode="json", exclude=NOT_RESULTS)
 
     def unreached(self) -> list[str]:
-        """A sentence for each step of the learning rate that lies behind the last epoch."""
+        """A sentence for each step of the learning rate, and a patience, that lies behind the last epoch."""
         steps = {"step": (self.step_size,), "multistep": self.milestones}.get(self.schedule, ())
         key = "step_size" if self.schedule == "step" else "milestones"
-        return [
+        early = [
+            f"train.patience: no training ends early, since patience is {self.patience} and train.epochs "
+            f"{self.epochs}; set patience below it, or to null"
+        ]
+        return (early if self.patience and self.patience >= self.epochs else []) + [
             f"train.{key}: the learning rate never steps after epoch {step}, since train.epochs is {self.epochs}; set "
             f"{key} below it, or schedule: constant"
             for step in steps

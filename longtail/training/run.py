@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from longtail.batches.mixup import Targets
@@ -25,6 +26,7 @@ from longtail.training.model import forward_function, initial_model, moving_aver
 from longtail.training.optimization import build_optimizer
 from longtail.training.progress import Diverged, Progress, Tally
 from longtail.training.ranks import Ranks
+from longtail.training.selection import SCORES, Selection
 from longtail.training.settings import RunSettings
 from longtail.training.tuning import merge, merged_weights, train_mode
 
@@ -44,6 +46,7 @@ class Trainer:
         weights: path of pretrained weights, or None to start from random ones.
         start: model file of the run to start from, for decoupled training.
         states: where the state to resume from is kept.
+        groups: the group of every class, str, C; only `select: min_group` needs them.
         stop: looked at after every step.
         log: told of every finished epoch.
         resident: whether all images are moved to the device, as uint8, so that no batch waits for the host. If not,
@@ -70,6 +73,7 @@ class Trainer:
         states: StateFolder,
         weights: str | None = None,
         start: str | None = None,
+        groups: np.ndarray | None = None,
         stop: StopRequest | None = None,
         ranks: Ranks | None = None,
         log: EpochLog | None = None,
@@ -104,6 +108,11 @@ class Trainer:
             train_set, self.class_counts, recipe, settings.seed, device, resident=resident
         )
         self.val_feed = build_feed(val_set, recipe, device, recipe.eval_batch_size, resident=resident)
+        self.selection = (
+            Selection(recipe.select, val_set.labels.cpu().numpy(), groups)
+            if recipe.select in SCORES
+            else None
+        )
         self.progress = Progress()
 
     @property
@@ -123,9 +132,15 @@ class Trainer:
             for sentence in self.warnings():
                 print(f"warning: {sentence}", flush=True)
         partial = self.resume()
-        while self.progress.epoch < self.recipe.epochs:
+        while self.progress.epoch < self.recipe.epochs and not self.progress.ended_early:
             self.train_epoch(partial)
             partial = None
+        if self.progress.ended_early and self.ranks.rank == 0:
+            print(
+                f"ended after epoch {self.progress.epoch} of {self.recipe.epochs}, since none was better than epoch "
+                f"{self.progress.best_epoch} (patience: {self.recipe.patience})",
+                flush=True,
+            )
         self.progress.finished = True
         if self.recipe.select == "last":
             self._keep_weights()
@@ -156,13 +171,13 @@ class Trainer:
         self._take_steps(tally)
         train_loss, train_acc1 = (tally.sums / self.batches.images_per_epoch).tolist()
         trained = time.perf_counter()
-        val_loss, val_acc1 = self.validate() if self.recipe.validates(epoch) else (math.nan, math.nan)
+        found = self.validate() if self.recipe.validates(epoch) else {}
+        scores = ["val_loss", "val_acc1", *([f"val_{self.selection.name}"] if self.selection else [])]
         history = {
             "epoch": epoch + 1,
             "train_loss": train_loss,
             "train_acc1": train_acc1,
-            "val_loss": val_loss,
-            "val_acc1": val_acc1,
+            **{name: found.get(name, math.nan) for name in scores},
             "learning_rate": self.recipe.learning_rate_in(epoch),
         }
         images = steps / self.batches.steps * self.batches.images_per_epoch
@@ -203,8 +218,8 @@ class Trainer:
         return loss_sum, hits
 
     @torch.no_grad()
-    def validate(self) -> tuple[float, float]:
-        """Mean loss and top-1 accuracy on the validation set.
+    def validate(self) -> dict[str, float]:
+        """The mean loss (`val_loss`) and top-1 accuracy (`val_acc1`) on the validation set, and the score of `select`.
 
         Raises:
             Diverged: the loss is nan. It may be infinite: for a class without training images under balanced
@@ -213,23 +228,30 @@ class Trainer:
         model = self.kept.eval()
         self.loss.generator = generator(self.settings.seed, "validation loss", device=self.device)
         sums = torch.zeros(3, device=self.device, dtype=torch.float64)
+        predicted = []
         for images, labels in self.val_feed.in_order():
             with autocast(self.device, self.precision):
                 logits = model(images)
+            answers = logits.argmax(1)
             sums += torch.stack(
                 (
                     self.loss.total(logits, labels).double(),
                     self.loss.normalizer(labels).double(),
-                    (logits.argmax(1) == labels).sum().double(),
+                    (answers == labels).sum().double(),
                 )
             )
+            if self.selection:
+                predicted.append(answers)
         total, normalizer, hits = sums.tolist()
         if math.isnan(total / normalizer):
             epoch = self.progress.epoch
             raise Diverged(
                 f"the validation loss is nan after epoch {epoch + 1}", self.recipe.learning_rate_in(epoch)
             )
-        return total / normalizer, hits / len(self.val_feed.labels)
+        scores = {"val_loss": total / normalizer, "val_acc1": hits / len(self.val_feed.labels)}
+        if self.selection:
+            scores[f"val_{self.selection.name}"] = self.selection.of(torch.cat(predicted).cpu().numpy())
+        return scores
 
     def save(self, partial: Mapping[str, Any] | None = None) -> None:
         """Save the state of the run, and within an epoch what `_begin_epoch` needs to go on from there."""
@@ -295,7 +317,7 @@ class Trainer:
         epoch, recipe, seed = self.progress.epoch, self.recipe, self.settings.seed
         torch.manual_seed(derive_seed(seed, f"model, rank {self.ranks.rank}", epoch))
         self.draws = self.loss.generator = generator(seed, "loss", epoch, self.device)
-        if recipe.drw and epoch >= int(recipe.drw.start * recipe.epochs):
+        if recipe.drw and epoch >= recipe.first_reweighted:
             self.loss.set_class_weight(effective_number(self.class_counts, beta=recipe.drw.beta))
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate_in(epoch) * group.get("lr_scale", 1.0)
@@ -324,8 +346,9 @@ class Trainer:
         self.progress.history.append(history)
         self.progress.timing.append(timing)
         self.progress.epoch += 1
-        if self.recipe.select == "best" and self.progress.is_best():
+        if self.recipe.selects_by and self.progress.is_best(self.recipe.selects_by):
             self._keep_weights()
+        self.progress.ended_early = self._runs_out_of_patience()
         if self.log:
             self.log.epoch(self.progress.history, self.progress.timing)
         if self.progress.epoch < self.recipe.epochs:
@@ -333,6 +356,13 @@ class Trainer:
             # All ranks must leave together, or those that stay wait for ever.
             if self.ranks.any(bool(self.stop), self.device):
                 self._end_stopped()
+
+    def _runs_out_of_patience(self) -> bool:
+        patience, epoch = self.recipe.patience, self.progress.epoch
+        if patience is None or epoch == self.recipe.epochs or not self.recipe.validates(epoch - 1):
+            return False
+        # All ranks must end together, or those that go on wait for ever.
+        return self.ranks.any(epoch - self.progress.best_epoch >= patience, self.device)
 
     def _keep_weights(self) -> None:
         self.progress.best_epoch = self.progress.epoch

@@ -1,8 +1,8 @@
 """The settings of one run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from longtail.training.recipe import Recipe
 
@@ -30,7 +30,7 @@ class RunSettings:
     head_init: str = "random"
     retrain: str | None = None
     resize: str = "stretch"
-    pad_with: str | Sequence[int] | None = None
+    pad_with: Literal["reflect"] | list[int] | None = None
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], seed: int) -> Self:

@@ -52,6 +52,11 @@ rule train:
             else []
         ),
         start=model_it_starts_from,
+        split=lambda wildcards: (
+            ["<results>/data/split.parquet"]
+            if EXPERIMENT.needs_groups(wildcards.model, wildcards.loss)
+            else []
+        ),
     output:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.parquet",
@@ -73,6 +78,7 @@ rule train:
         begin=lambda wildcards, input: [
             *(["--weights", *input.weights] if input.weights else []),
             *(["--start", *input.start] if input.start else []),
+            *(["--split", *input.split] if input.split else []),
         ],
         work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
         place=unrecorded(EXPERIMENT.place_options()),

@@ -9,10 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from frame import program, run
 
+from longtail.data.split.sets import class_table
 from longtail.data.tensors.loading import PLACES, load_sets
+from longtail.files.parquet import read_parquet
 from longtail.inference.temperature import calibrated
 from longtail.machine.devices import claim_devices
 from longtail.machine.environment import write_record
@@ -47,6 +50,8 @@ def arguments() -> argparse.ArgumentParser:
     start = "model of the run whose backbone is kept (.safetensors), where the settings say retrain"
     parser.add_argument("--weights", metavar="FILE", help=weights)
     parser.add_argument("--start", metavar="FILE", help=start)
+    split = "split of the data (.parquet), whose groups select: min_group compares"
+    parser.add_argument("--split", metavar="FILE", help=split)
     parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
     parser.add_argument("--events", metavar="FOLDER", help="TensorBoard events")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
@@ -103,6 +108,7 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
             states=states,
             weights=args.weights,
             start=args.start,
+            groups=groups_of(args.split) if args.split else None,
             stop=stop,
             ranks=ranks,
             log=log,
@@ -119,6 +125,11 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
     return 0
 
 
+def groups_of(split: str) -> np.ndarray:
+    """The group of every class, in label order."""
+    return class_table(read_parquet(split), "longtailed")["group"].to_numpy()
+
+
 def write_outputs(args: argparse.Namespace, trainer: Trainer, class_names: list[str]) -> None:
     progress, card = trainer.progress, model_card(trainer, class_names)
     if trainer.recipe.calibrate:
@@ -131,9 +142,11 @@ def write_outputs(args: argparse.Namespace, trainer: Trainer, class_names: list[
     write_history(args.output_history, progress.history)
     record = run_record(trainer, args.settings)
     write_record(args.output_record, record)
-    accuracy = progress.history[progress.best_epoch - 1]["val_acc1"]
+    kept = progress.history[progress.best_epoch - 1]
+    by = trainer.selection
+    score = f", {by.score.words} {kept[f'val_{by.name}']:.4f}" if by else ""
     print(
-        f"kept epoch {progress.best_epoch}: validation top-1 {accuracy:.4f}; {record['seconds']:.0f} s",
+        f"kept epoch {progress.best_epoch}: validation top-1 {kept['val_acc1']:.4f}{score}; {record['seconds']:.0f} s",
         flush=True,
     )
 

@@ -1,13 +1,12 @@
 """How a picture becomes a square: stretched, completed by a border, or cut to its middle."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 RESIZES = ("stretch", "pad", "crop")
-REFLECT = "reflect"
 BLACK = (0, 0, 0)
 
 
@@ -22,7 +21,7 @@ class Shape(NamedTuple):
     """
 
     resize: str = "stretch"
-    pad_with: str | Sequence[int] | None = None
+    pad_with: Literal["reflect"] | Sequence[int] | None = None
 
     def square(self, picture: Image.Image, size: int) -> Image.Image:
         """The picture (RGB, of any size) as size x size pixels, by Pillow's antialiased bilinear resize."""
@@ -32,7 +31,7 @@ class Shape(NamedTuple):
             return picture.resize((size, size), Image.Resampling.BILINEAR)
         left, top, right, bottom = self.content(*picture.size, size)
         inner = picture.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
-        if self.pad_with == REFLECT:
+        if self.pad_with == "reflect":
             border = ((top, size - bottom), (left, size - right), (0, 0))
             return Image.fromarray(np.pad(np.asarray(inner), border, mode="reflect"))
         square = Image.new("RGB", (size, size), tuple(self.pad_with or BLACK))
