@@ -71,9 +71,9 @@ KINDS = (
         "Every program ends with it, and the next Snakemake waits for that",
         (
             "machine/test_stopping.py",
-            "machine/test_interruption.py::test_a_killed_trainer_and_a_killed_snakemake_lose_no_epoch",
+            "machine/test_interruption.py::"
+            "test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works_there",
             "machine/test_interruption.py::test_what_shows_the_finished_runs_forces_nothing_and_ends_with_the_first",
-            "machine/test_interruption.py::test_a_second_snakemake_in_the_folder_is_told_who_works_there",
             "machine/test_interruption.py::test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out",
             "experiment/test_partial.py",
             "experiment/test_lock.py",
@@ -83,7 +83,8 @@ KINDS = (
         "Ctrl-C once or twice, SIGTERM, a closed terminal, from when Snakemake reads its profile",
         "All has ended within seconds with the states saved, and the same command goes on",
         (
-            "machine/test_interruption.py::test_one_ctrl_c_ends_all_and_the_same_command_goes_on",
+            "machine/test_interruption.py::"
+            "test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works_there",
             "machine/test_interruption.py::test_every_signal_ends_all_at_every_moment",
             "machine/test_interruption.py::"
             "test_a_second_ctrl_c_ends_at_once_and_under_nohup_a_closed_terminal_ends_nothing",
@@ -206,7 +207,7 @@ KINDS = (
         "Other numbers of threads and cores",
         "job.threads fixes the bytes; the record says how many computed",
         (
-            "training/test_training.py::test_the_same_number_of_threads_gives_the_same_bytes_with_fewer_cores",
+            "training/test_training.py::test_the_same_config_gives_the_same_bytes_whatever_the_process_and_its_cores",
             "machine/test_device.py::"
             "test_a_job_computes_with_the_configured_threads_also_where_snakemake_has_fewer_cores",
         ),

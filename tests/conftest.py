@@ -9,6 +9,8 @@ import pytest
 
 # Before any test imports PyTorch: one thread each, so that parallel tests do not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# And where a test asks for two, they sleep while they wait for each other; on a busy core they would spin for seconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Where this is set, each of the hundreds of processes would compile all that it imports of this project.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -21,10 +23,10 @@ sys.path.append(
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
 LONGEST = (
-    *("test_training", "test_interruption", "test_workflow", "test_resume", "test_staleness"),
-    *("test_pretended_cuda", "test_figures", "test_contributing", "test_models", "test_short_of_memory"),
-    *("test_own_images", "test_faults", "test_documents", "test_together", "test_augment"),
-    *("test_summary", "test_tuning", "test_report", "test_combined", "test_card"),
+    *("test_interruption", "test_staleness", "test_workflow", "test_training", "test_pretended_cuda"),
+    *("test_figures", "test_documents", "test_resume", "test_faults", "test_models"),
+    *("test_own_images", "test_short_of_memory", "test_contributing", "test_summary", "test_together"),
+    *("test_augment", "test_tuning", "test_report", "test_combined", "test_card"),
 )
 
 

@@ -19,6 +19,8 @@ CONTEXT.set_forkserver_preload(
         "longtail.models.cifar_resnet",
         "longtail.losses.equalization",
         "torch._dynamo",  # every optimiser imports it, which takes seconds
+        # What the files import that define the work of a child, which imports them again.
+        *("pytest", "pyarrow.parquet", "safetensors.torch"),
     ]
 )
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -26,9 +27,16 @@ from pathlib import Path
 from warm_python import DIED, PLACE, ask
 
 LIBRARIES = (
-    *("snakemake.cli", "smart_open", "requests", "torch", "torch._dynamo", "torchvision"),
-    *("safetensors.torch", "pydantic", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.metrics"),
-    *("statsmodels.api", "seaborn", "matplotlib.backends.backend_agg"),
+    *("snakemake.cli", "smart_open", "requests", "torch", "torch._dynamo", "torchvision", "timm"),
+    *(
+        "safetensors.torch",
+        "pydantic",
+        "pandas",
+        "pyarrow.parquet",
+        "pyarrow.dataset",
+        "pyarrow.pandas_compat",
+    ),
+    *("scipy.stats", "sklearn.metrics", "statsmodels.api", "seaborn", "matplotlib.backends.backend_agg"),
 )
 
 
@@ -92,6 +100,11 @@ def _serve(listener: socket.socket, last: int) -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
     sys.modules["snakemake.cli"].get_argument_parser()  # imports the plugins
+    with sys.modules["matplotlib"].rc_context({"pdf.fonttype": 42}):
+        figure = sys.modules["matplotlib.figure"].Figure()
+        figure.text(0, 0, "A figure imports more only when it is written, much of it for its fonts.")
+        for kind in ("pdf", "png"):
+            figure.savefig(io.BytesIO(), format=kind)
     gc.freeze()  # a child that looks for garbage would copy these pages
     listener.settimeout(1)
     while True:

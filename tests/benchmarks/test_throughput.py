@@ -1,28 +1,24 @@
 """The speed benchmark runs, and its ratios are those of its measurements."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
-from forked import CONTEXT
+import warm
 
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "throughput.py"
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+from benchmarks import throughput
+throughput.INPUT_SECONDS = 0.01
+throughput.main()
+"""
 SMALL = "--model resnet8 --size 16 --batch-size 8 --device cpu --threads 1 --steps 2 --repeats 1"
-
-
-def be_program(words: list[str]) -> None:
-    sys.argv = ["throughput.py", *words]
-    runpy.run_path(str(PROGRAM), run_name="__main__")
 
 
 def measure(output: Path, *options: str) -> dict:
     """What the program writes, in a process of its own: it sets how PyTorch computes."""
-    process = CONTEXT.Process(target=be_program, args=([*SMALL.split(), *options, "--output", str(output)],))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    done = warm.run(ROOT, "python", "-c", PROGRAM, *SMALL.split(), *options, "--output", str(output))
+    assert done.returncode == 0, done.stderr
     return json.loads(output.read_text())
 
 

@@ -308,7 +308,11 @@ def test_a_double_correction_is_warned_of_and_a_published_one_is_not():
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet8", "mobilenetv2", "torchvision/vit_b_32", "timm/vit_tiny_patch16_224"]
+    "name",
+    [
+        *("resnet8", "mobilenetv2", "torchvision/shufflenet_v2_x0_5", "timm/vit_tiny_patch16_224"),
+        pytest.param("torchvision/vit_b_32", marks=pytest.mark.long),  # has 88 million weights
+    ],
 )
 def test_a_model_of_this_project_gives_its_backbone_as_weights(tmp_path, name):
     torch.manual_seed(1)

@@ -1,9 +1,9 @@
 """A run that is killed again and again ends as if nothing had happened, byte for byte."""
 
-import contextlib
 import os
 import pathlib
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -12,15 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from forked import CONTEXT, redirect
 from programs import run_program
+from small_runs import same_weights
 
 from longtail.experiment.forcing import begin_anew
+from longtail.machine.stopping import RESUME
+from longtail.training.run import Trainer
 
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
 BEGUN = "begun"
 
 
 def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = None) -> None:
-    """Be workflow/scripts/train.py and then predict.py, and perhaps die by SIGKILL at the n-th call of a function."""
+    """Be workflow/scripts/train.py and then predict.py, perhaps with a signal at the n-th call of a function."""
     redirect(log, 1, 2)
     if crash:
         die_at(*crash)
@@ -33,12 +36,18 @@ def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = 
 
 
 def die_at(moment: str, count: int) -> None:
+    """Send this process SIGKILL at the moment of a save, or the signal of that name at a training step."""
     calls = iter(range(1, 10**9))
-    fsync, replace = os.fsync, pathlib.Path.replace
+    fsync, replace, train_step = os.fsync, pathlib.Path.replace, Trainer.train_step
+    number = getattr(signal, moment, signal.SIGKILL)
 
     def die() -> None:
         if next(calls) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
+
+    def stepped(self: Trainer, *batch):
+        die()
+        return train_step(self, *batch)
 
     def synced(descriptor: int) -> None:
         fsync(descriptor)
@@ -52,7 +61,9 @@ def die_at(moment: str, count: int) -> None:
             die()
         return result
 
-    if moment == "after fsync":
+    if number != signal.SIGKILL:
+        Trainer.train_step = stepped
+    elif moment == "after fsync":
         os.fsync = synced
     else:
         pathlib.Path.replace = replaced
@@ -142,37 +153,32 @@ def test_killed_at_every_step_of_every_save(digits, train_arguments, tmp_path, u
     assert contents(tmp_path) == expected
 
 
-@pytest.mark.parametrize(
-    ("number", "precision"), [(signal.SIGTERM, "fp32"), (signal.SIGUSR2, "bf16"), (signal.SIGTERM, "fp16")]
-)
 def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
-    digits, train_arguments, tmp_path, number, precision
+    digits, train_arguments, tmp_path, uninterrupted
 ):
-    # A processor computes in fp16 so slowly that images of a quarter of the pixels take long enough.
-    longer = {"epochs": 3, "image_size": 16 if precision == "fp16" else 32, "precision": precision}
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    for folder in (whole, stopped):
-        folder.mkdir()
-    assert finish(train_arguments(digits, whole, recipe=longer), whole / "log") == 0
-    log, codes = stopped / "log", []
-    for _ in range(30):
-        earlier = starts(log)
-        process = start(train_arguments(digits, stopped, recipe=longer), log)
-        wait_for_start(process, log, earlier)
-        if codes.count(75) < 3 or ", step " not in log.read_text():  # then it may finish
-            time.sleep(0.25)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, number)
-        process.join(60)
-        codes.append(process.exitcode)
-        if process.exitcode == 0:
-            break
-        assert process.exitcode == 75, log.read_text()
-    assert 75 in codes
-    assert codes[-1] == 0
-    assert f"stopped by {number.name}" in log.read_text()
-    assert ", step " in log.read_text(), "never stopped within an epoch"
-    assert contents(stopped) == contents(whole)
+    arguments, log = train_arguments(digits, tmp_path), tmp_path / "log"
+    # Of 28 steps in 4 epochs; the last start gets through.
+    for name, step in (("SIGTERM", 3), ("SIGUSR2", 6), ("SIGINT", 1), ("SIGTERM", 9)):
+        assert finish(arguments, log, (name, step)) == RESUME, log.read_text()
+        assert log.read_text().splitlines()[-1].startswith(f"stopped by {name} in epoch ")
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".safetensors", ".parquet")]
+    assert finish(arguments, log) == 0
+    assert re.findall(r"resuming after epoch \d.*", log.read_text()) == [
+        "resuming after epoch 0, step 3",
+        "resuming after epoch 1, step 2",
+        "resuming after epoch 1, step 3",
+        "resuming after epoch 2, step 5",
+    ]
+    assert contents(tmp_path) == uninterrupted[0]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_resumes_within_an_epoch_with_its_scale(trained, precision):
+    settings = {"recipe": {"precision": precision, "epochs": 1, "warmup_epochs": 0}}
+    (whole, expected), (stopped, run) = (trained("whole", **settings), trained("stopped", 3, **settings))
+    assert stopped.history == whole.history
+    assert same_weights(stopped.best_weights, whole.best_weights)
+    assert run.scaler.state_dict() == expected.scaler.state_dict()
 
 
 def test_a_finished_run_is_taken_up_unless_it_is_forced(digits, train_arguments, tmp_path, uninterrupted):

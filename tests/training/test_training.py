@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from forked import CONTEXT, redirect
+import warm
 from programs import run_program
 from safetensors.torch import load_file
 from scipy.optimize import minimize_scalar
@@ -21,34 +21,32 @@ from longtail.inference.logits import predict
 from longtail.losses import known_losses
 from longtail.models.card import read_card
 from longtail.models.file import load_model
-from longtail.training import ranks
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "workflow/scripts/train.py"
+FORKING = f"""
+import pickle, runpy, sys
+from longtail.training import ranks
+
+start = ranks.multiprocessing.start_processes
+
+def forked(work, args, **options):
+    # The processes that share a run are forks of this one, which has PyTorch already. What they get is pickled all the
+    # same, as it is for new processes.
+    work, args = pickle.loads(pickle.dumps((work, args)))
+    return start(work, args, **options | {{"start_method": "fork"}})
+
+ranks.multiprocessing.start_processes = forked
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
 
 
-def fork_ranks() -> None:
-    """Start the processes that share a run as forks of this one, which has PyTorch already."""
-    start = ranks.multiprocessing.start_processes
-    ranks.multiprocessing.start_processes = lambda work, **options: start(
-        work, **options | {"start_method": "fork"}
-    )
-
-
-def train_in_child(arguments: list[str], log: Path, spawn: bool) -> None:
-    redirect(log, 1, 2)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    if not spawn:
-        fork_ranks()
-    run_program("train", *arguments)
-
-
-def train(arguments: list[str], log: Path, spawn: bool = False) -> tuple[int, str]:
+def train(arguments: list[str], spawn: bool = False) -> tuple[int, str]:
     """The exit code of train.py with these arguments, and all that it printed."""
-    process = CONTEXT.Process(target=train_in_child, args=(arguments, log, spawn))
-    process.start()
-    process.join()
-    return process.exitcode, log.read_text()
+    program = (str(SCRIPT),) if spawn else ("-c", FORKING)
+    done = warm.run(ROOT, "python", *program, *arguments, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,8 @@ def run(digits, train_arguments, tmp_path_factory):
             out = tmp_path_factory.mktemp(name)
             arguments = train_arguments(digits, out, **changes)
             if environment is None:
-                code, _ = train(arguments, out / "stdout", spawn)
+                code, told = train(arguments, spawn)
+                (out / "stdout").write_text(told)
             else:
                 with (out / "stdout").open("w") as log:
                     own = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
@@ -78,24 +77,18 @@ def run(digits, train_arguments, tmp_path_factory):
     return trained
 
 
-def test_the_same_config_gives_the_same_bytes_whatever_the_process(run):
-    first = run("first")
-    again = run("again", environment={"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"})
-    for name in ("model.safetensors", "history.parquet"):
-        assert (first / name).read_bytes() == (again / name).read_bytes()
-
-
-def test_the_same_number_of_threads_gives_the_same_bytes_with_fewer_cores(run):
-    settings = {"threads": 2, "recipe": {"epochs": 1, "warmup_epochs": 0, "image_size": 32}}
+def test_the_same_config_gives_the_same_bytes_whatever_the_process_and_its_cores(run):
+    settings = {"threads": 2, "recipe": {"epochs": 2, "image_size": 32}}
     first, cores = run("two threads", **settings), os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
-        on_one = run("two threads on one core", environment={}, **settings)
+        other = {"PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+        again = run("two threads on one core", environment=other, **settings)
     finally:
         os.sched_setaffinity(0, cores)
     for name in ("model.safetensors", "history.parquet"):
-        assert (on_one / name).read_bytes() == (first / name).read_bytes()
-    assert json.loads((on_one / "run.json").read_text())["threads"] == 2
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+    assert json.loads((again / "run.json").read_text())["threads"] == 2
 
 
 def test_images_left_in_their_files_give_the_same_bytes(run, digits):
@@ -123,7 +116,7 @@ def test_a_set_in_several_files_gives_the_same_bytes(run, digits, train_argument
     assert len(list((tmp_path / "train.shards").iterdir())) > 4
     for place in ("device", "file"):
         out = tmp_path / place
-        code, told = train(train_arguments(tmp_path, out, images=place), tmp_path / f"{place}.log")
+        code, told = train(train_arguments(tmp_path, out, images=place))
         assert code == 0, told
         assert (out / "model.safetensors").read_bytes() == (run("first") / "model.safetensors").read_bytes()
 
@@ -241,9 +234,10 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(run):
     assert difference(whole, run("whole seed", seed=5, recipe=ONE_EPOCH, **BATCH_FREE)) > 1e-3
 
 
-def test_two_ranks_train_the_same_model_as_one(run):
+@pytest.mark.parametrize("spawn", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_two_ranks_train_the_same_model_as_one(run, spawn):
     whole = run("whole", recipe=ONE_EPOCH, **BATCH_FREE)
-    shared = run("ranks", spawn=True, gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
+    shared = run(f"ranks {spawn}", spawn=spawn, gpus=2, recipe=ONE_EPOCH, **BATCH_FREE)
     assert difference(whole, shared) < 1e-5
     histories = [pq.read_table(out / "history.parquet").to_pylist() for out in (whole, shared)]
     for one, two in zip(*histories, strict=True):
@@ -271,7 +265,7 @@ def test_deferred_reweighting_changes_nothing_before_its_epoch(run):
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_step_and_rate(digits, train_arguments, tmp_path):
     recipe = {"optimizer": "sgd", "learning_rate": 1e30, "schedule": "constant", "warmup_epochs": 0}
-    code, told = train(train_arguments(digits, tmp_path, recipe=recipe), tmp_path / "log")
+    code, told = train(train_arguments(digits, tmp_path, recipe=recipe))
     assert code == 1
     assert "in epoch 1, step 2 of 7, at learning rate 1e+30; lower train.learning_rate" in told
     assert "Traceback" not in told
@@ -284,7 +278,7 @@ def test_settings_that_are_unknown_are_named(digits, train_arguments, tmp_path):
     settings = json.loads(arguments[position])
     settings["recipe"]["epoch"] = settings["recipe"].pop("epochs")
     arguments[position] = json.dumps(settings)
-    code, told = train(arguments, tmp_path / "log")
+    code, told = train(arguments)
     assert code == 1
     assert "recipe.epoch is not known; did you mean 'epochs'?" in told
     assert "Traceback" not in told
@@ -315,7 +309,7 @@ class Mine(Softmax):
         out = tmp_path / f"deterministic {deterministic}"
         out.mkdir()
         recipe = {"epochs": 1, "warmup_epochs": 0, "deterministic": deterministic}
-        found, told = train(train_arguments(digits, out, recipe=recipe, **loss), out / "log")
+        found, told = train(train_arguments(digits, out, recipe=recipe, **loss))
         assert found == code, told
         message = "error: put_, an operation of the model or the loss, cannot be computed on cpu"
         assert (message in told) is deterministic
@@ -410,7 +404,7 @@ def test_tensors_without_images_are_named(digits, train_arguments, tmp_path):
     save_tensors(empty, tmp_path / "empty.pth")
     arguments = train_arguments(digits, tmp_path)
     arguments[arguments.index("--val-tensors") + 1] = str(tmp_path / "empty.pth")
-    code, told = train(arguments, tmp_path / "log")
+    code, told = train(arguments)
     assert code == 1
     assert "empty.pth holds no images; raise" in told
     assert "Traceback" not in told
