@@ -18,6 +18,7 @@ from stat import S_ISREG
 from typing import Any, TypeVar
 
 from longtail.files.atomic import atomic_path
+from longtail.files.regular import read_bytes
 from longtail.files.sealed_json import SEAL, seal, unseal
 
 HASHED_BEFORE = Path(".snakemake/longtail.contents.json")
@@ -153,7 +154,7 @@ def remembered(path: Path, by: str, entry: Callable[[Any], T]) -> dict[str, T]:
     """
     known: dict[str, T] = {}
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        text = path.read_bytes()
+        text = read_bytes(path)
         content = unseal(text, path)
         if SEAL.encode() in text and content["by"] == by:
             known = {name: entry(found) for name, found in content["files"].items()}

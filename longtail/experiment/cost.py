@@ -27,6 +27,7 @@ from longtail.data.split.sets import (
 from longtail.experiment.keys import Keys
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import RECORD, Run, found_in
+from longtail.files.regular import read_bytes
 from longtail.files.text import printable
 
 MULTIPLY_ADDS = {
@@ -178,7 +179,7 @@ def epochs_done(keys: Keys, run: Run) -> int:
     """The epochs that an unfinished run has finished, from the note beside its state; 0 without a readable note."""
     note = Path(keys.state_folder(run), "progress.json")
     try:
-        epoch = json.loads(note.read_text())["epoch"]
+        epoch = json.loads(read_bytes(note))["epoch"]
         if type(epoch) is int and 0 <= epoch <= keys.jobs.config.recipe(run.model, run.loss).epochs:
             return epoch
         reason = f"says epoch {epoch!r:.60}"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from longtail.experiment.contents import content_hash, ends_hash
 from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD, Run
 from longtail.files.atomic import atomic_path
+from longtail.files.regular import read_bytes
 from longtail.files.sealed_json import SEAL, seal, unseal
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ def _name(path: str) -> str:
 
 def _proof_in(place: str) -> Proof | None:
     with suppress(OSError, ValueError, TypeError, AttributeError):
-        text = Path(place).read_bytes()
+        text = read_bytes(place)
         found = Proof(**{"inputs": {}, **unseal(text, place)})  # earlier proofs name no inputs
         files = {name: (list(map(int, state)), str(ends)) for name, (state, ends) in found.files.items()}
         packages = {str(name): str(own) for name, own in found.packages.items()}
@@ -298,6 +299,6 @@ def _trained_with(record: Path) -> dict[str, str]:
     """The versions in the record of a run; empty where it names none."""
     packages = None
     with suppress(ValueError):
-        packages = unseal(record.read_bytes(), record).get("packages")
+        packages = unseal(read_bytes(record), record).get("packages")
     found = packages if isinstance(packages, Mapping) else {}
     return {name: found[name] for name in PACKAGES if found.get(name)}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import HISTORIES, HISTORY, RECORD, Run, found_in
+from longtail.files.regular import read_bytes
 
 EPOCH = re.compile(
     r"^epoch (?P<epoch>\d+)/(?P<epochs>\d+): .*(?:validation loss \S+, top-1 (?P<accuracy>[\d.]+)|not validated);"
@@ -80,7 +81,7 @@ def known_runs(results: Path) -> list[str]:
     names: dict[str, None] = {}
     listed = results / "lists/folders.txt"
     if listed.is_file():
-        lines = listed.read_text(encoding="utf-8").split("\n")
+        lines = read_bytes(listed).decode(errors="replace").split("\n")
         names |= dict.fromkeys(str(Run.of(line)) for line in lines if line)
     if not names:
         for folder, ending in ((results / "logs/train", ".log"), (results / "runs", "")):
@@ -97,7 +98,7 @@ def status(results: Path, run: str, now: float) -> Status:
     except FileNotFoundError:
         pass
     try:
-        written, text = log.stat().st_mtime, log.read_text(encoding="utf-8", errors="replace")
+        written, text = log.stat().st_mtime, read_bytes(log).decode(errors="replace").replace("\r", "\n")
     except FileNotFoundError:
         return Status(run)
     return from_log(run, text, now - written)

@@ -71,7 +71,9 @@ def _content_sha256(table: pa.Table) -> bytes:
         digest.update(json.dumps([name, table.num_rows]).encode())
         column = table.column(name).combine_chunks()
         if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            digest.update(column.value_lengths().to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+            digest.update(
+                column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
+            )
             column = column.flatten()
         values = column.to_numpy(zero_copy_only=False)
         digest.update(str(values.dtype).encode())

@@ -1,11 +1,15 @@
 """The GPUs and cores of this machine, found without importing PyTorch, so that planning stays fast.
 
-The profiles run this file before Snakemake reads the workflow: see `find_a_cache`.
+The profiles run this file before Snakemake reads the workflow: see `find_places`.
 """
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+ROOM = 2**20
+"""Bytes that a cache, or a folder of temporary files, has to have room for; Snakemake and Matplotlib need less."""
 
 
 def gpu_count() -> int:
@@ -38,20 +42,36 @@ def run_scripts_with_this_python() -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
-def find_a_cache() -> None:
-    """Where the cache of the user's home cannot be written, let Snakemake and the programs keep theirs in `.snakemake`.
+def find_places() -> None:
+    """Let Snakemake and the programs keep in `.snakemake` what they cannot keep in the user's cache or in TMPDIR.
 
-    Snakemake would end in a traceback, though it keeps nothing there that this workflow needs.
+    Snakemake would end in a traceback, though it keeps nothing there that this workflow needs. A disk that is full or a
+    quota that is used up shows only when something is written.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/")) / ".cache")
-    try:
+    home, temporary = os.environ.get("HOME", "/"), Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(home) / ".cache")
+    with suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
-        if os.access(cache, os.W_OK | os.X_OK):
-            return
+    for name, place, other in (("XDG_CACHE_HOME", cache, "cache"), ("TMPDIR", temporary, "tmp")):
+        if not _has_room(place):
+            instead = Path(".snakemake", other).absolute()
+            with suppress(OSError):  # nothing can be written here either, which Snakemake says
+                instead.mkdir(parents=True, exist_ok=True)
+            os.environ[name] = str(instead)
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether a file of ROOM bytes can be written in a folder."""
+    probe = folder / f".longtail.{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(ROOM))
     except OSError:
-        pass
-    os.environ["XDG_CACHE_HOME"] = str(Path(".snakemake/cache").absolute())
+        return False
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+    return True
 
 
 if __name__ == "__main__":
-    find_a_cache()
+    find_places()

@@ -17,7 +17,7 @@ import pytest
 import torch
 from warm import plan
 
-from longtail.machine.cores import find_a_cache, gpu_count, train_threads
+from longtail.machine.cores import find_places, gpu_count, train_threads
 from longtail.machine.devices import claim, claim_devices, precision_on
 
 FORK = multiprocessing.get_context("forkserver")
@@ -254,8 +254,36 @@ def test_a_home_that_cannot_be_written_gives_its_place_to_the_working_folder(tmp
     monkeypatch.setenv("XDG_CACHE_HOME", "before")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", home or str(tmp_path))
-    find_a_cache()
+    find_places()
     assert os.environ.get("XDG_CACHE_HOME") == (str(tmp_path / ".snakemake/cache") if home else None)
+
+
+@pytest.mark.parametrize("place", ["HOME", "TMPDIR"])
+def test_a_full_disk_gives_its_place_to_the_working_folder(tmp_path, monkeypatch, place):
+    full, work = tmp_path / "full", tmp_path / "work"
+    full.mkdir()
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("XDG_CACHE_HOME", "before")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    for name in ("HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(full if name == place else work))
+    write = Path.write_bytes
+
+    def fail_there(path: Path, content: bytes) -> int:
+        if full in path.parents:
+            write(path, content[:4096])
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fail_there)
+    find_places()
+    moved = {name: os.environ.get(name) for name in ("XDG_CACHE_HOME", "TMPDIR")}
+    if place == "HOME":
+        assert moved == {"XDG_CACHE_HOME": str(work / ".snakemake/cache"), "TMPDIR": str(work)}
+    else:
+        assert moved == {"XDG_CACHE_HOME": None, "TMPDIR": str(work / ".snakemake/tmp")}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing is left"
 
 
 def test_snakemake_starts_without_a_home_and_without_a_temporary_folder(repository):

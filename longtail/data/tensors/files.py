@@ -15,6 +15,7 @@ import torch
 
 from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import atomic_path
+from longtail.files.regular import check_regular
 
 SHARD_BYTES = 2**31
 """Bytes of images in one file. The format has no limit, but some file systems (4 GiB), quotas, archives and uploads
@@ -168,6 +169,7 @@ def load_tensors(path: str | Path, *, mmap: bool = False) -> LabelledImages:
 
 
 def _read(path: Path, set_path: Path, mmap: bool) -> object:
+    check_regular(path)
     with path.open("rb") as file, _refusal(path, set_path):
         _check_container(file)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
