@@ -6,8 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 from workspace import Workspace, jobs
 
+from longtail.analysis.statistics.score import tango
 from tools.glyphs import write_letters
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +108,29 @@ def test_the_planning_code_imports_neither_torch_nor_pandas():
         path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
     )
     assert not re.search(r"import (torch|pandas|numpy)", text)
+
+
+def test_the_intervals_of_the_run_on_two_cores_follow_from_its_recorded_numbers(repository):
+    """Images that one loss alone got right, by difference and total: those whose p has the digits of the page."""
+    text = (repository / "docs/cifar100-cpu.md").read_text(encoding="utf-8").replace("−", "-")
+    images = {"balanced": 5000, "long-tailed": 1051, "head": 844, "tail": 38}
+    rows = {row.split("|")[1].strip(): row for row in text.splitlines() if row.startswith("| ")}
+    difference, interval, p = (
+        dict(
+            zip(
+                ("balanced", "long-tailed", "head", "middle", "tail"),
+                rows[name].split("|")[2:-1],
+                strict=True,
+            )
+        )
+        for name in ("difference, points", "95 % interval", "p")
+    )
+    for test_set, n in images.items():
+        gain, found = round(float(difference[test_set]) * n / 100), set()
+        digits = 2 if test_set in ("long-tailed", "tail") else 1
+        for total in range(abs(gain), n // 2, 2):
+            better = (total + gain) // 2
+            if f"{binomtest(better, total).pvalue:.{digits}g}" == f"{float(p[test_set]):.{digits}g}":
+                ends = tango(better / n, (total - better) / n, n, 1.959964)
+                found.add(" to ".join(f"{100 * end:+.1f}" for end in ends))
+        assert found == {interval[test_set].strip()}, test_set

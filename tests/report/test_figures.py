@@ -462,6 +462,21 @@ def test_critical_difference_counts_no_model_twice():
     assert "trained on the balanced set" in critical_difference.draw(both, "balanced").caption
 
 
+def test_critical_difference_leaves_out_a_group_without_images_and_counts_a_repeated_loss_once():
+    frame = evaluation(models=("vit_b16", "resnet50", "mobilenetv2"), train_sets=("balanced",))
+    frame.loc[frame["test_set"] == "head", ["value", "n"]] = [np.nan, 0]
+    twice = frame[frame["loss"] == "softmax"].assign(loss="weighted_softmax")
+    figure, caption = critical_difference.draw(pd.concat([frame, twice], ignore_index=True))
+    expected = critical_difference.draw(frame)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        axes.get_title(loc="left") for axes in expected.figure.axes
+    ]
+    assert len(figure.axes) == 2 and "Test images: balanced 500, tail 10." in caption
+    assert "left out" not in caption
+    assert "Counted once, with another loss of the same accuracies everywhere: Weighted softmax" in caption
+    assert not any("Weighted" in text for text in texts(figure))
+
+
 def test_critical_difference_refuses_too_little():
     few = evaluation(losses=("softmax", "ldam"))
     assert any("at least three losses" in text for text in texts(critical_difference.draw(few).figure))

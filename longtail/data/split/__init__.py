@@ -1,13 +1,13 @@
 """Which images train, which validate and which test, as a table with one row for each image.
 
     balanced     equally many training and test images of every class, drawn from a source
-    longtailed   the long-tailed part of those, and the groups head, middle and tail
+    longtailed   the long-tailed part of those
     natural      the split of a collection that is long-tailed itself, whose class counts are kept
     lists        the split that published lists of images describe, such as those of ImageNet-LT
     sets         the named sets, the classes with their training images, and how many images a long tail leaves them
 
 It uses `machine` for randomness, and `data.tensors` and `data.collection` for what is divided. The programs
-subsets, split, folder_split and list_split use it. Analysis and report use only `sets`.
+subsets, split, folder_split, list_split and groups use it. Analysis and report use only `sets`.
 
 Facts that a newcomer needs:
 

@@ -30,9 +30,10 @@ def draw(
     there = evaluation["train_set"].unique()
     train_set = train_set or ("longtailed" if "longtailed" in there else there[0])
     own = select(evaluation, train_set=train_set)
-    tables = _blocks(own, test_sets)
+    shown = select(accuracies(evaluation), train_set=train_set)
+    tables = _blocks(own, [name for name in test_sets if name in set(shown["test_set"])])
     again = repeats(scores(own, Grid.of(own)), Grid.of(own))
-    text = _caption(select(accuracies(evaluation), train_set=train_set), tables, again)
+    text = _caption(shown, tables, again)
     looks = style.styles(evaluation["loss"].unique(), style.LOSSES)
     refused = {name: _refusal(table) for name, table in tables.items()}
     if len(set(refused.values())) == 1 and all(refused.values()):

@@ -1,4 +1,4 @@
-"""How far each loss's confidence can be trusted, on head, middle and tail."""
+"""How far each loss's confidence can be trusted, on each group of classes."""
 
 from collections import Counter
 
