@@ -147,13 +147,18 @@ def steps(url: str, sha256: str) -> list[Step]:
             ["photos/images.pth", "index.parquet", "findings.parquet"],
             ["photos/(temporary file)*"],
         ),
+        Step(
+            "metadata",
+            ["--source", "../photos", "--settings", json.dumps(choices), "--output", "metadata.parquet"],
+            ["metadata.parquet"],
+        ),
         Step("folder_split", [*of_folder, "--output", "photos.parquet"], ["photos.parquet"]),
         Step(
             "check_data",
             [
                 *(
                     "--images",
-                    "photos.pth",
+                    "photos/images.pth",
                     *of_folder,
                     "--output-csv",
                     "check.csv",

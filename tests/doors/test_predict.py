@@ -327,6 +327,24 @@ def test_names_of_classes_do_nothing_on_a_terminal_and_in_a_csv(photos, tmp_path
     assert sorted(frame.filter(like="class_").iloc[0]) == sorted(names)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("l.csv", "note;path\nx;a.png\ny;sub\\b.png\nz;C:\\me\\sub\\c.png\n"),
+        ("l.tsv", "path\tnote\na\tx\n sub/b.png \ty\nsub/c\tz\n"),
+        ("l.csv", "note,path\nä,a.png\nö,sub/b.png\nü,sub/c.png\n".encode("latin-1")),
+        ("l.tsv", "path\tnote\r\na.png\tx\r\nsub/b.png\ty\r\nsub/c.png\tz\r\n".encode("utf-16")),
+    ],
+)
+def test_lists_are_read_as_those_of_training_are(tmp_path, name, content):
+    for picture in ("a.png", "sub/b.png", "sub/c.png"):
+        (tmp_path / picture).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / picture)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    found = [path for _, path in find_pictures([tmp_path / name]).pictures]
+    assert found == [tmp_path / "a.png", tmp_path / "sub/b.png", tmp_path / "sub/c.png"]
+
+
 def test_a_large_picture_size_makes_smaller_batches(tmp_path, monkeypatch):
     from longtail.inference import pictures
 

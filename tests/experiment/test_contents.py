@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from longtail.config.load import load_config
 from longtail.experiment import contents, fingerprint, keys
@@ -300,3 +301,27 @@ def test_what_cannot_be_read_counts_as_that(pictures):
     first, _ = found()
     os.mkfifo(root / "a/3.ppm")
     assert contents.collection_hash(root, ["a/3.ppm", "a/absent.ppm"]) != first
+
+
+@pytest.mark.parametrize(
+    ("changed", "stale"),
+    [
+        (("2024-06-01", "2024-06-02"), {"metadata"}),
+        (("date", "night"), {"metadata"}),
+        (("b.png,y", "b.png,z"), {"images"}),
+        (("a.png,x,1", "a.png,x,2"), {"images", "metadata"}),
+        (("\n", "\r\n"), set()),
+        ((",", ";"), set()),
+    ],
+)
+def test_only_what_depends_on_it_is_stale_after_a_change_of_a_list(folder, changed, stale):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(folder / name)
+    header = "path,label,bbox_x,bbox_y,bbox_width,bbox_height,date"
+    table = f"{header}\na.png,x,1,1,5,5,2024-06-01\nb.png,y,0,0,4,4,2024-06-03\n"
+    settings = {"data": {"source": "image_folder", "image_folder": {"path": "list.csv"}}}
+    found = []
+    for text in (table, table.replace(*changed)):
+        (folder / "list.csv").write_text(text, newline="")
+        found.append({name: key(settings, getattr(Keys, name)) for name in ("images", "metadata")})
+    assert {name for name in found[0] if found[0][name] != found[1][name]} == stale
