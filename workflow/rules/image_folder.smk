@@ -37,7 +37,8 @@ rule check_data:
         "../../envs/train.yaml"
     params:
         key=KEYS.check(),
-        settings=as_json(EXPERIMENT.folder_split_settings()),
+        # The key has the content of the files that the settings name, wherever they lie.
+        settings=unrecorded(as_json(EXPERIMENT.folder_split_settings())),
     shell:
         "python workflow/scripts/check_data.py --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
         " --output-csv {output.csv:q} --output-markdown {output.markdown:q} > {log:q} 2>&1"
@@ -48,7 +49,8 @@ rule folder_split:
         index=rules.folder_images.output.index,
         findings=rules.folder_images.output.findings,
     output:
-        "<results>/data/split.parquet",
+        split="<results>/data/split.parquet",
+        list="<results>/data/split.csv",
     log:
         "<logs>/folder_split.log",
     localrule: True
@@ -56,7 +58,8 @@ rule folder_split:
         "../../envs/train.yaml"
     params:
         key=KEYS.split(),
-        settings=as_json(EXPERIMENT.folder_split_settings()),
+        # The key has the content of the files that the settings name, wherever they lie.
+        settings=unrecorded(as_json(EXPERIMENT.folder_split_settings())),
     shell:
         "python workflow/scripts/folder_split.py --index {input.index:q} --findings {input.findings:q}"
-        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --output {output.split:q} --output-list {output.list:q} > {log:q} 2>&1"

@@ -18,7 +18,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = program(
         __doc__,
-        takes="the files train, val, test and class_names or null; groups and group_limits",
+        takes="the files train, val, test and class_names or null; classes, groups and group_limits",
         output="table (.parquet) to write",
     )
     run(main, parser)
