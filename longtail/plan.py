@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from longtail.config.load import Config, load_files
 from longtail.data.sources.table import known_sources
+from longtail.experiment.changes import collection_changes
 from longtail.experiment.cost import (
     MOST_IMAGES,
     SUSTAINED,
@@ -147,6 +148,8 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs).",
         *_by_stage(Counter(job.rule for job in jobs)),
     ]
+    if changes := collection_changes(experiment):
+        lines += ["", changes]
     if not runs:
         return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
     if wrong := list(_refused_models(runs, config)):

@@ -1,5 +1,6 @@
 """The section `data`: where the images come from, how they are split, and how the classes differ in size."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
 
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN
 from longtail.data.sources.table import known_sources
+from longtail.data.split.classes import is_expression
 from longtail.data.split.sets import CUTS, LIMITS, frequency_groups, longtailed_counts
 from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, constant, one_of
 
@@ -145,6 +147,63 @@ def _without_groups(section: Any) -> Any:
     return section
 
 
+Label = Annotated[str, Field(min_length=1)]
+
+
+class Taxonomy(Section):
+    """A table of names and of the higher groups that they belong to."""
+
+    file: LocalPath
+    """A csv, separated by commas, semicolons or tabs; rows of other classes may be in it."""
+    rank: Label
+    """Its column of the new name, such as `genus` or `family`."""
+    column: Label = "class"
+    """Its column of the class."""
+
+
+class Classes(Section):
+    """Which classes of the collection there are, and how they are called. No file is moved or decoded again.
+
+    A class is named as the collection has it, or by a regular expression between slashes that is searched for in the
+    name, such as `/ sp\\.$/`. No class may have two rules. Models, tables and predictions have the new names.
+    """
+
+    exclude: tuple[Label, ...] = ()
+    """Classes that are left out."""
+    rename: dict[Label, Label] = {}
+    """From a class to its new name, which no other has. `\\1` in it is what a regular expression has grouped."""
+    merge: dict[Label, Label | tuple[Label, ...]] = {}
+    """From a name to the classes that become this one, which may be one of them or a further class."""
+    names: LocalPath | None = None
+    """A csv with the columns class and name: the new name of each class in it. Without one a class is left out, and
+    classes with one name are merged."""
+    taxonomy: Taxonomy | None = None
+    """Makes all classes that no other rule names into those of a higher rank."""
+    min_images: Count | None = None
+    """A class with fewer usable images, after all rules, is left out."""
+
+    @field_validator("exclude", "rename", "merge")
+    @classmethod
+    def _expressions(cls, rules: Any) -> Any:
+        named = [wanted for wanted in rules.values() if wanted] if isinstance(rules, dict) else []
+        for wanted in [*rules, *named]:
+            for one in [wanted] if isinstance(wanted, str) else wanted:
+                if is_expression(one):
+                    try:
+                        re.compile(one[1:-1])
+                    except re.error as error:
+                        raise ValueError(f"{one} is no regular expression ({error})") from None
+        return rules
+
+
+class Split(Section):
+    """A split that stays while the collection grows."""
+
+    file: LocalPath | None = None
+    """A copy of `data/split.csv` of finished results. Its images stay in their sets, also under another path, and new
+    ones are divided as the others are; null: the whole collection is divided."""
+
+
 class Data(Section):
     """Images, their split and their imbalance."""
 
@@ -174,6 +233,10 @@ class Data(Section):
     cifar100: Cifar100 = Cifar100()
     image_folder: Annotated[ImageFolder, BeforeValidator(_without_groups)] = ImageFolder()
     lists: Annotated[Lists, BeforeValidator(_without_groups)] = Lists()
+    classes: Classes = Classes()
+    """Classes that are excluded, renamed or merged, for `image_folder` and `lists`."""
+    split: Split = Split()
+    """A split that is kept while a collection grows, for `image_folder`."""
 
     @field_validator("group_limits")
     @classmethod
@@ -197,6 +260,19 @@ class Data(Section):
             for group in CUTS[self.groups]
             if group not in there
         ]
+
+    @model_validator(mode="after")
+    def _of_collections(self) -> Self:
+        for name, own, default, sources in (
+            ("classes", self.classes, Classes(), ("image_folder", "lists")),
+            ("split", self.split, Split(), ("image_folder",)),
+        ):
+            if own != default and self.source not in sources:
+                raise ValueError(
+                    f"data.{name} is for data.source {' and '.join(sources)}, but the source is {self.source}; remove "
+                    "it, or name the source"
+                )
+        return self
 
     @model_validator(mode="after")
     def _source_is_there(self) -> Self:

@@ -82,24 +82,36 @@ def collection_hash(root: Path, names: Sequence[str]) -> str:
     all_states = _short(json.dumps([place, states]))
     known = remembered(COLLECTION_BEFORE.absolute(), "", str)
     if all_states not in known:
-        pictures = remembered(PICTURES_BEFORE.absolute(), place, _two)
-        fresh = [
-            name for name in names if name not in pictures or pictures[name][0] != _short(str(states[name]))
-        ]
-        if (size := sum(states[name][0] for name in fresh)) > 1e9:
-            print(
-                f"Note: reading {len(fresh):,} pictures of {root}, {size / 1e9:.1f} GB, once", file=sys.stderr
-            )
-        with ThreadPoolExecutor(READERS) as readers:
-            for name, found in zip(
-                fresh, readers.map(lambda name: _picture(f"{root}/{name}"), fresh), strict=True
-            ):
-                pictures[name] = _short(str(states[name])), found
-        for name in pictures.keys() - states.keys():
-            del pictures[name]
+        contents = collection_contents(root, names, states)
         known.clear()
-        known[all_states] = _short(json.dumps([pictures[name][1] for name in names]))
+        known[all_states] = _short(json.dumps([contents[name] for name in names]))
     return known[all_states]
+
+
+def collection_contents(
+    root: Path, names: Sequence[str], states: dict[str, list[int]] | None = None
+) -> dict[str, str]:
+    """The first 20 digits of the SHA-256 of each file of a collection; of one of HUGE bytes and more, of its ends.
+
+    Files that have not changed since an earlier plan, by what the file system says, are not read again.
+
+    Args:
+        states: what the file system says of each file, where that is known already.
+    """
+    states = states or {name: _state(f"{root}/{name}") for name in names}
+    place = str(root.absolute())
+    pictures = remembered(PICTURES_BEFORE.absolute(), place, _two)
+    fresh = [name for name in names if name not in pictures or pictures[name][0] != _short(str(states[name]))]
+    if (size := sum(states[name][0] for name in fresh)) > 1e9:
+        print(f"Note: reading {len(fresh):,} pictures of {root}, {size / 1e9:.1f} GB, once", file=sys.stderr)
+    with ThreadPoolExecutor(READERS) as readers:
+        for name, found in zip(
+            fresh, readers.map(lambda name: _picture(f"{root}/{name}"), fresh), strict=True
+        ):
+            pictures[name] = _short(str(states[name])), found
+    for name in pictures.keys() - states.keys():
+        del pictures[name]
+    return {name: pictures[name][1] for name in names}
 
 
 def _picture(path: str) -> str:

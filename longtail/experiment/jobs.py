@@ -13,6 +13,7 @@ from longtail.config.methods import Custom
 from longtail.data.collection.listing import Listing, list_images
 from longtail.data.lists.rows import CHOICES, Choices
 from longtail.data.sources.table import Source, known_sources
+from longtail.data.split.classes import class_mapping
 from longtail.data.split.sets import GROUPS, longtailed_counts
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 
@@ -108,9 +109,15 @@ class Experiment:
         folder = self.config.data.image_folder
         try:
             choices = Choices(**folder.model_dump(include={*CHOICES}))
-            return list_images(folder.path or "", choices, folder.root)
+            listing = list_images(folder.path or "", choices, folder.root)
         except (OSError, ValueError) as error:
             raise ConfigError([f"data.image_folder: {error}"]) from None
+        names = sorted({entry.class_name for entry in listing.entries})
+        try:
+            class_mapping(names, self.config.data.classes.model_dump())
+        except (OSError, ValueError) as error:
+            raise ConfigError([str(error)]) from None
+        return listing
 
     # --- settings, as the programs of the rules take them: each as one JSON ------------------------------------
 
@@ -150,10 +157,15 @@ class Experiment:
             "near_duplicates",
             "threads",
         }
-        return {"seed": self.config.data.seed, **self.config.data.image_folder.model_dump(exclude=elsewhere)}
+        data = self.config.data
+        settings = {"seed": data.seed, **data.image_folder.model_dump(exclude=elsewhere)}
+        return {**settings, **self._classes(), "frozen": data.split.file}
 
     def list_split_settings(self) -> dict[str, Any]:
-        return self.config.data.lists.model_dump()
+        return {**self.config.data.lists.model_dump(), **self._classes()}
+
+    def _classes(self) -> dict[str, Any]:
+        return {"classes": self.config.data.classes.model_dump()}
 
     def groups_settings(self) -> dict[str, Any]:
         return self.config.data.model_dump(include={"groups", "group_limits"})

@@ -23,7 +23,8 @@ from longtail.experiment.runs import Run
 from longtail.models import model_module
 
 SCRIPTS = "workflow/scripts"
-LISTS = ("train", "val", "test", "class_names")
+LISTS = ("train", "val", "test", "class_names", "frozen")
+"""The settings of a split that name a file; its rules of classes name others."""
 NUMBERS = {"thesis": "resources/thesis_results.csv", "published": "resources/published_results.csv"}
 """The files of numbers that results are compared with."""
 
@@ -35,6 +36,29 @@ def _hash(content: list[Any]) -> str:
 def _numbers(sources: Iterable[str]) -> dict[str, str | None]:
     """The content of the files of numbers among these sources."""
     return {name: content_hash(NUMBERS[name]) for name in sources if name in NUMBERS}
+
+
+def _with_contents(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a split with the content of files in place of their paths.
+
+    Raises:
+        ConfigError: the file of a frozen split is not there.
+    """
+    if (frozen := settings.get("frozen")) and content_hash(frozen) is None:
+        raise ConfigError(
+            [
+                f"data.split.file: {frozen} does not exist; copy data/split.csv of finished results there, or set null"
+            ]
+        )
+    settings = {
+        name: content_hash(value) if name in LISTS and value else value for name, value in settings.items()
+    }
+    classes = dict(settings["classes"])
+    if classes["names"]:
+        classes["names"] = content_hash(classes["names"])
+    if classes["taxonomy"]:
+        classes["taxonomy"] = {**classes["taxonomy"], "file": content_hash(classes["taxonomy"]["file"])}
+    return {**settings, "classes": classes}
 
 
 def _pathless(loss: str | Mapping[str, str]) -> str:
@@ -103,16 +127,14 @@ class Keys:
         before = {"split": self.subsets, "folder_split": self.images}
         upstream = [before[rule]()] if rule in before else []
         settings = getattr(self.jobs, f"{rule}_settings")()
-        if rule == "list_split":
-            settings |= {name: content_hash(settings[name]) for name in LISTS if settings[name]}
-        return self._key(rule, settings, upstream)
+        return self._key(rule, _with_contents(settings), upstream)
 
     @cache  # noqa: B019
     def split(self) -> str:
         return self._key("groups", self.jobs.groups_settings(), [self.sets()])
 
     def check(self) -> str:
-        return self._key("check_data", self.jobs.folder_split_settings(), [self.images()])
+        return self._key("check_data", _with_contents(self.jobs.folder_split_settings()), [self.images()])
 
     @cache  # noqa: B019
     def tensors(self, subset: str) -> str:

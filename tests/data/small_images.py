@@ -13,6 +13,18 @@ from longtail.data.tensors.files import LabelledImages
 
 COUNTS = json.loads((Path(__file__).parents[1] / "golden/imbalance_counts.json").read_text())["cases"]
 
+SPLIT = {
+    "test_fraction": 0.2,
+    "val_fraction": 0.1,
+    "min_test_per_class": 3,
+    "small_classes": "error",
+    "merged_name": "other",
+    "groups": "thirds",
+    "group_limits": (100, 20),
+    "seed": 1,
+}
+"""Arguments of `natural_split`."""
+
 
 def labelled(counts, *, ids=None, official_subset=None, seed=0):
     """Random images of 2 x 2 pixels, `counts[c]` of class c."""

@@ -70,7 +70,8 @@ rule check_data:
         "../../envs/train.yaml"
     params:
         key=KEYS.check(),
-        settings=as_json(EXPERIMENT.folder_split_settings()),
+        # The key has the content of the files that the settings name, wherever they lie.
+        settings=unrecorded(as_json(EXPERIMENT.folder_split_settings())),
     shell:
         "python workflow/scripts/check_data.py --images {input.images:q} --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
         " --output-csv {output.csv:q} --output-markdown {output.markdown:q} --output-html {output.html:q}"
@@ -90,7 +91,8 @@ rule folder_split:
         index=rules.folder_images.output.index,
         findings=rules.folder_images.output.findings,
     output:
-        "<results>/data/sets.parquet",
+        sets="<results>/data/sets.parquet",
+        list="<results>/data/split.csv",
     log:
         "<logs>/folder_split.log",
     localrule: True
@@ -98,7 +100,8 @@ rule folder_split:
         "../../envs/train.yaml"
     params:
         key=KEYS.sets(),
-        settings=as_json(EXPERIMENT.folder_split_settings()),
+        # The key has the content of the files that the settings name, wherever they lie.
+        settings=unrecorded(as_json(EXPERIMENT.folder_split_settings())),
     shell:
         "python workflow/scripts/folder_split.py --index {input.index:q} --findings {input.findings:q}"
-        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --output {output.sets:q} --output-list {output.list:q} > {log:q} 2>&1"

@@ -25,6 +25,7 @@ from longtail.data.collection.findings import (
     screen,
 )
 from longtail.data.collection.listing import Finding
+from longtail.data.split.told import split_page
 from longtail.data.tensors.files import load_tensors
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
@@ -36,6 +37,7 @@ SIDE = 128
 
 
 def main(args: argparse.Namespace) -> None:
+    own = {name: value for name, value in args.settings.items() if name != "strict"}
     index = INDEXED.read(args.index)
     findings = FINDINGS.read(args.findings)
     boxes = [
@@ -53,11 +55,12 @@ def main(args: argparse.Namespace) -> None:
     pictures = _pictures(args.images, index, alike(table))
     facts = table, len(index), len(counts), counts
     shown = f"{screen(table, index, split)}\nThe page: {args.output_html}; all findings: {args.output_csv}\n"
+    of_split = split_page(index, **own)
     with atomic_path(args.output_csv) as temporary:
         write_csv(table, temporary)
     for path, text in (
-        (args.output_markdown, page(*facts)),
-        (args.output_html, webpage(page(*facts, pictures), "Check of the collection")),
+        (args.output_markdown, f"{page(*facts)}\n{of_split}"),
+        (args.output_html, webpage(f"{page(*facts, pictures)}\n{of_split}", "Check of the collection")),
         (args.output_text, shown),
     ):
         with atomic_path(path) as temporary:
@@ -87,7 +90,7 @@ if __name__ == "__main__":
         images="file of tensors, of folder_images.py",
         index="images, of folder_images.py",
         findings="findings, of folder_images.py",
-        takes="seed, strict, and what data.image_folder says of the split",
+        takes="seed, strict, classes, frozen, and what data.image_folder says of the split",
         output_csv="table (.csv) to write",
         output_markdown="page (.md) to write",
         output_html="page with pictures (.html) to write",

@@ -18,7 +18,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = program(
         __doc__,
-        takes="the files train, val, test and class_names or null",
+        takes="the files train, val, test and class_names or null; classes",
         output="table (.parquet) to write",
     )
     run(main, parser)

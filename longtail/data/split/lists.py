@@ -4,19 +4,28 @@ import posixpath
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from longtail.data.collection.folder import check_list
+from longtail.data.split.classes import class_mapping
 
 
-def split_of_lists(lists: Mapping[str, str | Path], *, class_names: str | Path | None = None) -> pd.DataFrame:
+def split_of_lists(
+    lists: Mapping[str, str | Path],
+    *,
+    class_names: str | Path | None = None,
+    classes: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """The split that text files of lines `path label` describe, such as those of ImageNet-LT.
 
     Args:
         lists: the file of each subset; "train", and any of "val" and "test".
         class_names: a file with the name of each class in a line, in label order. With None, labels are names.
+        classes: the rules of `class_mapping`, and `min_images`; None: the classes stay as they are. Merged classes
+            stand where the first of them stood.
 
     Returns:
         One row per line, with the columns of `natural_split`; the ids count the lines. All that the lists hold is
@@ -49,6 +58,9 @@ def split_of_lists(lists: Mapping[str, str | Path], *, class_names: str | Path |
             f"{class_names} has {len(names)} names, but the largest label of the lists is {count - 1}, so they may "
             "belong to other data; remove the names of classes without images at its end"
         )
+    if any((classes or {}).values()):
+        names, labels = _chosen(names, labels, classes or {})
+        count = len(names)
     parts = []
     for subset, found in labels.items():
         counts = np.bincount(found, minlength=count)
@@ -60,6 +72,29 @@ def split_of_lists(lists: Mapping[str, str | Path], *, class_names: str | Path |
     split.insert(0, "image_id", np.arange(len(split)))
     split.insert(2, "class_name", [names[label] for label in split["label"]])
     return split
+
+
+def _chosen(
+    names: list[str], labels: Mapping[str, np.ndarray], rules: Mapping[str, Any]
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The names of the classes that the rules leave, and their labels in each list, renumbered."""
+    mapping = class_mapping(names, rules)
+    new = [mapping[name] for name in names]
+    sizes: dict[str | None, int] = dict.fromkeys(new, 0)
+    for found in labels.values():
+        for label, count in enumerate(np.bincount(found, minlength=len(names)).tolist()):
+            sizes[new[label]] += count
+    least = rules.get("min_images") or 0
+    left = [name for name, size in sizes.items() if name is not None and size >= least]
+    if len(left) < 2:
+        raise ValueError(
+            f"{len(left)} of {len(sizes)} classes have the {least} images of data.classes.min_images; at least two are "
+            "needed. Lower it"
+        )
+    place: dict[str | None, int] = {name: label for label, name in enumerate(left)}
+    new_label = np.array([place.get(name, -1) for name in new])
+    kept = {subset: new_label[found] for subset, found in labels.items()}
+    return left, {subset: found[found >= 0] for subset, found in kept.items()}
 
 
 def _labels(path: Path, seen: dict[str, str]) -> tuple[np.ndarray, list[int]]:

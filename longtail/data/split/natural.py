@@ -1,13 +1,17 @@
 """The split of a collection that is long-tailed by nature: its class counts are kept."""
 
-import numpy as np
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
-from longtail.data.collection.duplicates import connected
 from longtail.data.collection.listing import Finding
 from longtail.data.split.balanced import seeded_order
+from longtail.data.split.classes import class_mapping
+from longtail.data.split.division import Asked, divide, units
+from longtail.data.split.frozen import frozen_subsets, read_frozen
 from longtail.data.split.sets import CLUSTER
-from longtail.machine.randomness import derive_seed
 
 
 class SplitError(ValueError):
@@ -27,6 +31,8 @@ def natural_split(
     small_classes: str,
     merged_name: str,
     seed: int,
+    classes: Mapping[str, Any] | None = None,
+    frozen: str | Path | None = None,
 ) -> tuple[pd.DataFrame, list[Finding]]:
     """Divide a collection into training, validation and test images, class by class, with its natural counts.
 
@@ -35,49 +41,104 @@ def natural_split(
     one group, and duplicates, stay together, so the shares are met only as nearly as whole groups allow. A given
     split is kept, also where it divides them; if it has no validation images, they are cut from its training images.
 
-    The choice depends on the seed and on the ids of the images, so one more image moves few of the others.
+    The choice depends on the seed and on the ids of the images, so one more image moves few of the others. Where groups
+    hold several classes it may move whole groups. With a frozen split none moves.
 
     A class that cannot have its test images and a training image is too small. `small_classes` says what becomes
     of it: `error` refuses it, `train_only` leaves it out of the tests, `merge` makes all small classes one.
 
     Args:
-        index: the table of `longtail.data.collection.reading`; used are image_id, class_name, subset, group, twin.
+        index: the table of `longtail.data.collection.reading`; used are image_id, class_name, subset, group, twin, and
+            with a frozen split path and sha256.
         merged_name: the name of the class that `merge` makes.
+        classes: the rules of `class_mapping`, and `min_images`, with fewer of which a class is left out; None: the
+            classes stay as they are.
+        frozen: a list of `longtail.data.split.frozen`, whose images stay in their sets; None: there is none.
 
     Returns:
         One row per image, by ascending id: image_id, label int64, class_name, subset ("train", "val", "test"),
         longtailed (all of train and test), balanced (equally many of every class in train, and in test of every
-        tested class), cluster int64 (the same for images that stay together); and what was done about small classes.
+        tested class), cluster int64 (the same for images that stay together); and what was done about classes, and
+        about images that a frozen split lists.
 
     Raises:
-        ValueError: small classes, by `small_classes: error` or because merging them does not help.
+        ValueError: small classes, by `small_classes: error` or because merging them does not help; rules of classes or
+            a frozen split that do not fit.
         SplitError: no image is left to validate or to test, or none of a class to train on.
     """
     table = index.sort_values("image_id", ignore_index=True)
-    table = table.assign(unit=_units(table))
-    fractions = test_fraction, val_fraction, min_test_per_class, seed
+    asked = Asked(test_fraction, val_fraction, min_test_per_class, seed)
     findings: list[Finding] = []
-    subsets, small = _divide(table, *fractions)
+    if frozen is not None:
+        subset, findings = frozen_subsets(table, read_frozen(frozen))
+        table = table.assign(subset=subset)
+    table, told = _chosen(table, classes or {})
+    findings += told
+    table = table.assign(unit=units(table))
+    fixed = set(table.loc[table["subset"] == "test", "class_name"]) if frozen is not None else set()
+    spared = set() if small_classes == "merge" else fixed
+    subsets, small = divide(table, asked, frozen=frozen is not None, spared=spared)
     if small and small_classes == "error":
-        raise ValueError(_too_small(table, small, min_test_per_class))
+        raise ValueError(_too_small(table, small, asked))
     if small and small_classes == "merge":
-        table, findings = _merge(table, small, merged_name)
-        subsets, small = _divide(table, *fractions)
+        table, merged = _merge(table, small, merged_name)
+        findings += merged
+        subsets, small = divide(table, asked, frozen=frozen is not None, spared=spared)
         if small:
-            too_small = _too_small(table, small, min_test_per_class)
-            raise ValueError(f"merging the small classes does not help: {too_small}")
-    findings += [
-        Finding(name, "small class", f"has {(table['class_name'] == name).sum()} images", "only trains")
-        for name in small
-    ]
-    if problem := _problem(table, subsets):
+            raise ValueError(f"merging the small classes does not help: {_too_small(table, small, asked)}")
+    counts = _counted(table)
+    findings += [Finding(name, "small class", f"has {counts[name]}", "only trains") for name in small]
+    if problem := _problem(table, subsets, small, asked):
         raise SplitError(problem, findings)
-    untested = set(table["class_name"]) - set(table.loc[subsets == "test", "class_name"]) - set(small)
-    findings += [
-        Finding(name, "untested class", "has no test image in the given split", "only trains")
-        for name in sorted(untested)
-    ]
+    tested = table.loc[subsets == "test", "class_name"].value_counts()
+    for name in sorted(set(table["class_name"]) - set(small)):
+        if name not in tested:
+            findings.append(
+                Finding(name, "untested class", "has no test image in the given split", "only trains")
+            )
+        elif name in fixed and tested[name] < min_test_per_class:
+            found = f"has {tested[name]} test images in the frozen split, and no others can be taken"
+            findings.append(Finding(name, "few test images", found, "tested on them", False))
     return _labelled(table, subsets, seed), findings
+
+
+def _chosen(table: pd.DataFrame, rules: Mapping[str, Any]) -> tuple[pd.DataFrame, list[Finding]]:
+    """The images of the classes that the rules leave, by their new names, and a finding for each class that changes."""
+    sizes = table["class_name"].value_counts()
+    # Planning has refused rules on classes that the collection lacks. A class may have lost all its images since.
+    mapping = class_mapping(sorted(sizes.index), rules, complete=False)
+    findings = []
+    for old, new in mapping.items():
+        if new is None:
+            findings.append(
+                Finding(old, "excluded class", f"has {sizes[old]} images", "left out, by data.classes", False)
+            )
+        elif new != old:
+            findings.append(
+                Finding(
+                    old, "renamed class", f"has {sizes[old]} images", f"is {new!r}, by data.classes", False
+                )
+            )
+    table = table.assign(class_name=table["class_name"].map(mapping)).dropna(subset="class_name")
+    least = rules.get("min_images") or 0
+    sizes = table["class_name"].value_counts()
+    rare = sizes[sizes < least].sort_index()
+    findings += [
+        Finding(
+            name,
+            "rare class",
+            f"has {count} images",
+            f"left out, as data.classes.min_images is {least}",
+            False,
+        )
+        for name, count in rare.items()
+    ]
+    if len(sizes) - len(rare) < 2:
+        raise ValueError(
+            f"{len(sizes) - len(rare)} of {len(sizes)} classes have the {least} images of data.classes.min_images; at "
+            "least two are needed. Lower it"
+        )
+    return table[~table["class_name"].isin(rare.index)].reset_index(drop=True), findings
 
 
 def _merge(table: pd.DataFrame, small: list[str], merged_name: str) -> tuple[pd.DataFrame, list[Finding]]:
@@ -110,90 +171,6 @@ def _labelled(table: pd.DataFrame, subsets: pd.Series, seed: int) -> pd.DataFram
     return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", CLUSTER]]
 
 
-def _units(table: pd.DataFrame) -> np.ndarray:
-    """A number for each image. Images that must stay together share it."""
-    links: list[tuple[int, int]] = []
-    first: dict[tuple[str, object], int] = {}
-    for place, (twin, group) in enumerate(zip(table["twin"], table["group"], strict=True)):
-        links.append((first.setdefault(("twin", twin), place), place))
-        if group:
-            links.append((first.setdefault(("group", group), place), place))
-    return connected(len(table), links)
-
-
-def _divide(
-    table: pd.DataFrame, test_fraction: float, val_fraction: float, min_test: int, seed: int
-) -> tuple[pd.Series, list[str]]:
-    """The subset of every image, and the classes that are too small."""
-    if (table["subset"] == "val").any():
-        return table["subset"].copy(), []
-    if (table["subset"] != "").any():
-        training = table[table["subset"] == "train"]
-        taken = _draw(training, _shares(training, val_fraction, 1), seed, "val")
-        # A unit may lie on both sides of the given split. Then its test images stay where they are.
-        return table["subset"].mask((table["subset"] == "train") & table["unit"].isin(taken), "val"), []
-    sizes = table["class_name"].value_counts()
-    wanted = _shares(table, test_fraction, min_test)
-    small = {str(name) for name, n in sizes.items() if n < min_test + 1}
-    while True:
-        # A unit that holds an image of a small class trains as a whole.
-        free = table[~table["unit"].isin(table.loc[table["class_name"].isin(small), "unit"])]
-        test = _draw(free, wanted, seed, "test", min_test)
-        tested = table.loc[table["unit"].isin(test), "class_name"].value_counts()
-        failed = {str(name) for name in sizes.index if name not in small and tested.get(name, 0) < min_test}
-        if not failed:
-            break
-        small |= failed
-    val = _draw(free[~free["unit"].isin(test)], _shares(table, val_fraction, 1), seed, "val")
-    subsets = pd.Series("train", index=table.index)
-    subsets[table["unit"].isin(test)] = "test"
-    subsets[table["unit"].isin(val)] = "val"
-    return subsets, sorted(small)
-
-
-def _shares(table: pd.DataFrame, fraction: float, least: int) -> dict[str, int]:
-    """The number of images that is a fraction of each class, rounded, but at least `least`."""
-    sizes = table["class_name"].value_counts()
-    return {str(name): max(least, int(count * fraction + 0.5)) for name, count in sizes.items()}
-
-
-def _draw(table: pd.DataFrame, wanted: dict[str, int], seed: int, purpose: str, least: int = 0) -> set[int]:
-    """Choose units so that every class gives about the wanted number of images and keeps at least one.
-
-    The rarest class comes first. Its units are taken in a seeded order while they bring the class nearer to its
-    number and leave an image to every class that they hold.
-    """
-    by_unit: dict[int, dict[str, int]] = {}
-    units: dict[str, list[int]] = {}
-    for (unit, name), count in table.groupby(["unit", "class_name"]).size().items():
-        by_unit.setdefault(unit, {})[name] = count
-        units.setdefault(name, []).append(unit)
-    first_id = table.groupby("unit")["image_id"].min()
-    order = {
-        unit: (derive_seed(seed, f"{purpose}/{identity}"), identity) for unit, identity in first_id.items()
-    }
-    left = table["class_name"].value_counts().to_dict()
-    got = dict.fromkeys(left, 0)
-    taken: set[int] = set()
-    for name in sorted(left, key=lambda name: (left[name], name)):
-        ordered = sorted(units[name], key=order.__getitem__)
-        # Whole groups may be too large for the share. Then the smallest of them give the class the least that it needs.
-        by_size = sorted(ordered, key=lambda unit: by_unit[unit][name])
-        for candidates, target, whole in ((ordered, wanted[name], False), (by_size, least, True)):
-            for unit in candidates:
-                counts, missing = by_unit[unit], target - got[name]
-                if missing <= 0:
-                    break
-                overshoots = not whole and counts[name] >= 2 * missing
-                if unit in taken or overshoots or any(left[other] <= n for other, n in counts.items()):
-                    continue
-                taken.add(unit)
-                for other, n in counts.items():
-                    left[other] -= n
-                    got[other] += n
-    return taken
-
-
 def _balanced(split: pd.DataFrame, seed: int) -> pd.Series:
     """Whether each image is in the balanced training or test set, cut to the smallest class that is there."""
     chosen: set[int] = set()
@@ -205,7 +182,7 @@ def _balanced(split: pd.DataFrame, seed: int) -> pd.Series:
     return split["image_id"].isin(chosen)
 
 
-def _problem(table: pd.DataFrame, subsets: pd.Series) -> str:
+def _problem(table: pd.DataFrame, subsets: pd.Series, small: list[str], asked: Asked) -> str:
     """Why nothing can be trained, validated or tested with these subsets; empty if it can."""
     trained = set(table.loc[subsets == "train", "class_name"])
     if untrained := sorted(set(table["class_name"]) - trained):
@@ -215,25 +192,70 @@ def _problem(table: pd.DataFrame, subsets: pd.Series) -> str:
         )
     for subset, remedy in (
         ("test", "lower min_test_per_class, or add images"),
-        ("val", "no class has an image, or a group of them, to spare; add some, or lower test_fraction"),
+        ("val", "no class has an image to spare; add some, or lower test_fraction"),
     ):
         if not (subsets == subset).any():
-            return f"no image is left for {subset}: {remedy}"
+            return f"no image is left for {subset}: {_groups_in_the_way(table, small, asked) or remedy}"
     return ""
 
 
-def _too_small(table: pd.DataFrame, small: list[str], min_test: int) -> str:
+def _groups_in_the_way(table: pd.DataFrame, small: list[str], asked: Asked) -> str:
+    """How the groups keep the images from being divided, and what to do; empty where there are none."""
+    count = table["unit"].nunique()
+    if count == len(table):
+        return ""
+    largest = table["unit"].value_counts(normalize=True)
+    group = table.loc[table["unit"] == largest.index[0], "group"].max()
+    told = (
+        f"{count} groups of images that stay together cannot be divided into three sets of {asked.shares} (training, "
+        f"validation, test); the largest{f', {group!r},' if group else ''} has {100 * largest.iloc[0]:.0f} % of the "
+        "images"
+    )
+    sizes = table["class_name"].value_counts()
+    few = [name for name in small if sizes[name] <= asked.min_test]
+    if few:
+        bound = table.loc[table["class_name"].isin(few), "unit"].nunique()
+        return (
+            f"{told}, and {bound} have an image of a class that is too small to be tested, such as {few[0]!r}, and "
+            "so train as a whole. Leave such classes out (data.classes.min_images), merge them (small_classes: merge), "
+            "or give groups of fewer images"
+        )
+    return f"{told}. Give groups of fewer images (of a night and a trap, not of a night), more of them, or a split"
+
+
+def _counted(table: pd.DataFrame) -> dict[str, str]:
+    """The images of each class, and the groups that they lie in where these are fewer."""
     counts = table["class_name"].value_counts()
-    units = table.groupby("class_name")["unit"].nunique()
-    listed = [
-        f"{name!r} ({counts[name]} images"
-        + (f" in {units[name]} groups" if units[name] < counts[name] else "")
-        + ")"
-        for name in small
-    ]
-    more = f", and {len(listed) - 10} more" if len(listed) > 10 else ""
+    groups = table.groupby("class_name")["unit"].nunique()
+    return {
+        str(name): f"{count} image{'s' if count > 1 else ''}"
+        + (f" in {groups[name]} group{'s' if groups[name] > 1 else ''}" if groups[name] < count else "")
+        for name, count in counts.items()
+    }
+
+
+def _too_small(table: pd.DataFrame, small: list[str], asked: Asked) -> str:
+    """Which classes are too small, and why: they have too few images, or too few groups of them."""
+    sizes, counted = table["class_name"].value_counts(), _counted(table)
+    few = [name for name in small if sizes[name] <= asked.min_test]
+    bound = [name for name in small if sizes[name] > asked.min_test]
+
+    def listed(names: list[str]) -> str:
+        more = f", and {len(names) - 10} more" if len(names) > 10 else ""
+        return ", ".join(f"{name!r} ({counted[name]})" for name in names[:10]) + more
+
+    least = f"{asked.min_test} test images and one to train on"
+    told, remedies = [], []
+    if few:
+        told.append(f"{len(few)} of {len(sizes)} classes are too small for {least}: {listed(few)}")
+        remedies.append("Lower data.image_folder.min_test_per_class, or")
+    if bound:
+        told.append(
+            f"{len(bound)} of {len(sizes)} classes cannot be divided into {least}, since images of one group "
+            f"stay on one side of the split{' (a group of a small class trains)' if few else ''}: {listed(bound)}"
+        )
+        remedies.append("Give groups of fewer images, or")
     return (
-        f"{len(small)} of {len(counts)} classes are too small for {min_test} test images and one to train on: "
-        f"{', '.join(listed[:10])}{more}. Lower data.image_folder.min_test_per_class, or set "
-        "data.image_folder.small_classes to train_only (they are not tested) or merge (they become one class)"
+        f"{'; '.join(told)}. {' '.join(remedies)} set data.image_folder.small_classes to train_only (they are not "
+        "tested) or merge (they become one class), or leave them out by data.classes.exclude or min_images"
     )

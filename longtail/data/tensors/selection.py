@@ -29,8 +29,8 @@ def select_set(
 
     Args:
         data: all images of the source.
-        split: the table of `add_longtail`, or of `natural_split`, whose merged classes take the place of those that
-            they were made of. That of `assign_subsets` suffices for the balanced sets and val.
+        split: the table of `add_longtail`, or of `natural_split`, whose classes take the place of those that they
+            were made of. That of `assign_subsets` suffices for the balanced sets and val.
         name: one of `SUBSETS`. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
         scratch: folder for a temporary file that takes the place of memory for more than 1 GiB of images.
 
@@ -46,7 +46,7 @@ def select_set(
     chosen = torch.tensor(positions.to_numpy(np.int64))
     labels, class_names = data.labels[chosen], data.class_names
     if "balanced" in split:
-        labels, class_names = _merged(labels, class_names, rows, split)
+        labels, class_names = _renamed(labels, rows, split) or (labels, class_names)
     if not np.array_equal(labels.numpy(), rows["label"]):
         raise ValueError(f"the labels of the split are not those of the images. {_REMEDY}")
     return LabelledImages(
@@ -54,17 +54,18 @@ def select_set(
     )
 
 
-def _merged(
-    labels: torch.Tensor, class_names: list[str], rows: pd.DataFrame, split: pd.DataFrame
-) -> tuple[torch.Tensor, list[str]]:
-    """The labels and class names of images after small classes were merged into one class with a new name."""
+def _renamed(
+    labels: torch.Tensor, rows: pd.DataFrame, split: pd.DataFrame
+) -> tuple[torch.Tensor, list[str]] | None:
+    """The labels and class names of images after classes were renamed, merged or left out; None: they do not fit.
+
+    They fit where every class of the images has become one class of the split.
+    """
+    became = pd.DataFrame({"old": labels.numpy(), "new": rows["label"].to_numpy()}).drop_duplicates()
+    if became["old"].duplicated().any():
+        return None
     names = split.drop_duplicates("label").sort_values("label")["class_name"].tolist()
-    label_of = {name: label for label, name in enumerate(names)}
-    new = [
-        label_of.get(class_names[label], label_of[name])
-        for label, name in zip(labels.tolist(), rows["class_name"], strict=True)
-    ]
-    return torch.tensor(new, dtype=torch.int64), names
+    return torch.tensor(rows["label"].to_numpy(np.int64)), names
 
 
 def _gathered(

@@ -1,0 +1,152 @@
+"""A split as a list that a later split is made from, so that more images join without moving those that it has."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from longtail.data.collection.listing import SUBSETS, Finding
+from longtail.files.atomic import atomic_path
+from longtail.files.csv import read_csv, write_csv
+from longtail.files.text import in_csv
+
+COLUMNS = ["path", "label", "split", "sha256"]
+"""The path in the collection, the class there, the set, and the hash of the file."""
+_KEY = "data.split.file"
+_SHOWN = 3
+
+
+def write_frozen(index: pd.DataFrame, split: pd.DataFrame, path: str | Path) -> None:
+    """Write the set of every image of a split, by path, as a csv with COLUMNS, which `frozen_subsets` reads.
+
+    Args:
+        index: the table of the collection, with the columns image_id, path, class_name and sha256.
+        split: the table of `natural_split`.
+    """
+    subset = split.set_index("image_id")["subset"]
+    rows = index[index["image_id"].isin(subset.index)].sort_values("path")
+    table = pd.DataFrame(
+        {
+            "path": rows["path"],
+            "label": rows["class_name"],
+            "split": rows["image_id"].map(subset),
+            "sha256": rows["sha256"],
+        }
+    )
+    with atomic_path(path) as temporary:
+        write_csv(table, temporary)
+
+
+def read_frozen(path: str | Path) -> pd.DataFrame:
+    """Read a list of `write_frozen`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such list; the message names the line.
+    """
+    path = Path(path)
+    table = read_csv(path, numbers=False).fillna("")
+    if lacking := [name for name in COLUMNS if name not in table]:
+        raise ValueError(
+            f"{_KEY}: {path} has no column {lacking[0]!r}; expected a data/split.csv that finished results "
+            f"have, with the columns {', '.join(COLUMNS)}"
+        )
+    for problem, wrong in (
+        (f"split is {{split!r}}; allowed: {', '.join(SUBSETS)}", ~table["split"].isin(SUBSETS)),
+        ("the path is empty", table["path"] == ""),
+        (
+            "sha256 is {sha256!r}; expected 64 digits of 0-9 and a-f",
+            ~table["sha256"].str.fullmatch("[0-9a-f]{64}"),
+        ),
+        ("{path} stands there twice; keep one of them", table["path"].duplicated()),
+    ):
+        for place in wrong.to_numpy().nonzero()[0][:1]:
+            raise ValueError(f"{_KEY}: {path}, row {place + 2}: {problem.format(**table.iloc[place])}")
+    if table.empty:
+        raise ValueError(f"{_KEY}: {path} lists no image")
+    return table
+
+
+def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series, list[Finding]]:
+    """The set that a frozen split has for each image, "" for new ones; and what has changed since it was written.
+
+    An image is known by its content first, so that a new name does not move it, and then by its path, so that a
+    retouched file stays where it was.
+
+    Args:
+        index: the table of the collection, with the columns path, class_name and sha256.
+        frozen: the table of `read_frozen`.
+
+    Raises:
+        ValueError: the collection has a split of its own, or nothing of it is in the list.
+    """
+    if (index["subset"] != "").any():
+        raise ValueError(
+            f"the collection has a split of its own (train, val and test folders, or a column), and "
+            f"{_KEY} names another one; remove one of them"
+        )
+    paths = index["path"].map(in_csv)
+    rows = _matches(paths.tolist(), index["sha256"].tolist(), frozen)
+    if (rows < 0).all():
+        raise ValueError(
+            f"{_KEY}: none of its {len(frozen):,} images is in the collection, such as {frozen['path'].iloc[0]}; is it "
+            "the split of another one?"
+        )
+    known = rows >= 0
+    before = frozen.iloc[rows[known]].set_axis(index.index[known])
+    subset = before["split"].reindex(index.index, fill_value="")
+    relabelled = before["label"] != index.loc[known, "class_name"].map(in_csv)
+    findings = [
+        Finding(
+            str(index.at[place, "path"]),
+            "frozen split",
+            f"is of class {index.at[place, 'class_name']!r}; it was of {before.at[place, 'label']!r}",
+            f"stays in {before.at[place, 'split']}",
+            False,
+        )
+        for place in before.index[relabelled]
+    ]
+    gone = frozen.loc[~frozen.index.isin(rows[known]), "path"].tolist()
+    for places, found, action in (
+        (index.loc[~known, "path"].tolist(), "new images", "divided as the others are"),
+        (
+            index.loc[known, "path"][before["path"] != paths[known]].tolist(),
+            "images with another path",
+            "kept where they were",
+        ),
+        (
+            index.loc[known, "path"][before["sha256"] != index.loc[known, "sha256"]].tolist(),
+            "images whose files have changed",
+            "kept where they were",
+        ),
+        (gone, "images of the list that are not there", "no longer in the split"),
+    ):
+        if places:
+            some = ", ".join(sorted(places)[:_SHOWN]) + (", …" if len(places) > _SHOWN else "")
+            findings.append(
+                Finding(_KEY, "frozen split", f"{found}: {len(places):,} ({some})", action, False)
+            )
+    return subset, findings
+
+
+def _matches(paths: Sequence[str], hashes: Sequence[str], frozen: pd.DataFrame) -> np.ndarray:
+    """The row of the list that each image stands in, int64 (N,); -1 where there is none. No row is used twice."""
+    rows = np.full(len(paths), -1)
+    used: set[int] = set()
+    before = list(zip(frozen["path"], frozen["sha256"], strict=True))
+    for wanted, listed in (
+        (list(zip(paths, hashes, strict=True)), before),
+        (hashes, [content for _, content in before]),
+        (paths, [path for path, _ in before]),
+    ):
+        free: dict[object, list[int]] = defaultdict(list)
+        for row in reversed(range(len(listed))):
+            if row not in used:
+                free[listed[row]].append(row)
+        for place in np.flatnonzero(rows < 0).tolist():
+            if free.get(wanted[place]):
+                rows[place] = free[wanted[place]].pop()
+        used.update(rows.tolist())
+    return rows

@@ -1,0 +1,63 @@
+"""What has changed in a collection since the results that are there were made of it, in words."""
+
+from collections import Counter
+from pathlib import Path
+
+from longtail.experiment.contents import HUGE, collection_contents
+from longtail.experiment.jobs import Experiment
+
+
+def collection_changes(experiment: Experiment) -> str:
+    """A sentence such as "... 30 files added, 1 relabelled ..."; empty where nothing has, or nothing was made yet.
+
+    Files are compared by their paths, classes and contents with `data/index.parquet` of the results. One whose content
+    has only another path is renamed.
+
+    Raises:
+        ValueError: that table, or the one of the findings, is damaged.
+        ConfigError: the collection is not there.
+    """
+    folder = Path(experiment.config.paths.results, "data")
+    if not experiment.source.natural or not (folder / "index.parquet").is_file():
+        return ""
+    from longtail.files.parquet import read_parquet  # imports pandas, which is slow
+
+    index = read_parquet(folder / "index.parquet", ["path", "class_name", "sha256"])
+    before = dict(zip(index["path"], index["sha256"].str[:20], strict=True))
+    class_before = dict(zip(index["path"], index["class_name"], strict=True))
+    listing = experiment.listing
+    now = {entry.path: entry.class_name for entry in listing.entries}
+    contents = collection_contents(listing.root, list(now))
+    unused = set()
+    if (folder / "findings.parquet").is_file():
+        findings = read_parquet(folder / "findings.parquet", ["path", "action"])
+        unused = set(findings.loc[findings["action"] == "left out", "path"])
+    both = now.keys() & before.keys()
+    added = now.keys() - before.keys() - unused
+    removed = before.keys() - now.keys()
+    moved = Counter(contents[path] for path in added) & Counter(before[path] for path in removed)
+    # Of a huge file only the ends are read, which says nothing of the hash in the table.
+    replaced = [
+        path
+        for path in both
+        if contents[path] != before[path] and (listing.root / path).stat().st_size < HUGE
+    ]
+    counts = {
+        "added": len(added) - moved.total(),
+        "removed": len(removed) - moved.total(),
+        "renamed": moved.total(),
+        "replaced": len(replaced),
+        "relabelled": sum(now[path] != class_before[path] for path in both),
+    }
+    told = [f"{count:,} {what}" for what, count in counts.items() if count]
+    if not told:
+        return ""
+    number, _, what = told[0].partition(" ")
+    told[0] = f"{number} file{'' if number == '1' else 's'} {what}"
+    text = f"The images have changed since {folder}/index.parquet was made of them: {', '.join(told)}."
+    if experiment.config.data.split.file or any(entry.subset for entry in listing.entries):
+        return text
+    return (
+        f"{text} They are divided anew, by which others may change their set; a copy of {folder}/split.csv, named by "
+        "data.split.file, keeps those where they are."
+    )

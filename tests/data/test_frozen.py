@@ -1,0 +1,189 @@
+"""A frozen split: more photographs join, and none of the old ones leaves its set, whatever it is called by then."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_images import SPLIT
+from test_groups_of_classes import index_of, nights
+
+from longtail.data.collection.listing import image_id
+from longtail.data.split.frozen import write_frozen
+from longtail.data.split.natural import natural_split
+
+KEEP = {**SPLIT, "small_classes": "train_only"}
+
+
+def frozen(tmp_path, index, **options):
+    """The file of the split of a collection, and its sets by content."""
+    split, _ = natural_split(index, **{**KEEP, **options})
+    write_frozen(index, split, tmp_path / "split.csv")
+    return tmp_path / "split.csv", by_content(index, split)
+
+
+def by_content(index, split):
+    of_image = index.set_index("image_id")["sha256"]
+    return pd.Series(split["subset"].to_numpy(), index=split["image_id"].map(of_image)).sort_index()
+
+
+def with_path(index, place, path):
+    index.loc[place, ["path", "image_id", "twin"]] = [path, image_id(path), image_id(path)]
+
+
+def shares(split):
+    return split["subset"].value_counts(normalize=True).reindex(["train", "val", "test"]).to_numpy()
+
+
+@pytest.mark.parametrize("groups", [0, 25])
+def test_new_images_join_and_no_old_one_moves(tmp_path, groups):
+    big = nights(groups or 5, [160, 90, 40, 20], 3)
+    big = big if groups else index_of(big.assign(group="")[["class_name", "number", "group"]])
+    old = big[np.random.default_rng(0).random(len(big)) < 0.8].reset_index(drop=True)
+    path, before = frozen(tmp_path, old)
+    moved_without = by_content(big, natural_split(big, **KEEP)[0])[before.index] != before
+    split, findings = natural_split(big, **KEEP, frozen=path)
+    after = by_content(big, split)
+    assert (after[before.index] == before).all()
+    assert moved_without.any(), "without the file some move"
+    assert len(after) == len(big) and set(after[after.index.difference(before.index)]) == {
+        "train",
+        "val",
+        "test",
+    }
+    assert np.abs(shares(split) - [0.7, 0.1, 0.2]).max() < (0.07 if groups else 0.02)
+    (new,) = (f for f in findings if f.kind == "frozen split")
+    assert new.found.startswith(f"new images: {len(big) - len(old)} (") and not new.refused
+    sides = split["subset"].groupby(split["image_id"].map(big.set_index("image_id")["group"])).nunique()
+    assert not groups or sides.max() == 1
+
+
+def test_renamed_retouched_relabelled_and_deleted_images_are_told_and_stay(tmp_path):
+    index = index_of([(name, i, "") for name in "ab" for i in range(50)])
+    path, before = frozen(tmp_path, index)
+    with_path(index, 3, "new folder/3")
+    # What was a/10 is a/11 now, which has left; the name of a/10 has another, new picture.
+    content = index.loc[10, "sha256"]
+    index.loc[11, "sha256"], index.loc[10, "sha256"] = content, "f" * 64
+    index.loc[20, "sha256"] = "e" * 64
+    index.loc[30, "class_name"] = "b"
+    index = index.drop(index=[70, 71])
+    split, findings = natural_split(index, **KEEP, frozen=path)
+    after = by_content(index, split)
+    stay = before.index.intersection(after.index)
+    assert len(stay) == 100 - 2 - 2 and (after[stay] == before[stay]).all()
+    of_twenty = before[f"{image_id('a/20'):064x}"]
+    assert after["e" * 64] == of_twenty
+    told = {f.found.partition(":")[0]: f.found for f in findings}
+    assert told["images with another path"] == "images with another path: 2 (a/11, new folder/3)"
+    assert told["images of the list that are not there"].endswith("3 (a/11, b/20, b/21)")
+    assert told["images whose files have changed"].endswith("1 (a/20)")
+    assert told["new images"].endswith("1 (a/10)")
+    assert ("a/30", "is of class 'b'; it was of 'a'") in {(f.path, f.found) for f in findings}
+
+
+def test_an_image_of_an_old_night_goes_where_the_night_is(tmp_path):
+    index = nights(20, [100, 60, 30], 5)
+    path, _ = frozen(tmp_path, index)
+    split = pd.read_csv(path).set_index("path")["split"]
+    more = pd.concat(
+        [index, index.assign(path="more/" + index["path"], sha256=index["sha256"].str.replace("0", "1", n=1))]
+    )
+    more["image_id"] = more["twin"] = more["path"].map(image_id)
+    found, _ = natural_split(more.reset_index(drop=True), **KEEP, frozen=path)
+    sets = found.set_index("image_id")["subset"]
+    for old in index["path"]:
+        assert sets[image_id(old)] == sets[image_id(f"more/{old}")] == split[old]
+
+
+def test_a_class_that_grows_and_one_that_is_new_are_tested(tmp_path):
+    index = index_of([(name, i, "") for name, n in {"a": 50, "b": 30, "c": 2}.items() for i in range(n)])
+    path, before = frozen(tmp_path, index)
+    grown = index_of(
+        [(name, i, "") for name, n in {"a": 50, "b": 30, "c": 20, "d": 12, "e": 2}.items() for i in range(n)]
+    )
+    split, findings = natural_split(grown, **KEEP, frozen=path)
+    tested = split[split["subset"] == "test"]["class_name"].value_counts().to_dict()
+    assert tested == {"a": 10, "b": 6, "c": 4, "d": 3}
+    assert [f.path for f in findings if f.kind == "small class"] == ["e"]
+    assert (by_content(grown, split)[before.index] == before).all()
+
+
+def test_a_class_whose_test_images_were_deleted_is_kept_and_told(tmp_path):
+    index = index_of([(name, i, "") for name, n in {"a": 50, "b": 4}.items() for i in range(n)])
+    path, before = frozen(tmp_path, index)
+    gone = index.index[(index["class_name"] == "b") & (index["sha256"].map(before) == "test")][0]
+    split, findings = natural_split(index.drop(index=gone), **SPLIT, frozen=path)
+    assert split[split["class_name"] == "b"]["subset"].value_counts().to_dict() == {"test": 2, "train": 1}
+    assert "has 2 test images in the frozen split" in next(f.found for f in findings if f.path == "b")
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["train_only", "merge"]))
+def test_whatever_changes_nothing_old_moves(tmp_path_factory, seed, small_classes):
+    draw = np.random.default_rng(seed)
+    everything = nights(12, [60, 30, 12, 5, 3], seed)
+    everything.loc[draw.random(len(everything)) < 0.3, "group"] = ""
+    options = {**KEEP, "small_classes": small_classes}
+    first = everything[draw.random(len(everything)) < 0.7]
+    second = everything[draw.random(len(everything)) < 0.9].copy()
+    try:
+        path, before = frozen(tmp_path_factory.mktemp("f"), first, **options)
+        for place in second.index[draw.random(len(second)) < 0.2]:
+            with_path(second, place, f"moved/{place}")
+        split, _ = natural_split(second, **options, frozen=path)
+    except ValueError as error:
+        assert (
+            "no image is left" in str(error) or "too small" in str(error) or "cannot be divided" in str(error)
+        )
+        return
+    after = by_content(second, split)
+    both = before.index.intersection(after.index)
+    assert (after[both] == before[both]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("path,label\na,b\n", r"has no column 'split'; expected a data/split\.csv"),
+        ("path,label,split,sha256\na,b,dev,{h}\n", r"row 2: split is 'dev'; allowed: train, val, test"),
+        ("path,label,split,sha256\na,b,val,{h}\n,b,val,{h}\n", "row 3: the path is empty"),
+        ("path,label,split,sha256\na,b,val,12\n", "row 2: sha256 is '12'; expected 64 digits"),
+        (
+            "path,label,split,sha256\na,b,val,{h}\na,b,val,{h}\n",
+            "row 3: a stands there twice; keep one of them",
+        ),
+        ("path,label,split,sha256\n", "lists no image"),
+        (
+            "path,label,split,sha256\nx,b,val,{h}\n",
+            "none of its 1 images is in the collection, such as x; is it the split of",
+        ),
+    ],
+)
+def test_a_file_that_is_no_split_of_this_collection_is_refused(tmp_path, text, told):
+    (tmp_path / "f.csv").write_text(text.format(h="a" * 64))
+    with pytest.raises(ValueError, match=told) as caught:
+        natural_split(
+            index_of([(name, i, "") for name in "ab" for i in range(9)]), **KEEP, frozen=tmp_path / "f.csv"
+        )
+    assert "data.split.file" in str(caught.value)
+
+
+def test_two_splits_of_one_collection_are_refused(tmp_path):
+    index = index_of([(name, i, "") for name in "ab" for i in range(20)])
+    path, _ = frozen(tmp_path, index)
+    index["subset"] = np.where(index["number"] < 5, "test", "train")
+    with pytest.raises(
+        ValueError, match=r"has a split of its own .*, and data\.split\.file names another one"
+    ):
+        natural_split(index, **KEEP, frozen=path)
+
+
+def test_names_that_a_spreadsheet_would_run_are_found_again(tmp_path):
+    index = index_of([(name, i, "") for name in ("=1+1", "-x", "1e3", "NA") for i in range(20)])
+    index["sha256"] = "0" * 64  # equal files, so that only the path tells them apart
+    path, _ = frozen(tmp_path, index)
+    given = natural_split(index, **KEEP)[0]
+    split, findings = natural_split(index, **KEEP, frozen=path)
+    assert split["subset"].tolist() == given["subset"].tolist()
+    assert not findings
