@@ -1,8 +1,9 @@
 """Classify pictures with a trained model: the most probable classes of each, with their probabilities.
 
 The model file says all that is needed: classes, preprocessing, calibration. One row per picture, in the order given:
-path, class_1, probability_1, …, and an error where a picture could not be read. In a csv, an apostrophe stands before a
-name that a spreadsheet would run as a formula, and control characters are spelt; parquet has names as they are.
+path, class_1, probability_1, …, known (whether it shows any of the classes, where the model can tell), and an error
+where it could not be read. In a csv, an apostrophe stands before a name that a spreadsheet would run as a formula, and
+control characters are spelt; parquet has names as they are.
 
 Exit code: 0, every picture is classified; 3, some could not be read and are listed; 1, nothing was classified.
 """

@@ -3,6 +3,7 @@
     logits        logits of images, their probabilities, and the file that keeps those of the test images
     pictures      files, folders and lists of pictures, and the most probable classes of each
     temperature   the one number that calibrates probabilities
+    unknown       whether a picture shows a known class at all
     onnx          the model as a file for other programs, compared with PyTorch before it is kept
     page          the model described for people, in Markdown
 

@@ -100,7 +100,14 @@ def metadata(card: ModelCard) -> dict[str, str]:
         ),
         "output": "logits and probabilities, batch x classes, in the order of class_names",
         "temperature": str(card.temperature),
+        **({"known": _known(card)} if card.known_from is not None else {}),
     }
+
+
+def _known(card: ModelCard) -> str:
+    return (
+        f"where log(sum(exp({card.sharpness!r} * logits))) over the classes is at least {card.known_from!r}"
+    )
 
 
 def largest_difference(path: Path, model: nn.Module, card: ModelCard) -> float:

@@ -217,7 +217,7 @@ def _recipe(card: ModelCard, record: Record | None) -> str:
 def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
     limits = [
         "It answers every picture with one of its classes, also one that shows none of them; a high probability does "
-        "not tell the two apart.",
+        "not tell the two apart." + _known(card),
         f"It sees {card.picture_size} x {card.picture_size} pixels of {_SEEN[card.resize]}. What is small in the "
         "picture is lost; cut it out first.",
     ]
@@ -245,6 +245,16 @@ def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:
             )
     limits.append("It is one run from one seed; another seed gives another model and other numbers.")
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)
+
+
+def _known(card: ModelCard) -> str:
+    if card.known_from is None:
+        return ""
+    return (
+        " `predict` says `known: False` where the energy of a picture is that of few pictures of known classes "
+        f"(threshold {card.known_from:.3f}, of which {card.recipe.get('false_rejection', 0):.1%} are called unknown by "
+        "mistake; Liu et al., 2020)."
+    )
 
 
 def _classes(card: ModelCard) -> str:

@@ -20,6 +20,7 @@ from longtail.data.collection.named import Files
 from longtail.data.collection.shape import Shape
 from longtail.data.lists.text import read_text, table_of
 from longtail.inference.logits import logits_of, probabilities
+from longtail.inference.unknown import known_scores
 from longtail.models.card import ModelCard
 
 MOST_AT_A_TIME = 2**26
@@ -87,7 +88,8 @@ def classify(
 
     Returns:
         One row per picture, in the given order, with the columns path (the picture's name), class_1, probability_1, …
-        from the most probable on, and error: "", or why the picture could not be read. Its classes are missing then.
+        from the most probable on, known (bool) where the card tells from which score on pictures are, and error: "", or
+        why the picture could not be read. The others are missing then.
     """
     device, top = torch.device(device), min(top, len(card.class_names))
     side = max(card.picture_size, card.image_size)
@@ -95,6 +97,7 @@ def classify(
     errors = np.full(len(pictures), "", dtype=object)
     labels = np.zeros((len(pictures), top), dtype=np.int64)
     shares = np.full((len(pictures), top), np.nan, dtype=np.float32)
+    scores = np.full(len(pictures), np.nan)
     bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
     with bar, ThreadPoolExecutor(threads) as pool:
         shape, paths = Shape(card.resize, card.pad_with), [path for _, path in pictures]
@@ -110,8 +113,9 @@ def classify(
                     readable[row] = picture
             if readable:
                 images, rows = torch.stack(list(readable.values())), list(readable)
-                chances = probabilities(logits_of(model, images, card, device, batch_size), card)
-                best = chances.topk(top, dim=1)
+                logits = logits_of(model, images, card, device, batch_size)
+                scores[rows] = known_scores(logits, card)
+                best = probabilities(logits, card).topk(top, dim=1)
                 labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()
             bar.update(len(batch))
     # Bytes of a name that are not UTF-8 come as surrogates, which no table holds; they are spelt, as in `printable`.
@@ -124,6 +128,9 @@ def classify(
         answers[failed] = None
         frame[f"class_{rank + 1}"] = pd.array(answers, dtype="str")
         frame[f"probability_{rank + 1}"] = shares[:, rank]
+    if card.known_from is not None:
+        frame["known"] = pd.array(scores >= card.known_from, dtype="boolean")
+        frame.loc[failed, "known"] = pd.NA
     return frame.assign(error=errors.astype(str))
 
 

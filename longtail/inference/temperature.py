@@ -1,4 +1,5 @@
-"""Temperature scaling, after which a model's confidence says how often the model is right."""
+"""What the validation images say of a trained model: the temperature, after which its confidence says how often the
+model is right, and from which score on a picture shows a known class."""
 
 import math
 from dataclasses import replace
@@ -10,6 +11,7 @@ from scipy.special import softmax
 
 from longtail.data.tensors.shards import ShardedImages
 from longtail.inference.logits import logits_of
+from longtail.inference.unknown import known_scores, known_threshold
 from longtail.models.card import ModelCard
 from longtail.models.classifier import ImageClassifier
 
@@ -60,7 +62,7 @@ def calibrated(
     *,
     resident: bool = True,
 ) -> ModelCard:
-    """Add a temperature to the card, fitted on these images. Where none fits, print why and return the card unchanged.
+    """Add to the card a temperature and the threshold of known pictures. Print why, where these images do not tell one.
 
     Args:
         model: on `device`; it is left in evaluation mode.
@@ -73,6 +75,15 @@ def calibrated(
         temperature = fit_temperature(logits.numpy() * card.logit_scale, labels.cpu().numpy())
     except ValueError as error:
         print(f"not calibrated: {error}", flush=True)
+    else:
+        print(f"calibrated: temperature {temperature:.3f}", flush=True)
+        card = replace(card, temperature=temperature)
+    if (rate := card.recipe.get("false_rejection")) is None:
         return card
-    print(f"calibrated: temperature {temperature:.3f}", flush=True)
-    return replace(card, temperature=temperature)
+    try:
+        threshold = known_threshold(known_scores(logits, card), rate)
+    except ValueError as error:
+        print(f"unknown pictures are not told: {error}", flush=True)
+        return card
+    print(f"unknown below {threshold:.3f}, which rejects {rate:.1%} of pictures of known classes", flush=True)
+    return replace(card, known_from=threshold)

@@ -78,6 +78,8 @@ class ModelCard:
         stored_size: height and width of the training images, in pixels, before they were resized to `image_size`;
             None, not known, in files of an earlier version.
         resize, pad_with: how pictures become squares, as `longtail.data.collection.shape.Shape` takes them.
+        known_from: the score, as `longtail.inference.unknown.known_scores` gives it, from which on a picture shows a
+            known class; None, not told.
         temperature: what logits are then divided by, fitted on the validation set; None, not calibrated.
         variant: how the classifier was changed after training; None, it was not.
     """
@@ -101,6 +103,7 @@ class ModelCard:
     resize: Resize = "stretch"
     pad_with: Literal["reflect"] | Annotated[list[Byte], Strict(), Three] | None = None
     temperature: Factor | None = None
+    known_from: Real | None = None
     variant: Mapping[str, Any] | None = None
 
     @property

@@ -12,6 +12,7 @@ from longtail.settings import (
     Fraction,
     HalfOpenUnit,
     NonNegative,
+    OpenUnit,
     Positive,
     Rgb,
     Section,
@@ -116,9 +117,9 @@ class Recipe(Section):
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs over which the learning rate rises linearly to its value."""
     select: Select = "best"
-    """Which epoch's weights are kept: the best on the validation images, the first of equals, by top-1 accuracy
-    (`best`), by the mean of the accuracies of the classes (`mean_class_acc`) or of their F1 (`macro_f1`), or by the
-    accuracy of the worst of head, middle and tail (`min_group`); or the `last`."""
+    """Which epoch's weights are kept: the best on the validation images by top-1 accuracy (`best`), by the mean of the
+    accuracies of the classes (`mean_class_acc`) or of their F1 (`macro_f1`), or by the accuracy of the worst of head,
+    middle and tail (`min_group`), of equals the one with the best top-1, then the first; or the `last`."""
     patience: Count | None = None
     """Training ends at a validation after so many epochs in which `select` found none better; null: after `epochs`. The
     schedule of the learning rate stays that of `epochs`."""
@@ -152,6 +153,9 @@ class Recipe(Section):
     calibrate: bool = True
     """Fit a temperature on the validation set and keep it in the model file, for `longtail.predict`. The accuracies
     and calibration errors of the tables are those of the model as trained."""
+    false_rejection: OpenUnit | None = 0.05
+    """Which share of pictures of the known classes `longtail.predict` may call unknown. With `calibrate`, the threshold
+    for it comes from the validation set; null: none is kept."""
     gpus_per_job: Count = 1
     """GPUs of one training job. Above 1 each computes its share of every batch (distributed data parallel). For a grid
     of runs, 1 is faster."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from longtail.losses import build_loss
-from longtail.models.file import load_model
+from longtail.models.file import load_model, save_model
 from longtail.models.variants import adjust
 
 ROOT = Path(__file__).parents[2]
@@ -69,10 +70,13 @@ def test_only_a_linear_classifier_is_adjusted():
 
 def test_the_script_writes_a_model_with_adjusted_logits(base, tmp_path):
     out = tmp_path / "adjusted.safetensors"
-    run_program("adjust", model=base, settings={"adjust": "la", "tau": 2}, output=out)
+    calibrated, facts = load_model(base)
+    start = tmp_path / "calibrated.safetensors"
+    save_model(start, calibrated.state_dict(), replace(facts, temperature=1.5, known_from=2.0))
+    run_program("adjust", model=start, settings={"adjust": "la", "tau": 2}, output=out)
     (first, card), (second, changed) = load_model(base), load_model(out)
     assert changed.variant == {"adjust": "la", "tau": 2.0}
-    assert changed.temperature is None
+    assert (changed.temperature, changed.known_from) == (None, None), "both were fitted to other logits"
     prior = torch.tensor(card.class_counts) / sum(card.class_counts)
     images = torch.rand(4, 3, 8, 8)
     torch.testing.assert_close(second(images), first(images) - 2 * prior.log())

@@ -156,7 +156,10 @@ def test_the_temperature_of_the_model_file_is_the_best_on_the_validation_set(run
     assert nll(card.temperature) <= nll(1)
     assert ece(card.temperature) <= ece(1)
     assert f"calibrated: temperature {card.temperature:.3f}" in (run("first") / "stdout").read_text()
-    assert read_card(run("last", recipe=LAST) / "model.safetensors").temperature is None
+    scores = (logits / card.temperature).logsumexp(1)
+    assert (scores < card.known_from).sum() == 4, "the fifth of 100 validation images is the threshold"
+    other = read_card(run("last", recipe=LAST) / "model.safetensors")
+    assert (other.temperature, other.known_from) == (None, None)
 
 
 def test_the_record_says_how_it_was_made(run):

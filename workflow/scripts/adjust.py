@@ -15,8 +15,8 @@ def main(args: argparse.Namespace) -> None:
     name, tau = args.settings["adjust"], float(args.settings["tau"])
     model, card = load_model(args.model)
     adjust(name, model.head, torch.tensor(card.class_counts), tau=tau, logit_scale=card.logit_scale)
-    # The temperature was fitted to the logits as they were.
-    card = dataclasses.replace(card, variant={"adjust": name, "tau": tau}, temperature=None)
+    # Temperature and threshold were fitted to the logits as they were.
+    card = dataclasses.replace(card, variant={"adjust": name, "tau": tau}, temperature=None, known_from=None)
     save_model(args.output, model.state_dict(), card)
     print(f"{args.output}: {args.model} after {name} with tau {tau:g}", flush=True)
 
