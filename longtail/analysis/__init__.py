@@ -2,6 +2,7 @@
 
     metrics       the table of metrics: label, unit, which of two values is better, and how each is computed
     evaluation    every metric of one run on every test set, and accuracy and F1 of every class
+    classes       precision, recall and F1 of every class, and which classes are taken for which
     calibration   how far confidence and accuracy lie apart
     grid          which runs there should be, which are missing, and their scores
     frames        the files of many runs as one frame each

@@ -217,7 +217,8 @@ class Experiment:
 
     def summary_settings(self) -> dict[str, Any]:
         data = self.config.data.model_dump(include={"source", "seed", "imbalance_factor"})
-        return {**data, "reference": self.reference_loss}
+        pretrained = {model: self.config.model(model).pretrained for model in self.config.grid.models}
+        return {**data, "reference": self.reference_loss, "pretrained": pretrained}
 
     def is_balanced(self, subset: str) -> bool:
         """Whether a subset is the same at every imbalance factor."""

@@ -4,6 +4,7 @@
     labels       how names of models, losses, sets and metrics are printed
     captions     what every caption says: seeds, test images, missing runs
     tables       the tables of the results, one function each, whose parameters say what it is made from
+    classes      the tables of single classes, and of what is taken for what
     counts       the table of the data
     pages        the statistics as tables, with what they rest on
     typeset      a table as csv, Markdown, LaTeX and a web page: the one place that writes tables

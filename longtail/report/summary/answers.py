@@ -9,12 +9,22 @@ from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
 from longtail.report.captions import count
+from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import label
 from longtail.report.pages import basis
+from longtail.report.summary.choice import which_model
 from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
 from longtail.report.summary.evidence import PRICED, Evidence
-from longtail.report.summary.phrases import best_of, column, interval, listed, p_is, percent, points
-from longtail.report.typeset import pipe_table
+from longtail.report.summary.phrases import (
+    best_of,
+    column,
+    full_columns,
+    interval,
+    listed,
+    p_is,
+    percent,
+    points,
+)
 
 NESTED = "test sets are parts of one another, so their differences go together"
 NAMED = 6
@@ -28,15 +38,19 @@ FOUND = "On the tail, runs like these find a difference of {:.1f} points with a 
 def summarise(evidence: Evidence) -> str:
     """The summary as Markdown; a question without an answer says what these runs lack."""
     questions: dict[str, Callable[[Evidence], str]] = {
-        "Which loss for the tail, and at what price for the head?": tail_and_head,
+        "Which model do I use?": which_model,
+        "What do these numbers rest on?": lambda known: basis(
+            known.evaluation, known.planned, known.settings.seed
+        ),
+        "Which loss for the tail, and at what price for the head?": by_equal_models(tail_and_head),
         "How much depends on the model?": model_or_loss,
-        "Which is the safest choice?": safest,
+        "Which is the safest choice?": by_equal_models(safest),
         "Is the difference real?": real,
         "Model comparison": model_comparison,
-        "Beside the thesis": beside_thesis,
-        "Beside published results": beside_published,
     }
-    parts = ["# Summary", basis(evidence.evaluation, evidence.planned, evidence.settings.seed)]
+    if evidence.settings.source == THESIS_SOURCE:  # what is published is of these images
+        questions |= {"Beside the thesis": beside_thesis, "Beside published results": beside_published}
+    parts = ["# Summary"]
     for question, answer in questions.items():
         parts.append(f"## {question}")
         try:
@@ -44,6 +58,24 @@ def summarise(evidence: Evidence) -> str:
         except Refusal as refusal:
             parts.append(f"Not answered by these runs: {refusal}.")
     return "\n\n".join(parts) + "\n"
+
+
+def by_equal_models(answer: Callable[[Evidence], str]) -> Callable[[Evidence], str]:
+    """An answer over all models where these are equals, and otherwise one for each."""
+
+    def separately(evidence: Evidence) -> str:
+        if not evidence.unequal:
+            return answer(evidence)
+        parts = [evidence.unequal]
+        for model in evidence.grid.models:
+            try:
+                found = answer(evidence.of_model(model))
+            except Refusal as refusal:
+                found = f"Not answered by these runs: {refusal}."
+            parts.append(f"### {label(model)}\n\n{found}")
+        return "\n\n".join(parts)
+
+    return separately
 
 
 def tail_and_head(evidence: Evidence) -> str:
@@ -147,7 +179,7 @@ def safest(evidence: Evidence) -> str:
     if worst.notna().any():
         columns["Worst group"] = column(worst, 100, ".1f")
         caption += " Worst group: mean accuracy (%) of the worst of head, middle and tail after long-tailed training."
-    return f"{answer}{evidence.left_out} {caption}\n\n{pipe_table(pd.DataFrame(columns))}"
+    return f"{answer}{evidence.left_out} {caption}\n\n{full_columns(pd.DataFrame(columns))}"
 
 
 def real(evidence: Evidence) -> str:
@@ -157,7 +189,7 @@ def real(evidence: Evidence) -> str:
         raise Refusal("; ".join(table["note"].dropna().unique()))
     several = len(evidence.planned.models) > 1
     scopes = {"paired_differences": "with single models" if several else "with this model"}
-    if several:
+    if several and not evidence.unequal:
         scopes |= {"pooled_differences": "over these models", "over_models": "over models in general"}
     answer = [
         _tally(evidence, evidence.statistics[name], train_set, which)
@@ -289,7 +321,7 @@ def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
                 interval(differences.loc[key]) if key in differences.index else ""
             )
         rows.append(row)
-    return pipe_table(pd.DataFrame(rows))
+    return full_columns(pd.DataFrame(rows))
 
 
 def _friedman(evidence: Evidence) -> str:
