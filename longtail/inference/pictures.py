@@ -3,7 +3,7 @@
 import csv
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -85,30 +85,17 @@ def classify(
         One row per picture, in the given order, with the columns path (the picture's name), class_1, probability_1, …
         from the most probable on, and error: "", or why the picture could not be read. Its classes are missing then.
     """
-    device, top = torch.device(device), min(top, len(card.class_names))
-    side = max(card.picture_size, card.image_size)
-    batch_size = max(1, min(batch_size, MOST_AT_A_TIME // side**2))
+    top = min(top, len(card.class_names))
     errors = np.full(len(pictures), "", dtype=object)
     labels = np.zeros((len(pictures), top), dtype=np.int64)
     shares = np.full((len(pictures), top), np.nan, dtype=np.float32)
-    bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
-    with bar, ThreadPoolExecutor(threads) as pool:
-        read, paths = partial(_decoded, size=card.picture_size), [path for _, path in pictures]
-        decoded = in_order(pool, read, paths, ahead=batch_size)
-        for start in range(0, len(pictures), batch_size):
-            batch = list(itertools.islice(decoded, batch_size))
-            readable: dict[int, torch.Tensor] = {}
-            for row, picture in enumerate(batch, start):
-                if isinstance(picture, UnreadableImage):
-                    errors[row] = picture.reason
-                else:
-                    readable[row] = picture
-            if readable:
-                images, rows = torch.stack(list(readable.values())), list(readable)
-                chances = probabilities(logits_of(model, images, card, device, batch_size), card)
-                best = chances.topk(top, dim=1)
-                labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()
-            bar.update(len(batch))
+    options = {"device": device, "batch_size": batch_size, "threads": threads, "progress": progress}
+    for rows, logits, failed in batches_of(model, card, pictures, **options):
+        if rows:
+            best = probabilities(logits, card).topk(top, dim=1)
+            labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()
+        for row, reason in failed.items():
+            errors[row] = reason
     # Bytes of a name that are not UTF-8 come as surrogates, which no table holds; they are spelt, as in `printable`.
     shown = [name.encode(errors="backslashreplace").decode() for name, _ in pictures]
     frame = pd.DataFrame({"path": shown})
@@ -120,6 +107,44 @@ def classify(
         frame[f"class_{rank + 1}"] = pd.array(answers, dtype="str")
         frame[f"probability_{rank + 1}"] = shares[:, rank]
     return frame.assign(error=errors.astype(str))
+
+
+def batches_of(
+    model: nn.Module,
+    card: ModelCard,
+    pictures: Sequence[tuple[str, Path]],
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int = 64,
+    threads: int = 1,
+    progress: bool = False,
+) -> Iterator[tuple[list[int], torch.Tensor, dict[int, str]]]:
+    """The logits of pictures in files, some at a time; the arguments are those of `classify`.
+
+    Yields:
+        The places of pictures in `pictures`, their logits (float32, so many x C, on the CPU), and why others of the
+        same batch could not be read, by place.
+    """
+    device = torch.device(device)
+    side = max(card.picture_size, card.image_size)
+    batch_size = max(1, min(batch_size, MOST_AT_A_TIME // side**2))
+    bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
+    with bar, ThreadPoolExecutor(threads) as pool:
+        read, paths = partial(_decoded, size=card.picture_size), [path for _, path in pictures]
+        decoded = in_order(pool, read, paths, ahead=batch_size)
+        for start in range(0, len(pictures), batch_size):
+            readable: dict[int, torch.Tensor] = {}
+            failed: dict[int, str] = {}
+            for row, picture in enumerate(itertools.islice(decoded, batch_size), start):
+                if isinstance(picture, UnreadableImage):
+                    failed[row] = picture.reason
+                else:
+                    readable[row] = picture
+            logits = torch.empty(0, len(card.class_names))
+            if readable:
+                logits = logits_of(model, torch.stack(list(readable.values())), card, device, batch_size)
+            yield list(readable), logits, failed
+            bar.update(len(readable) + len(failed))
 
 
 def _pictures_below(folder: Path) -> tuple[list[str], list[str]]:

@@ -4,6 +4,7 @@ They are apart from the other tables, which are made from the evaluation, since 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -142,7 +143,7 @@ def _names(table: pd.DataFrame) -> pd.Series:
     return table.set_index("label")["class_name"]
 
 
-def _cell(value: object, name: str) -> str:
+def _cell(value: Any, name: str) -> str:
     if name == "group":
         return label(str(value))
     if isinstance(value, str):

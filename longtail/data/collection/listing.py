@@ -84,7 +84,7 @@ class Listing:
         return content.hexdigest()[:20]
 
 
-def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing:
+def list_images(source: str | Path, group_column: str = GROUP_COLUMN, *, classes: int = 2) -> Listing:
     """List a collection.
 
     A folder has one folder for each class. Images in folders below that belong to the class as well. Where the
@@ -98,11 +98,12 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
     Args:
         source: the folder, or a file that ends in .csv.
         group_column: the csv's column of groups. The default need not be there.
+        classes: how many have to have images, at least.
 
     Raises:
         FileNotFoundError: there is no such folder or csv, or none of the files that the csv names.
-        ValueError: fewer than two classes have images, or the csv has another form than above. The message says what
-            is wrong.
+        ValueError: fewer than so many classes have images, or the csv has another form than above. The message says
+            what is wrong.
     """
     source = Path(source)
     if source.is_dir():
@@ -124,12 +125,11 @@ def list_images(source: str | Path, group_column: str = GROUP_COLUMN) -> Listing
     listing.entries.sort()
     _similar_names(listing)
     listing.findings.sort()
-    classes = sorted({entry.class_name for entry in listing.entries})
-    if len(classes) < 2:
-        found = f"one class with images, {classes[0]!r}" if classes else "no class with images"
-        raise ValueError(
-            f"{source} has {found}; at least two are needed, each a folder (or a label) of its own"
-        )
+    names = sorted({entry.class_name for entry in listing.entries})
+    if len(names) < classes:
+        found = f"one class with images, {names[0]!r}" if names else "no class with images"
+        needed = "at least two are" if classes > 1 else "one is"
+        raise ValueError(f"{source} has {found}; {needed} needed, each a folder (or a label) of its own")
     return listing
 
 

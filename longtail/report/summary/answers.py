@@ -261,7 +261,7 @@ def _shares(evidence: Evidence, train_set: str) -> str:
     both = "whether the best loss depends on the model cannot be tested without several seeds of every loss and model"
     if INTERACTION in terms.index:
         both = f"{share(INTERACTION, 'their combination')}; this is said of these models"
-        if IN_GENERAL in terms.index:
+        if IN_GENERAL in terms.index and not evidence.unequal:
             both += f", and over models in general the loss has p {p_is(terms.loc[IN_GENERAL, 'p'])}"
     alone = f"{share('loss', 'the loss')}, {share('model', 'the model')}"
     return f"of the variance of top-1 accuracy (ω²), {alone}; {both}"
