@@ -116,14 +116,14 @@ def joined(parts: Sequence[HeldOut]) -> HeldOut:
 
 def pixels_of(results: Path, image_ids: Sequence[int]) -> dict[int, np.ndarray]:
     """The pixels of test and validation images as the workflow stored them, uint8 H x W x 3, by id."""
-    wanted, found = set(image_ids), {}
+    wanted, found = set(image_ids), dict[int, np.ndarray]()
     for name in ("test_balanced", "test_longtailed", "val"):
         path = results / f"data/{name}.pth"
         if wanted - set(found) and path.is_file():
             tensors: LabelledImages = load_tensors(path, mmap=True)
             for place, own in enumerate(tensors.image_ids.tolist()):
                 if own in wanted:
-                    found[own] = tensors.images[place].permute(1, 2, 0).numpy()
+                    found[own] = tensors.images[place : place + 1][0].permute(1, 2, 0).numpy()
     return found
 
 

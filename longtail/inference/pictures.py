@@ -89,8 +89,9 @@ def classify(
     errors = np.full(len(pictures), "", dtype=object)
     labels = np.zeros((len(pictures), top), dtype=np.int64)
     shares = np.full((len(pictures), top), np.nan, dtype=np.float32)
-    options = {"device": device, "batch_size": batch_size, "threads": threads, "progress": progress}
-    for rows, logits, failed in batches_of(model, card, pictures, **options):
+    for rows, logits, failed in batches_of(
+        model, card, pictures, device=device, batch_size=batch_size, threads=threads, progress=progress
+    ):
         if rows:
             best = probabilities(logits, card).topk(top, dim=1)
             labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()

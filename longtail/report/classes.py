@@ -89,7 +89,7 @@ def class_page(data: pd.DataFrame, caption: str) -> Table:
     shown = data[[name for name in HEADINGS if name in data]]
     text = shown.apply(lambda column: [_cell(value, str(column.name)) for value in column])
     empty = [name for name in text if name not in ("class_name", "group") and (text[name] == "").all()]
-    return Table(data, text.drop(columns=empty).rename(columns=HEADINGS), caption)
+    return Table(data, text.drop(columns=empty).rename(columns=HEADINGS), caption, keys=2)
 
 
 def confusion_page(counts: pd.DataFrame, names: pd.Series, caption: str) -> Table:

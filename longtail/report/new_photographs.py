@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -132,7 +132,7 @@ def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
         answers = Answers("balanced", own.labels, groups[own.labels], own.logits, nn.Identity())
         values = {metric: METRICS[metric].compute(answers) for metric in METRICS_SHOWN}
         low, high = own.interval(own.right)
-        row = {"set": name, "n": len(own.labels)}
+        row: dict[str, Any] = {"set": name, "n": len(own.labels)}
         text = {"Classes": "All" if name == "all" else label(name), "Photographs": f"{len(own.labels):,}"}
         if new.cluster is not None and own.cluster is not None:
             row["clusters"] = len(np.unique(own.cluster))
@@ -164,7 +164,7 @@ def _calibration(new: Answered) -> Table:
             "Photographs": [f"{n:,}" for n in data["n"]],
         }
     )
-    caption = f"Photographs by the probability of the answer, in {BINS} steps: what the model claims and how many are right."
+    caption = f"Photographs by the probability of the answer, in {BINS} steps: what it claims and how many are right."
     return Table(data, text, caption, keys=0)
 
 

@@ -1,6 +1,6 @@
 """Which classes are taken for which, with the whole name of each."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -69,7 +69,8 @@ def draw(
     # The list has the whole width, or at least that of two names, whatever the matrix needs.
     needed = max(side + names + 1.3, 2 * names + LISTED_FROM + 0.5)
     figure = style.new_figure(side + names + LINE * lines + 0.8, max(style.TEXT_WIDTH, needed))
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=[side + names + 0.8, LINE * lines]))
+    parts: Any = figure.subfigures(2, 1, height_ratios=[side + names + 0.8, LINE * lines])
+    above, below = parts
     _matrix(above, shown)
     _listing(below.add_axes((0, 0, 1, 1)), shown, figure.get_figwidth())
     figure.suptitle(title, x=0.01, ha="left")
