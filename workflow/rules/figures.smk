@@ -25,11 +25,7 @@ rule figures:
             for file in expand(
                 figure_files(
                     LOSS_FIGURES,
-                    *(
-                        figures_in(LOSS_FIGURES)
-                        if run.loss == EXPERIMENT.reference_loss
-                        else ["confusion"]
-                    ),
+                    *(figures_in(LOSS_FIGURES) if run.loss == EXPERIMENT.reference_loss else ["confusion"]),
                 ),
                 **run._asdict(),
             )

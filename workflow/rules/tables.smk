@@ -64,7 +64,7 @@ for job, (names, made_from) in TABLE_JOBS.items():
             "python workflow/scripts/tables.py {params.names} {params.options:q} --output-folder {params.folder:q} > {log:q} 2>&1"
 
 
-rule tables_of_classes:
+rule table_of_classes:
     input:
         predictions=lambda wildcards: files_of(
             "predictions.parquet", runs_of_model(wildcards, EXPERIMENT.shown_runs)
