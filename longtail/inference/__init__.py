@@ -9,7 +9,8 @@
     page          the model described for people, in Markdown
 
 It uses the rooms below: `models` for a model and its card, `batches` and `data` for images, `report` for the
-names on the page. The doors `longtail.predict`, `evaluate`, `worklist` and `export` use it, and the programs train and predict.
+names on the page. The doors `longtail.predict`, `evaluate`, `worklist` and `export` use it, and so do the programs
+train and predict.
 
 Three facts that a newcomer needs:
 

@@ -42,8 +42,8 @@ import sys as _sys
 from pathlib import Path as _Path
 _words = _sys.argv[1:]
 _tables = [_word for _word in _words if _word in {tables}] or {statistics}
-_losses = _words[_words.index("--loss") + 1 : _words.index("--output-folder")] if "--loss" in _words else []
 if set(_tables) & set({class_tables}):
+    _losses = _words[_words.index("--loss") + 1 : _words.index("--output-folder")]
     _tables = [_loss + "/" + _table for _loss in _losses for _table in _tables]
 for _i, _word in enumerate(_words):
     _files = []
