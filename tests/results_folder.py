@@ -52,7 +52,10 @@ def write_results(
         members |= {group: longtailed & (table["group"] == group) for group in SIZES}
         for test_set, chosen in members.items():
             value = np.nan if run in missing else right[chosen].mean()
-            rows.append((*run, test_set, "acc1", value, int(chosen.sum()), clusters[chosen].nunique()))
+            counts = int(chosen.sum()), clusters[chosen].nunique()
+            by_class = right[chosen].groupby(table.loc[chosen, "label"]).mean()
+            rows.append((*run, test_set, "acc1", value, *counts))
+            rows.append((*run, test_set, "mean_class_acc", by_class.mean() + value * 0, *counts))
         if run not in missing:
             predicted = np.where(right, table["label"], (table["label"] + 1) % 3)
             logits = list(np.eye(3, dtype=np.float32)[predicted])

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "longtail"
-DOORS = {"clean", "predict", "export", "plan", "watch", "demo", "testing"}
+DOORS = {"clean", "predict", "evaluate", "worklist", "export", "plan", "watch", "demo", "testing"}
 # From the top down. The doors stand above all rooms, and the value types of `settings` below.
 ROOMS = (
     *("inference", "report", "analysis", "experiment", "config", "training", "batches"),

@@ -2,9 +2,13 @@
 
     metrics       the table of metrics: label, unit, which of two values is better, and how each is computed
     evaluation    every metric of one run on every test set, and accuracy and F1 of every class
+    classes       precision, recall and F1 of every class, and which classes are taken for which
     calibration   how far confidence and accuracy lie apart
     grid          which runs there should be, which are missing, and their scores
     frames        the files of many runs as one frame each
+    label_errors  labels that are probably wrong, by confident learning
+    uncertainty   pictures of which a model is least sure
+    shift         how far new photographs are from those that a model was tested on
     results       the results folder as frames for notebooks: `longtail.load_results`
     statistics/   how sure the results are, one method per file
 

@@ -257,7 +257,8 @@ class Experiment:
 
     def summary_settings(self) -> dict[str, Any]:
         data = self.config.data.model_dump(include={"source", "seed", "imbalance_factor"})
-        return {**data, "reference": self.reference_loss}
+        pretrained = {model: self.config.model(model).pretrained for model in self.config.grid.models}
+        return {**data, "reference": self.reference_loss, "pretrained": pretrained}
 
     def table_of(self, subset: str) -> str:
         """The table that says which images a subset has: the first one that knows it, since the later ones change more.

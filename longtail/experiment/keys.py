@@ -207,6 +207,11 @@ class Keys:
             return self._key("tables", {}, [self.split()], ["longtail.report.counts"])
         return self._key("tables", _numbers(sources), [self.evaluation()], ["longtail.report.tables"])
 
+    def class_tables(self, runs: Iterable[Run]) -> str:
+        """Key of the tables of single classes, which are made from the predictions of these runs."""
+        upstream = [self.split(), *map(self.predict, runs)]
+        return self._key("tables", {}, upstream, ["longtail.report.classes"])
+
     def figure(self, figure: str, *upstream: str) -> str:
         return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
 

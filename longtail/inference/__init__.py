@@ -2,13 +2,16 @@
 
     logits        logits of images, their probabilities, and the file that keeps those of the test images
     pictures      files, folders and lists of pictures, and the most probable classes of each
+    photographs   new photographs with known classes, and what a model says of them
+    held_out      the validation and test images of a run, and what it says of them
     temperature   the one number that calibrates probabilities
     unknown       whether a picture shows a known class at all
     onnx          the model as a file for other programs, compared with PyTorch before it is kept
     page          the model described for people, in Markdown
 
 It uses the rooms below: `models` for a model and its card, `batches` and `data` for images, `report` for the
-names on the page. The doors `longtail.predict` and `longtail.export` use it, and the programs train and predict.
+names on the page. The doors `longtail.predict`, `evaluate`, `worklist` and `export` use it, and so do the programs
+train and predict.
 
 Three facts that a newcomer needs:
 

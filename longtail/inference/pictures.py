@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from longtail.data.collection.decoding import UnreadableImage, decode, in_order
 from longtail.data.collection.folder import SUFFIXES, is_picture, read_tree
 from longtail.data.collection.named import Files
 from longtail.data.collection.shape import Shape
+from longtail.data.lists.rows import Box
 from longtail.data.lists.text import read_text, table_of
 from longtail.inference.logits import logits_of, probabilities
 from longtail.inference.unknown import known_scores
@@ -91,33 +92,20 @@ def classify(
         from the most probable on, known (bool) where the card tells from which score on pictures are, and error: "", or
         why the picture could not be read. The others are missing then.
     """
-    device, top = torch.device(device), min(top, len(card.class_names))
-    side = max(card.picture_size, card.image_size)
-    batch_size = max(1, min(batch_size, MOST_AT_A_TIME // side**2))
+    top = min(top, len(card.class_names))
     errors = np.full(len(pictures), "", dtype=object)
     labels = np.zeros((len(pictures), top), dtype=np.int64)
     shares = np.full((len(pictures), top), np.nan, dtype=np.float32)
     scores = np.full(len(pictures), np.nan)
-    bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
-    with bar, ThreadPoolExecutor(threads) as pool:
-        shape, paths = Shape(card.resize, card.pad_with), [path for _, path in pictures]
-        read = partial(_decoded, size=card.picture_size, shape=shape)
-        decoded = in_order(pool, read, paths, ahead=batch_size)
-        for start in range(0, len(pictures), batch_size):
-            batch = list(itertools.islice(decoded, batch_size))
-            readable: dict[int, torch.Tensor] = {}
-            for row, picture in enumerate(batch, start):
-                if isinstance(picture, UnreadableImage):
-                    errors[row] = picture.reason
-                else:
-                    readable[row] = picture
-            if readable:
-                images, rows = torch.stack(list(readable.values())), list(readable)
-                logits = logits_of(model, images, card, device, batch_size)
-                scores[rows] = known_scores(logits, card)
-                best = probabilities(logits, card).topk(top, dim=1)
-                labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()
-            bar.update(len(batch))
+    for rows, logits, failed in batches_of(
+        model, card, pictures, device=device, batch_size=batch_size, threads=threads, progress=progress
+    ):
+        if rows:
+            scores[rows] = known_scores(logits, card)
+            best = probabilities(logits, card).topk(top, dim=1)
+            labels[rows], shares[rows] = best.indices.numpy(), best.values.numpy()
+        for row, reason in failed.items():
+            errors[row] = reason
     # Bytes of a name that are not UTF-8 come as surrogates, which no table holds; they are spelt, as in `printable`.
     shown = [name.encode(errors="backslashreplace").decode() for name, _ in pictures]
     frame = pd.DataFrame({"path": shown})
@@ -132,6 +120,50 @@ def classify(
         frame["known"] = pd.array(scores >= card.known_from, dtype="boolean")
         frame.loc[failed, "known"] = pd.NA
     return frame.assign(error=errors.astype(str))
+
+
+def batches_of(
+    model: nn.Module,
+    card: ModelCard,
+    pictures: Sequence[tuple[str, Path]],
+    boxes: Sequence[Box | None] | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    batch_size: int = 64,
+    threads: int = 1,
+    progress: bool = False,
+) -> Iterator[tuple[list[int], torch.Tensor, dict[int, str]]]:
+    """The logits of pictures in files, some at a time; the other arguments are those of `classify`.
+
+    Args:
+        boxes: the region of each picture that is meant; None: the whole pictures.
+
+    Yields:
+        The places of pictures in `pictures`, their logits (float32, so many x C, on the CPU), and why others of the
+        same batch could not be read, by place.
+    """
+    device = torch.device(device)
+    side = max(card.picture_size, card.image_size)
+    batch_size = max(1, min(batch_size, MOST_AT_A_TIME // side**2))
+    bar = tqdm(total=len(pictures), unit="image", disable=None if progress else True)
+    with bar, ThreadPoolExecutor(threads) as pool:
+        read = partial(_decoded, size=card.picture_size, shape=Shape(card.resize, card.pad_with))
+        paths = [path for _, path in pictures]
+        wanted = list(zip(paths, boxes or [None] * len(paths), strict=True))
+        decoded = in_order(pool, read, wanted, ahead=batch_size)
+        for start in range(0, len(pictures), batch_size):
+            readable: dict[int, torch.Tensor] = {}
+            failed: dict[int, str] = {}
+            for row, picture in enumerate(itertools.islice(decoded, batch_size), start):
+                if isinstance(picture, UnreadableImage):
+                    failed[row] = picture.reason
+                else:
+                    readable[row] = picture
+            logits = torch.empty(0, len(card.class_names))
+            if readable:
+                logits = logits_of(model, torch.stack(list(readable.values())), card, device, batch_size)
+            yield list(readable), logits, failed
+            bar.update(len(readable) + len(failed))
 
 
 def _pictures_below(folder: Path) -> tuple[list[str], list[str]]:
@@ -166,8 +198,8 @@ def _column(path: Path, column: str) -> list[str]:
     return names
 
 
-def _decoded(picture: Path, size: int, shape: Shape) -> torch.Tensor | UnreadableImage:
+def _decoded(wanted: tuple[Path, Box | None], size: int, shape: Shape) -> torch.Tensor | UnreadableImage:
     try:
-        return decode(picture, size, shape=shape)
+        return decode(wanted[0], size, box=wanted[1], shape=shape)
     except UnreadableImage as error:
         return error

@@ -4,8 +4,11 @@
     labels       how names of models, losses, sets and metrics are printed
     captions     what every caption says: seeds, test images, missing runs
     tables       the tables of the results, one function each, whose parameters say what it is made from
+    classes      the tables of single classes, and of what is taken for what
     counts       the table of the data
+    new_photographs  the evaluation of a model on new photographs
     pages        the statistics as tables, with what they rest on
+    sheet        pictures with their captions on a page
     typeset      a table as csv, Markdown, LaTeX and a web page: the one place that writes tables
     webpage      Markdown as one HTML file, whose tables sort by a click
     figures/     the figures, one file each

@@ -20,6 +20,11 @@ TABLES = {
     "loss_summary": "Means by loss",
 }
 """The tables by the name of their files, each with its title in the list of the report."""
+CLASS_TABLES = {
+    "classes": "Single classes",
+    "confusion": "Confused classes",
+}
+"""The tables of single classes, one of each loss, in the formats of the statistics."""
 
 
 class Statistic(NamedTuple):
@@ -122,5 +127,5 @@ THESIS_STATISTICS = {
 
 def title(name: str) -> str:
     """The title of a table, a statistic or a figure in the list of the report."""
-    titles = TABLES | {statistic: about.title for statistic, about in STATISTICS.items()}
+    titles = TABLES | CLASS_TABLES | {statistic: about.title for statistic, about in STATISTICS.items()}
     return titles.get(name, name.replace("_", " ").capitalize())

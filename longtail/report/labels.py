@@ -3,6 +3,8 @@
 The labels of the metrics are in `longtail.analysis.metrics`.
 """
 
+from unicodedata import east_asian_width
+
 MODELS = {
     "mobilenetv2": "MobileNetV2",
     "resnet50": "ResNet-50",
@@ -92,3 +94,8 @@ def trained(model: str, train_set: str, loss: str | None = None) -> str:
 def shortened(name: str, longest: int) -> str:
     """A name, cut where it has more characters than fit."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def width(text: str) -> int:
+    """How many Latin letters are about as wide as a text; Chinese, Japanese and Korean ones count twice."""
+    return sum(2 if east_asian_width(sign) in "FW" else 1 for sign in text)

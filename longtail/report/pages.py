@@ -56,6 +56,8 @@ def page(name: str, data: pd.DataFrame, basis: str) -> Table:
     text = shown.drop(columns="note").apply(lambda column: [cell(value, column.name) for value in column])
     places = {note: place for place, note in enumerate(filter(None, dict.fromkeys(shown["note"])), start=1)}
     text["note"] = [str(places.get(note, "")) for note in shown["note"]]
+    empty = [name for name in text.columns[about.keys :] if (text[name] == "").all()]
+    text = text.drop(columns=empty)
     text.columns = [HEADINGS.get(name, name.replace("_", " ").capitalize()) for name in text.columns]
     listed = tuple(f"{place}. {note[0].upper()}{note[1:]}." for note, place in places.items())
     return Table(data, text, f"{about.caption} {basis}", keys=about.keys, notes=listed)

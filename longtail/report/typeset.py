@@ -3,11 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
 from longtail.files.atomic import atomic_path
+from longtail.files.csv import write_csv
+from longtail.files.text import in_csv
 from longtail.report.catalogue import STATISTIC_FORMATS, TABLE_FORMATS
 from longtail.report.webpage import webpage
 
@@ -77,8 +80,10 @@ def write_table(table: Table, folder: str | Path, name: str, label: str | None =
 
 
 def csv(table: Table) -> str:
-    """The numbers with all their digits; a missing number is an empty field."""
-    return table.data.to_csv(index=False, lineterminator="\n")
+    """The numbers with all their digits; a missing number is an empty field. Names are what no spreadsheet runs."""
+    text = StringIO()
+    write_csv(table.data.rename(columns=in_csv), text, lineterminator="\n")
+    return text.getvalue()
 
 
 def markdown(table: Table) -> str:

@@ -12,6 +12,9 @@ th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; white-space: nowr
 thead th { border-bottom: 2px solid #333; position: sticky; top: 0; background: #fff; cursor: pointer; }
 th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
+figure { margin: 0; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
+figure img { width: 100%; max-width: 16rem; image-rendering: pixelated; display: block; }
 """
 # A click on a heading sorts by the number that a cell begins with ("< 0.001", "97.50 ± 0.31"); empty cells come last.
 SCRIPT = r"""
@@ -40,7 +43,16 @@ for (const head of document.querySelectorAll("thead th")) {
 
 def webpage(markdown: str, title: str) -> str:
     """Markdown as a page with that title. HTML within the Markdown is shown as text."""
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return page_of(rendered(markdown), title)
+
+
+def rendered(markdown: str) -> str:
+    """Markdown as HTML; HTML within it is shown as text."""
+    return MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+
+
+def page_of(body: str, title: str) -> str:
+    """HTML as a page with that title."""
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n{body}<script>{SCRIPT}</script>\n</html>\n"

@@ -15,7 +15,7 @@ from workspace import Workspace, jobs, report_parts
 
 from longtail.experiment.proof import packages_here
 from longtail.files.sealed_json import seal, unseal
-from longtail.report.catalogue import STATISTICS, TABLES
+from longtail.report.catalogue import CLASS_TABLES, STATISTICS, TABLES
 
 CONFIG = {
     "grid": {
@@ -42,6 +42,9 @@ import sys as _sys
 from pathlib import Path as _Path
 _words = _sys.argv[1:]
 _tables = [_word for _word in _words if _word in {tables}] or {statistics}
+if set(_tables) & set({class_tables}):
+    _losses = _words[_words.index("--loss") + 1 : _words.index("--output-folder")]
+    _tables = [_loss + "/" + _table for _loss in _losses for _table in _tables]
 for _i, _word in enumerate(_words):
     _files = []
     if _word == "--output-folder":
@@ -57,7 +60,8 @@ for _i, _word in enumerate(_words):
         if _file.suffix == ".pth":  # larger than Snakemake's default limit for comparing contents
             _file.write_bytes(bytes(1_500_000) + repr(_words).encode())
 _sys.exit()
-""".replace("{tables}", repr([*TABLES])).replace("{statistics}", repr([*STATISTICS]))
+""".replace("{tables}", repr([*TABLES, *CLASS_TABLES])).replace("{statistics}", repr([*STATISTICS]))
+STUB = STUB.replace("{class_tables}", repr([*CLASS_TABLES]))
 
 MODELS, LOSSES, SETS = CONFIG["grid"]["models"], CONFIG["grid"]["losses"], CONFIG["grid"]["train_sets"]
 
@@ -71,9 +75,11 @@ def per_model(*names, train_sets=SETS, models=MODELS):
     return {f"figure_of_model {t}/{m}/{n}" for t in train_sets for m in models for n in names}
 
 
-def confusion(train_sets=SETS, models=MODELS, loss="softmax"):
-    names = ("confusion", "confused_pairs")
-    return {f"figure_of_loss {t}/{m}/{loss}/{name}" for t in train_sets for m in models for name in names}
+def confusion(train_sets=SETS, models=MODELS, losses=LOSSES):
+    """What is made of the predictions of single runs: the figures of these losses, and the tables of their models."""
+    figures = [f"{loss}/confusion" for loss in losses] + ["softmax/confused_pairs"] * ("softmax" in losses)
+    of_losses = {f"figure_of_loss {t}/{m}/{figure}" for t in train_sets for m in models for figure in figures}
+    return of_losses | {f"table_of_classes {t}/{m}" for t in train_sets for m in models}
 
 
 COMPARISONS = {
@@ -243,12 +249,12 @@ TABLE = [
     (
         "gamma of focal",
         configure(losses__focal__gamma=1.0),
-        runs(losses=["focal"]) | OF_EVALUATION | OF_RUNS,
+        runs(losses=["focal"]) | OF_EVALUATION | OF_RUNS | confusion(losses=["focal"]),
     ),
     (
         "the file of focal",
         append("longtail/losses/focal.py", "CHANGED = True\n"),
-        runs(losses=["focal"]) | OF_EVALUATION | OF_RUNS,
+        runs(losses=["focal"]) | OF_EVALUATION | OF_RUNS | confusion(losses=["focal"]),
     ),
     ("batch size", configure(train__batch_size=16), EVERYTHING_TRAINED),
     ("learning rate", configure(train__learning_rate=0.01), EVERYTHING_TRAINED),
@@ -305,7 +311,7 @@ TABLE = [
     (
         "a loss added",
         configure(grid__losses=["softmax", "focal", "ldam"]),
-        runs(losses=["ldam"]) | OF_EVALUATION | OF_RUNS | {"run_list"},
+        runs(losses=["ldam"]) | OF_EVALUATION | OF_RUNS | confusion(losses=["ldam"]) | {"run_list"},
     ),
     (
         "a variant added",
@@ -313,12 +319,13 @@ TABLE = [
         runs(losses=["softmax+la"], rules=["adjust", "predict"])
         | OF_EVALUATION
         | per_model("reliability")
+        | confusion(losses=["softmax+la"])
         | {"run_list"},
     ),
     (
         "decoupled training added",
         configure(grid__losses=["softmax", "focal", "crt"]),
-        runs(losses=["crt"]) | OF_EVALUATION | OF_RUNS | {"run_list"},
+        runs(losses=["crt"]) | OF_EVALUATION | OF_RUNS | confusion(losses=["crt"]) | {"run_list"},
     ),
     (
         "test-time ensembling",

@@ -16,21 +16,18 @@ rule figures:
             train_set=CONFIG.grid.train_sets,
             model=CONFIG.grid.models,
         ),
-        # Figures of the other losses are drawn only when asked for by name.
+        # The confusion is drawn for every loss, the other figures of losses only for the reference, or when asked for by
+        # name.
         [
             file
-            for train_set, model in sorted(
-                {
-                    (run.train_set, run.model)
-                    for run in EXPERIMENT.shown_runs
-                    if run.loss == EXPERIMENT.reference_loss
-                }
-            )
+            for run in EXPERIMENT.shown_runs
+            if run.seed == CONFIG.seeds[0] or CONFIG.partial
             for file in expand(
-                figure_files(LOSS_FIGURES, *figures_in(LOSS_FIGURES)),
-                train_set=train_set,
-                model=model,
-                loss=EXPERIMENT.reference_loss,
+                figure_files(
+                    LOSS_FIGURES,
+                    *(figures_in(LOSS_FIGURES) if run.loss == EXPERIMENT.reference_loss else ["confusion"]),
+                ),
+                **run._asdict(),
             )
         ],
     localrule: True

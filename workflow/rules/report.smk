@@ -15,12 +15,15 @@ VERSIONS = ["longtail", "snakemake", "torch", "torchvision", "timm", "numpy", "s
 report: "../report/workflow.rst"
 
 
-def in_report(category, files, subcategory="All runs"):
-    """The same files as a rule's output; those that a browser shows are listed in the report."""
+def in_report(category, files, subcategory="All runs", loss=None):
+    """The same files as a rule's output; those that a browser shows are listed in the report.
+
+    `loss` is that of the files, where no wildcard says it.
+    """
     captions = {".png": "../report/figure.rst", ".html": "../report/table.rst"}
     return [
         (
-            flag_for_report(file, captions[Path(file).suffix], category, subcategory)
+            flag_for_report(file, captions[Path(file).suffix], category, subcategory, loss)
             if Path(file).suffix in captions
             else file
         )
@@ -28,12 +31,12 @@ def in_report(category, files, subcategory="All runs"):
     ]
 
 
-def flag_for_report(file, caption, category, subcategory):
+def flag_for_report(file, caption, category, subcategory, loss):
     name = Path(file).stem
 
     def labels(wildcards):
         of_file = wildcards.get("figure", name)
-        of_loss = wildcards.get("loss")
+        of_loss = loss or wildcards.get("loss")
         shown = f"{title(of_file)}, {label(of_loss)}" if of_loss else title(of_file)
         return {"Shown": shown}
 

@@ -26,6 +26,11 @@ rule tables:
             train_set=CONFIG.grid.train_sets,
             model=CONFIG.grid.models,
         ),
+        expand(
+            [file for loss in EXPERIMENT.losses for file in class_table_files(loss)],
+            train_set=CONFIG.grid.train_sets,
+            model=CONFIG.grid.models,
+        ),
         table_files("table_of_means"),
         table_files("table_of_class_groups"),
         table_files("table_of_counts"),
@@ -57,3 +62,34 @@ for job, (names, made_from) in TABLE_JOBS.items():
             folder=subpath(output[0], parent=True),
         shell:
             "python workflow/scripts/tables.py {params.names} {params.options:q} --output-folder {params.folder:q} > {log:q} 2>&1"
+
+
+rule table_of_classes:
+    input:
+        predictions=lambda wildcards: files_of(
+            "predictions.parquet", runs_of_model(wildcards, EXPERIMENT.shown_runs)
+        ),
+        split="<results>/data/split.parquet",
+    output:
+        [
+            file
+            for loss in EXPERIMENT.losses
+            for file in in_report("Tables", class_table_files(loss), of_model, loss)
+        ],
+    log:
+        "<logs>/tables/{train_set}/{model}/classes.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        key=lambda wildcards: KEYS.class_tables(runs_of_model(wildcards, EXPERIMENT.shown_runs)),
+        names=list(CLASS_TABLES),
+        predictions=lambda wildcards: files_of(
+            "predictions.parquet", runs_of_model(wildcards, EXPERIMENT.runs)
+        ),
+        losses=EXPERIMENT.losses,
+        folder=subpath(output[0], ancestor=2),
+    shell:
+        "python workflow/scripts/tables.py {params.names} --predictions {params.predictions:q} --split {input.split:q}"
+        " --train-set {wildcards.train_set} --model {wildcards.model:q} --loss {params.losses:q}"
+        " --output-folder {params.folder:q} > {log:q} 2>&1"

@@ -19,7 +19,8 @@ def arguments() -> argparse.ArgumentParser:
         statistics="folder of statistical_analysis.py",
         thesis="resources/thesis_results.csv",
         published="resources/published_results.csv",
-        takes="source, imbalance_factor and seed of the data; reference: loss that the others are compared with",
+        takes="source, imbalance_factor and seed of the data; reference: loss that the others are compared with; "
+        "perhaps pretrained: whether each model starts from pretrained weights",
     )
     told = "summary (.md, .html)"
     parser.add_argument("--output", nargs="+", type=output(told), required=True, metavar="FILE", help=told)

@@ -106,15 +106,20 @@ class UnreadableImage(ValueError):
 
 
 def decode(
-    path: str | Path, size: int | None, *, max_pixels: int = MAX_PIXELS, shape: Shape = STRETCHED
+    path: str | Path,
+    size: int | None,
+    *,
+    box: Box | None = None,
+    max_pixels: int = MAX_PIXELS,
+    shape: Shape = STRETCHED,
 ) -> torch.Tensor:
-    """The picture in a file as `pixels_of` gives it.
+    """The picture in a file, or its region, as `pixels_of` gives it.
 
     Raises:
         UnreadableImage: the file is missing, empty, truncated, damaged, no picture, or too large.
     """
     with content_of(path) as content:
-        return pixels_of(content, path, size, max_pixels=max_pixels, shape=shape)
+        return pixels_of(content, path, size, box=box, max_pixels=max_pixels, shape=shape)
 
 
 @contextmanager

@@ -120,7 +120,7 @@ class Listing:
 
 
 def list_images(
-    source: str | Path, choices: Choices | None = None, root: str | Path | None = None
+    source: str | Path, choices: Choices | None = None, root: str | Path | None = None, *, classes: int = 2
 ) -> Listing:
     """List a collection.
 
@@ -135,10 +135,11 @@ def list_images(
         source: the folder, or the list.
         choices: what the user says about the list.
         root: the folder in which the list's paths are; None: that of the list.
+        classes: how many have to have images, at least.
 
     Raises:
         FileNotFoundError: there is no such folder or list, or none of the files that the list names.
-        ValueError: fewer than two classes have images, or the list has no known form or leaves something open. The
+        ValueError: fewer than so many classes have images, or the list has no known form or leaves something open. The
             message says what is wrong.
     """
     source, choices = Path(source), choices or Choices()
@@ -169,13 +170,14 @@ def list_images(
     listing.entries.sort()
     _similar_names(listing)
     listing.findings.sort()
-    classes = sorted({entry.class_name for entry in listing.entries})
-    if len(classes) < 2:
-        found = f"one class with images, {classes[0]!r}" if classes else "no class with images"
+    names = sorted({entry.class_name for entry in listing.entries})
+    if len(names) < classes:
+        found = f"one class with images, {names[0]!r}" if names else "no class with images"
+        needed = "at least two are" if classes > 1 else "one is"
         left_out = Counter(finding.kind for finding in listing.findings if finding.action == "left out")
         told = ", ".join(f"{count:,} x {kind}" for kind, count in left_out.most_common(5))
         raise ValueError(
-            f"{source} has {found}; at least two are needed, each a folder (or a label) of its own"
+            f"{source} has {found}; {needed} needed, each a folder (or a label) of its own"
             + (f". Left out: {told}" if told else "")
         )
     return listing

@@ -13,9 +13,10 @@ from longtail.data.tensors.files import LabelledImages
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.pictures import CELL, strip
-from longtail.report.labels import shortened, trained
+from longtail.report.labels import shortened, trained, width
 
-LONGEST = 18  # characters of a class name above a row of pictures
+LINE = 50  # letters above a row of pictures; longer titles have two lines
+LONGEST = 60  # letters of a class name; longer ones are cut, and the caption says so
 
 
 class Pair(NamedTuple):
@@ -58,23 +59,29 @@ def draw(
     title = trained(model, train_set, loss)
     dependent = captions.dependent_of(runs["image_id"], split)
     text = _caption(runs, captions.training(model, train_set, loss), shown, images, dependent)
+    if any(len(name) > LONGEST for name in test_tensors.class_names):
+        text += f" Names of more than {LONGEST} letters are cut."
     if runs["predicted"].isna().all():
         return style.explanation(f"{title}: missing, no run finished.", text)
     if not shown:
         return style.explanation(f"{title}: no test image was taken for another class.", text)
     require(split, ["image_id", "label", "class_name", "subset", "longtailed"], "split")
     learned = split[(split["subset"] == "train") & in_set(split, train_set)]
-    names = test_tensors.class_names
-    figure = style.new_figure(len(shown) * (CELL + 0.22) + 0.3)
-    grid = figure.subplots(len(shown), 2, squeeze=False)
-    for (left, right), pair in zip(grid, shown, strict=True):
-        true, predicted = (shortened(names[place], LONGEST) for place in (pair.true, pair.predicted))
-        mistaken = _positions(test_tensors, pair.mistaken)
-        _panel(left, strip(test_tensors.images, mistaken, images))
-        left.set_title(f"{true} as {predicted}: {pair.times:,} of {pair.total:,}", loc="left")
-        examples = _positions(tensors, learned[learned["label"] == pair.predicted]["image_id"].sort_values())
-        _panel(right, strip(tensors.images, examples, images))
-        right.set_title(f"Training images of {predicted} ({len(examples):,})", loc="left")
+    names = [shortened(name, LONGEST) for name in test_tensors.class_names]
+    rows = []
+    for pair in shown:
+        true, predicted = names[pair.true], names[pair.predicted]
+        images_of_other = learned[learned["label"] == pair.predicted]["image_id"].sort_values()
+        left = _title(f"{true} ", f"as {predicted}: {pair.times:,} of {pair.total:,}")
+        right = _title("Training images of ", f"{predicted} ({len(images_of_other):,})")
+        rows.append((pair.mistaken, left, images_of_other, right))
+    above = 0.36 if any("\n" in left + right for _, left, _, right in rows) else 0.22
+    figure = style.new_figure(len(shown) * (CELL + above) + 0.3)
+    for axes, (mistaken, left, images_of_other, right) in zip(
+        figure.subplots(len(shown), 2, squeeze=False), rows, strict=True
+    ):
+        _panel(axes[0], strip(test_tensors.images, _positions(test_tensors, mistaken), images), left)
+        _panel(axes[1], strip(tensors.images, _positions(tensors, images_of_other), images), right)
     figure.suptitle(title, x=0.01, ha="left")
     return style.Drawn(figure, text)
 
@@ -127,7 +134,13 @@ def _positions(tensors: LabelledImages, image_ids: list[int] | pd.Series) -> tor
     return torch.tensor(places.to_numpy(np.int64))
 
 
-def _panel(axes: Axes, sheet: np.ndarray) -> None:
+def _title(first: str, second: str) -> str:
+    """Both in one line, or in two where they are longer."""
+    return f"{first}{second}" if width(first + second) <= LINE else f"{first}\n{second}"
+
+
+def _panel(axes: Axes, sheet: np.ndarray, title: str) -> None:
     axes.imshow(sheet, interpolation="nearest")
+    axes.set_title(title, loc="left")
     axes.set_anchor("W")
     axes.set_axis_off()

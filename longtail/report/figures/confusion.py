@@ -1,54 +1,99 @@
-"""Which classes are taken for which, in order of their frequency."""
+"""Which classes are taken for which, with the whole name of each."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import SubFigure
 
+from longtail.analysis.classes import confused, confusion
 from longtail.analysis.grid import require, select
-from longtail.data.split.sets import GROUPS, class_table
+from longtail.data.split.sets import class_table
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.labels import label, shortened, trained
+from longtail.report.labels import shortened, trained, width
 
-NAMED = 20  # most classes whose names fit beside the matrix
-LONGEST = 18  # characters of a class name in the list of pairs
+MOST = 100
+"""With more classes, those that are confused most are drawn, so that each name can be read."""
+SHOWN = 60
+"""So many of them."""
+LONGEST = 60
+"""Letters of a name. Longer ones are cut, and the caption says so."""
+CELL = 0.125
+"""Inches for a class, which its name in FONT_SIZE needs."""
+FONT_SIZE = 6.5
+LETTER = 0.056
+"""Inches of an average letter of that size."""
+LEAST = 3.0
+"""Inches of the sides of a matrix of few classes."""
+LINE = 0.14
+"""Inches of a line in the list of pairs."""
+LISTED_FROM = 1.1
+"""Inches from the left where the names of a pair begin."""
+
+
+class Shown(NamedTuple):
+    """What is drawn: the counts of the classes that are shown, and their names and groups."""
+
+    counts: pd.DataFrame
+    totals: np.ndarray
+    """Predictions for images of each class that is shown, those for classes that are not shown included."""
+    names: list[str]
+    groups: np.ndarray
+    pairs: pd.DataFrame
+    of: int
+    """How many classes there are."""
 
 
 @style.look()
 def draw(
     predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str, loss: str, pairs: int = 15
 ) -> style.Drawn:
-    """The share of each class's test images by predicted class, over all seeds, beside the most confused pairs."""
+    """The share of each class's test images by predicted class, over all seeds, and below it the most confused pairs.
+
+    The figure grows with the number of classes and the length of their names, so that all can be read.
+    """
     runs = select(predictions, model=model, train_set=train_set, loss=loss)
-    title, text = (
-        trained(model, train_set, loss),
-        _caption(runs, split, captions.training(model, train_set, loss)),
-    )
+    title = trained(model, train_set, loss)
     if runs["predicted"].isna().all():
+        text = _caption(runs, split, captions.training(model, train_set, loss))
         return style.explanation(f"{title}: missing, no run finished.", text)
     require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
     classes = class_table(split, train_set).set_index("label")
-    classes = classes.sort_values("n_train", ascending=False, kind="stable")
-    shares = _shares(runs, classes)
-    figure = style.new_figure(4.0)
-    matrix, listing = figure.subplots(1, 2, width_ratios=[2.1, 1])
-    _matrix(figure, matrix, shares, classes)
-    _listing(listing, shares, pairs)
+    shown = _chosen(runs, classes.sort_values("n_train", ascending=False, kind="stable"), pairs)
+    names = LETTER * max(map(width, shown.names))
+    side = max(LEAST, CELL * len(shown.names))
+    lines = max(1, len(shown.pairs)) + 1.5
+    # The list has the whole width, or at least that of two names, whatever the matrix needs.
+    needed = max(side + names + 1.3, 2 * names + LISTED_FROM + 0.5)
+    figure = style.new_figure(side + names + LINE * lines + 0.8, max(style.TEXT_WIDTH, needed))
+    parts: Any = figure.subfigures(2, 1, height_ratios=[side + names + 0.8, LINE * lines])
+    above, below = parts
+    _matrix(above, shown)
+    _listing(below.add_axes((0, 0, 1, 1)), shown, figure.get_figwidth())
     figure.suptitle(title, x=0.01, ha="left")
-    return style.Drawn(figure, text)
+    return style.Drawn(figure, _caption(runs, split, captions.training(model, train_set, loss), shown))
 
 
-def _caption(runs: pd.DataFrame, split: pd.DataFrame, training: str) -> str:
+def _caption(runs: pd.DataFrame, split: pd.DataFrame, training: str, shown: Shown | None = None) -> str:
     """What the cells are, and of how many images, classes and runs."""
     images = runs.drop_duplicates(["image_id", "label"]).dropna()
     per_class, dependent = images["label"].value_counts(), captions.dependent_of(images["image_id"], split)
+    chosen = cut = ""
+    if shown and shown.of > len(shown.names):
+        chosen = (
+            f" The {len(shown.names)} classes of {shown.of:,} with the largest shares of mistakes, their own and those"
+            " of images that were taken for them."
+        )
+    if shown and any(name.endswith("…") for name in shown.names):
+        cut = f" Names of more than {LONGEST} letters are cut."
     return captions.caption(
         f"Confusion of {training}, {captions.seeds(runs)}.",
         "Cells: share of the test images of a class (row) by predicted class (column), all seeds together; the"
-        " colour scale is that of the square root. Classes by their training images, the most frequent first."
-        " Right: the most frequent confusions.",
+        f" colour scale is that of the square root. Classes by their training images, the most frequent first.{chosen}"
+        f"{cut} Below: the most frequent confusions.",
         f"Test images: {per_class.sum():,}, {captions.span(per_class)} per class.{dependent}"
         if len(per_class)
         else "",
@@ -56,46 +101,56 @@ def _caption(runs: pd.DataFrame, split: pd.DataFrame, training: str) -> str:
     )
 
 
-def _shares(runs: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
-    """Share of each class's images (row) by predicted class (column), by class name; NaN without images."""
-    done = runs.dropna(subset="predicted")
-    counts = pd.crosstab(done["label"].astype(int), done["predicted"].astype(int))
-    counts = counts.reindex(index=classes.index, columns=classes.index, fill_value=0)
-    shares = counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
-    return shares.set_axis(classes["class_name"], axis=0).set_axis(classes["class_name"], axis=1)
+def _chosen(runs: pd.DataFrame, classes: pd.DataFrame, pairs: int) -> Shown:
+    """The classes that are drawn, in their order: all, or those with most mistakes in their row and column."""
+    counts = confusion(runs, classes["class_name"])
+    totals = counts.sum(axis=1).to_numpy()
+    worst, kept = confused(counts), np.arange(len(counts))
+    if len(counts) > MOST:
+        shares = counts.to_numpy() / np.where(totals, totals, 1)[:, None]
+        np.fill_diagonal(shares, 0)
+        kept = np.sort(np.argsort(-(shares.sum(axis=0) + shares.sum(axis=1)), kind="stable")[:SHOWN])
+    own = classes.iloc[kept]
+    first = worst.head(pairs)
+    named = {name: first[name].map(classes["class_name"]) for name in ("label", "predicted")}
+    return Shown(
+        counts.iloc[kept, kept],
+        totals[kept],
+        [shortened(name, LONGEST) for name in own["class_name"]],
+        own["group"].to_numpy(),
+        first.assign(**named),
+        len(counts),
+    )
 
 
-def _matrix(figure: Figure, axes: Axes, shares: pd.DataFrame, classes: pd.DataFrame) -> None:
-    image = axes.imshow(100 * shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="nearest")
+def _matrix(figure: SubFigure, shown: Shown) -> None:
+    axes = figure.subplots()
+    with np.errstate(invalid="ignore"):
+        shares = 100 * shown.counts.to_numpy() / shown.totals[:, None]
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02, ticks=[0, 1, 5, 10, 25, 50, 100])
     bar.set_label("Share of the class's images (%)")
     bar.outline.set_linewidth(0.6)
-    ends = np.flatnonzero(classes["group"].to_numpy()[1:] != classes["group"].to_numpy()[:-1]) + 0.5
-    for end in ends:
+    for end in np.flatnonzero(shown.groups[1:] != shown.groups[:-1]) + 0.5:
         axes.axhline(end, color="0.4", linewidth=0.5)
         axes.axvline(end, color="0.4", linewidth=0.5)
     axes.set(xlabel="Predicted class", ylabel="True class")
-    if len(classes) <= NAMED:
-        upright = classes["class_name"].str.len().max() <= 2
-        axes.set_xticks(range(len(classes)), classes["class_name"], rotation=0 if upright else 90)
-        axes.set_yticks(range(len(classes)), classes["class_name"])
-    else:
-        groups = [name for name in GROUPS if name in set(classes["group"])]
-        middles = [np.flatnonzero(classes["group"] == name).mean() for name in groups]
-        axes.set_xticks(middles, [label(name) for name in groups])
-        axes.set_yticks(middles, [label(name) for name in groups], rotation=90, va="center")
+    upright = max(map(width, shown.names)) <= 2
+    places = range(len(shown.names))
+    axes.set_xticks(places, shown.names, rotation=0 if upright else 90, fontsize=FONT_SIZE)
+    axes.set_yticks(places, shown.names, fontsize=FONT_SIZE)
     axes.tick_params(length=0)
 
 
-def _listing(axes: Axes, shares: pd.DataFrame, pairs: int) -> None:
+def _listing(axes: Axes, shown: Shown, inches: float) -> None:
+    """The pairs, one in a line, on axes of this width."""
     axes.set_axis_off()
-    # Labels of both axes have the same name, which stack() refuses.
-    off_diagonal = shares.mask(np.eye(len(shares), dtype=bool)).rename_axis(index="true", columns="predicted")
-    worst = off_diagonal.stack().sort_values(ascending=False, kind="stable").head(pairs)
-    worst = worst[worst > 0]
-    axes.set_title("Most confused: true as predicted" if len(worst) else "No image was confused", loc="left")
-    for place, ((true, predicted), share) in enumerate(worst.items()):
-        height = 0.97 - place / max(pairs, 15)
-        axes.text(0.13, height, f"{100 * share:.0f} %", ha="right", va="top", fontsize=6.5)
-        names = f"{shortened(true, LONGEST)} as {shortened(predicted, LONGEST)}"
-        axes.text(0.18, height, names, va="top", fontsize=6.5)
+    names, lines = LISTED_FROM / inches, len(shown.pairs) + 1.5
+    title = "Most confused: true as predicted" if len(shown.pairs) else "No image was confused"
+    axes.text(0.01, 1 - 0.5 / lines, title, va="center")
+    for place, pair in enumerate(shown.pairs.itertuples(), start=1):
+        height = 1 - (place + 0.5) / lines
+        share = f"{100 * pair.share:.0f} %, {pair.times:,} of {pair.of:,}"
+        axes.text(names - 0.01, height, share, ha="right", va="center", fontsize=FONT_SIZE)
+        names_of_pair = f"{shortened(pair.label, LONGEST)} as {shortened(pair.predicted, LONGEST)}"
+        axes.text(names, height, names_of_pair, va="center", fontsize=FONT_SIZE)

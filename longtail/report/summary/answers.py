@@ -9,12 +9,22 @@ from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
 from longtail.report.captions import count, in_groups
+from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import CLASSES, label
 from longtail.report.pages import basis
+from longtail.report.summary.choice import which_model
 from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
 from longtail.report.summary.evidence import Evidence
-from longtail.report.summary.phrases import best_of, column, interval, listed, p_is, percent, points
-from longtail.report.typeset import pipe_table
+from longtail.report.summary.phrases import (
+    best_of,
+    column,
+    full_columns,
+    interval,
+    listed,
+    p_is,
+    percent,
+    points,
+)
 
 NESTED = "test sets are parts of one another, so their differences go together"
 NAMED = 6
@@ -34,15 +44,19 @@ def summarise(evidence: Evidence) -> str:
     """The summary as Markdown; a question without an answer says what these runs lack."""
     head, _, tail = map(CLASSES.get, evidence.groups)
     questions: dict[str, Callable[[Evidence], str]] = {
-        f"Which loss for {tail}, and at what price for {head}?": tail_and_head,
+        "Which model do I use?": which_model,
+        "What do these numbers rest on?": lambda known: basis(
+            known.evaluation, known.planned, known.settings.seed
+        ),
+        f"Which loss for {tail}, and at what price for {head}?": by_equal_models(tail_and_head),
         "How much depends on the model?": model_or_loss,
-        "Which is the safest choice?": safest,
+        "Which is the safest choice?": by_equal_models(safest),
         "Is the difference real?": real,
         "Model comparison": model_comparison,
-        "Beside the thesis": beside_thesis,
-        "Beside published results": beside_published,
     }
-    parts = ["# Summary", basis(evidence.evaluation, evidence.planned, evidence.settings.seed)]
+    if evidence.settings.source == THESIS_SOURCE:  # what is published is of these images
+        questions |= {"Beside the thesis": beside_thesis, "Beside published results": beside_published}
+    parts = ["# Summary"]
     for question, answer in questions.items():
         parts.append(f"## {question}")
         try:
@@ -50,6 +64,24 @@ def summarise(evidence: Evidence) -> str:
         except Refusal as refusal:
             parts.append(f"Not answered by these runs: {refusal}.")
     return "\n\n".join(parts) + "\n"
+
+
+def by_equal_models(answer: Callable[[Evidence], str]) -> Callable[[Evidence], str]:
+    """An answer over all models where these are equals, and otherwise one for each."""
+
+    def separately(evidence: Evidence) -> str:
+        if not evidence.unequal:
+            return answer(evidence)
+        parts = [evidence.unequal]
+        for model in evidence.grid.models:
+            try:
+                found = answer(evidence.of_model(model))
+            except Refusal as refusal:
+                found = f"Not answered by these runs: {refusal}."
+            parts.append(f"### {label(model)}\n\n{found}")
+        return "\n\n".join(parts)
+
+    return separately
 
 
 def tail_and_head(evidence: Evidence) -> str:
@@ -162,7 +194,7 @@ def safest(evidence: Evidence) -> str:
         columns["Worst group"] = column(worst, 100, ".1f")
         groups = listed(evidence.groups)
         caption += f" Worst group: mean accuracy (%) of the worst of {groups} after long-tailed training."
-    return f"{answer}{evidence.left_out} {caption}\n\n{pipe_table(pd.DataFrame(columns))}"
+    return f"{answer}{evidence.left_out} {caption}\n\n{full_columns(pd.DataFrame(columns))}"
 
 
 def real(evidence: Evidence) -> str:
@@ -172,7 +204,7 @@ def real(evidence: Evidence) -> str:
         raise Refusal("; ".join(table["note"].dropna().unique()))
     several = len(evidence.planned.models) > 1
     scopes = {"paired_differences": "with single models" if several else "with this model"}
-    if several:
+    if several and not evidence.unequal:
         scopes |= {"pooled_differences": "over these models", "over_models": "over models in general"}
     answer = [
         _tally(evidence, evidence.statistics[name], train_set, which)
@@ -245,7 +277,7 @@ def _shares(evidence: Evidence, train_set: str) -> str:
     both = "whether the best loss depends on the model cannot be tested without several seeds of every loss and model"
     if INTERACTION in terms.index:
         both = f"{share(INTERACTION, 'their combination')}; this is said of these models"
-        if IN_GENERAL in terms.index:
+        if IN_GENERAL in terms.index and not evidence.unequal:
             both += f", and over models in general the loss has p {p_is(terms.loc[IN_GENERAL, 'p'])}"
     alone = f"{share('loss', 'the loss')}, {share('model', 'the model')}"
     return f"of the variance of top-1 accuracy (ω²), {alone}; {both}"
@@ -309,7 +341,7 @@ def _price_table(evidence: Evidence, means: pd.DataFrame) -> str:
                 interval(differences.loc[key]) if key in differences.index else ""
             )
         rows.append(row)
-    return pipe_table(pd.DataFrame(rows))
+    return full_columns(pd.DataFrame(rows))
 
 
 def _friedman(evidence: Evidence) -> str:

@@ -6,8 +6,7 @@ from longtail.analysis.grid import Refusal, scores, without_repeats
 from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
-from longtail.report.summary.phrases import best_of, percent, points, spread
-from longtail.report.typeset import pipe_table
+from longtail.report.summary.phrases import best_of, full_columns, percent, points, spread
 
 COLLAPSED = "class_balanced"
 """The loss that fell to an accuracy near 0 in the thesis, and would hide what the other losses have in common."""
@@ -46,7 +45,7 @@ def model_comparison(evidence: Evidence) -> str:
     if repeated:
         caption += " Losses with the same accuracies everywhere count once."
     lead = " ".join([*sentences, caption]) + evidence.left_out
-    return f"{lead}\n\n{pipe_table(table.rename_axis('Model').reset_index())}"
+    return f"{lead}\n\n{full_columns(table.rename_axis('Model').reset_index())}"
 
 
 def beside_thesis(evidence: Evidence) -> str:
@@ -79,7 +78,7 @@ def beside_thesis(evidence: Evidence) -> str:
         "equally good, each tested on other images, one lies inside the interval of the other in about five of six "
         "cases, not in 95 %. Every cell is in `tables/thesis_comparison.csv`."
     )
-    return f"{answer}\n\n{pipe_table(pd.DataFrame(rows))}"
+    return f"{answer}\n\n{full_columns(pd.DataFrame(rows))}"
 
 
 def beside_published(evidence: Evidence) -> str:
@@ -115,7 +114,7 @@ def _published_losses(evidence: Evidence) -> str:
         for loss, ours in wide.iterrows()
     ]
     lead = "Trained on the long-tailed set (imbalance 100), top-1:"
-    return f"{lead}\n\n{pipe_table(pd.DataFrame(rows))}" if rows else ""
+    return f"{lead}\n\n{full_columns(pd.DataFrame(rows))}" if rows else ""
 
 
 def _published_networks(evidence: Evidence) -> str:
@@ -133,7 +132,7 @@ def _published_networks(evidence: Evidence) -> str:
         }
         for row in cells.itertuples()
     ]
-    return f"Trained on the balanced set, top-1:\n\n{pipe_table(pd.DataFrame(rows))}" if rows else ""
+    return f"Trained on the balanced set, top-1:\n\n{full_columns(pd.DataFrame(rows))}" if rows else ""
 
 
 def _require_cifar100(evidence: Evidence, what: str) -> None:

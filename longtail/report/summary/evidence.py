@@ -1,7 +1,9 @@
 """The evidence for the answers: the evaluation, its statistics, and the numbers to compare with."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -20,6 +22,8 @@ class Settings(NamedTuple):
     seed: int
     """The seed of the data split."""
     reference: str
+    pretrained: Mapping[str, bool] = MappingProxyType({})
+    """Whether each model starts from pretrained weights."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,30 @@ class Evidence:
         if found.empty:
             raise ValueError("the evaluation holds no top-1 accuracy: not one run has been evaluated")
         return Grid.of(found)
+
+    @cached_property
+    def unequal(self) -> str:
+        """Why the models are no equals, whose mean would say nothing, as a sentence; empty where they are."""
+        starts = {model: self.settings.pretrained.get(model, False) for model in self.grid.models}
+        if len(set(starts.values())) < 2:
+            return ""
+        scratch = [label(model) for model, pretrained in starts.items() if not pretrained]
+        learned = [label(model) for model, pretrained in starts.items() if pretrained]
+        return (
+            f"Not averaged over the models, which are no equals: {', '.join(learned)} started from pretrained weights, "
+            f"{', '.join(scratch)} from random ones."
+        )
+
+    def of_model(self, model: str) -> "Evidence":
+        """What there is of one model alone."""
+        tables = {
+            name: table[table["model"] == model].reset_index(drop=True)
+            if name in ("descriptive", "paired_differences")
+            else table
+            for name, table in self.statistics.items()
+        }
+        own = self.evaluation[self.evaluation["model"] == model]
+        return replace(self, evaluation=own, statistics=tables)
 
     @cached_property
     def cells(self) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from longtail.report.labels import label
 from longtail.report.pages import p_value
+from longtail.report.typeset import pipe_table
 
 
 def p_is(p: float) -> str:
@@ -57,3 +58,8 @@ def spread(values: pd.Series) -> str:
 def column(values: pd.Series, factor: float, form: str) -> list[str]:
     """Printed numbers, empty where they are missing."""
     return ["" if pd.isna(value) else format(factor * value, form) for value in values]
+
+
+def full_columns(text: pd.DataFrame) -> str:
+    """Strings as a table in Markdown, without the columns in which every cell is empty."""
+    return pipe_table(text.loc[:, (text != "").any()])

@@ -1,0 +1,126 @@
+"""How good a trained model is on new photographs whose classes are known, and how far these are from the old ones.
+
+PHOTOGRAPHS is a folder with a folder for each class, or a csv with the columns path and label, and perhaps a column of
+groups (nights, individuals, traps), as for training. Classes go by the names that the model knows. Where the model lies
+in the folder of results of the workflow, its test images are those that the new ones are compared with, and files that
+it was trained on or selected by do not count.
+
+Exit code: 0, every photograph counts; 3, some do not and are listed; 1, nothing was evaluated.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from longtail.data.lists.rows import GROUP_COLUMN
+from longtail.files.atomic import atomic_path
+from longtail.files.csv import write_csv
+from longtail.files.outputs import check_outputs
+from longtail.files.text import printable
+from longtail.inference.photographs import Photographs, read_photographs
+from longtail.machine.devices import device_named
+from longtail.models.file import load_model
+from longtail.report.new_photographs import Report, report
+from longtail.report.typeset import write_table
+from longtail.report.webpage import webpage
+
+SOME_LEFT_OUT = 3
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m longtail.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors in the folder of a run")
+    parser.add_argument("photographs", metavar="PHOTOGRAPHS", help="a folder of class folders, or a csv")
+    parser.add_argument(
+        "--output", metavar="FOLDER", help="gets the page and the tables (default: the page on the screen)"
+    )
+    parser.add_argument(
+        "--group-column",
+        default=GROUP_COLUMN,
+        metavar="COLUMN",
+        help=f"column of the csv whose equal values are not independent (default: {GROUP_COLUMN})",
+    )
+    parser.add_argument(
+        "--leave-out-unknown", action="store_true", help="leave out classes that the model does not know"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="pictures at a time (default: 64)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all cores)"
+    )
+    args = parser.parse_args(words)
+    if not args.model.endswith(".safetensors"):
+        parser.error(f"MODEL comes first, and its name ends in .safetensors; found {args.model}")
+    for name in ("photographs", "output"):
+        if getattr(args, name) == "":
+            parser.error(f"{name} is empty, as where a variable of the shell is not set")
+    for name in ("batch_size", "threads"):
+        if not 1 <= getattr(args, name) <= 1024:
+            parser.error(f"--{name.replace('_', '-')}: found {getattr(args, name)}, allowed: 1 to 1024")
+    return args
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    args = arguments(words)
+    torch.set_num_threads(args.threads)
+    try:
+        device = device_named(args.device)
+        if args.output:
+            names = ("evaluation.md", "evaluation.html", "predictions.csv")
+            check_outputs([Path(args.output, name) for name in names], [args.model, args.photographs])
+        model, card = load_model(args.model, device)
+        photographs = read_photographs(
+            model,
+            card,
+            args.photographs,
+            file=args.model,
+            group_column=args.group_column,
+            leave_out_unknown=args.leave_out_unknown,
+            device=device,
+            batch_size=args.batch_size,
+            threads=args.threads,
+        )
+        new, old, left_out = photographs.answered, photographs.old, photographs.left_out
+        found = report(new, old, photographs.groups, card, args.model, args.photographs, left_out)
+        if args.output:
+            write(found, photographs, Path(args.output))
+    except torch.OutOfMemoryError as error:
+        print(f"error: out of GPU memory; lower --batch-size ({error})", file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 1
+    for told in left_out:
+        print(printable(f"left out: {told}"), file=sys.stderr)
+    print(found.answer if args.output else found.page)
+    if args.output:
+        print(f"{args.output}/evaluation.html")
+    return SOME_LEFT_OUT if left_out else 0
+
+
+def write(found: Report, photographs: Photographs, folder: Path) -> None:
+    """Write the page, the tables and what the model said of each photograph."""
+    for name, table in found.tables.items():
+        write_table(table, folder, name)
+    for name, content in (
+        ("evaluation.md", found.page),
+        ("evaluation.html", webpage(found.page, "Evaluation")),
+    ):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    with atomic_path(folder / "predictions.csv") as temporary:
+        write_csv(photographs.table, temporary, float_format="%.6f")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""New photographs with known classes, and what a trained model says of them."""
+
+import difflib
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+from torch import nn
+
+from longtail.analysis.shift import Answered
+from longtail.data.collection.decoding import content_of
+from longtail.data.collection.listing import Entry, list_images
+from longtail.data.lists.rows import GROUP_COLUMN, Choices
+from longtail.data.split.sets import frequency_groups
+from longtail.experiment.runs import IN_PATH
+from longtail.files.parquet import read_parquet
+from longtail.inference.held_out import HeldOut, results_of, tested
+from longtail.inference.pictures import batches_of
+from longtail.models.card import ModelCard
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Photographs that count, and those that do not.
+
+    Attributes:
+        answered: their labels, logits and groups.
+        table: columns path, class_name, predicted, probability (of the predicted class), right, group of images ("" for
+            none), in the order of the logits.
+        groups: the group of each label of the model.
+        old: the same of the test images of the run, for comparison; None where the model lies elsewhere.
+        left_out: a sentence for each kind of photographs that do not count.
+    """
+
+    answered: Answered
+    table: pd.DataFrame
+    groups: list[str]
+    old: Answered | None
+    left_out: list[str]
+
+
+def read_photographs(
+    model: nn.Module,
+    card: ModelCard,
+    source: str | Path,
+    *,
+    file: str | Path,
+    group_column: str = GROUP_COLUMN,
+    leave_out_unknown: bool = False,
+    device: torch.device | str = "cpu",
+    batch_size: int = 64,
+    threads: int = 1,
+) -> Photographs:
+    """Read a folder or a list of photographs, and classify them.
+
+    A photograph does not count if it cannot be read, if the model was trained on that very file or selected by it, or,
+    where that is asked for, if the model does not know its class. Of a list with a split, the test rows count.
+
+    Args:
+        model, card: as `longtail.models.file.load_model` gives them, on `device`.
+        file: where the model lies; in its folder of results, the test images and the names of old files are found.
+
+    Raises:
+        ValueError: the list cannot be read, it has classes that the model does not know, or nothing is left.
+    """
+    listing = list_images(source, Choices(group_column=group_column), classes=1)
+    left_out = [
+        f"{count} x {kind}" for kind, count in Counter(f.kind for f in listing.findings if f.refused).items()
+    ]
+    entries = listing.entries
+    if any(entry.subset for entry in entries):
+        entries = [entry for entry in entries if entry.subset == "test"]
+        if others := len(listing.entries) - len(entries):
+            left_out.append(f"{others} photographs that the list itself gives to training or validation")
+    entries, unknown = _known(entries, card, source, leave_out_unknown)
+    left_out += unknown
+    old = tested(file) if IN_PATH.search(Path(file).absolute().parent.as_posix()) else None
+    entries, seen = _unseen(listing.root, entries, file, old)
+    left_out += seen
+    pictures = [(entry.name, listing.root / entry.path) for entry in entries]
+    boxes = [entry.box or None for entry in entries]
+    rows: list[int] = []
+    logits = [torch.empty(0, len(card.class_names))]
+    for places, own, failed in batches_of(
+        model, card, pictures, boxes, device=device, batch_size=batch_size, threads=threads, progress=True
+    ):
+        rows += places
+        logits.append(own)
+        left_out += [f"{entries[place].name}: {reason}" for place, reason in failed.items()]
+    if not rows:
+        raise ValueError(f"{source} has no photograph that counts: {'; '.join(left_out[:5])}")
+    return _answers([entries[row] for row in rows], torch.cat(logits).double().numpy(), card, old, left_out)
+
+
+def _answers(
+    entries: list[Entry], logits: np.ndarray, card: ModelCard, old: HeldOut | None, left_out: list[str]
+) -> Photographs:
+    label_of = {name: label for label, name in enumerate(card.class_names)}
+    labels = np.array([label_of[entry.class_name] for entry in entries])
+    names = [entry.group or f"\0{place}" for place, entry in enumerate(entries)]
+    cluster = np.unique(names, return_inverse=True)[1] if any(entry.group for entry in entries) else None
+    answered = Answered(labels, logits * card.sharpness, cluster)
+    predicted = answered.logits.argmax(axis=1)
+    table = pd.DataFrame(
+        {
+            "path": [entry.name for entry in entries],
+            "class_name": [entry.class_name for entry in entries],
+            "predicted": np.array(card.class_names, dtype=object)[predicted],
+            "probability": softmax(answered.logits, axis=1).max(axis=1),
+            "right": answered.right,
+            "group": [entry.group for entry in entries],
+        }
+    )
+    by_label = dict(enumerate(frequency_groups(card.class_counts, "thirds")))
+    if old is not None:  # as the configuration has them
+        by_label |= old.images.groupby("label")["group"].first().to_dict()
+    groups = [by_label[label] for label in range(len(card.class_names))]
+    return Photographs(answered, table, groups, old.answered if old else None, left_out)
+
+
+def _known(
+    entries: list[Entry], card: ModelCard, source: str | Path, leave_out: bool
+) -> tuple[list[Entry], list[str]]:
+    """The photographs whose class the model knows, and a sentence about the others."""
+    names = set(card.class_names)
+    unknown = Counter(entry.class_name for entry in entries if entry.class_name not in names)
+    if not unknown:
+        return entries, []
+    listed = ", ".join(f"{name!r}{_nearest(name, card.class_names)}" for name in list(unknown)[:5])
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    if not leave_out:
+        raise ValueError(
+            f"{source} has {len(unknown)} classes that the model does not know: {listed}{more}. Write them as the "
+            f"model does, or leave them out by --leave-out-unknown. It knows {len(names)} classes, such as "
+            f"{', '.join(map(repr, card.class_names[:5]))}"
+        )
+    told = f"{sum(unknown.values())} photographs of {len(unknown)} classes that the model does not know: {listed}"
+    told += more
+    return [entry for entry in entries if entry.class_name in names], [told]
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    folded = {other.casefold(): other for other in known}
+    close = difflib.get_close_matches(name.casefold(), folded, 1, 0.8)
+    return f" (is that {folded[close[0]]!r}?)" if close else ""
+
+
+def _unseen(
+    root: Path, entries: list[Entry], file: str | Path, old: HeldOut | None
+) -> tuple[list[Entry], list[str]]:
+    """The photographs that are no file which the model was trained on or selected by, and a sentence on the others."""
+    if old is None:
+        return entries, []
+    results = results_of(file)
+    if not (results / "data/index.parquet").is_file():
+        return entries, []
+    index = read_parquet(results / "data/index.parquet", ["image_id", "sha256"])
+    split = read_parquet(results / "data/split.parquet", ["image_id", "subset"])
+    used = set(split.loc[split["subset"] != "test", "image_id"])
+    hashes = set(index.loc[index["image_id"].isin(used), "sha256"])
+    fresh = [entry for entry in entries if _sha256(root / entry.path) not in hashes]
+    seen = len(entries) - len(fresh)
+    return fresh, [f"{seen} photographs that the model was trained on or selected by"] if seen else []
+
+
+def _sha256(path: Path) -> str:
+    """The hash of a file; "" where it cannot be read, which decoding then says."""
+    digest = hashlib.sha256()
+    try:
+        with content_of(path) as content:
+            digest.update(content)
+    except ValueError:
+        return ""
+    return digest.hexdigest()

@@ -1,0 +1,280 @@
+"""`python -m longtail.evaluate` and `longtail.worklist`, on a small folder of results made for the purpose."""
+
+import csv
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from cards import card
+from PIL import Image
+
+from longtail.data.collection.listing import image_id
+from longtail.data.tensors.files import LabelledImages, save_tensors
+from longtail.evaluate import SOME_LEFT_OUT
+from longtail.evaluate import main as evaluate
+from longtail.files.parquet import write_parquet
+from longtail.inference.pictures import classify, find_pictures
+from longtail.models import build_model
+from longtail.models.file import load_model, save_model
+from longtail.worklist import main as worklist
+
+NAMES = ["Idaea aversata", "Noctua pronuba", "Xestia c-nigrum"]
+CARD = card(class_names=NAMES, class_counts=[9, 6, 3], image_size=8, temperature=0.5)
+
+
+def picture(path: Path, label: int, seed: int) -> None:
+    noise = np.random.default_rng(seed).integers(0, 90, (8, 8, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((noise + 80 * label).astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder of results with one run: 30 test images, of which it takes 6 for others, and 6 for validation."""
+    folder = tmp_path_factory.mktemp("made")
+    rows = []
+    for place in range(54):
+        label, subset = (
+            place % 3,
+            ("train", "test", "test", "test", "test", "test", "val", "train", "train")[place // 6],
+        )
+        name = f"photos/{label}/{place}.png"
+        picture(folder / name, label, place)
+        rows.append((image_id(name), name, NAMES[label], label, subset, place // 2))
+    split = pd.DataFrame(rows, columns=["image_id", "path", "class_name", "label", "subset", "cluster"])
+    split = split.assign(
+        longtailed=split["subset"] != "val", group=split["label"].map(["head", "middle", "tail"].__getitem__)
+    )
+    results = folder / "results"
+    hashes = [hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in split["path"]]
+    write_parquet(split[["image_id", "path"]].assign(sha256=hashes), results / "data/index.parquet")
+    write_parquet(split.drop(columns="path"), results / "data/split.parquet")
+    for subset, name in (("val", "val"), ("test", "test_longtailed")):
+        own = split[split["subset"] == subset]
+        pixels = [np.asarray(Image.open(folder / path)) for path in own["path"]]
+        images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+        ids, labels = (torch.tensor(own[column].to_numpy()) for column in ("image_id", "label"))
+        save_tensors(LabelledImages(images, labels, ids, NAMES), results / f"data/{name}.pth")
+    run = results / "runs/longtailed/resnet8/softmax/seed1"
+    run.mkdir(parents=True)
+    torch.manual_seed(0)
+    network = build_model("resnet8", num_classes=3, image_size=8)
+    save_model(run / "model.safetensors", network.state_dict(), CARD)
+    test = split[split["subset"] == "test"].reset_index(drop=True)
+    taken = test["label"].where(test.index % 5 > 0, (test["label"] + 1) % 3)
+    logits = (3 * np.eye(3)[taken]).astype(np.float32)
+    write_parquet(test[["image_id", "label"]].assign(logits=list(logits)), run / "predictions.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(made) -> str:
+    return str(made / "results/runs/longtailed/resnet8/softmax/seed1/model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def photographs(made) -> Path:
+    """Forty new photographs of two nights each, and a file that the model was trained on."""
+    rows = [("photos/0/0.png", NAMES[0], "night 0")]
+    for place in range(40):
+        picture(made / f"new/{place}.png", place % 3, 1000 + place)
+        rows.append((f"new/{place}.png", NAMES[place % 3], f"night {place // 4}"))
+    return write_list(made / "new.csv", rows)
+
+
+def write_list(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "label", "group"), *rows])
+    return path
+
+
+def test_the_answer_is_what_predict_gives(model, photographs, tmp_path, capsys):
+    assert evaluate([model, str(photographs), "--output", str(tmp_path), "--threads", "1"]) == SOME_LEFT_OUT
+    printed = capsys.readouterr()
+    assert "left out: 1 photographs that the model was trained on or selected by" in printed.err
+    network, own = load_model(model)
+    rows = pd.read_csv(photographs).iloc[1:]
+    theirs = classify(network, own, find_pictures([photographs]).pictures, top=3).iloc[1:]
+    right = theirs["class_1"].to_numpy() == rows["label"].to_numpy()
+    sets = pd.read_csv(tmp_path / "sets.csv").set_index("set")
+    assert sets.loc["all", ["n", "clusters"]].tolist() == [40, 10]
+    assert sets.loc["all", "acc1"] == pytest.approx(right.mean())
+    assert sets.loc["all", "confidence"] == pytest.approx(theirs["probability_1"].mean(), abs=1e-5)
+    assert sets.loc["head", "n"] == (rows["label"] == NAMES[0]).sum()
+    assert sets.loc["all", "low"] < right.mean() < sets.loc["all", "high"]
+    assert sets.loc["all", "acc1_test"] == pytest.approx(0.8), "24 of its 30 test images"
+    classes = pd.read_csv(tmp_path / "classes.csv").set_index("class_name")
+    assert classes["n_test"].tolist() == [14, 13, 13]
+    for name in NAMES:
+        own_right = right[(rows["label"] == name).to_numpy()]
+        assert classes.loc[name, "recall"] == pytest.approx(own_right.mean())
+    square = pd.read_csv(tmp_path / "confusion.csv", index_col=0)
+    assert square.to_numpy().sum() == 40
+    assert np.trace(square.to_numpy()) == right.sum()
+    page = (tmp_path / "evaluation.md").read_text(encoding="utf-8")
+    assert f"**{100 * right.mean():.1f} % [" in page
+    assert "of 40 photographs in 10 groups are right" in page
+    assert "On its 30 test images 80.0 % [" in page
+    assert "## How far are they from the test images?" in page
+    assert "nan" not in page.lower()
+    assert f"{100 * right.mean():.1f} % [" in printed.out
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    assert table["right"].sum() == right.sum() and len(table) == 40
+
+
+def test_a_model_that_was_moved_is_evaluated_alone(model, photographs, tmp_path, capsys):
+    moved = shutil.copy(model, tmp_path / "moths.safetensors")
+    assert evaluate([str(moved), str(photographs)]) == 0
+    page = capsys.readouterr().out
+    assert "of 41 photographs in 10 groups" in page
+    assert "its test images would be at hand" in page
+    assert "test images?" not in page
+
+
+def test_a_folder_of_class_folders(model, made, tmp_path, capsys):
+    for place in range(6):
+        picture(tmp_path / "found" / NAMES[2] / f"{place}.png", 2, 2000 + place)
+    assert evaluate([model, str(tmp_path / "found")]) == 0, "one class is enough"
+    assert "of 6 photographs are right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("idaea Aversata", "is that 'Idaea aversata'?"),
+        ("Noctua prounba", "is that 'Noctua pronuba'?"),
+        ("Bubo bubo", "1 classes that the model does not know: 'Bubo bubo'. Write"),
+    ],
+)
+def test_a_class_that_the_model_does_not_know_is_refused_or_left_out(model, made, capsys, label, told):
+    odd = write_list(made / "odd.csv", [("new/0.png", label, ""), ("new/1.png", NAMES[1], "")])
+    assert evaluate([model, str(odd)]) == 1
+    assert told in capsys.readouterr().err
+    assert evaluate([model, str(odd), "--leave-out-unknown"]) == SOME_LEFT_OUT
+    assert "of 1 photographs" in capsys.readouterr().out
+
+
+def test_what_cannot_be_evaluated_says_why(model, made, tmp_path, capsys):
+    seen = write_list(made / "seen.csv", [("photos/0/0.png", NAMES[0], "")])
+    assert evaluate([model, str(seen)]) == 1
+    assert "no photograph that counts: 1 photographs that the model was trained on" in capsys.readouterr().err
+    (made / "bad.png").write_bytes(b"no picture")
+    bad = write_list(made / "bad.csv", [("bad.png", NAMES[0], ""), ("new/1.png", NAMES[1], "")])
+    assert evaluate([model, str(bad), "--output", str(tmp_path)]) == SOME_LEFT_OUT
+    assert "left out: bad.png: is no picture" in capsys.readouterr().err
+    assert evaluate([model, str(made / "none.csv")]) == 1
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_the_images_of_a_list_that_are_its_training_do_not_count(model, made, capsys):
+    path = made / "split.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = [(f"new/{place}.png", NAMES[place % 3], ("train", "test")[place % 2]) for place in range(20)]
+        csv.writer(file).writerows([("path", "label", "split"), *rows])
+    assert evaluate([model, str(path)]) == SOME_LEFT_OUT
+    printed = capsys.readouterr()
+    assert "of 10 photographs" in printed.out
+    assert "left out: 10 photographs that the list itself gives to training or validation" in printed.err
+
+
+def test_wrong_predictions_are_the_images_that_were_mistaken(model, tmp_path, capsys):
+    assert worklist(["wrong", model, "--output", str(tmp_path)]) == 0
+    assert "6 pictures" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "wrong.csv")
+    assert len(table) == 6
+    assert (table["label"] != table["predicted"]).all()
+    # exp(6) / (exp(6) + 2): logits of 3 at a temperature of 0.5.
+    assert table["probability_predicted"].tolist() == pytest.approx([0.995067] * 6, abs=1e-6)
+    assert table["path"].str.startswith("photos/").all()
+    page = (tmp_path / "wrong.html").read_text(encoding="utf-8")
+    assert page.count("<img src=") == 6
+    assert "http" not in page.replace('xmlns="http', ""), "it loads nothing"
+
+
+def test_labels_that_are_probably_wrong(model, tmp_path):
+    assert worklist(["labels", model, "--output", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "labels.csv")
+    tested = table[table["subset"] == "test"]
+    wrong = tmp_path / "of wrong"
+    worklist(["wrong", model, "--output", str(wrong)])
+    mistaken = pd.read_csv(wrong / "wrong.csv")
+    assert set(tested["image_id"]) == set(mistaken["image_id"]), "sure answers that are not the label"
+    assert set(table["suggested"]) <= set(NAMES)
+    assert "validation and test images" in (tmp_path / "labels.html").read_text(encoding="utf-8")
+
+
+def test_several_models_are_averaged(model, made, tmp_path):
+    """The second is as sure as the first, and always right, so no answer of the mean is a mistake of both."""
+    run = made / "results/runs/longtailed/resnet8/focal/seed1"
+    run.mkdir(parents=True, exist_ok=True)
+    shutil.copy(model, run / "model.safetensors")
+    split = pd.read_parquet(made / "results/data/split.parquet")
+    test = split[split["subset"] == "test"].iloc[::-1]
+    logits = list((4 * np.eye(3)[test["label"]]).astype(np.float32))
+    write_parquet(test[["image_id", "label"]].assign(logits=logits), run / "predictions.parquet")
+    both = [model, str(run / "model.safetensors")]
+    assert worklist(["wrong", *both, "--output", str(tmp_path)]) == 0
+    assert len(pd.read_csv(tmp_path / "wrong.csv")) == 0
+    assert "<h1>" in (tmp_path / "wrong.html").read_text(encoding="utf-8")
+
+
+def test_pictures_to_label_next(made, tmp_path, capsys):
+    rows = [(f"new/{place}.png", 0.9 - 0.01 * place, 0.1 + 0.01 * place) for place in range(12)]
+    table = pd.DataFrame(rows, columns=["path", "probability_1", "probability_2"])
+    table = table.assign(class_1=NAMES[0], class_2=NAMES[1], error="")
+    table.loc[12] = {"path": "broken.png", "error": "is empty"}
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    words = [
+        "next",
+        str(tmp_path / "predictions.csv"),
+        "--pictures",
+        str(made),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    assert worklist([*words, "--number", "5"]) == 0
+    assert pd.read_csv(tmp_path / "out/next.csv")["path"].tolist() == [f"new/{11 - k}.png" for k in range(5)]
+    page = (tmp_path / "out/next.html").read_text(encoding="utf-8")
+    assert page.count("<img src=") == 5
+    assert "1 that could not be read are left out" in page
+    groups = write_list(tmp_path / "groups.csv", [(f"new/{k}.png", "", f"night {k // 4}") for k in range(12)])
+    assert worklist([*words, "--one-per", str(groups), "--by", "entropy"]) == 0
+    assert pd.read_csv(tmp_path / "out/next.csv")["path"].tolist() == ["new/11.png", "new/7.png", "new/3.png"]
+    assert worklist([*words, "--one-per", "folder"]) == 0
+    assert len(pd.read_csv(tmp_path / "out/next.csv")) == 1
+    assert worklist([*words, "--one-per", str(groups), "--column", "trap"]) == 1
+    assert "lacks the columns trap" in capsys.readouterr().err
+
+
+def test_a_work_list_says_what_it_lacks(model, made, tmp_path, capsys):
+    moved = shutil.copy(model, tmp_path / "model.safetensors")
+    for words, told in (
+        (["wrong", str(moved)], "not in the folder of a run"),
+        (["next", str(made / "new.csv")], "lacks the columns class_1, probability_1"),
+        (["next", str(tmp_path / "none.csv")], "none.csv"),
+        (["next", model], "ends in .csv or .parquet"),
+    ):
+        assert worklist([*words, "--output", str(tmp_path / "out")]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and told in error
+    alone = made / "results/runs/longtailed/resnet8/softmax/seed2/model.safetensors"
+    alone.parent.mkdir(exist_ok=True)
+    shutil.copy(model, alone)
+    assert worklist(["wrong", str(alone), "--output", str(tmp_path / "out")]) == 1
+    assert "run the workflow, which predicts after it has trained" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_other_classes_is_refused(model, made, tmp_path, capsys):
+    network, own = load_model(model)
+    run = made / "results/runs/longtailed/resnet8/ldam/seed1"
+    run.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(model).with_name("predictions.parquet"), run)
+    save_model(run / "model.safetensors", network.state_dict(), replace(own, class_names=["a", "b", "c"]))
+    assert worklist(["wrong", str(run / "model.safetensors"), "--output", str(tmp_path)]) == 1
+    assert "knows other classes than the split" in capsys.readouterr().err
