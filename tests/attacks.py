@@ -50,6 +50,7 @@ KINDS = (
             "experiment/test_staleness.py::test_older_results_that_are_put_back_are_made_again",
             "experiment/test_staleness.py::test_results_without_a_proof_are_told_and_taken_over_by_a_touch",
             "experiment/test_staleness.py::test_an_interrupted_change_is_finished_later",
+            "experiment/test_proof.py",
         ),
     ),
     Kind(
@@ -241,6 +242,54 @@ KINDS = (
         "Files cut off, flipped or blanked; pickles with a payload",
         "Recognised or harmless; nothing in them runs",
         ("files/test_damage.py", "workflow/test_security.py"),
+    ),
+    Kind(
+        "A loss of one's own that works in place, sums, returns no scalar, keeps a state or wants to be trained",
+        "Right numbers, or one sentence; what it keeps between steps is resumed",
+        ("losses/test_own_faults.py", "training/test_own_state.py"),
+    ),
+    Kind(
+        "A run that was trained, copied or predicted anew beside its earlier evaluation and record",
+        "A model card shows what is proven to be of its weights; load_results warns",
+        (
+            "doors/test_export.py::test_results_and_record_of_other_weights_are_left_out_and_told",
+            "doors/test_export.py::test_results_that_are_named_but_proven_to_be_of_other_weights_are_refused",
+        ),
+    ),
+    Kind(
+        "Sizes, layers or attention that a model does not have; sides and counts that leave no images",
+        "In the list of problems; what only a library knows, by longtail.plan and when the job starts",
+        (
+            "config/test_fit.py::test_what_a_model_cannot_take_is_refused_without_its_library",
+            "config/test_fit.py::test_low_rank_updates_of_convolutions_are_refused",
+            "config/test_fit.py::test_relations_between_settings_of_the_data_are_refused_with_the_others",
+            "config/test_fit.py::test_a_loss_that_is_a_plain_module_is_not_weighed",
+            "doors/test_plan.py::test_what_only_a_library_knows_of_a_model_is_told_by_the_plan",
+            "models/test_models.py::test_image_sizes_that_do_not_fit_are_refused",
+            "models/test_models.py::test_a_size_that_shows_only_on_an_image_is_refused",
+        ),
+    ),
+    Kind(
+        "Variables of the environment in paths",
+        "Refused with what to write; ~ is filled in once",
+        (
+            "config/test_together.py::test_a_variable_of_the_environment_is_refused_in_every_path",
+            "config/test_together.py::test_a_dollar_that_is_no_variable_or_in_a_name_that_exists_is_one",
+            "config/test_together.py::test_the_home_directory_is_filled_in_once_in_every_path",
+            "doors/test_outputs.py::test_a_path_after_an_equals_sign_means_what_it_means_elsewhere",
+        ),
+    ),
+    Kind(
+        "Watching runs whose workflow fails, is killed, begins anew, or is on another machine",
+        "It ends after the workflow and names the runs that are not finished; else it goes on",
+        (
+            "doors/test_watch.py::"
+            "test_watching_ends_after_a_workflow_that_has_not_finished_all_and_names_them",
+            "doors/test_watch.py::test_jobs_of_a_cluster_are_watched_on_without_their_workflow",
+            "doors/test_watch.py::test_where_nobody_here_knows_the_workflow_watching_goes_on",
+            "doors/test_watch.py::test_a_number_that_another_process_has_now_is_no_workflow",
+            "doors/test_watch.py::test_a_workflow_that_begins_is_waited_for_after_an_earlier_one_failed",
+        ),
     ),
 )
 
