@@ -74,7 +74,7 @@ def _rows_of_run(model: Path, given: str | Path | None) -> pd.DataFrame | None:
     except ValueError:  # it was moved
         run = None
     path = Path(given or model.parent.joinpath(*[".."] * 5, "evaluation.parquet"))
-    if given is None and not (run and path.is_file()):
+    if given is None and not (run and path.exists()):
         return None
     rows = read_evaluation(path)
     if run:
