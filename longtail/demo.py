@@ -18,7 +18,7 @@ def summary(results: Path) -> str:
         ValueError: it is damaged, or holds no accuracy of such a run.
     """
     path = results / "evaluation.parquet"
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"{path} does not exist; make it with `make demo`, or name the folder of other results"
         )

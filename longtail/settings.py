@@ -38,7 +38,8 @@ Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Rgb = tuple[NonNegative, NonNegative, NonNegative]
 # Names become folder names and Snakemake wildcards.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 Reduction = Literal["weighted_mean", "batch_mean"]
 Shape = Literal["concave", "linear", "convex", "exp"]
 

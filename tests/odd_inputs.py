@@ -213,7 +213,8 @@ INPUTS = {
 LABELS, WHOLE = (-1, 0.5, "x", None, np.inf), (-1, 0.5, "x", np.inf)
 SHARES, NAMES, NUMBERS_ = (-0.1, 1.5, "x", np.inf), (3, None), ("x", True)
 SETS = ("unknown", "", "Balanced", 3)
-RUN = {"model": NAMES, "loss": NAMES, "train_set": (*SETS, None), "seed": LABELS}
+ESCAPES = (*NAMES, "\x1b[31mred", "a/b", "")
+RUN = {"model": ESCAPES, "loss": ESCAPES, "train_set": (*SETS, None), "seed": LABELS}
 OF_DIFFERENCES = {
     "train_set": SETS[:1],
     "test_set": SETS[:1],

@@ -22,7 +22,7 @@ def load_results(folder: str | Path = "results") -> "Results":
         FileNotFoundError: the folder holds no evaluation.
     """
     results = Results(folder)
-    if not (results.folder / "evaluation.parquet").is_file():
+    if not (results.folder / "evaluation.parquet").exists():
         raise FileNotFoundError(
             f"{results.folder / 'evaluation.parquet'} does not exist. Give the folder that the workflow wrote its "
             "results to, or make the file: snakemake results/evaluation.parquet"

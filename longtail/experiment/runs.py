@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from longtail.data.split.sets import ID, LABEL, TRAIN_SETS
 from longtail.files.table import Column, Table
+from longtail.settings import NAME
 
 PATTERN = "{train_set}/{model}/{loss}/seed{seed}"
 """A run's folder below `results/runs`, and the name of its logs; Snakemake's wildcards have these names."""
@@ -14,7 +15,7 @@ MODEL = "model.safetensors"
 HISTORY = "history.parquet"
 RECORD = "run.json"
 PREDICTIONS = "predictions.parquet"
-IN_PATH = re.compile(r"([^/]+)/([^/]+)/([^/]+)/seed(\d+)$")
+IN_PATH = re.compile(r"([^/]+)/([^/]+)/([^/]+)/seed([0-9]{1,18})$")
 
 
 class Run(NamedTuple):
@@ -56,8 +57,8 @@ class Run(NamedTuple):
 
 RUN = list(Run._fields)
 RUN_COLUMNS = {
-    "model": Column("text"),
-    "loss": Column("text"),
+    "model": Column("text", like=NAME),
+    "loss": Column("text", like=NAME),
     "train_set": Column("text", among=TRAIN_SETS),
     "seed": Column("whole", 0),
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import HISTORIES, HISTORY, RECORD, Run, found_in
 from longtail.files.regular import read_bytes
+from longtail.files.sealed_json import REMEDY
 
 EPOCH = re.compile(
     r"^epoch (?P<epoch>\d+)/(?P<epochs>\d+): .*(?:validation loss \S+, top-1 (?P<accuracy>[\d.]+)|not validated);"
@@ -82,7 +83,10 @@ def known_runs(results: Path) -> list[str]:
     listed = results / "lists/folders.txt"
     if listed.is_file():
         lines = read_bytes(listed).decode(errors="replace").split("\n")
-        names |= dict.fromkeys(str(Run.of(line)) for line in lines if line)
+        try:
+            names |= dict.fromkeys(str(Run.of(line)) for line in lines if line)
+        except ValueError as error:
+            raise ValueError(f"{listed}: {error}. {REMEDY}") from None
     if not names:
         for folder, ending in ((results / "logs/train", ".log"), (results / "runs", "")):
             found = (path.as_posix().removesuffix(ending) for path in found_in(folder, ending))

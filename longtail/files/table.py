@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from longtail.files.sealed_json import REMEDY
+from longtail.files.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ class Column:
     Attributes:
         least, most: the limits of numbers.
         among: the texts that there are; empty, any.
+        like: the pattern of the texts; empty, any.
         gaps: whether a value may be missing.
         finite: whether numbers have to be finite.
         optional: whether a table may lack the column.
@@ -35,6 +37,7 @@ class Column:
     least: float = -math.inf
     most: float = math.inf
     among: tuple[str, ...] = ()
+    like: str = ""
     gaps: bool = False
     finite: bool = True
     optional: bool = False
@@ -44,6 +47,7 @@ class Column:
             self.most < math.inf
         )
         named = ", ".join(repr(text) for text in self.among)
+        limits += [f"like {self.like}"] * bool(self.like)
         return " ".join([KINDS[self.kind], *limits]) + (f" among {named}" if named else "")
 
     def odd(self, values: "pd.Series") -> "pd.Series":
@@ -53,7 +57,9 @@ class Column:
 
         if self.kind == "text":
             odd = ~values.map(lambda value: isinstance(value, str)).astype(bool)
-            return odd | ~values.isin(self.among) if self.among else odd
+            if self.among:
+                return odd | ~values.isin(self.among)
+            return odd | ~values.astype(str).str.match(self.like) if self.like else odd
         if self.kind == "list":
             return _odd_lists(values)
         fits = is_bool_dtype(values) if self.kind == "truth" else is_numeric_dtype(values)
@@ -147,9 +153,9 @@ def _odd_lists(values: "pd.Series") -> "pd.Series":
 
 
 def _shown(value: Any) -> str:
-    text = repr(getattr(value, "tolist", lambda: value)())
+    text = printable(repr(getattr(value, "tolist", lambda: value)()))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _named(values: "pd.Series") -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    return printable(", ".join(f"{name} {value}" for name, value in values.items()))

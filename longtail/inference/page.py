@@ -96,7 +96,7 @@ def _rows_of_model(model: Path, given: str | Path | None) -> tuple[pd.DataFrame 
     except ValueError:  # it was moved
         run = None
     path = Path(given or model.parent.joinpath(*[".."] * 5, "evaluation.parquet")).absolute()
-    if given is None and not (run and path.is_file()):
+    if given is None and not (run and path.exists()):
         return None, NONE_FOUND
     rows = read_evaluation(path)
     rows = rows[rows.groupby(RUN)["value"].transform("count") > 0]
