@@ -32,7 +32,7 @@ from longtail.analysis.statistics.friedman import friedman_tables
 from longtail.analysis.statistics.over_models import differences_over_models
 from longtail.analysis.statistics.paired import ALL_MODELS
 from longtail.analysis.statistics.posthoc import tukey_hsd
-from longtail.data.split.sets import TEST_SETS
+from longtail.data.split.sets import tested_sets
 from longtail.experiment.runs import RUN, Run
 from longtail.files.atomic import atomic_path
 from longtail.report.typeset import fill, pipe_table
@@ -120,7 +120,7 @@ def draw(design: Design, rng: np.random.Generator) -> Folder:
     by_loss = {name: of_images(loss.images) for name, loss in design.losses.items()}
     members = {}
     found = Folder(Correctness(table, {}), pd.DataFrame())
-    for test_set in TEST_SETS:
+    for test_set in found.correctness.test_sets:
         members[test_set] = found.correctness.members(test_set)
     general = {name: np.zeros(BALANCED) for name in design.losses}
     rows = []
@@ -223,7 +223,7 @@ def judged_models(kind: str, design: Design, folder: Folder) -> Iterator[tuple[s
         yield "any of Dunnett's tests", kind, test_set, bool((own["p_dunnett"] <= 0.05).any())
     ranks, pairs = friedman_tables(found, grid)
     tested = anova.IN_GENERAL if design.seeds > 1 else "loss"
-    for test_set in TEST_SETS:
+    for test_set in tested_sets(found["test_set"]):
         own = found[found["test_set"] == test_set]
         p = anova.two_way_anova(own).set_index("term")["p"]
         yield "F of the loss over models in general", kind, test_set, p[tested] <= 0.05

@@ -14,7 +14,6 @@ from scipy.stats import t
 from longtail.analysis.grid import Grid, scores, without_repeats
 from longtail.analysis.statistics.analyses import from_accuracies
 from longtail.analysis.statistics.mcnemar import bounds_table
-from longtail.data.split.sets import TEST_SETS
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import read_csv
 from longtail.report.labels import label
@@ -103,7 +102,7 @@ def document_tables(
 def _losses(found: pd.DataFrame) -> pd.DataFrame:
     """Mean over the models, trained on the long-tailed set."""
     rows = found[found["train_set"] == "longtailed"]
-    means = 100 * rows.pivot_table(index="loss", columns="test_set", values="value")[list(TEST_SETS)]
+    means = 100 * rows.pivot_table(index="loss", columns="test_set", values="value")[list(IMAGES)]
     means = means.sort_values("tail", ascending=False)
     return _printed(means.round(9).map("{:.1f}".format), "Loss function")
 
@@ -129,7 +128,7 @@ def _repeat(found: pd.DataFrame) -> pd.DataFrame:
     """Balanced softmax less softmax, both trained on the balanced set, in percentage points."""
     rows = found[found["train_set"] == "balanced"]
     wide = rows.pivot(index=["model", "test_set"], columns="loss", values="value")
-    difference = 100 * (wide["balanced_softmax"] - wide[REFERENCE]).unstack()[list(TEST_SETS)]
+    difference = 100 * (wide["balanced_softmax"] - wide[REFERENCE]).unstack()[list(IMAGES)]
     models = len(difference)
     spreads = {"standard deviation": difference.std()}
     # How far the mean of as many models may lie from 0 by repetition alone.
@@ -173,7 +172,7 @@ def _over_models(table: pd.DataFrame) -> pd.DataFrame:
         f"{p_value(row.p_dunnett)})"
         for row in own.itertuples()
     ]
-    wide = own.assign(text=text).pivot(index="loss", columns="test_set", values="text")[list(TEST_SETS)]
+    wide = own.assign(text=text).pivot(index="loss", columns="test_set", values="text")[list(IMAGES)]
     return _printed(wide, "Less softmax")
 
 
@@ -181,9 +180,9 @@ def _margins(table: pd.DataFrame) -> pd.DataFrame:
     """The smallest margins within which each loss lies about softmax."""
     own = table.dropna(subset="margin")
     text = own.assign(text=[f"{100 * margin:.1f}" for margin in own["margin"].round(11)])
-    wide = text.pivot(index=["train_set", "loss"], columns="test_set", values="text")[list(TEST_SETS)]
+    wide = text.pivot(index=["train_set", "loss"], columns="test_set", values="text")[list(IMAGES)]
     text = _printed(wide.reset_index("train_set"), "Less softmax")
-    return text[["Trained on", "Less softmax", *map(label, TEST_SETS)]]
+    return text[["Trained on", "Less softmax", *map(label, IMAGES)]]
 
 
 def _tukey(table: pd.DataFrame) -> pd.DataFrame:
@@ -193,9 +192,7 @@ def _tukey(table: pd.DataFrame) -> pd.DataFrame:
     own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
     sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
     own["text"] = _tested(own.assign(difference=sign * own["difference"]))
-    return _printed(
-        own.pivot(index="other", columns="test_set", values="text")[list(TEST_SETS)], "Less softmax"
-    )
+    return _printed(own.pivot(index="other", columns="test_set", values="text")[list(IMAGES)], "Less softmax")
 
 
 def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
@@ -229,9 +226,9 @@ def _bounds(table: pd.DataFrame) -> pd.DataFrame:
     """With how many of the four models a loss differs from softmax for sure, may differ, or cannot be shown to."""
     counts = table.groupby(["train_set", "loss", "test_set"], sort=False)["verdict"].value_counts()
     wide = counts.unstack(fill_value=0)[["differs", "open", "not shown"]]
-    text = wide.astype(str).agg(" / ".join, axis=1).unstack()[list(TEST_SETS)]
+    text = wide.astype(str).agg(" / ".join, axis=1).unstack()[list(IMAGES)]
     return _printed(text.reset_index("train_set"), "Loss function")[
-        ["Trained on", "Loss function", *map(label, TEST_SETS)]
+        ["Trained on", "Loss function", *map(label, IMAGES)]
     ]
 
 
@@ -244,7 +241,7 @@ def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
             for row in own.itertuples()
         ]
     )
-    return _printed(own.pivot(index="model", columns="test_set", values="text")[list(TEST_SETS)], "Model")
+    return _printed(own.pivot(index="model", columns="test_set", values="text")[list(IMAGES)], "Model")
 
 
 def _tested(pairs: pd.DataFrame) -> list[str]:

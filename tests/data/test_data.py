@@ -20,14 +20,17 @@ def test_programs_carry_the_digits_to_tensor_files(tmp_path):
     settings = {"train_per_class": 120, "test_per_class": 30, "seed": 42}
     run_program("subsets", images=images, settings=settings, output=subsets)
     settings = {"imbalance_factor": 0.02, "test_imbalance_factor": None, "seed": 42}
-    run_program("split", subsets=subsets, settings=settings, output=split)
-    for name in SUBSETS:
+    run_program("split", subsets=subsets, settings=settings, output=tmp_path / "sets.parquet")
+    settings = {"groups": "thirds", "group_limits": [100, 20]}
+    run_program("groups", sets=tmp_path / "sets.parquet", settings=settings, output=split)
+    names = SUBSETS[: SUBSETS.index("test_tail") + 1]
+    for name in names:
         run_program("tensors", images=images, split=split, subset=name, output=tmp_path / f"{name}.pth")
-    loaded = {name: load_tensors(tmp_path / f"{name}.pth") for name in SUBSETS}
+    loaded = {name: load_tensors(tmp_path / f"{name}.pth") for name in names}
     # 120 * 0.02 ** (i / 9) and 30 * 0.02 ** (i / 9), worked out by hand and truncated.
     assert torch.bincount(loaded["train_longtailed"].labels).tolist() == [120, 77, 50, 32, 21, 13, 8, 5, 3, 2]
     assert torch.bincount(loaded["test_longtailed"].labels).tolist() == [30, 19, 12, 8, 5, 3, 2, 1, 1, 1]
-    assert [len(loaded[name].labels) for name in SUBSETS] == [1200, 331, 297, 300, 82, 61, 16, 5]
+    assert [len(loaded[name].labels) for name in names] == [1200, 331, 297, 300, 82, 61, 16, 5]
     assert read_parquet(split).columns.tolist() == [
         "image_id",
         "label",
@@ -37,6 +40,10 @@ def test_programs_carry_the_digits_to_tensor_files(tmp_path):
         "group",
     ]
     assert_same(loaded["val"], select_set(digits.load_images(), read_parquet(subsets), "val"))
+    settings = {"groups": "counts", "group_limits": [100, 20]}
+    run_program("groups", sets=tmp_path / "sets.parquet", settings=settings, output=split)
+    groups = read_parquet(split).drop_duplicates("label").sort_values("label")["group"].tolist()
+    assert groups == ["many"] + ["medium"] * 4 + ["few"] * 5
 
 
 def test_programs_end_with_one_message(tmp_path):

@@ -36,7 +36,15 @@ def test_sets_hold_the_images_that_the_split_names(long_split):
         "test_middle": (split["subset"] == "test") & split["longtailed"] & split["label"].isin([2, 3]),
         "test_tail": (split["subset"] == "test") & split["longtailed"] & split["label"].isin([4, 5]),
     }
-    assert set(SUBSETS) == set(conditions)
+    of_other_groups = {"test_many", "test_medium", "test_few"}
+    assert set(SUBSETS) == {*conditions, *of_other_groups}
+    for name in of_other_groups:
+        with pytest.raises(
+            ValueError, match=rf"'{name}' needs a split with its group; .*has head, middle, tail \("
+        ):
+            select_set(data, split, name)
+    with pytest.raises(ValueError, match="'test_tail' needs a split with its group; this one has no groups"):
+        select_set(data, split.drop(columns="group"), "test_tail")
     for name, condition in conditions.items():
         chosen = select_set(data, split.sample(frac=1, random_state=0), name)
         assert chosen.image_ids.tolist() == split.loc[condition, "image_id"].tolist()

@@ -33,6 +33,10 @@ def test_the_original_test_set_validates_where_it_is_what_tests():
 def test_tested_images_are_those_of_the_thesis():
     expected = {"balanced": 5000, "longtailed": 1051, "head": 844, "middle": 169, "tail": 38}
     assert images_to_test(load_config({})) == expected
+    # More than 100 of 450 * 0.01 ** (i / 99) images have the 33 head classes, and fewer than 20 the tail but for its
+    # first class, which has two test images.
+    by_counts = {"balanced": 5000, "longtailed": 1051, "many": 844, "medium": 169 + 2, "few": 38 - 2}
+    assert images_to_test(load_config({"data": {"groups": "counts"}})) == by_counts
     config = load_config({"data": {"source": "lists", "lists": {"train": "train.txt"}}})
     assert images_to_test(config) is None
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from longtail.data.split.sets import SUBSETS, in_set
+from longtail.data.split.sets import GROUPS, SUBSETS, groups_of, in_set
 from longtail.data.tensors.files import LabelledImages
 from longtail.data.tensors.shards import ShardedImages
 from longtail.files.atomic import writing
@@ -30,8 +30,9 @@ def select_set(
     Args:
         data: all images of the source.
         split: the table of `add_longtail`, or of `natural_split`, whose classes take the place of those that they
-            were made of. That of `assign_subsets` suffices for the balanced sets and val.
-        name: one of `SUBSETS`. `test_head`, `test_middle` and `test_tail` divide the long-tailed test set.
+            were made of; with `group` for the sets of the groups. That of `assign_subsets` suffices for the balanced
+            sets and val.
+        name: one of `SUBSETS`. Those of the groups, such as `test_tail`, divide the long-tailed test set.
         scratch: folder for a temporary file that takes the place of memory for more than 1 GiB of images.
 
     Raises:
@@ -99,6 +100,13 @@ def _members(split: pd.DataFrame, name: str) -> pd.Series:
         raise ValueError(
             f"the set {name!r} needs the split with its column `longtailed`, not the balanced subsets"
         )
+    if part in GROUPS:
+        there = groups_of(split["group"]) if "group" in split else ()
+        if part not in there:
+            raise ValueError(
+                f"the set {name!r} needs a split with its group; this one has {', '.join(there) or 'no groups'} "
+                "(data.groups)"
+            )
     members = members & in_set(split, part)
     if name == "train_balanced" and "balanced" in split:
         _check_balanced(split[split["subset"] == subset])
