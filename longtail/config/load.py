@@ -106,7 +106,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         wrong = [
-            *relations(self.paths, self.data.image_folder.path),
+            *relations(self.paths, self.data.image_folder.path, self.data.split.file),
             *self._misleading_names(),
             *self._unused_entries(),
             *self._unknown_reference(),
