@@ -107,7 +107,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         wrong = [
-            *relations(self.paths, self.data.image_folder.path),
+            *relations(self.paths, self.data.image_folder.path, self.data.split.file),
             *enough_images(self.data),
             *self._misleading_names(),
             *self._unused_entries(),

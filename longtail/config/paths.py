@@ -32,8 +32,11 @@ CODE = ("config", "envs", "longtail", "profiles", "resources", "workflow")
 """The folders of this project that the workflow reads."""
 
 
-def relations(paths: Paths, images: str | None) -> Iterator[str]:
-    """Why these folders, and the one of the user's images, cannot lie as they do; symbolic links are followed."""
+def relations(paths: Paths, images: str | None, split: str | None = None) -> Iterator[str]:
+    """Why these folders, the one of the user's images and the file of a frozen split cannot lie as they do.
+
+    Symbolic links are followed.
+    """
     real = {name: os.path.realpath(path) for name, path in paths}
     here = os.path.realpath(".")
     above = [name for name in ("results", "work") if _holds(real[name], here)]
@@ -53,6 +56,12 @@ def relations(paths: Paths, images: str | None) -> Iterator[str]:
             yield f"paths.{name}: is the same folder as paths.{other}; each needs one of its own"
         elif name == "work" and _holds(real["work"], real[other]):
             yield f"paths.{other}: lies in paths.work, which may be deleted; put it elsewhere"
+    for name in ("results", "work"):
+        if split and _holds(real[name], os.path.realpath(split)):
+            yield (
+                f"data.split.file: {split} lies in paths.{name}, whose files are made anew; copy it elsewhere, so it "
+                "stays"
+            )
     if images:
         collection = os.path.realpath(images)
         if _holds(real["work"], collection):

@@ -53,12 +53,12 @@ def _with_contents(settings: Mapping[str, Any]) -> dict[str, Any]:
     settings = {
         name: content_hash(value) if name in LISTS and value else value for name, value in settings.items()
     }
-    classes = dict(settings["classes"])
-    if classes["names"]:
-        classes["names"] = content_hash(classes["names"])
-    if classes["taxonomy"]:
-        classes["taxonomy"] = {**classes["taxonomy"], "file": content_hash(classes["taxonomy"]["file"])}
-    return {**settings, "classes": classes}
+    if classes := dict(settings.get("classes", {})):
+        classes["names"] = classes["names"] and content_hash(classes["names"])
+        if taxonomy := classes["taxonomy"]:
+            classes["taxonomy"] = {**taxonomy, "file": content_hash(taxonomy["file"])}
+        settings["classes"] = classes
+    return settings
 
 
 def _pathless(loss: str | Mapping[str, str]) -> str:

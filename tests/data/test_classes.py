@@ -14,6 +14,7 @@ from longtail.data.split.lists import split_of_lists
 from longtail.data.split.natural import natural_split
 from longtail.data.tensors.files import LabelledImages
 from longtail.data.tensors.selection import select_set
+from longtail.experiment.contents import content_hash
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
 
@@ -205,6 +206,22 @@ def test_rules_are_refused_while_planning(tmp_path):
         match=r"data\.classes is for data\.source image_folder and lists, but the source is digits",
     ):
         load_config({"data": {"source": "digits", "classes": {"exclude": ["1"]}}})
+
+
+def test_a_frozen_split_that_is_made_anew_or_is_not_there_is_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"data\.split\.file: .* lies in paths\.results, whose files are made anew; copy it"
+    ):
+        configuration(tmp_path, split={"file": str(tmp_path / "results/data/split.csv")})
+    with pytest.raises(
+        ConfigError, match=r"data\.split\.file: .*gone\.csv does not exist; copy data/split\.csv of finished"
+    ):
+        Keys(Experiment(configuration(tmp_path, split={"file": str(tmp_path / "gone.csv")}))).split()
+    (tmp_path / "f.csv").write_text("1")
+    first = Keys(Experiment(configuration(tmp_path, split={"file": str(tmp_path / "f.csv")}))).split()
+    content_hash.cache_clear()
+    (tmp_path / "f.csv").write_text("2")
+    assert first != Keys(Experiment(configuration(tmp_path, split={"file": str(tmp_path / "f.csv")}))).split()
 
 
 def test_the_content_of_the_tables_counts_and_not_their_place(tmp_path):

@@ -220,7 +220,10 @@ def _groups_in_the_way(table: pd.DataFrame, small: list[str], asked: Asked) -> s
             "so train as a whole. Leave such classes out (data.classes.min_images), merge them (small_classes: merge), "
             "or give groups of fewer images"
         )
-    return f"{told}. Give groups of fewer images (of a night and a trap, not of a night), more of them, or a split"
+    return (
+        f"{told}. Give groups of fewer images (of a night and a trap, not of a night), more of them, or a split of "
+        "your own"
+    )
 
 
 def _counted(table: pd.DataFrame) -> dict[str, str]:
