@@ -681,6 +681,7 @@ def test_what_matters_comes_first_and_hundreds_of_small_things_last(tmp_path):
     assert shown.endswith("The workflow takes it.")
     lines = text.splitlines()
     assert "| to mend first | label conflict | both are kept, on the same side of the split | 1 |" in lines
+    assert lines[4] == "The workflow takes it."
     assert len(lines) < 80 and "71 more of these kinds are in check.csv." in lines
     _, strict, _ = check_of(read(root), strict=True)
     assert strict.endswith("The workflow refuses this collection (label conflict, empty).")

@@ -95,6 +95,13 @@ def test_spaces_around_paths_and_labels_do_not_count(root):
     ]
 
 
+@pytest.mark.parametrize("other", ["x ", "\u00a0x", "x\t", "\nx"])
+def test_a_class_with_spaces_at_its_ends_is_no_other_class(root, other):
+    path = write(root / "l.csv", f'path,label\na/1.png,x\na/2.png,"{other}"\nb/1.png,y\n')
+    assert entries(path) == [("a/1.png", "x"), ("a/2.png", "x"), ("b/1.png", "y")]
+    assert kinds(path) == [("x", "name")]
+
+
 def test_a_file_is_meant_as_it_is_written_where_there_is_one(root):
     picture(root / "a\\1.png", 7)
     picture(root / " a" / "1.png", 8)
@@ -675,6 +682,22 @@ def test_cvat_tags_and_boxes(root):
 
 
 @pytest.mark.parametrize(
+    ("side", "value"), [("xtl", "1;2"), ("ybr", ""), ("width", "wide"), ("xbr", "1e999")]
+)
+def test_a_damaged_box_of_cvat_names_the_file_and_the_picture(root, side, value):
+    sides = {"xtl": "1", "ytl": "2", "xbr": "9", "ybr": "9", "width": "40", side: value}
+    box = " ".join(f'{name}="{number}"' for name, number in sides.items() if name != "width")
+    image = (
+        f'<image id="7" name="a/1.png" width="{sides["width"]}" height="30"><box label="m" {box}/></image>'
+    )
+    path = write(root / "annotations.xml", cvat(image))
+    with pytest.raises(
+        ValueError, match=r"annotations\.xml, image 7 \(a/1\.png\): its region is not four numbers"
+    ):
+        list_images(path)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         {**COCO, "annotations": [{"image_id": 1}]},
@@ -688,6 +711,8 @@ def test_cvat_tags_and_boxes(root):
         {**MEGADETECTOR, "images": 5},
         [label_studio("a/1.png", [{"from_name": "c", "type": "choices"}])],
         [label_studio("a/1.png", [rectangle("x", None, 0, 1, 1)])],
+        [label_studio("a/1.png", [rectangle("x", 10**400, 0, 1, 1)])],
+        {**COCO, "annotations": [{"image_id": 1, "category_id": 7, "bbox": [10**400, 2, 3, 4]}]},
         [{"data": {"image": 5}, "annotations": []}],
     ],
 )

@@ -157,10 +157,17 @@ def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None)
             first = rows.iloc[0]
             what = f"{first['path']}: {first['found']}" if first["path"] else first["found"]
             lines.append(f"{name.capitalize()}: {len(rows):,} x {kind}, such as {printable(what)[:200]}")
-    refused = table[table["action"].str.startswith("refused")]
-    kinds = ", ".join(refused["kind"].unique())
-    verdict = f"The workflow refuses this collection ({kinds})." if len(refused) else "The workflow takes it."
-    return "\n".join([*lines, "", verdict])
+    return "\n".join([*lines, "", verdict(table)])
+
+
+def verdict(table: pd.DataFrame) -> str:
+    """Whether the workflow goes on with these findings, as a sentence."""
+    kinds = table.loc[table["action"].str.startswith("refused"), "kind"].unique()
+    return (
+        f"The workflow refuses this collection ({', '.join(kinds)})."
+        if len(kinds)
+        else "The workflow takes it."
+    )
 
 
 def class_table(index: pd.DataFrame, split: pd.DataFrame | None) -> pd.DataFrame:
@@ -207,6 +214,7 @@ def page(
     lines = ["# Check of the collection", ""]
     lines += [f"{images:,} usable images of {classes:,} classes; {len(table):,} findings.", ""]
     if counts is not None:
+        lines += [verdict(table), ""]
         lines += [*_markdown([*counts.columns], counts.astype(str).itertuples(index=False)), ""]
     if table.empty:
         return "\n".join(lines)

@@ -283,6 +283,7 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
         listing.note(path.name, "encoding", told, "read as Windows-1252; save it as UTF-8 to be sure")
     files = Files(root)
     seen: dict[str, Row] = {}
+    labels: dict[str, str] = {}
     groups: dict[str, str] = {}
     several: dict[str, str] = {}
     moved: list[tuple[str, str]] = []
@@ -321,8 +322,11 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
             continue
         if ELSEWHERE.match(row.paths[0].strip()) and name != row.paths[0]:
             moved.append((row.paths[0], name))
-        group = _group(row.group, groups, listing)
-        listing.entries.append(Entry(name, row.label, row.split, group, box, tuple(row.more.items())))
+        label, group = (
+            _one_form(row.label, "class", labels, listing),
+            _one_form(row.group, "group", groups, listing),
+        )
+        listing.entries.append(Entry(name, label, row.split, group, box, tuple(row.more.items())))
     if missing and not listing.entries:
         raise FileNotFoundError(
             f"{path}: none of the {missing} files that it names exists, such as {root / named.rows[0].paths[0]}. "
@@ -345,11 +349,12 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
     return listing
 
 
-def _group(original: str, first: dict[str, str], listing: Listing) -> str:
-    """The name of a group in one line, so that a space at its end makes no other group. `first` has the first form."""
+def _one_form(original: str, what: str, first: dict[str, str], listing: Listing) -> str:
+    """A class or group in one line, so that a space at its end makes no other. `first` has the first form of each."""
     name = _composed(" ".join(original.split()))
-    if (other := first.setdefault(name, original)) != original:
-        note = Finding(name, "name", f"a group that is written as {other!r} and as {original!r}", "made one")
+    other = first.setdefault(name, original)
+    if other != original:
+        note = Finding(name, "name", f"a {what} that is written as {other!r} and as {original!r}", "made one")
         listing.findings += [] if note in listing.findings else [note]
     return name
 

@@ -39,14 +39,14 @@ def read(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
         raise ValueError(f"data.image_folder.columns.label is {what!r}; of {path} it is box or tag")
     rows: list[Row] = []
     for image in images:
-        rows += _rows_of(image, what, choices, note)
+        rows += _rows_of(path, image, what, choices, note)
     if not rows or any(row.split not in SUBSETS for row in rows):
         rows = [row._replace(split="") for row in rows]
     rows, group = grouped(rows, choices, "", path)
     return NamedImages("CVAT", rows, group=group)
 
 
-def _rows_of(image: Element, what: str, choices: Choices, note: Note) -> list[Row]:
+def _rows_of(path: Path, image: Element, what: str, choices: Choices, note: Note) -> list[Row]:
     name = image.get("name", "")
     place = f"image {image.get('id', name)}"
     row = Row(place, (name, f"images/{name}"), "", image.get("subset", "").lower(), more=dict(image.attrib))
@@ -67,7 +67,7 @@ def _rows_of(image: Element, what: str, choices: Choices, note: Note) -> list[Ro
             continue
         corners = [mark.get(side, "nothing") for side in ("xtl", "ytl", "xbr", "ybr")]
         of = image.get("width"), image.get("height")
-        box = box_of(corners, f"{place} ({name})", of=of)
+        box = box_of(corners, f"{path}, {place} ({name})", of=of)
         box = box._replace(width=box.width - box.x, height=box.height - box.y)
         own = {attribute.get("name", ""): attribute.text or "" for attribute in mark.findall("attribute")}
         rows.append(row._replace(label=mark.get("label", ""), box=box, more={**row.more, **own}))

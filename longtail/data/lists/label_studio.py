@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from longtail.data.lists.rows import (
+    Box,
     Choices,
     NamedImages,
     Note,
@@ -46,7 +47,7 @@ def read(path: Path, content: list[dict[str, Any]], choices: Choices, note: Note
     control = _control(path, content, choices)
     rows: list[Row] = []
     for task in content:
-        rows += _rows_of(task, field, control, choices, note)
+        rows += _rows_of(path, task, field, control, choices, note)
     rows, group = grouped(rows, choices, "", path)
     return NamedImages("Label Studio", rows, group=group)
 
@@ -101,7 +102,9 @@ def _control(path: Path, content: list[dict[str, Any]], choices: Choices) -> str
     return wanted or next(iter(found))
 
 
-def _rows_of(task: dict[str, Any], field: str, control: str, choices: Choices, note: Note) -> list[Row]:
+def _rows_of(
+    path: Path, task: dict[str, Any], field: str, control: str, choices: Choices, note: Note
+) -> list[Row]:
     place = f"task {task.get('id', '?')}"
     paths = _paths(str(task["data"][field]))
     name = paths[0]
@@ -129,8 +132,10 @@ def _rows_of(task: dict[str, Any], field: str, control: str, choices: Choices, n
         elif value.get("rotation") or each.get("image_rotation"):
             note(name, "turned region", f"has a rectangle that is turned, in {place}")
         else:
-            sides = [value[side] / 100 for side in ("x", "y", "width", "height")]
-            rows.append(row._replace(label=own[0], box=box_of(sides, place, relative=True)))
+            percent = box_of((value[side] for side in ("x", "y", "width", "height")), f"{path}, {place}")
+            x, y, width, height = (side / 100 for side in percent[:4])
+            box = Box(x, y, width, height, relative=True)
+            rows.append(row._replace(label=own[0], box=box))
     return rows
 
 

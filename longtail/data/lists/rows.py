@@ -118,7 +118,7 @@ def box_of(sides: Iterable[Any], place: str, *, relative: bool = False, of: tupl
         if not all(map(math.isfinite, (x, y, width, height))):
             raise ValueError("not finite")
         return Box(x, y, width, height, relative, int(of[0] or 0), int(of[1] or 0))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{place}: its region is not four numbers ({error})") from None
 
 
