@@ -4,7 +4,7 @@
 
 Three models are trained by the recipe of config/demo.yaml, each without three of the ten digits and with a long tail
 over the seven others. The table, in Markdown, has for three scores the area under the ROC curve and the false positive
-rate at 95 % true positives (known is positive), then what the threshold in the model's card does. About a minute of
+rate at 95 % true positives (known is positive), then what the threshold in the model's card does. It took 19 s of
 CPU time; docs/use-a-model.md shows what it printed.
 """
 
