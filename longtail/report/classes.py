@@ -105,8 +105,8 @@ def confusion_page(counts: pd.DataFrame, names: pd.Series, caption: str) -> Tabl
     first = data.head(LISTED)
     text = pd.DataFrame(
         {
-            "True class": first["true"].map(in_markdown),
-            "Taken for": first["predicted"].map(in_markdown),
+            "True class": first["true"].map(_shown),
+            "Taken for": first["predicted"].map(_shown),
             "Times": first["times"].map("{:,}".format),
             "Of": first["of"].map("{:,}".format),
             "Share (%)": first["share"].map(lambda share: f"{100 * share:.1f}"),
@@ -147,7 +147,12 @@ def _cell(value: Any, name: str) -> str:
     if name == "group":
         return label(str(value))
     if isinstance(value, str):
-        return in_markdown(value)
+        return _shown(value)
     if pd.isna(value):
         return ""
     return f"{100 * value:.1f}" if name in SHARES else f"{value:,}"
+
+
+def _shown(name: str) -> str:
+    """A name as a cell in Markdown, whose bars `pipe_table` escapes."""
+    return in_markdown(name).replace("\\|", "|")

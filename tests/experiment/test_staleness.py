@@ -42,9 +42,9 @@ import sys as _sys
 from pathlib import Path as _Path
 _words = _sys.argv[1:]
 _tables = [_word for _word in _words if _word in {tables}] or {statistics}
-if set(_tables) & set({class_tables}):
+if "--output-folder" in _words and set(_tables) & set({class_tables}):  # a figure is called confusion too
     _losses = _words[_words.index("--loss") + 1 : _words.index("--output-folder")]
-    _tables = [_loss + "/" + _table for _loss in _losses for _table in _tables]
+    _tables = [_table + "_" + _loss for _loss in _losses for _table in _tables]
 for _i, _word in enumerate(_words):
     _files = []
     if _word == "--output-folder":

@@ -813,3 +813,45 @@ def test_every_figure_is_found():
             forest,
         )
     }
+
+
+LATIN = [f"Pseudopanthera macularia subsp. {place:03} (Linnaeus, 1758)" for place in range(150)]
+
+
+def of_many_classes(count: int) -> dict:
+    """Two training and two test images of each class; the last 30 classes are taken for the class before."""
+    rows = [
+        (4 * label + place, label, LATIN[label], "train" if place < 2 else "test", True, "head")
+        for label in range(count)
+        for place in range(4)
+    ]
+    own = pd.DataFrame(rows, columns=["image_id", "label", "class_name", "subset", "longtailed", "group"])
+    test = own[own["subset"] == "test"][["image_id", "label"]]
+    predicted = test["label"].where(test["label"] < count - 30, test["label"] - 1)
+    run = dict(zip(RUN, ("vit_b16", "softmax", "longtailed", 0), strict=True))
+    return {"predictions": test.assign(predicted=predicted, **run), "split": own} | {
+        name: run[name] for name in ("model", "loss", "train_set")
+    }
+
+
+def test_confusion_names_every_class_whole_on_both_axes():
+    figure, caption = confusion.draw(**of_many_classes(100))
+    axes = figure.axes[0]
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [text.get_text() for text in labels] == LATIN[:100]
+    # Each name has the height of its letters for itself.
+    figure.canvas.draw()
+    heights = [label.get_window_extent().y0 for label in axes.get_yticklabels()]
+    assert min(-np.diff(heights)) > 0.8 * confusion.FONT_SIZE / 72 * figure.dpi
+    assert min(name.get_window_extent().x0 for name in axes.get_yticklabels()) > 0
+    assert min(name.get_window_extent().y0 for name in axes.get_xticklabels()) > 0
+    assert f"{LATIN[70]} as {LATIN[69]}" in texts(figure)
+    assert "cut" not in caption
+
+
+def test_confusion_of_more_than_100_classes_shows_those_that_are_confused_most():
+    figure, caption = confusion.draw(**of_many_classes(150))
+    shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert len(shown) == 60
+    assert set(LATIN[119:]) <= set(shown), "the 30 that are wrong, and that which one of them was taken for"
+    assert "The 60 classes of 150 with the largest shares of mistakes" in caption

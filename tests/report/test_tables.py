@@ -14,7 +14,7 @@ from programs import run_program
 
 from longtail.data.split.sets import frequency_groups, longtailed_counts
 from longtail.files.parquet import write_parquet
-from longtail.report import tables
+from longtail.report import classes, tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES
 from longtail.report.counts import counts_table
 from longtail.report.labels import label
@@ -491,3 +491,50 @@ def test_the_rules_read_the_catalogue_without_a_package():
 )
 def test_names_are_printed_for_people(name, printed):
     assert label(name) == printed
+
+
+def test_the_tables_of_single_classes(tmp_path):
+    names = ["=Noctua|pronuba", "Idaea aversata", "Udea"]
+    rows = [
+        (4 * label + k, label, names[label], ("train", "test")[k % 2], True, "head", k // 2)
+        for label in range(3)
+        for k in range(4)
+    ]
+    split = pd.DataFrame(
+        rows, columns=["image_id", "label", "class_name", "subset", "longtailed", "group", "cluster"]
+    )
+    test = split[split["subset"] == "test"][["image_id", "label"]]
+    run = {"model": "resnet8", "loss": "softmax", "train_set": "longtailed", "seed": 1}
+    predictions = test.assign(predicted=[0, 1, 1, 1, 2, 2], **run)
+    chosen = {name: run[name] for name in ("model", "loss", "train_set")}
+    for name, build in classes.TABLES.items():
+        write_table(build(predictions, split, **chosen), tmp_path, name)
+    table = pd.read_csv(tmp_path / "classes.csv").set_index("class_name")
+    assert list(table.index) == ["'=Noctua|pronuba", "Idaea aversata", "Udea"], "no spreadsheet runs a name"
+    assert table.loc["'=Noctua|pronuba", ["precision", "recall", "taken_for"]].tolist() == [
+        1,
+        0.5,
+        "Idaea aversata",
+    ]
+    assert table[["n_train", "n_test", "groups_train", "groups_test"]].to_numpy().tolist() == [[2] * 4] * 3
+    text = (tmp_path / "classes.md").read_text(encoding="utf-8")
+    assert r"=Noctua\|pronuba" in text
+    assert "Training groups" in text
+    square = pd.read_csv(tmp_path / "confusion.csv", index_col=0)
+    assert square.to_numpy().tolist() == [[1, 1, 0], [0, 2, 0], [0, 0, 2]]
+    assert "Idaea aversata |       1 |    2 |        50.0 |" in (tmp_path / "confusion.md").read_text(
+        encoding="utf-8"
+    )
+    assert "<table>" in (tmp_path / "confusion.html").read_text(encoding="utf-8")
+
+
+def test_the_classes_of_a_missing_run_are_named_and_empty():
+    split = pd.DataFrame(
+        [(k, k % 2, "ab"[k % 2], ("train", "test")[k // 2], True, "head") for k in range(4)],
+        columns=["image_id", "label", "class_name", "subset", "longtailed", "group"],
+    )
+    run = {"model": "resnet8", "loss": "ldam", "train_set": "longtailed", "seed": 1}
+    lost = pd.DataFrame([{"image_id": np.nan, "label": np.nan, "predicted": np.nan, **run}])
+    table = classes.classes(lost, split, "longtailed", "resnet8", "ldam")
+    assert "Missing (failed or not run)" in table.caption
+    assert list(table.text.columns) == ["Class", "Part", "Training images", "Test images"]

@@ -15,15 +15,12 @@ VERSIONS = ["longtail", "snakemake", "torch", "torchvision", "timm", "numpy", "s
 report: "../report/workflow.rst"
 
 
-def in_report(category, files, subcategory="All runs", loss=None):
-    """The same files as a rule's output; those that a browser shows are listed in the report.
-
-    `loss` is that of the files, where no wildcard says it.
-    """
+def in_report(category, files, subcategory="All runs"):
+    """The same files as a rule's output; those that a browser shows are listed in the report."""
     captions = {".png": "../report/figure.rst", ".html": "../report/table.rst"}
     return [
         (
-            flag_for_report(file, captions[Path(file).suffix], category, subcategory, loss)
+            flag_for_report(file, captions[Path(file).suffix], category, subcategory)
             if Path(file).suffix in captions
             else file
         )
@@ -31,12 +28,12 @@ def in_report(category, files, subcategory="All runs", loss=None):
     ]
 
 
-def flag_for_report(file, caption, category, subcategory, loss):
+def flag_for_report(file, caption, category, subcategory):
     name = Path(file).stem
 
     def labels(wildcards):
         of_file = wildcards.get("figure", name)
-        of_loss = loss or wildcards.get("loss")
+        of_loss = wildcards.get("loss")
         shown = f"{title(of_file)}, {label(of_loss)}" if of_loss else title(of_file)
         return {"Shown": shown}
 

@@ -14,7 +14,7 @@ def table_files(job):
 
 def class_table_files(loss):
     """The tables of single classes of one loss, for each model and training set."""
-    return [f"{RUN_TABLES}/{loss}/{name}.{format}" for name in CLASS_TABLES for format in STATISTIC_FORMATS]
+    return [f"{RUN_TABLES}/{name}_{loss}.{format}" for name in CLASS_TABLES for format in STATISTIC_FORMATS]
 
 
 def runs_of_model(wildcards, runs):

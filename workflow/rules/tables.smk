@@ -74,7 +74,7 @@ rule table_of_classes:
         [
             file
             for loss in EXPERIMENT.losses
-            for file in in_report("Tables", class_table_files(loss), of_model, loss)
+            for file in in_report("Tables", class_table_files(loss), of_model)
         ],
     log:
         "<logs>/tables/{train_set}/{model}/classes.log",
@@ -88,7 +88,7 @@ rule table_of_classes:
             "predictions.parquet", runs_of_model(wildcards, EXPERIMENT.runs)
         ),
         losses=EXPERIMENT.losses,
-        folder=subpath(output[0], ancestor=2),
+        folder=subpath(output[0], parent=True),
     shell:
         "python workflow/scripts/tables.py {params.names} --predictions {params.predictions:q} --split {input.split:q}"
         " --train-set {wildcards.train_set} --model {wildcards.model:q} --loss {params.losses:q}"

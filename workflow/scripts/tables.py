@@ -1,14 +1,13 @@
 """Tables of the results, each as csv, Markdown, LaTeX and a web page; those of single classes have no LaTeX.
 
 Each table is made from some of the inputs; asked for without one that it needs, it says which. Those of single classes
-are made for every loss that is named, in a folder of its name.
+are made for every loss that is named, in files that end in its name.
 """
 
 import argparse
 import importlib
 import inspect
 from dataclasses import replace
-from pathlib import Path
 
 from frame import program, run
 
@@ -67,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
             continue
         for loss in args.loss:
             table = build(**{parameter: given[parameter] for parameter in needed} | {"loss": loss})
-            write_table(table, Path(args.output_folder, loss), name)
+            write_table(table, args.output_folder, f"{name}_{loss}")
 
 
 if __name__ == "__main__":

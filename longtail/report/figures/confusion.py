@@ -1,12 +1,11 @@
 """Which classes are taken for which, with the whole name of each."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import SubFigure
 
 from longtail.analysis.classes import confused, confusion
 from longtail.analysis.grid import require, select
@@ -64,15 +63,20 @@ def draw(
     classes = class_table(split, train_set).set_index("label")
     shown = _chosen(runs, classes.sort_values("n_train", ascending=False, kind="stable"), pairs)
     names = LETTER * max(map(width, shown.names))
-    side = max(LEAST, CELL * len(shown.names))
-    lines = max(1, len(shown.pairs)) + 1.5
-    # The list has the whole width, or at least that of two names, whatever the matrix needs.
-    needed = max(side + names + 1.3, 2 * names + LISTED_FROM + 0.5)
-    figure = style.new_figure(side + names + LINE * lines + 0.8, max(style.TEXT_WIDTH, needed))
-    parts: Any = figure.subfigures(2, 1, height_ratios=[side + names + 0.8, LINE * lines])
-    above, below = parts
-    _matrix(above, shown)
-    _listing(below.add_axes((0, 0, 1, 1)), shown, figure.get_figwidth())
+    side, lines = max(LEAST, CELL * len(shown.names)), LINE * (len(shown.pairs) + 1.5)
+    left, below = names + 0.5, lines + names + 0.5
+    inches = max(style.TEXT_WIDTH, left + side + 0.9, LISTED_FROM + 2 * names + 0.5), below + side + 0.4
+    figure = style.new_figure(inches[1], inches[0])
+    figure.set_layout_engine("none")
+
+    def place(x: float, y: float, wide: float, high: float) -> Axes:
+        """Axes at these inches from the lower left corner, so that room for names is where names are."""
+        return figure.add_axes((x / inches[0], y / inches[1], wide / inches[0], high / inches[1]))
+
+    _matrix(
+        place(left, below, side, side), place(left + side + 0.15, below + 0.4 * side, 0.12, 0.6 * side), shown
+    )
+    _listing(place(0, 0.05, inches[0], lines), shown, inches[0])
     figure.suptitle(title, x=0.01, ha="left")
     return style.Drawn(figure, _caption(runs, split, captions.training(model, train_set, loss), shown))
 
@@ -123,12 +127,11 @@ def _chosen(runs: pd.DataFrame, classes: pd.DataFrame, pairs: int) -> Shown:
     )
 
 
-def _matrix(figure: SubFigure, shown: Shown) -> None:
-    axes = figure.subplots()
+def _matrix(axes: Axes, scale: Axes, shown: Shown) -> None:
     with np.errstate(invalid="ignore"):
         shares = 100 * shown.counts.to_numpy() / shown.totals[:, None]
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="nearest")
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02, ticks=[0, 1, 5, 10, 25, 50, 100])
+    bar = axes.figure.colorbar(image, cax=scale, ticks=[0, 1, 5, 10, 25, 50, 100])
     bar.set_label("Share of the class's images (%)")
     bar.outline.set_linewidth(0.6)
     for end in np.flatnonzero(shown.groups[1:] != shown.groups[:-1]) + 0.5:

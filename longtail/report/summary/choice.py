@@ -121,11 +121,11 @@ def _files(evidence: Evidence, key: tuple[str, str], train_set: str) -> str:
     )
     seeds = list(ended.sort_index().loc[[(*key, train_set)], "seed"])
     run = Run(*key, train_set, seeds[0])
-    path, tables = f"runs/{run}/{MODEL}", f"tables/{train_set}/{key[0]}/{key[1]}"
+    path, tables = f"runs/{run}/{MODEL}", f"tables/{train_set}/{key[0]}/classes_{key[1]}.html"
     others = f" (the others, {', '.join(map(str, seeds[1:]))}, lie beside it)" if len(seeds) > 1 else ""
     return (
         f"Its file, in the folder of this page: {as_code(path)}, of seed {seeds[0]}{others}. Each class: "
-        f"{as_code(f'{tables}/classes.html')}. `python -m longtail.predict FILE PICTURES` classifies pictures, "
+        f"{as_code(tables)}. `python -m longtail.predict FILE PICTURES` classifies pictures, "
         "`python -m longtail.evaluate FILE LIST` says how good it is on new ones whose classes are known."
     )
 
