@@ -221,9 +221,12 @@ def test_the_demo_without_results_says_so(tmp_path, capsys, monkeypatch):
         (pd.DataFrame({"loss": ["softmax"]}), "lacks the columns"),
         (
             pd.DataFrame(
-                {"loss": ["a"], "train_set": "balanced", "test_set": "b", "metric": "f1", "value": 1.0}
+                {
+                    **{"model": ["m"], "loss": "a", "train_set": "balanced", "seed": 1},
+                    **{"test_set": "balanced", "metric": "f1", "value": 1.0, "n": 9},
+                }
             ),
-            "holds no",
+            "holds no accuracy",
         ),
     ):
         if isinstance(content, str):
