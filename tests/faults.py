@@ -86,7 +86,8 @@ def steps(url: str, sha256: str) -> list[Step]:
     division = {"seed": 1, "test_fraction": 0.2, "val_fraction": 0.1, "min_test_per_class": 1}
     division |= {"small_classes": "error", "merged_name": "other", "strict": False}
     choices = {"columns": {}, "group_column": "group", "regions": "crop", "min_confidence": None}
-    decoding = {**choices, "size": 12, "max_side": 100, "min_side": 2, "near_duplicates": True}
+    shape = {"resize": "stretch", "pad_with": None}
+    decoding = {**choices, **shape, "size": 12, "max_side": 100, "min_side": 2, "near_duplicates": True}
     lists = {"train": "../list.txt", "val": None, "test": None, "class_names": None}
     of_folder = [
         *("--index", "index.parquet", "--findings", "findings.parquet", "--settings", json.dumps(division))

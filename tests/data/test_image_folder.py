@@ -864,6 +864,8 @@ def test_programs_carry_a_collection_to_tensor_files(tmp_path, capsys, monkeypat
         "max_side": 30000,
         "min_side": 2,
         "near_duplicates": True,
+        "resize": "stretch",
+        "pad_with": None,
     }
     decode = ["--settings", json.dumps(decoding), "--threads", 2]
     outputs = ["--output-images", made["images.pth"], "--output-index", made["index.parquet"]]
