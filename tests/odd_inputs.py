@@ -61,7 +61,7 @@ def write_results(folder: Path) -> Path:
     save_tensors(LabelledImages(pixels, labels, torch.arange(90), CLASSES), data / "images.pth")
     counts = {"seed": 1, "train_per_class": 10, "test_per_class": 15}
     run_program("subsets", images=data / "images.pth", settings=counts, output=data / "subsets.parquet")
-    for name in ("split", "tensors"):
+    for name in ("split", "groups", "tensors"):
         words, options = PROGRAMS[name](folder, data)
         run_program(name, *words, **options)
     images, split = data / "images.pth", data / "split.parquet"
@@ -89,9 +89,10 @@ def write_results(folder: Path) -> Path:
         words, options = PROGRAMS[name](folder, folder)
         run_program(name, *words, **options)
     index = pd.DataFrame({"image_id": range(30), "class_name": ["ape", "bee"] * 15, "twin": range(30)})
-    write_parquet(index.assign(subset="", group=""), data / "index.parquet")
-    found = {"path": "a.jpg", "kind": "small", "found": "has 3 pixels", "action": "kept", "refused": False}
-    write_parquet(pd.DataFrame([found]), data / "findings.parquet")
+    index = index.assign(subset="", group="", path=[f"{number}.jpg" for number in range(30)])
+    write_parquet(index, data / "index.parquet")
+    found = {"path": "a.jpg", "kind": "small", "found": "has 3 pixels", "action": "kept"}
+    write_parquet(pd.DataFrame([{**found, "refused": False, "other": ""}]), data / "findings.parquet")
     return folder
 
 
@@ -104,8 +105,8 @@ OF_SPLIT = {
     "min_test_per_class": 1,
     "small_classes": "error",
     "merged_name": "others",
-    "groups": "thirds",
-    "group_limits": [100, 20],
+    "classes": {},
+    "frozen": None,
 }
 
 
@@ -149,6 +150,15 @@ def _split(folder: Path, out: Path) -> tuple[list[object], dict[str, object]]:
     return [], {
         **_of(folder, subsets="data/subsets.parquet"),
         "settings": settings,
+        "output": out / "sets.parquet",
+    }
+
+
+def _groups(folder: Path, out: Path) -> tuple[list[object], dict[str, object]]:
+    settings = {"groups": "thirds", "group_limits": [100, 20]}
+    return [], {
+        **_of(folder, sets="data/sets.parquet"),
+        "settings": settings,
         "output": out / "split.parquet",
     }
 
@@ -166,7 +176,9 @@ def _folder_split(folder: Path, out: Path) -> tuple[list[object], dict[str, obje
 def _check_data(folder: Path, out: Path) -> tuple[list[object], dict[str, object]]:
     words, options = _folder_split(folder, out)
     del options["output"]
-    return words, {**options, "output_csv": out / "check.csv", "output_markdown": out / "check.md"}
+    endings = {"csv": "csv", "markdown": "md", "html": "html", "text": "txt"}
+    outputs = {f"output_{kind}": out / f"check.{ending}" for kind, ending in endings.items()}
+    return words, {**options, **_of(folder, images="data/images.pth"), **outputs}
 
 
 def _figure(name: str) -> Call:
@@ -189,6 +201,7 @@ def _figure_inputs(name: str) -> list[str]:
 
 PROGRAMS: dict[str, Call] = {
     "split": _split,
+    "groups": _groups,
     "tensors": _tensors,
     "folder_split": _folder_split,
     "check_data": _check_data,
@@ -200,6 +213,7 @@ PROGRAMS: dict[str, Call] = {
 }
 INPUTS = {
     "split": ["data/subsets.parquet"],
+    "groups": ["data/sets.parquet"],
     "tensors": [FILES["split"]],
     "folder_split": ["data/index.parquet", "data/findings.parquet"],
     "check_data": ["data/index.parquet", "data/findings.parquet"],
@@ -222,12 +236,14 @@ OF_DIFFERENCES = {
     "difference": (-2, 2, "x"),
     "n": WHOLE,
 }
+OF_SETS = {
+    **{"image_id": LABELS, "label": LABELS, "class_name": NAMES, "subset": (*SETS, None)},
+    "longtailed": (7, "True", None, np.nan, 0.5),
+}
 SENSELESS: dict[str, dict[str, tuple[object, ...]]] = {
     "subsets": {"image_id": LABELS, "label": LABELS, "class_name": NAMES, "subset": (*SETS, None)},
-    "split": {
-        **{"image_id": LABELS, "label": LABELS, "class_name": NAMES, "subset": (*SETS, None)},
-        **{"group": (*SETS, None), "longtailed": (7, "True", None, np.nan, 0.5)},
-    },
+    "sets": OF_SETS,
+    "split": {**OF_SETS, "group": (*SETS, None)},
     "index": {
         "image_id": LABELS,
         "class_name": NAMES,

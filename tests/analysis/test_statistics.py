@@ -787,7 +787,7 @@ def test_the_failed_run_is_named_where_it_is_missed(analysed):
         "missing and in no number: vit_b16 trained on longtailed with focal (seed 2)", regex=False
     ).all()
     row = pd.read_csv(folder / "descriptive.csv").query(
-        "model == 'vit_b16' and loss == 'focal' and test_set == 'tail'"
+        "model == 'vit_b16' and loss == 'focal' and test_set == 'tail' and metric == 'acc1'"
     )
     assert row[["seeds", "note"]].to_numpy().tolist() == [[1, "missing: seed 2"]]
 

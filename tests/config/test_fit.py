@@ -221,11 +221,7 @@ def test_what_only_the_library_knows_is_left_to_it(mapping):
             {"image_folder": {"val_fraction": 0.8}},
             "data.image_folder.test_fraction: 0.2, with val_fraction 0.8, leaves",
         ),
-        ({"lists": {"group_limits": [20, 100]}}, "data.lists.group_limits: [20, 100] must not rise"),
-        (
-            {"image_folder": {"group_limits": [20, 100]}},
-            "data.image_folder.group_limits: [20, 100] must not rise",
-        ),
+        ({"group_limits": [20, 100]}, "data.group_limits: [20, 100] must not rise"),
         (
             {"train_per_class": 451},
             "data.train_per_class: 451, with test_per_class 50, takes 501 images of each class",

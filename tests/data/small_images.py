@@ -19,8 +19,6 @@ SPLIT = {
     "min_test_per_class": 3,
     "small_classes": "error",
     "merged_name": "other",
-    "groups": "thirds",
-    "group_limits": (100, 20),
     "seed": 1,
 }
 """Arguments of `natural_split`."""

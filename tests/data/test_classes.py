@@ -170,7 +170,7 @@ def test_what_is_left_out_bounds_no_group():
 
 def test_lists_without_images_take_the_same_rules(tmp_path):
     (tmp_path / "train").write_text(
-        "".join(f"a/{i} {label}\n" for label, n in enumerate([30, 9, 4, 2]) for i in range(n))
+        "".join(f"{label}/{i} {label}\n" for label, n in enumerate([30, 9, 4, 2]) for i in range(n))
     )
     (tmp_path / "names").write_text("wolf\nfox\ndog\ncat\n")
     options = {

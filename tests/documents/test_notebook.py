@@ -31,7 +31,7 @@ def project(tmp_path):
     classes = []
     for train_set, loss in itertools.product(["balanced", "longtailed"], LOSSES):
         run = ("resnet8", loss, train_set, 42)
-        classes += [(*run, label, 10 * label + 1, 0.5, 0.4) for label in range(3)]
+        classes += [(*run, label, str(label), "head", 10 * label + 1, 5, 0.5, 0.4) for label in range(3)]
         if run == FAILED:
             continue
         place = folder / "runs" / train_set / "resnet8" / loss / "seed42"
@@ -50,7 +50,8 @@ def project(tmp_path):
             "epochs": [{"epoch": 1, "train_seconds": 1.0, "train_images_per_second": 500.0}],
         }
         (place / "run.json").write_text(json.dumps(record))
-    columns = ["model", "loss", "train_set", "seed", "label", "n_train", "acc", "f1"]
+    columns = ["model", "loss", "train_set", "seed", "label", "class_name", "group", "n_train", "n_test"]
+    columns += ["acc", "f1"]
     write_parquet(pd.DataFrame(classes, columns=columns), folder / "per_class.parquet")
     return tmp_path
 

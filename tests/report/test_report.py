@@ -31,7 +31,7 @@ for _word, _name in zip(_sys.argv, _sys.argv[1:]):
         _shutil.copy(_given, _name) if _given.is_file() else _Path(_name).touch()
 _sys.exit()
 """
-STAGES = ("images", "subsets", "split", "tensors", "train", "predict", "evaluation")
+STAGES = ("images", "subsets", "split", "groups", "tensors", "train", "predict", "evaluation")
 TARGETS = ("results/tables/model_summary.md", "results/figures/tradeoff.png")
 # The advice that Snakemake's own template draws from its style sheet.
 TAILWIND = "cdn.tailwindcss.com should not be used in production"

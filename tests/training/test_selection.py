@@ -67,7 +67,8 @@ def test_the_best_epoch_by_every_score_is_kept_and_is_what_the_evaluation_comput
     run_program("train", *arguments, *("--split", str(tmp_path / "split.parquet")))
     history = read_parquet(tmp_path / "history.parquet")
     scores = history[f"val_{select}"]
-    best = int(scores.idxmax()) + 1
+    order = history.sort_values([f"val_{select}", "val_acc1"], ascending=False, kind="stable")
+    best = int(order.index[0]) + 1
     card = read_card(tmp_path / "model.safetensors")
     assert card.best_epoch == best
     assert json.loads((tmp_path / "run.json").read_text())["best_epoch"] == best
