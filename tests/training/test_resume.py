@@ -62,6 +62,7 @@ def die_at(moment: str, count: int) -> None:
         return result
 
     if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)  # what starts the tests in the background may ignore SIGINT
         Trainer.train_step = stepped
     elif moment == "after fsync":
         os.fsync = synced
