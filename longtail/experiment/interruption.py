@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -78,6 +79,7 @@ class Interruption:
         self._say(f"Finished files and the states of unfinished runs are kept{lost}.")
         without = ", without the option that forces" if _forces(self.workflow) else ""
         self._say(f"To go on, give the same command again{without}: {_command()}")
+        logging.raiseExceptions = False  # a handler may be only half made
         atexit._run_exitfuncs()  # they remove the temporary folders of Snakemake
 
     def _say(self, text: str) -> None:
@@ -110,7 +112,9 @@ def _forces(workflow: Any) -> bool:
 
 
 def _command() -> str:
-    name = ["snakemake"] if "snakemake" in sys.argv[0] else ["python", sys.argv[0]]
+    # While Snakemake's profile runs a file of this package, that file stands first.
+    of_profile = Path(sys.argv[0]).resolve().is_relative_to(Path(__file__).resolve().parents[1])
+    name = ["snakemake"] if of_profile or "snakemake" in sys.argv[0] else ["python", sys.argv[0]]
     return shlex.join([*name, *sys.argv[1:]])
 
 

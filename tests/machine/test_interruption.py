@@ -13,6 +13,7 @@ import yaml
 from filelock import FileLock
 from workspace import DIGITS, Workspace
 
+from longtail.experiment import interruption
 from longtail.experiment.status import status
 
 ROOT = Path(__file__).parents[2]
@@ -303,3 +304,14 @@ def test_a_soak_of_two_runs():
     assert done.returncode == 0, done.stdout + done.stderr
     assert " by SIG" in done.stdout
     assert "\n8 files, 0 of them different" in done.stdout
+
+
+def test_the_command_to_give_again_is_snakemakes_while_its_profile_runs_a_file_of_this_package(monkeypatch):
+    for first, command in (
+        ("longtail/machine/cores.py", "snakemake -n --config 'seeds=[1, 2]'"),
+        ("/usr/bin/snakemake", "snakemake -n --config 'seeds=[1, 2]'"),
+        ("mine.py", "python mine.py -n --config 'seeds=[1, 2]'"),
+    ):
+        monkeypatch.setattr(sys, "argv", [first, "-n", "--config", "seeds=[1, 2]"])
+        monkeypatch.chdir(ROOT)
+        assert interruption._command() == command
