@@ -133,9 +133,9 @@ def test_whatever_changes_nothing_old_moves(tmp_path_factory, seed, small_classe
             with_path(second, place, f"moved/{place}")
         split, _ = natural_split(second, **options, frozen=path)
     except ValueError as error:
-        assert (
-            "no image is left" in str(error) or "too small" in str(error) or "cannot be divided" in str(error)
-        )
+        # Among others, all training images of a class may be gone.
+        told = ("no image is left", "too small", "cannot be divided", "classes without a training image")
+        assert any(words in str(error) for words in told)
         return
     after = by_content(second, split)
     both = before.index.intersection(after.index)
