@@ -183,5 +183,5 @@ def test_a_group_on_both_sides_is_told_and_strict_refuses_it(tmp_path):
     assert "accuracies are too high" in divided[0].action
     with pytest.raises(ValueError, match="strict refuses this collection: 4 x divided group"):
         require_none(findings_table(found.findings))
-    table = check(found.index, findings_table(found.findings), True, **SPLIT)
+    table, _ = check(found.index, findings_table(found.findings), True, **SPLIT)
     assert table.loc[table["kind"] == "divided group", "action"].str.startswith("refused").all()

@@ -16,7 +16,7 @@ from longtail.data.collection.listing import image_id
 from longtail.data.split.exchange import exchange
 from longtail.data.split.natural import SplitError, natural_split
 from longtail.data.split.sets import with_groups
-from longtail.data.split.told import asked_of, fitting_groups, share_table, split_page, told_shares
+from longtail.data.split.told import asked_of, fitting_groups, share_table, told_shares
 
 KEEP = {**SPLIT, "small_classes": "train_only"}
 
@@ -197,7 +197,6 @@ def test_asked_and_reached_shares_are_told_by_class():
     )
     exact, _ = natural_split(index_of([(name, i, "") for name in "ab" for i in range(100)]), **KEEP)
     assert not any("points" in line for line in told_shares(exact, asked_of(KEEP)))
-    assert split_page(index_of([("a", i, "g") for i in range(9)] + [("b", 1, "g")]), **SPLIT) == ""
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,7 @@ from longtail.data.collection.duplicates import connected, difference_hash, near
 from longtail.data.collection.findings import (
     alike,
     check,
-    checked,
-    class_table,
+    class_sizes,
     findings_table,
     page,
     require_none,
@@ -35,8 +34,7 @@ from longtail.data.collection.reading import read_collection
 from longtail.data.lists.rows import Choices
 from longtail.data.split.lists import split_of_lists
 from longtail.data.split.natural import natural_split
-from longtail.data.split.sets import class_table as classes_of_split
-from longtail.data.split.sets import in_set, with_groups
+from longtail.data.split.sets import class_table, in_set, with_groups
 from longtail.data.tensors.files import load_tensors, save_tensors
 from longtail.data.tensors.selection import select_set
 from longtail.files.parquet import read_parquet, write_parquet
@@ -299,7 +297,7 @@ def test_a_row_whose_file_is_missing_is_left_out_and_told(tmp_path):
     }
     collection_ = read(tmp_path / "list.csv")
     assert len(collection_.images.labels) == 2
-    table = check(collection_.index, findings_table(collection_.findings), True, **SPLIT)
+    table, _ = check(collection_.index, findings_table(collection_.findings), True, **SPLIT)
     gone = table[table["path"] == "gone.png"].iloc[0]
     assert gone["found"] == "a file that does not exist, named in row 3 of the list"
     assert gone["action"] == "refused, as strict is set; else: left out"
@@ -501,7 +499,7 @@ def test_every_class_is_divided_by_its_shares_and_keeps_its_count():
     assert counts_of(balanced, "train") == dict.fromkeys("abcd", 1)
     assert counts_of(balanced, "test") == dict.fromkeys("abcd", 3)
     for cut, expected in (("thirds", "head middle tail tail"), ("counts", "medium medium few few")):
-        groups = classes_of_split(with_groups(split, cut), "longtailed").set_index("class_name")["group"]
+        groups = class_table(with_groups(split, cut), "longtailed").set_index("class_name")["group"]
         assert groups.to_dict() == dict(zip("abcd", expected.split(), strict=True))
 
 
@@ -636,11 +634,11 @@ def test_a_balanced_set_of_single_images_is_refused():
 def test_the_check_says_what_strict_and_small_classes_would_do(nasty):
     found = findings_table(nasty.findings)
     settings_ = {**SPLIT, "min_test_per_class": 5, "small_classes": "error"}
-    table = check(nasty.index, found, False, **settings_)
+    table, _ = check(nasty.index, found, False, **settings_)
     small = table[table["kind"] == "small class"]
     assert set(small["path"]) == {"bad", "other"}
     assert small["action"].str.contains("refused").all()
-    strict = check(nasty.index, found, True, **settings_)
+    strict, _ = check(nasty.index, found, True, **settings_)
     assert (
         strict.loc[strict["path"] == "bad/empty.jpg", "action"].item()
         == "refused, as strict is set; else: left out"
@@ -652,10 +650,10 @@ def test_the_check_says_what_strict_and_small_classes_would_do(nasty):
 
 
 def check_of(found, **changes):
-    """The findings as `checked` returns them, and what a terminal and the page show."""
+    """The findings as `check` returns them, and what a terminal and the page show."""
     given = {**SPLIT, **changes}
-    table, split = checked(found.index, findings_table(found.findings), given.pop("strict", False), **given)
-    return table, screen(table, found.index, split), page(table, 1, 1, class_table(found.index, split))
+    table, split = check(found.index, findings_table(found.findings), given.pop("strict", False), **given)
+    return table, screen(table, found.index, split), page(table, 1, 1, class_sizes(found.index, split))
 
 
 def test_what_matters_comes_first_and_hundreds_of_small_things_last(tmp_path):
@@ -754,7 +752,7 @@ def test_lists_give_counts(tmp_path):
     lists = {"train": tmp_path / "train.txt", "test": tmp_path / "test.txt"}
     split = split_of_lists(lists, class_names=tmp_path / "names.txt")
     assert counts_of(split, "train") == {"moth": 120, "bee": 120, "ant": 1}
-    assert classes_of_split(with_groups(split, "counts"), "longtailed")["group"].tolist() == [
+    assert class_table(with_groups(split, "counts"), "longtailed")["group"].tolist() == [
         "many",
         "many",
         "few",

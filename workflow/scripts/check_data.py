@@ -17,15 +17,15 @@ from longtail.data.collection.findings import (
     FINDINGS,
     INDEXED,
     alike,
-    checked,
-    class_table,
+    check,
+    class_sizes,
     findings_of,
     findings_table,
     page,
     screen,
 )
 from longtail.data.collection.listing import Finding
-from longtail.data.split.told import split_page
+from longtail.data.split.told import asked_of, split_page
 from longtail.data.tensors.files import load_tensors
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
@@ -37,7 +37,6 @@ SIDE = 128
 
 
 def main(args: argparse.Namespace) -> None:
-    own = {name: value for name, value in args.settings.items() if name != "strict"}
     index = INDEXED.read(args.index)
     findings = FINDINGS.read(args.findings)
     boxes = [
@@ -50,12 +49,12 @@ def main(args: argparse.Namespace) -> None:
         )
         for name, letters in letters_without_a_font(index["class_name"].unique()).items()
     ]
-    table, split = checked(index, findings_table([*findings_of(findings), *boxes]), **args.settings)
-    counts = class_table(index, split)
+    table, split = check(index, findings_table([*findings_of(findings), *boxes]), **args.settings)
+    sizes = class_sizes(index, split)
     pictures = _pictures(args.images, index, alike(table))
-    facts = table, len(index), len(counts), counts
+    facts = table, len(index), len(sizes), sizes if split is None else None
     shown = f"{screen(table, index, split)}\nThe page: {args.output_html}; all findings: {args.output_csv}\n"
-    of_split = split_page(index, **own)
+    of_split = "" if split is None else split_page(split, asked_of(args.settings))
     with atomic_path(args.output_csv) as temporary:
         write_csv(table, temporary)
     for path, text in (

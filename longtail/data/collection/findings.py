@@ -64,12 +64,7 @@ def findings_of(table: pd.DataFrame) -> list[Finding]:
     return [Finding(*row) for row in table[COLUMNS].itertuples(index=False)]
 
 
-def check(index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings: Any) -> pd.DataFrame:
-    """The first of what `checked` returns."""
-    return checked(index, findings, strict, **settings)[0]
-
-
-def checked(
+def check(
     index: pd.DataFrame, findings: pd.DataFrame, strict: bool, **settings: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """All findings about files, and those about classes that the split with these settings would make.
@@ -134,10 +129,10 @@ def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None)
     """What a person has to know first: classes, what is left out, what to mend, and whether the workflow goes on.
 
     Args:
-        table, split: as `checked` returns them.
+        table, split: as `check` returns them.
         index: the table of the images.
     """
-    classes = class_table(index, split)
+    classes = class_sizes(index, split)
     shown = classes if len(classes) <= 2 * _SHOWN else pd.concat([classes.head(_SHOWN), classes.tail(_SHOWN)])
     ranks = importance(table)
     counts = ", ".join(f"{(ranks == rank).sum():,} {name}" for rank, name in enumerate(IMPORTANCE))
@@ -170,7 +165,7 @@ def verdict(table: pd.DataFrame) -> str:
     )
 
 
-def class_table(index: pd.DataFrame, split: pd.DataFrame | None) -> pd.DataFrame:
+def class_sizes(index: pd.DataFrame, split: pd.DataFrame | None) -> pd.DataFrame:
     """The classes from the largest on: images, groups where there are any, and the images of each set of the split."""
     table = index.groupby("class_name").agg(images=("image_id", "size"))
     if (index["group"] != "").any():
@@ -208,13 +203,13 @@ def page(
     """The table of `check` as a Markdown page, the important findings first.
 
     Args:
-        counts: the classes, as `class_table` gives them.
+        counts: the classes, as `class_sizes` gives them; None where something else on the page tells their sizes.
         pictures: Markdown that shows an image, by its path. Images that are like others are shown beside them.
     """
     lines = ["# Check of the collection", ""]
     lines += [f"{images:,} usable images of {classes:,} classes; {len(table):,} findings.", ""]
+    lines += [verdict(table), ""]
     if counts is not None:
-        lines += [verdict(table), ""]
         lines += [*_markdown([*counts.columns], counts.astype(str).itertuples(index=False)), ""]
     if table.empty:
         return "\n".join(lines)
@@ -239,7 +234,7 @@ def page(
         own = table[ranks == rank]
         if own.empty:
             continue
-        # Of what matters least, a few of each kind are enough.
+        # A page shows only a few findings of each kind that is for information.
         few = own.groupby("kind", sort=False).head(_FEW) if rank == len(IMPORTANCE) - 1 else own
         lines += [
             "",

@@ -60,5 +60,4 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
         if not own:
             note(name, "no label", f"a picture without an annotation, in {row.place}")
     default = next((name for name in _PLACES if any(name in row.more for row in rows)), "")
-    rows, group = grouped(rows, choices, default, path)
-    return NamedImages("COCO", rows, group=group)
+    return NamedImages(grouped(rows, choices, default, path))

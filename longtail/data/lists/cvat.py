@@ -42,8 +42,7 @@ def read(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
         rows += _rows_of(path, image, what, choices, note)
     if not rows or any(row.split not in SUBSETS for row in rows):
         rows = [row._replace(split="") for row in rows]
-    rows, group = grouped(rows, choices, "", path)
-    return NamedImages("CVAT", rows, group=group)
+    return NamedImages(grouped(rows, choices, "", path))
 
 
 def _rows_of(path: Path, image: Element, what: str, choices: Choices, note: Note) -> list[Row]:

@@ -122,8 +122,7 @@ def _joined(
             more = {**record, **occurrence, "occurrence": record[key]}
             more.pop("", None)
             rows.append(Row(place, (record[file],), occurrence[label], more=more))
-    rows, group = grouped(rows, choices, "occurrence", path)
-    return NamedImages("Darwin Core", rows, group=group)
+    return NamedImages(grouped(rows, choices, "occurrence", path))
 
 
 def _chosen(path: Path, what: str, known: set[str], defaults: tuple[str, ...], choices: Choices) -> str:

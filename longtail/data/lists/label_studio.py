@@ -48,8 +48,7 @@ def read(path: Path, content: list[dict[str, Any]], choices: Choices, note: Note
     rows: list[Row] = []
     for task in content:
         rows += _rows_of(path, task, field, control, choices, note)
-    rows, group = grouped(rows, choices, "", path)
-    return NamedImages("Label Studio", rows, group=group)
+    return NamedImages(grouped(rows, choices, "", path))
 
 
 def _results(task: dict[str, Any]) -> list[list[dict[str, Any]]]:

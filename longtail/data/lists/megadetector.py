@@ -3,7 +3,6 @@
 Source: https://lila.science/megadetector-output-format (boxes are x, y, width and height in shares of the picture).
 """
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +61,7 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
             box = box_of(each["bbox"], f"{path}, {place}", relative=True)
             more = {**row.more, "confidence": str(each["conf"])}
             rows.append(row._replace(label=label, box=box, more=more))
-    rows, group = grouped(rows, choices, "", path)
-    return NamedImages(_form(rows, classified), rows, group=group)
+    return NamedImages(grouped(rows, choices, "", path))
 
 
 def _label(detection: dict[str, Any], detected: dict[str, str], classified: dict[str, str]) -> str:
@@ -72,10 +70,3 @@ def _label(detection: dict[str, Any], detected: dict[str, str], classified: dict
         first = (detection.get("classifications") or [[""]])[0]
         return str(classified.get(str(first[0]), ""))
     return str(detected.get(str(detection["category"]), ""))
-
-
-def _form(rows: list[Row], classified: dict[str, str]) -> str:
-    if classified:
-        return "MegaDetector with a classifier"
-    found = ", ".join(sorted(Counter(row.label for row in rows)))
-    return f"MegaDetector, whose classes are {found or 'none'} and no species"

@@ -78,7 +78,7 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
                 continue
             row = row._replace(box=_box(numbers, region, f"{path}, {place}"))
         rows.append(row)
-    return NamedImages("a table", _relative(rows), exported=False, group=meanings.get("group", ""))
+    return NamedImages(_relative(rows), exported=False)
 
 
 def _check_columns(path: Path, table: Table, meanings: Mapping[str, str], choices: Choices) -> None:

@@ -88,18 +88,14 @@ class NamedImages:
     """The rows of a list.
 
     Attributes:
-        form: what kind of list it is.
         rows: in the order of the list.
         exported: whether another program wrote it. Then a picture may have several rows, and one with several classes
             is left out; in a list of one's own that is a mistake.
-        group: the column of the groups; "" if there are none.
         guessed: words that were read by a guess, since the file does not say its encoding.
     """
 
-    form: str
     rows: list[Row]
     exported: bool = True
-    group: str = ""
     guessed: str = ""
 
 
@@ -132,8 +128,8 @@ def text_fields(values: Mapping[str, Any], without: Iterable[str] = ()) -> dict[
     }
 
 
-def grouped(rows: list[Row], choices: Choices, default: str, source: object) -> tuple[list[Row], str]:
-    """The rows with the value of the group column as group, and that column; "" if there is none.
+def grouped(rows: list[Row], choices: Choices, default: str, source: object) -> list[Row]:
+    """The rows with the value of the group column as group, where there is that column.
 
     Raises:
         ValueError: the user names a column that no row has.
@@ -145,8 +141,8 @@ def grouped(rows: list[Row], choices: Choices, default: str, source: object) -> 
             raise ValueError(
                 f"{source} has no {column!r} for data.image_folder.group_column; it has {listed(known)}"
             )
-        return rows, ""
-    return [row._replace(group=row.more.get(column, "")) for row in rows], column
+        return rows
+    return [row._replace(group=row.more.get(column, "")) for row in rows]
 
 
 def listed(names: Iterable[str]) -> str:

@@ -45,5 +45,4 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
             note(record["filename"], "no label", f"{found}, in {place}")
             continue
         rows.append(Row(place, tuple(filter(None, paths)), name, more=record))
-    rows, group = grouped(rows, choices, "deployment_id", path)
-    return NamedImages("Wildlife Insights", rows, group=group)
+    return NamedImages(grouped(rows, choices, "deployment_id", path))

@@ -6,7 +6,6 @@ import pandas as pd
 
 from longtail.data.lists.rows import SUBSETS
 from longtail.data.split.division import Asked
-from longtail.data.split.natural import natural_split
 from longtail.data.split.sets import CLUSTER, CUTS, LIMITS, frequency_groups
 from longtail.files.text import in_markdown
 
@@ -14,18 +13,9 @@ FAR = 0.1
 """The share of a class from which on a set is told to be far from what was asked."""
 
 
-def split_page(index: pd.DataFrame, **settings: Any) -> str:
-    """The split that these arguments of `natural_split` make, as Markdown; empty where they make none.
-
-    Small classes are told although they may be refused, as a check of the collection does.
-    """
-    if settings["small_classes"] == "error":
-        settings = {**settings, "small_classes": "train_only"}
-    try:
-        split, _ = natural_split(index, **settings)
-    except ValueError:
-        return ""
-    return "\n".join([*told_shares(split, asked_of(settings)), "", *told_groups(split), ""])
+def split_page(split: pd.DataFrame, asked: Asked) -> str:
+    """The table of `natural_split` as Markdown: its shares, and the groups of classes that fit."""
+    return "\n".join([*told_shares(split, asked), "", *told_groups(split), ""])
 
 
 def asked_of(settings: dict[str, Any]) -> Asked:
