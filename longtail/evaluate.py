@@ -9,7 +9,6 @@ Exit code: 0, every photograph counts; 3, some do not and are listed; 1, nothing
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
+from longtail.inference.options import add_computing, add_model, given_path
 from longtail.inference.photographs import Photographs, read_photographs
 from longtail.machine.devices import device_named
 from longtail.models.file import load_model
@@ -37,10 +37,15 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="model.safetensors in the folder of a run")
-    parser.add_argument("photographs", metavar="PHOTOGRAPHS", help="a folder of class folders, or a csv")
+    add_model(parser)
     parser.add_argument(
-        "--output", metavar="FOLDER", help="gets the page and the tables (default: the page on the screen)"
+        "photographs", metavar="PHOTOGRAPHS", type=given_path, help="a folder of class folders, or a csv"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER",
+        type=given_path,
+        help="gets the page and the tables (default: the page on the screen)",
     )
     parser.add_argument(
         "--group-column",
@@ -51,23 +56,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--leave-out-unknown", action="store_true", help="leave out classes that the model does not know"
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=64, metavar="N", help="pictures at a time (default: 64)"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
-    parser.add_argument(
-        "--threads", type=int, default=os.cpu_count(), metavar="N", help="CPU threads (default: all cores)"
-    )
-    args = parser.parse_args(words)
-    if not args.model.endswith(".safetensors"):
-        parser.error(f"MODEL comes first, and its name ends in .safetensors; found {args.model}")
-    for name in ("photographs", "output"):
-        if getattr(args, name) == "":
-            parser.error(f"{name} is empty, as where a variable of the shell is not set")
-    for name in ("batch_size", "threads"):
-        if not 1 <= getattr(args, name) <= 1024:
-            parser.error(f"--{name.replace('_', '-')}: found {getattr(args, name)}, allowed: 1 to 1024")
-    return args
+    add_computing(parser)
+    return parser.parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -9,7 +9,6 @@ Exit code: 0, every picture is classified; 3, some could not be read and are lis
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +21,13 @@ from longtail.files.csv import write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.parquet import write_parquet
 from longtail.files.text import printable
+from longtail.inference.options import add_computing, add_model, count_argument, given_path
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
 from longtail.models.card import ModelCard
 from longtail.models.file import load_model
-from longtail.settings import path_argument
 
 SOME_FAILED = 3
-MOST_THREADS = 1024
-"""More are more than any machine has, and may be more than it lets a process start."""
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,63 +36,29 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "model", metavar="MODEL", type=path_argument, help="model.safetensors in the folder of a run"
-    )
+    add_model(parser)
     parser.add_argument(
         "images",
         metavar="IMAGE",
         nargs="+",
-        type=path_argument,
+        type=given_path,
         help="pictures, folders of them, or csv files that list them",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=path_argument,
+        type=given_path,
         help=".csv or .parquet (default: csv on the standard output)",
     )
-    parser.add_argument("--top", type=_count, default=5, metavar="K", help="classes per picture (default: 5)")
+    parser.add_argument(
+        "--top", type=count_argument, default=5, metavar="K", help="classes per picture (default: 5)"
+    )
     parser.add_argument("--column", default="path", help="column of a csv with the paths (default: path)")
-    parser.add_argument(
-        "--batch-size", type=_count, default=64, metavar="N", help="pictures at a time (default: 64)"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
-    parser.add_argument(
-        "--threads",
-        type=_threads,
-        default=os.cpu_count(),
-        metavar="N",
-        help="CPU threads (default: all cores)",
-    )
+    add_computing(parser)
     args = parser.parse_args(words)
-    if not args.model.endswith(".safetensors"):
-        parser.error(f"MODEL comes first, and its name ends in .safetensors; found {args.model}")
-    if "" in args.images:
-        parser.error(
-            "an IMAGE is empty, as where a variable of the shell is not set; the folder here is called ."
-        )
-    if args.output == "":
-        parser.error(
-            "--output is empty, as where a variable of the shell is not set; leave it out, or name a file"
-        )
     if args.output and Path(args.output).suffix not in (".csv", ".parquet"):
         parser.error(f"--output {args.output}: the name must end in .csv or .parquet")
     return args
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"found {value}, needed: at least 1")
-    return value
-
-
-def _threads(text: str) -> int:
-    value = _count(text)
-    if value > MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"found {value}, allowed: at most {MOST_THREADS}")
-    return value
 
 
 def main(words: Sequence[str] | None = None) -> int:

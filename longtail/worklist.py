@@ -29,6 +29,7 @@ from longtail.files.outputs import check_outputs
 from longtail.files.parquet import read_parquet
 from longtail.files.text import in_markdown, printable
 from longtail.inference.held_out import HeldOut, joined, pixels_of, results_of, tested, validated
+from longtail.inference.options import count_argument, given_path, model_argument
 from longtail.models.card import read_card
 from longtail.report.sheet import MOST, SIDE, Framed, contact_sheet
 
@@ -48,36 +49,45 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     for name, told in (("labels", "labels that are probably wrong"), ("wrong", "wrong predictions")):
         own = lists.add_parser(name, help=told, description=told)
         own.add_argument(
-            "models", nargs="+", metavar="MODEL", help="model.safetensors in the folder of a run"
+            "models",
+            nargs="+",
+            metavar="MODEL",
+            type=model_argument,
+            help="model.safetensors in the folder of a run",
         )
     own = lists.add_parser("next", help="what to label next", description="what to label next")
-    own.add_argument("predictions", metavar="TABLE", help=".csv or .parquet of longtail.predict")
+    own.add_argument(
+        "predictions", metavar="TABLE", type=given_path, help=".csv or .parquet of longtail.predict"
+    )
     own.add_argument(
         "--by", choices=MEASURES, default=MEASURES[0], help=f"measure of doubt (default: {MEASURES[0]})"
     )
     own.add_argument(
         "--one-per",
         metavar="folder|LIST.csv",
+        type=given_path,
         help="take one picture of each folder, or of each group of a csv with the columns path and --column",
     )
     own.add_argument("--column", default="group", help="column of that csv with the groups (default: group)")
     own.add_argument(
-        "--pictures", metavar="FOLDER", default=".", help="where the paths begin (default: here)"
+        "--pictures",
+        metavar="FOLDER",
+        type=given_path,
+        default=".",
+        help="where the paths begin (default: here)",
     )
-    own.add_argument("--number", type=int, default=100, metavar="N", help="how many at most (default: 100)")
+    own.add_argument(
+        "--number", type=count_argument, default=100, metavar="N", help="how many at most (default: 100)"
+    )
     for own in lists.choices.values():
         own.add_argument(
             "--output",
             metavar="FOLDER",
+            type=given_path,
             default="worklists",
             help="gets LIST.csv and LIST.html (default: worklists)",
         )
-    args = parser.parse_args(words)
-    if args.output == "":
-        parser.error("--output is empty, as where a variable of the shell is not set; name a folder")
-    if args.list == "next" and args.number < 1:
-        parser.error(f"--number: found {args.number}, needed: at least 1")
-    return args
+    return parser.parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -40,31 +40,8 @@ def read_evaluation(path: str | Path) -> pd.DataFrame:
     return frame
 
 
-def read_per_class(path: str | Path) -> pd.DataFrame:
-    """The accuracies of all runs and classes, as `PER_CLASS` says.
-
-    Raises:
-        As `Table.read`.
-    """
-    return PER_CLASS.read(path)
-
-
-def read_differences(path: str | Path) -> pd.DataFrame:
-    """The differences to the reference loss, as `DIFFERENCES` says.
-
-    Raises:
-        As `Table.read`.
-    """
-    return DIFFERENCES.read(path)
-
-
-def read_split(path: str | Path) -> pd.DataFrame:
-    """The split, as `SPLIT` says.
-
-    Raises:
-        As `Table.read`.
-    """
-    return SPLIT.read(path)
+read_per_class, read_differences, read_split = PER_CLASS.read, DIFFERENCES.read, SPLIT.read
+"""Figures name these readers; the tables say what they return and raise."""
 
 
 def read_answers(path: str | Path) -> pd.DataFrame:

@@ -154,7 +154,7 @@ class Taxonomy(Section):
     """A table of names and of the higher groups that they belong to."""
 
     file: LocalPath
-    """A csv, separated by commas, semicolons or tabs; rows of other classes may be in it."""
+    """A csv, of any separator; rows of other classes may be in it."""
     rank: Label
     """Its column of the new name, such as `genus` or `family`."""
     column: Label = "class"

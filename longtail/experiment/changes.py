@@ -10,8 +10,8 @@ from longtail.experiment.jobs import Experiment
 def collection_changes(experiment: Experiment) -> str:
     """A sentence such as "... 30 files added, 1 relabelled ..."; empty where nothing has, or nothing was made yet.
 
-    Files are compared by their paths, classes and contents with `data/index.parquet` of the results. One whose content
-    has only another path is renamed.
+    Files, or regions of them, are compared by their paths, classes and contents with `data/index.parquet` of the
+    results. One whose content has only another path is renamed.
 
     Raises:
         ValueError: that table, or the one of the findings, is damaged.
@@ -26,8 +26,10 @@ def collection_changes(experiment: Experiment) -> str:
     before = dict(zip(index["path"], index["sha256"].str[:20], strict=True))
     class_before = dict(zip(index["path"], index["class_name"], strict=True))
     listing = experiment.listing
-    now = {entry.path: entry.class_name for entry in listing.entries}
-    contents = collection_contents(listing.root, list(now))
+    now = {entry.name: entry.class_name for entry in listing.entries}
+    file_of = {entry.name: entry.path for entry in listing.entries}
+    files = collection_contents(listing.root, list(dict.fromkeys(file_of.values())))
+    contents = {name: files[path] for name, path in file_of.items()}
     unused = set()
     if (folder / "findings.parquet").is_file():
         findings = read_parquet(folder / "findings.parquet", ["path", "action"])
@@ -36,11 +38,11 @@ def collection_changes(experiment: Experiment) -> str:
     added = now.keys() - before.keys() - unused
     removed = before.keys() - now.keys()
     moved = Counter(contents[path] for path in added) & Counter(before[path] for path in removed)
-    # Of a huge file only the ends are read, which says nothing of the hash in the table.
+    # The ends of a huge file, which are all that a plan reads, say nothing of the hash in the table.
     replaced = [
         path
         for path in both
-        if contents[path] != before[path] and (listing.root / path).stat().st_size < HUGE
+        if contents[path] != before[path] and (listing.root / file_of[path]).stat().st_size < HUGE
     ]
     counts = {
         "added": len(added) - moved.total(),

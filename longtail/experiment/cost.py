@@ -71,8 +71,7 @@ class Work(NamedTuple):
 def images_of(config: Config) -> dict[str, int] | None:
     """Images of each training set, and of the validation set `val`; None while no file tells them.
 
-    Args:
-        folder: where the workflow works. The table of sets below its results counts the images of a collection.
+    The table of sets in the results counts the images of a collection.
     """
     data = config.data
     source = known_sources()[data.source]

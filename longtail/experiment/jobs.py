@@ -196,7 +196,7 @@ class Experiment:
         }
 
     def needs_groups(self, model: str, loss: str) -> bool:
-        """Whether the training looks at head, middle and tail, which the split tells."""
+        """Whether the training looks at the groups of classes, which the split tells."""
         return self.config.recipe(model, loss).select == "min_group"
 
     def adjust_settings(self, loss: str) -> dict[str, Any]:

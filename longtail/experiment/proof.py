@@ -41,7 +41,7 @@ class Proof(NamedTuple):
     packages: dict[str, str]
     """The versions that a run was trained with."""
     inputs: dict[str, str]
-    """Of the models and predictions that the job read, by path relative to this folder: the hash of the ends."""
+    """The hash of the ends of each model and each file of predictions that the job read, by path from this folder."""
 
 
 @cache

@@ -6,6 +6,7 @@
     held_out      the validation and test images of a run, and what it says of them
     temperature   the one number that calibrates probabilities
     unknown       whether a picture shows a known class at all
+    options       what the doors that compute with a model take on the command line
     onnx          the model as a file for other programs, compared with PyTorch before it is kept
     page          the model described for people, in Markdown
 

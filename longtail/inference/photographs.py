@@ -16,7 +16,7 @@ from longtail.analysis.shift import Answered
 from longtail.data.collection.decoding import content_of
 from longtail.data.collection.listing import Entry, list_images
 from longtail.data.lists.rows import GROUP_COLUMN, Choices
-from longtail.data.split.sets import frequency_groups
+from longtail.data.split.sets import SPLIT, frequency_groups
 from longtail.experiment.runs import IN_PATH
 from longtail.files.parquet import read_parquet
 from longtail.inference.held_out import HeldOut, results_of, tested
@@ -160,7 +160,7 @@ def _unseen(
     if not (results / "data/index.parquet").is_file():
         return entries, []
     index = read_parquet(results / "data/index.parquet", ["image_id", "sha256"])
-    split = read_parquet(results / "data/split.parquet", ["image_id", "subset"])
+    split = SPLIT.read(results / "data/split.parquet", ["image_id", "subset"])
     used = set(split.loc[split["subset"] != "test", "image_id"])
     hashes = set(index.loc[index["image_id"].isin(used), "sha256"])
     fresh = [entry for entry in entries if _sha256(root / entry.path) not in hashes]

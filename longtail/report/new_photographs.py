@@ -47,7 +47,7 @@ def report(
 
     Args:
         old: the run's test images; None where they are not at hand.
-        groups: head, middle or tail of each label.
+        groups: the group of each label's class.
         model, source: where the model and the photographs lie.
         left_out: a sentence for each kind of photographs that do not count.
     """

@@ -10,7 +10,7 @@ from longtail.analysis.statistics.score import wilson
 from longtail.analysis.uncertainty import to_label_next, uncertainty
 
 CONFIDENT_JOINT = np.array([[100, 40, 20], [56, 60, 0], [32, 12, 80]])
-"""Of dogs, foxes and cows: figure 1 of Northcutt et al. (2021)."""
+"""The counts of dogs, foxes and cows in figure 1 of Northcutt et al. (2021)."""
 
 
 def sure(joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +51,7 @@ def test_a_rare_class_is_suggested_below_the_largest_probability():
 
 
 def test_planted_errors_are_found():
-    """Of 1,000 images of 5 classes, 60 labels are changed; nearly all that are listed are among them."""
+    """The labels of 60 of 1,000 images are changed; nearly all that are listed are among them."""
     random = np.random.default_rng(3)
     true = random.integers(0, 5, 1000)
     logits = random.normal(size=(1000, 5)) + 5 * np.eye(5)[true]

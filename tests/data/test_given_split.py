@@ -8,20 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_images import SPLIT
 
 from longtail.data.collection.findings import check, findings_table, require_none
 from longtail.data.collection.listing import list_images
 from longtail.data.collection.reading import read_collection
 from longtail.data.split.natural import natural_split
-
-SPLIT = {
-    "test_fraction": 0.2,
-    "val_fraction": 0.1,
-    "min_test_per_class": 3,
-    "small_classes": "error",
-    "merged_name": "other",
-    "seed": 1,
-}
 
 
 def write(path, seed=0):

@@ -362,8 +362,8 @@ def test_a_large_picture_size_makes_smaller_batches(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["a.png", ""], "an IMAGE is empty, as where a variable of the shell is not set"),
-        (["a.png", "--output", ""], "--output is empty"),
+        (["a.png", ""], "argument IMAGE: is empty, as where a variable of the shell is not set"),
+        (["a.png", "--output", ""], "argument --output: is empty"),
         (["a.png", "--threads", "99999999999999999999"], "found 99999999999999999999, allowed: at most 1024"),
     ],
 )

@@ -74,3 +74,27 @@ def test_a_new_label_in_a_list_is_told(made):
     lines = [f"{row},{'b' if row == 'a/06.png' else row[0]}" for row in rows]
     (made / "list.csv").write_text("\n".join(["path,label", *lines]))
     assert "made of them: 1 file relabelled. They" in changes(image_folder={"path": "c/list.csv", "size": 8})
+
+
+def test_regions_of_one_picture_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(4):
+        picture(tmp_path / f"{number}.png", number)
+    rows = [f"{number}.png,{'ab'[number % 2]},{x},0,4,8" for number in range(4) for x in (0, 4)]
+    (tmp_path / "list.csv").write_text(
+        "\n".join(["path,label,bbox_x,bbox_y,bbox_width,bbox_height", *rows]) + "\n"
+    )
+    folder = {"image_folder": {"path": "list.csv", "size": 8}}
+    index = pd.DataFrame(
+        [
+            (f"{number}.png#{x},0,4,8", "ab"[number % 2], (tmp_path / f"{number}.png").read_bytes())
+            for number in range(4)
+            for x in (0, 4)
+        ],
+        columns=["path", "class_name", "sha256"],
+    )
+    index["sha256"] = [hashlib.sha256(content).hexdigest() for content in index["sha256"]]
+    write_parquet(index, tmp_path / "results/data/index.parquet")
+    assert changes(**folder) == ""
+    picture(tmp_path / "3.png", 99)
+    assert "2 files replaced" in changes(**folder)

@@ -60,7 +60,9 @@ def test_scores_by_hand():
 def test_the_best_epoch_by_every_score_is_kept_and_is_what_the_evaluation_computes(
     digits, train_arguments, tmp_path, select
 ):
-    split = pd.DataFrame({"label": range(10), "class_name": list("0123456789"), "group": GROUPS})
+    split = pd.DataFrame(
+        {"image_id": range(10), "label": range(10), "class_name": list("0123456789"), "group": GROUPS}
+    )
     write_parquet(split.assign(subset="train", longtailed=True), tmp_path / "split.parquet")
     recipe = RESTLESS | {"epochs": 4, "select": select}
     arguments = train_arguments(digits, tmp_path, recipe=recipe, **SOFTMAX)

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from frame import program, run
 
-from longtail.data.split.sets import class_table
+from longtail.data.split.sets import SPLIT, class_table
 from longtail.data.tensors.loading import PLACES, load_sets
-from longtail.files.parquet import read_parquet
 from longtail.inference.temperature import calibrated
 from longtail.machine.devices import claim_devices
 from longtail.machine.environment import write_record
@@ -127,7 +126,7 @@ def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop:
 
 def groups_of(split: str) -> np.ndarray:
     """The group of every class, in label order."""
-    return class_table(read_parquet(split), "longtailed")["group"].to_numpy()
+    return class_table(SPLIT.read(split), "longtailed")["group"].to_numpy()
 
 
 def write_outputs(args: argparse.Namespace, trainer: Trainer, class_names: list[str]) -> None:

@@ -1,6 +1,5 @@
 """The classes that an experiment has, made of those of its collection by rules: excluded, renamed, merged."""
 
-import csv
 import re
 import unicodedata
 from collections import defaultdict
@@ -8,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from longtail.data.collection.folder import check_list
+from longtail.data.lists.text import read_text, table_of
 from longtail.settings import unknown
 
 _SHOWN = 5
@@ -165,27 +164,31 @@ def _of_taxonomy(names: list[str], taxonomy: Mapping[str, Any]) -> dict[str, str
 
 
 def _rows(path: Path, key: str, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The cells of these columns, in one line each, and where they stand; rows with an empty first one are passed over.
-
-    The separator is the comma, the semicolon or the tab, whichever the header has.
-    """
-    check_list(path)
+    """The cells of these columns and where they stand; rows with an empty first one are passed over."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{key}: {path} is no text in UTF-8: {error}") from None
-    separator = max(",;\t", key=(lines or [""])[0].count)
-    reader = csv.DictReader(lines, delimiter=separator)
-    header = [name.strip() for name in reader.fieldnames or []]
-    reader.fieldnames = header
-    if lacking := [name for name in columns if name not in header]:
-        raise ValueError(
-            f"{key}: {path} has no column {lacking[0]!r}; it has {', '.join(map(repr, header)) or 'none'}"
-        )
-    for row in reader:
-        cells = {name: _composed(" ".join((row[name] or "").split())) for name in columns}
+        table = table_of(read_text(path).text, path, set(columns).issubset)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    if lacking := [name for name in columns if name not in table.columns]:
+        found = ", ".join(map(repr, table.columns)) or "none"
+        raise ValueError(f"{key}: {path} has no column {lacking[0]!r}; it has {found}")
+    for place, record in table.records():
+        cells = {name: _composed(" ".join(record[name].split())) for name in columns}
         if cells[columns[0]]:
-            yield f"{path}, line {reader.line_num}", cells
+            yield f"{path}, {place}", cells
+
+
+def check_left(left: int, of: int, least: int) -> None:
+    """Refuse that `min_images` leaves fewer than two classes.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    if left < 2:
+        raise ValueError(
+            f"{left} of {of} classes have the {least} images of data.classes.min_images; at least two are needed. "
+            "Lower it"
+        )
 
 
 def _composed(name: str) -> str:

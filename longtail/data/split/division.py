@@ -12,9 +12,7 @@ from longtail.data.split.exchange import exchange
 from longtail.machine.randomness import derive_seed
 
 _ALIKE = 8
-"""Of units of one class, one size and one set, which are exchangeable, so many take part in exchanges."""
-
-
+"""So many units of one class, one size and one set take part in exchanges; the others are exchangeable with them."""
 _FEW = 20
 """With so few units, one start may end far from the best; then there are _STARTS of them."""
 _STARTS = 16

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from longtail.data.collection.folder import check_list
-from longtail.data.split.classes import class_mapping
+from longtail.data.split.classes import check_left, class_mapping
 
 
 def split_of_lists(
@@ -86,11 +86,7 @@ def _chosen(
             sizes[new[label]] += count
     least = rules.get("min_images") or 0
     left = [name for name, size in sizes.items() if name is not None and size >= least]
-    if len(left) < 2:
-        raise ValueError(
-            f"{len(left)} of {len(sizes)} classes have the {least} images of data.classes.min_images; at least two are "
-            "needed. Lower it"
-        )
+    check_left(len(left), len(sizes), least)
     place: dict[str | None, int] = {name: label for label, name in enumerate(left)}
     new_label = np.array([place.get(name, -1) for name in new])
     kept = {subset: new_label[found] for subset, found in labels.items()}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from longtail.data.collection.listing import Finding
 from longtail.data.split.balanced import seeded_order
-from longtail.data.split.classes import class_mapping
+from longtail.data.split.classes import check_left, class_mapping
 from longtail.data.split.division import Asked, divide, units
 from longtail.data.split.frozen import frozen_subsets, read_frozen
 from longtail.data.split.sets import CLUSTER
@@ -133,11 +133,7 @@ def _chosen(table: pd.DataFrame, rules: Mapping[str, Any]) -> tuple[pd.DataFrame
         )
         for name, count in rare.items()
     ]
-    if len(sizes) - len(rare) < 2:
-        raise ValueError(
-            f"{len(sizes) - len(rare)} of {len(sizes)} classes have the {least} images of data.classes.min_images; at "
-            "least two are needed. Lower it"
-        )
+    check_left(len(sizes) - len(rare), len(sizes), least)
     return table[~table["class_name"].isin(rare.index)].reset_index(drop=True), findings
 
 
