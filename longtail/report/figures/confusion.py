@@ -50,9 +50,10 @@ class Shown(NamedTuple):
 def draw(
     predictions: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str, loss: str, pairs: int = 15
 ) -> style.Drawn:
-    """The share of each class's test images by predicted class, over all seeds, and below it the most confused pairs.
+    """The share of each class's test images by predicted class, over all seeds, and the most confused pairs.
 
-    The figure grows with the number of classes and the length of their names, so that all can be read.
+    The figure grows with the number of classes and the length of their names, so that all can be read. The pairs stand
+    beside the matrix where both fit into the width of a page, and else below it.
     """
     runs = select(predictions, model=model, train_set=train_set, loss=loss)
     title = trained(model, train_set, loss)
@@ -64,8 +65,11 @@ def draw(
     shown = _chosen(runs, classes.sort_values("n_train", ascending=False, kind="stable"), pairs)
     names = LETTER * max(map(width, shown.names))
     side, lines = max(LEAST, CELL * len(shown.names)), LINE * (len(shown.pairs) + 1.5)
-    left, below = names + 0.5, lines + names + 0.5
-    inches = max(style.TEXT_WIDTH, left + side + 0.9, LISTED_FROM + 2 * names + 0.5), below + side + 0.4
+    left, below = names + 0.5, names + 0.5
+    drawn, listed = left + side + 0.9, LISTED_FROM + 2 * names + 0.5
+    beside = drawn + listed <= style.TEXT_WIDTH
+    below += 0 if beside else lines
+    inches = max(style.TEXT_WIDTH, drawn, listed), below + side + 0.4
     figure = style.new_figure(inches[1], inches[0])
     figure.set_layout_engine("none")
 
@@ -76,12 +80,18 @@ def draw(
     _matrix(
         place(left, below, side, side), place(left + side + 0.15, below + 0.4 * side, 0.12, 0.6 * side), shown
     )
-    _listing(place(0, 0.05, inches[0], lines), shown, inches[0])
+    if beside:
+        _listing(place(drawn, below + side - lines, listed, lines), shown, listed)
+    else:
+        _listing(place(0, 0.05, inches[0], lines), shown, inches[0])
     figure.suptitle(title, x=0.01, ha="left")
-    return style.Drawn(figure, _caption(runs, split, captions.training(model, train_set, loss), shown))
+    text = _caption(runs, split, captions.training(model, train_set, loss), shown, beside)
+    return style.Drawn(figure, text)
 
 
-def _caption(runs: pd.DataFrame, split: pd.DataFrame, training: str, shown: Shown | None = None) -> str:
+def _caption(
+    runs: pd.DataFrame, split: pd.DataFrame, training: str, shown: Shown | None = None, beside: bool = False
+) -> str:
     """What the cells are, and of how many images, classes and runs."""
     images = runs.drop_duplicates(["image_id", "label"]).dropna()
     per_class, dependent = images["label"].value_counts(), captions.dependent_of(images["image_id"], split)
@@ -97,7 +107,7 @@ def _caption(runs: pd.DataFrame, split: pd.DataFrame, training: str, shown: Show
         f"Confusion of {training}, {captions.seeds(runs)}.",
         "Cells: share of the test images of a class (row) by predicted class (column), all seeds together; the"
         f" colour scale is that of the square root. Classes by their training images, the most frequent first.{chosen}"
-        f"{cut} Below: the most frequent confusions.",
+        f"{cut} {'Right' if beside else 'Below'}: the most frequent confusions.",
         f"Test images: {per_class.sum():,}, {captions.span(per_class)} per class.{dependent}"
         if len(per_class)
         else "",
