@@ -158,7 +158,7 @@ def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
     digits, train_arguments, tmp_path, uninterrupted
 ):
     arguments, log = train_arguments(digits, tmp_path), tmp_path / "log"
-    # Of 28 steps in 4 epochs; the last start gets through.
+    # A run has 28 steps in 4 epochs; four stops fall within it, and the last start gets through.
     for name, step in (("SIGTERM", 3), ("SIGUSR2", 6), ("SIGINT", 1), ("SIGTERM", 9)):
         assert finish(arguments, log, (name, step)) == RESUME, log.read_text()
         assert log.read_text().splitlines()[-1].startswith(f"stopped by {name} in epoch ")
