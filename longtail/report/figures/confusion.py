@@ -29,8 +29,10 @@ LEAST = 3.0
 """Inches of the sides of a matrix of few classes."""
 LINE = 0.14
 """Inches of a line in the list of pairs."""
-LISTED_FROM = 1.1
+LISTED_FROM = 1.25
 """Inches from the left where the names of a pair begin."""
+GAP = 0.12
+"""Inches between how often a pair was confused and its names."""
 
 
 class Shown(NamedTuple):
@@ -164,6 +166,6 @@ def _listing(axes: Axes, shown: Shown, inches: float) -> None:
     for place, pair in enumerate(shown.pairs.itertuples(), start=1):
         height = 1 - (place + 0.5) / lines
         share = f"{100 * pair.share:.0f} %, {pair.times:,} of {pair.of:,}"
-        axes.text(names - 0.01, height, share, ha="right", va="center", fontsize=FONT_SIZE)
+        axes.text(names - GAP / inches, height, share, ha="right", va="center", fontsize=FONT_SIZE)
         names_of_pair = f"{shortened(pair.label, LONGEST)} as {shortened(pair.predicted, LONGEST)}"
         axes.text(names, height, names_of_pair, va="center", fontsize=FONT_SIZE)
