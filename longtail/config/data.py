@@ -15,31 +15,49 @@ from pydantic import (
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN
 from longtail.data.sources.table import known_sources
 from longtail.data.split.classes import is_expression
-from longtail.data.split.sets import CUTS, LIMITS, frequency_groups, longtailed_counts
+from longtail.data.split.sets import CUTS, IMBALANCES, LIMITS, frequency_groups, longtailed_counts
 from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, constant, one_of
 
 Resize = Annotated[str, one_of(constant("data/collection/shape.py", "RESIZES"))]
 Byte = Annotated[int, Field(ge=0, le=255)]
-OFFICIAL_CIFAR100 = (
-    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-    "https://cave.cs.toronto.edu/kriz/cifar-100-python.tar.gz",
-)
 
 
-class Cifar100(Section):
-    """Where the CIFAR-100 archive comes from."""
+class Archive(Section):
+    """Where the archive of a source comes from."""
 
-    url: LocalPath | tuple[LocalPath, ...] = OFFICIAL_CIFAR100
-    """Address, `file:` address or path of `cifar-100-python.tar.gz`; several are tried in turn."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
-        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
-    )
+    url: LocalPath | tuple[LocalPath, ...]
+    """Address, `file:` address or path of the archive; several are tried in turn."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the archive, which is checked before anything in it is opened."""
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The addresses to try, also where there is one."""
         return (self.url,) if isinstance(self.url, str) else self.url
+
+
+def _official(name: str) -> tuple[str, ...]:
+    return tuple(
+        f"https://{host}/{name}" for host in ("www.cs.toronto.edu/~kriz", "cave.cs.toronto.edu/kriz")
+    )
+
+
+class Cifar100(Archive):
+    """Where `cifar-100-python.tar.gz` comes from."""
+
+    url: LocalPath | tuple[LocalPath, ...] = _official("cifar-100-python.tar.gz")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
+        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
+    )
+
+
+class Cifar10(Archive):
+    """Where `cifar-10-python.tar.gz` comes from."""
+
+    url: LocalPath | tuple[LocalPath, ...] = _official("cifar-10-python.tar.gz")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+    )
 
 
 class ImageFolder(Section):
@@ -208,16 +226,19 @@ class Data(Section):
     """Images, their split and their imbalance."""
 
     source: Annotated[str, one_of(known_sources())] = "cifar100"
-    """`cifar100`; `digits`, scikit-learn's 1,797 images of handwritten digits; `image_folder`, a collection of your
-    own; or `lists`, which have no images and so give class counts and their figures alone."""
+    """`cifar100` or `cifar10`; `digits`, scikit-learn's 1,797 images of handwritten digits; `image_folder`, a
+    collection of your own; or `lists`, which have no images and so give class counts and their figures alone."""
     seed: Seed = 42
     """The seed of the split and the imbalance; training has seeds of its own."""
     train_per_class: Count = 450
-    """Training images of each class, for `cifar100` and `digits`."""
+    """Training images of each class, for `cifar100` (which has 500), `cifar10` (5,000) and `digits`."""
     test_per_class: Count | None = 50
-    """Test images of each class, for `cifar100` and `digits`; they are cut from the training images, as in the thesis.
+    """Test images of each class, for the same sources; they are cut from the training images, as in the thesis.
     null: the original test set, which then validates too, so that `train.select` must be `last` and `train.calibrate`
     false."""
+    imbalance: Annotated[str, one_of(IMBALANCES)] = "exponential"
+    """How the long-tailed sets fall: from class to class by the same factor, or by one step that leaves the first half
+    of the classes whole and gives the others the number of the rarest."""
     imbalance_factor: Fraction = 0.01
     """The number of images of the rarest class, divided by that of the most frequent one, in the long-tailed training
     set."""
@@ -231,6 +252,7 @@ class Data(Section):
     """For `groups: counts`: with more training images than the first number a class is one of many, with fewer than the
     second one of few."""
     cifar100: Cifar100 = Cifar100()
+    cifar10: Cifar10 = Cifar10()
     image_folder: Annotated[ImageFolder, BeforeValidator(_without_groups)] = ImageFolder()
     lists: Annotated[Lists, BeforeValidator(_without_groups)] = Lists()
     classes: Classes = Classes()
@@ -245,13 +267,20 @@ class Data(Section):
             raise ValueError(f"{list(limits)} must not rise: first the limit of many, then that of few")
         return limits
 
-    @property
-    def empty_groups(self) -> list[str]:
-        """A sentence for each group without a class, where the settings tell how large the classes are."""
+    def training_counts(self, train_set: str = "longtailed") -> list[int]:
+        """The training images of each class, in label order; empty where no setting tells them."""
         source = known_sources()[self.source]
         if not source.images:
             return []
-        counts = longtailed_counts(self.train_per_class, source.classes, self.imbalance_factor)
+        factor = self.imbalance_factor if train_set == "longtailed" else 1.0
+        return longtailed_counts(self.train_per_class, source.classes, factor, self.imbalance)
+
+    @property
+    def empty_groups(self) -> list[str]:
+        """A sentence for each group without a class, where the settings tell how large the classes are."""
+        counts = self.training_counts()
+        if not counts:
+            return []
         there = frequency_groups(counts, self.groups, self.group_limits)
         return [
             f"data.groups: {self.groups} leaves '{group}' without a class, so nothing is measured on it: the classes "

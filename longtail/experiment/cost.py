@@ -81,7 +81,7 @@ def images_of(config: Config) -> dict[str, int] | None:
         left = source.images - balanced - source.classes * (data.test_per_class or 0)
         return {
             "balanced": balanced,
-            "longtailed": sum(longtailed_counts(data.train_per_class, source.classes, data.imbalance_factor)),
+            "longtailed": sum(data.training_counts()),
             "val": source.test_images or left,
         }
     path = Path(config.paths.results, "data/sets.parquet")
@@ -105,11 +105,10 @@ def images_to_test(config: Config) -> dict[str, int] | None:
     if source.images:
         each = data.test_per_class or source.test_images // source.classes
         factor = data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
-        counts = longtailed_counts(each, source.classes, factor)
+        counts = longtailed_counts(each, source.classes, factor, data.imbalance)
         found = {"balanced": each * source.classes, "longtailed": sum(counts), **dict.fromkeys(names, 0)}
-        trained = longtailed_counts(data.train_per_class, source.classes, data.imbalance_factor)
         for group, count in zip(
-            frequency_groups(trained, data.groups, data.group_limits), counts, strict=True
+            frequency_groups(data.training_counts(), data.groups, data.group_limits), counts, strict=True
         ):
             found[group] += count
         return found

@@ -14,10 +14,14 @@ from longtail.data.collection.listing import Listing, list_images
 from longtail.data.lists.rows import CHOICES, Choices
 from longtail.data.sources.table import Source, known_sources
 from longtail.data.split.classes import class_mapping
-from longtail.data.split.sets import GROUPS, longtailed_counts
+from longtail.data.split.sets import GROUPS
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 
 SHAPE = {"resize", "pad_with"}
+PUBLISHED_PROTOCOLS = {("cifar100", 500): "cao2019", ("cifar10", 5000): "cao2019-cifar10"}
+"""The published protocols by source and training images of the largest class."""
+THESIS_DATA = ("cifar100", 450, 50, "exponential", 0.01, 0.01)
+"""How the thesis divided its images."""
 PREDICT_MINUTES = 30
 """Time limit of prediction. A job that trains and predicts gets the sum of both limits."""
 
@@ -68,15 +72,31 @@ class Experiment:
         ]
 
     @property
-    def published_protocol(self) -> bool:
-        """Whether the runs follow the protocol of the long-tail papers: CIFAR100-LT by Cao et al. (2019), ResNet-32."""
+    def published_protocol(self) -> str:
+        """The protocol of the long-tail papers (Cao et al., 2019) that the runs follow, as
+        resources/published_results.csv calls it; empty if they follow none."""
         config, data = self.config, self.config.data
-        protocol = (data.source, data.train_per_class, data.test_per_class, data.imbalance_factor)
-        return (
-            protocol == ("cifar100", 500, None, 0.01)
-            and "resnet32" in config.grid.models
-            and "longtailed" in config.grid.train_sets
+        if "resnet32" not in config.grid.models or "longtailed" not in config.grid.train_sets:
+            return ""
+        if (data.test_per_class, data.imbalance, data.imbalance_factor) != (None, "exponential", 0.01):
+            return ""
+        return PUBLISHED_PROTOCOLS.get((data.source, data.train_per_class), "")
+
+    @property
+    def thesis_data(self) -> bool:
+        """Whether the images are divided as the thesis's, so that its numbers may stand beside these."""
+        data = self.config.data
+        test_factor = (
+            data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
         )
+        found = (
+            data.source,
+            data.train_per_class,
+            data.test_per_class,
+            data.imbalance,
+            data.imbalance_factor,
+        )
+        return (*found, test_factor) == THESIS_DATA
 
     @property
     def reference_loss(self) -> str:
@@ -130,7 +150,9 @@ class Experiment:
         return self.config.data.model_dump(include={"seed", "train_per_class", "test_per_class"})
 
     def split_settings(self) -> dict[str, Any]:
-        return self.config.data.model_dump(include={"seed", "imbalance_factor", "test_imbalance_factor"})
+        return self.config.data.model_dump(
+            include={"seed", "imbalance", "imbalance_factor", "test_imbalance_factor"}
+        )
 
     def folder_images_settings(self) -> dict[str, Any]:
         folder, grid = self.config.data.image_folder, self.config.grid
@@ -219,11 +241,8 @@ class Experiment:
 
     def _class_counts(self, train_set: str) -> dict[str, list[int]]:
         """The images of each class, by which a model knows its training set; empty where no setting tells them."""
-        data, classes = self.config.data, self.source.classes
-        if not self.source.images:
-            return {}
-        factor = data.imbalance_factor if train_set == "longtailed" else 1.0
-        return {"class_counts": longtailed_counts(data.train_per_class, classes, factor)}
+        counts = self.config.data.training_counts(train_set)
+        return {"class_counts": counts} if counts else {}
 
     def predict_settings(self) -> dict[str, Any]:
         predict = self.config.predict
@@ -256,9 +275,10 @@ class Experiment:
         return {"reference": self.reference_loss, "data_seed": self.config.data.seed}
 
     def summary_settings(self) -> dict[str, Any]:
-        data = self.config.data.model_dump(include={"source", "seed", "imbalance_factor"})
+        data = self.config.data.model_dump(include={"source", "seed", "imbalance", "imbalance_factor"})
         pretrained = {model: self.config.model(model).pretrained for model in self.config.grid.models}
-        return {**data, "reference": self.reference_loss, "pretrained": pretrained}
+        own = {"thesis_data": self.thesis_data, "reference": self.reference_loss, "pretrained": pretrained}
+        return {**data, **own}
 
     def table_of(self, subset: str) -> str:
         """The table that says which images a subset has: the first one that knows it, since the later ones change more.

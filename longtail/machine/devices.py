@@ -146,7 +146,7 @@ def _lock(descriptor: int, place: int) -> bool:
             f"device: this system cannot lock a GPU ({error.strerror}); two jobs may meet on one",
             file=sys.stderr,
         )
-    return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _say_who_holds(total: int, count: int, places: set[int], node: str | Path | None) -> None:
@@ -168,18 +168,23 @@ def _may_hold(process: int, places: set[int]) -> bool:
     try:
         texts = [path.read_text() for path in Path(f"/proc/{process}/fdinfo").iterdir()]
     except OSError:
-        return True
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     rows = [line.split() for text in texts for line in text.splitlines() if "OFDLCK" in line]
     return any(int(row[-2]) in places for row in rows)
 
 
 def precision_on(device: torch.device, precision: str) -> str:
-    """The precision that `auto` stands for on a device: `bf16` where a GPU computes in it, else `fp32`."""
+    """The precision that `auto` stands for on a device: `bf16` where it computes in it, else `fp32`."""
     if precision != "auto":
         return precision
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
-        return "bf16"
-    return "fp32"
+    return "bf16" if _computes_in_bf16(device) else "fp32"
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # Other processors emulate bf16, which is slower than fp32.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def device_named(name: str | None) -> torch.device:

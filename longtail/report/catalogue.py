@@ -5,8 +5,8 @@ The rules of the workflow import this to know what the programs will write, so i
 
 from typing import NamedTuple
 
-THESIS_SOURCE = "cifar100"
-"""The source of images that the figures of the thesis are about."""
+PROTOCOLS = {"cao2019": "CIFAR100-LT, 500 to 5", "cao2019-cifar10": "CIFAR10-LT, 5,000 to 50"}
+"""The published protocols, each with its data set and how many training images its classes have."""
 STATISTIC_FORMATS = ("csv", "md", "html")
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 TABLES = {

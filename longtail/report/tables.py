@@ -15,6 +15,7 @@ from longtail.analysis.grid import Grid, every_run, repeats, scores, select
 from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import CUTS, GROUPS, frequency_groups, groups_of
 from longtail.report import captions
+from longtail.report.catalogue import PROTOCOLS
 from longtail.report.labels import label
 from longtail.report.typeset import Table
 
@@ -100,15 +101,16 @@ def thesis_comparison(evaluation: pd.DataFrame, thesis: pd.DataFrame) -> Table:
     return Table(data, named(text, rows), caption, keys=len(rows), notes=notes(data, evaluation))
 
 
-def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> Table:
-    """Our top-1 accuracy, the published one and the difference, for CIFAR100-LT with imbalance 0.01 and ResNet-32.
+def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame, protocol: str) -> Table:
+    """Our top-1 accuracy, the published one and the difference, with imbalance 0.01 and ResNet-32.
 
     Args:
         evaluation: as for `cells`; what was trained on the long-tailed set is compared, on the balanced test set.
-        published: all strings: model, loss (our names of both), protocol, method, top1 (percent), epochs, source. The
-            rows of the protocol "cao2019" are those beside config/cao2019.yaml, one for each model and loss.
+        published: all strings: model, loss (our names of both), protocol, method, top1 (percent), epochs, source. Those
+            of a protocol have one row for each model and loss.
+        protocol: one of the catalogue's, which the runs follow.
     """
-    theirs = published[published["protocol"] == "cao2019"]
+    theirs = published[published["protocol"] == protocol]
     theirs = theirs.assign(published=theirs["top1"].astype(float) / 100)
     data = cells(select(evaluation, train_set="longtailed"), ["acc1"])
     data = data[data["test_set"] == "balanced"].merge(
@@ -125,7 +127,7 @@ def published_comparison(evaluation: pd.DataFrame, published: pd.DataFrame) -> T
         }
     )
     caption = (
-        "Top-1 accuracy (%) beside published results: CIFAR100-LT, 500 to 5 training images per class, the original "
+        f"Top-1 accuracy (%) beside published results: {PROTOCOLS[protocol]} training images per class, the original "
         f"test set, ResNet-32. Ours: the last epoch, {_over_seeds(evaluation)}. Published: the sources in the csv, one "
         "number each, after as many epochs as given. Difference: ours − published, in percentage points."
     )

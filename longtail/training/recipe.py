@@ -137,7 +137,7 @@ class Recipe(Section):
     mixup: Mixup | None = None
     """Mixup, and Remix with it; null: none."""
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
-    """`auto`: bf16 autocast on GPUs that compute in it, else fp32."""
+    """`auto`: bf16 autocast on GPUs and on x86 processors that compute in it (AVX-512 BF16, AMX), else fp32."""
     compile: bool = False
     """`torch.compile` the model."""
     cuda_graphs: bool = False

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from longtail.config.load import Config, load_config
+from longtail.config.load import Config, load_config, load_files
 from longtail.data.split.sets import longtailed_counts
 from longtail.experiment.jobs import Experiment
 from longtail.training.recipe import Recipe
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_published_protocol_is_that_of_the_papers():
     config = load_config(yaml.safe_load((ROOT / "config/cao2019.yaml").read_text()))
     experiment = Experiment(config)
-    assert experiment.published_protocol
+    assert experiment.published_protocol == "cao2019"
     assert not Experiment(Config()).published_protocol
     assert sum(longtailed_counts(500, 100, config.data.imbalance_factor)) == 10_847
     recipe = Recipe.from_settings(experiment.train_settings("resnet32", "ldam_drw")["recipe"])
@@ -27,6 +27,34 @@ def test_the_published_protocol_is_that_of_the_papers():
         assert recipe.learning_rate_in(epoch - 1) == pytest.approx(rate)
     assert int(recipe.drw.start * recipe.epochs) == 160
     assert (recipe.batch_size, recipe.momentum, recipe.weight_decay) == (128, 0.9, 2e-4)
+
+
+def test_cifar10_is_the_same_protocol_with_its_own_counts_and_weights():
+    files = [ROOT / f"config/{name}.yaml" for name in ("cao2019", "cifar10-lt")]
+    experiment = Experiment(load_files(files, {}))
+    assert experiment.published_protocol == "cao2019-cifar10"
+    assert sum(experiment.config.data.training_counts()) == 12_406
+    assert experiment.train_settings("resnet32", "class_balanced")["loss_parameters"]["beta"] == 0.9999
+    steps = experiment.config.data.model_copy(update={"imbalance": "step"})
+    stepped = Experiment(experiment.config.model_copy(update={"data": steps}))
+    assert not stepped.published_protocol
+    assert sum(steps.training_counts()) == 25_250
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"imbalance": "step"},
+        {"imbalance_factor": 0.1},
+        {"test_imbalance_factor": 1},
+        {"train_per_class": 400},
+        {"test_per_class": None},
+    ],
+)
+def test_the_thesis_stands_beside_its_own_images_alone(change):
+    assert Experiment(Config()).thesis_data
+    data = Config().data.model_copy(update=change)
+    assert not Experiment(Config().model_copy(update={"data": data})).thesis_data
 
 
 def test_the_readmes_methods_load():

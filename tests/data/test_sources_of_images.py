@@ -13,7 +13,7 @@ import pytest
 import torch
 from payloads import PAYLOADS, payloads
 
-from longtail.data.sources import cifar100, digits
+from longtail.data.sources import cifar, cifar10, cifar100, digits
 
 
 def python2_pickle(content):
@@ -118,6 +118,49 @@ def test_reads_the_archive_in_the_order_of_its_files(archive, write, layout):
         assert data.images[image, channel, row, column] == PIXELS[image, channel * 1024 + row * 32 + column]
 
 
+def members_of_cifar10():
+    def images(name, rows):
+        return {"batch_label": name, "labels": LABELS[rows], "data": PIXELS[rows], "filenames": ["x.png"]}
+
+    # Each of the first four batches has two images, the fifth one and the test batch three.
+    parts = {f"data_batch_{n}": slice(2 * n - 2, min(2 * n, 9)) for n in range(1, 6)}
+    content = {name: images(name, rows) for name, rows in (parts | {"test_batch": slice(9, 12)}).items()}
+    content["batches.meta"] = {"num_cases_per_batch": 2, "label_names": CLASS_NAMES, "num_vis": 3072}
+    return {f"cifar-10-batches-py/{name}": python2_pickle(held) for name, held in content.items()}
+
+
+def test_reads_the_batches_of_cifar10_in_their_order(archive):
+    content = members_of_cifar10()
+    shuffled = {name: content[name] for name in sorted(content, reverse=True)}
+    data = cifar10.load_images(archive, pack(archive, shuffled))
+    assert data.class_names == CLASS_NAMES
+    assert data.labels.tolist() == LABELS
+    assert data.image_ids.tolist() == list(range(12))
+    assert data.official_subset == ["train"] * 9 + ["test"] * 3
+    assert np.array_equal(data.images.numpy().reshape(12, -1), PIXELS)
+
+
+def test_each_archive_of_cifar_is_refused_as_the_other_and_told_what_it_lacks(archive):
+    sha256 = pack(archive, members_of_cifar10())
+    with pytest.raises(ValueError, match=r"not an archive of CIFAR-100 .* it has no cifar-100-python/meta"):
+        cifar100.load_images(archive, sha256)
+    content = members_of_cifar10()
+    del content["cifar-10-batches-py/data_batch_4"]
+    sha256 = pack(archive, content)
+    with pytest.raises(ValueError, match=r"not an archive of CIFAR-10 .* it has no .*/data_batch_4\. Give"):
+        cifar10.load_images(archive, sha256)
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+@pytest.mark.parametrize("member", ["batches.meta", "data_batch_3", "test_batch"])
+def test_no_payload_of_an_archive_of_cifar10_runs(archive, tmp_path, member, name):
+    hidden = pickle.dumps({"label_names": [payloads(tmp_path / "canary")[name]]})
+    sha256 = pack(archive, members_of_cifar10() | {f"cifar-10-batches-py/{member}": hidden})
+    with pytest.raises(ValueError, match="which CIFAR's archives never do"):
+        cifar10.load_images(archive, sha256)
+    assert not (tmp_path / "canary").exists()
+
+
 def test_opens_nothing_before_the_hash_matches(archive, tmp_path):
     pack(archive, members())
     message = refusal(archive, "0" * 64, tmp_path)
@@ -136,7 +179,7 @@ def test_the_canary_sings(tmp_path, name):
 def test_no_payload_of_an_archive_runs(archive, tmp_path, member, name):
     hidden = pickle.dumps({"fine_label_names": [payloads(tmp_path / "canary")[name]]})
     sha256 = pack(archive, members() | {f"cifar-100-python/{member}": hidden})
-    assert "which CIFAR-100 never does" in refusal(archive, sha256, tmp_path)
+    assert "which CIFAR's archives never do" in refusal(archive, sha256, tmp_path)
 
 
 def special(name, kind, target=""):
@@ -178,7 +221,7 @@ def pax_bomb(size):
 
 @pytest.mark.parametrize("where", ["wanted member", "other member", "header"])
 def test_a_bomb_does_not_unpack(archive, tmp_path, monkeypatch, where):
-    monkeypatch.setattr(cifar100, "MAX_UNPACKED_BYTES", 1_000_000)
+    monkeypatch.setattr(cifar, "MAX_UNPACKED_BYTES", 1_000_000)
     size = 50_000_000
     long_bytes = b"\x80\x04B" + struct.pack("<I", size) + bytes(size) + b"."
     if where == "header":

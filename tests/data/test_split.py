@@ -62,6 +62,39 @@ def test_cifar100_lt_has_the_published_numbers_of_classes():
     ]  # Liu et al. (2019), and others
 
 
+@pytest.mark.parametrize(
+    ("largest", "classes", "factor", "imbalance", "total", "last"),
+    [
+        # gen_imbalanced_data's totals of the authors' imbalance_cifar.py (Cao et al., 2019)
+        (5000, 10, 0.01, "exponential", 12_406, 50),
+        (5000, 10, 0.02, "exponential", 13_996, 100),
+        (5000, 10, 0.1, "exponential", 20_431, 500),
+        (500, 100, 0.01, "exponential", 10_847, 5),
+        (500, 100, 0.02, "exponential", 12_608, 10),
+        (500, 100, 0.1, "exponential", 19_573, 50),
+        (5000, 10, 0.1, "step", 27_500, 500),
+        (5000, 10, 0.02, "step", 25_500, 100),
+        (5000, 10, 0.01, "step", 25_250, 50),
+        (500, 100, 0.1, "step", 27_500, 50),
+        (500, 100, 0.02, "step", 25_500, 10),
+        (500, 100, 0.01, "step", 25_250, 5),
+    ],
+)
+def test_counts_of_cifar_lt_are_those_of_the_reference(largest, classes, factor, imbalance, total, last):
+    counts = longtailed_counts(largest, classes, factor, imbalance)
+    assert (sum(counts), counts[0], counts[-1]) == (total, largest, last)
+    if imbalance == "step":
+        assert counts == [largest] * (classes // 2) + [last] * (classes - classes // 2)
+
+
+def test_a_step_leaves_half_of_the_classes_whole_and_one_class_small():
+    assert longtailed_counts(90, 5, 0.1, "step") == [90, 90, 9, 9, 9]
+    assert longtailed_counts(90, 1, 0.1, "step") == [9]
+    assert longtailed_counts(5, 2, 0.1, "step") == [5, 1]
+    with pytest.raises(ValueError, match="imbalance must be exponential or step, found 'linear'"):
+        longtailed_counts(90, 5, 0.1, "linear")
+
+
 @settings(max_examples=20, deadline=None)
 @given(counts=st.lists(st.integers(1, 12), min_size=1, max_size=8), seed=seeds)
 def test_groups_of_images_are_those_of_their_classes(counts, seed):

@@ -95,9 +95,21 @@ def test_without_a_gpu_the_log_says_cpu_and_what_was_asked_for(capsys, monkeypat
     assert "device: CPU" in capsys.readouterr().out
 
 
-def test_automatic_precision_is_never_half_on_a_cpu():
-    assert precision_on(torch.device("cpu"), "auto") == "fp32"
+@pytest.mark.parametrize(
+    ("avx512", "amx", "expected"), [(False, False, "fp32"), (True, False, "bf16"), (True, True, "bf16")]
+)
+def test_automatic_precision_is_half_where_the_processor_computes_in_it(monkeypatch, avx512, amx, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert precision_on(torch.device("cpu"), "auto") == expected
+    assert precision_on(torch.device("cpu"), "fp32") == "fp32"
     assert precision_on(torch.device("cpu"), "bf16") == "bf16"
+
+
+def test_the_processor_says_whether_it_computes_in_half_precision():
+    flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+    expected = "bf16" if {"avx512_bf16", "amx_tile"} & {*flags} else "fp32"
+    assert precision_on(torch.device("cpu"), "auto") == expected
 
 
 @pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("2", 1), ("0,3", 2), ("GPU-1,GPU-2", 2)])

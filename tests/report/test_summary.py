@@ -52,6 +52,7 @@ def summarise(repository):
     ) -> str:
         evaluation = ("--evaluation", folder / "evaluation.parquet")
         data = {"source": source, "imbalance_factor": imbalance_factor, "seed": 7}
+        data["thesis_data"] = (source, imbalance_factor) == ("cifar100", 0.01)
         run_program(
             "statistical_analysis",
             *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),

@@ -28,4 +28,5 @@ def table_options(wildcards, input):
         for name, value in [*input.items(), *wildcards.items()]
         for word in (f"--{name.replace('_', '-')}", value)
     ]
-    return [*own, *(caveats(EXPERIMENT.losses) if "evaluation" in input.keys() else [])]
+    protocol = ["--protocol", EXPERIMENT.published_protocol] if "published" in input.keys() else []
+    return [*own, *protocol, *(caveats(EXPERIMENT.losses) if "evaluation" in input.keys() else [])]

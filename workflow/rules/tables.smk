@@ -1,7 +1,5 @@
 # Tables, each in every format. A job reads only what its tables show, so it runs again only when that has changed.
 
-from longtail.report.catalogue import THESIS_SOURCE
-
 TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
     "per_class": rules.evaluation.output.per_class,
@@ -34,8 +32,7 @@ rule tables:
         table_files("table_of_means"),
         table_files("table_of_class_groups"),
         table_files("table_of_counts"),
-        # The thesis's figures are of CIFAR-100.
-        table_files("table_beside_thesis") if CONFIG.data.source == THESIS_SOURCE else [],
+        table_files("table_beside_thesis") if EXPERIMENT.thesis_data else [],
         table_files("table_beside_published") if EXPERIMENT.published_protocol else [],
     localrule: True
 

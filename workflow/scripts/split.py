@@ -18,7 +18,7 @@ if __name__ == "__main__":
     parser = program(
         __doc__,
         subsets="table that subsets.py wrote",
-        takes="seed, imbalance_factor, and test_imbalance_factor or null: the same",
+        takes="seed, imbalance, imbalance_factor, and test_imbalance_factor or null: the same",
         output="table (.parquet) to write",
     )
     run(main, parser)

@@ -20,7 +20,8 @@ def arguments() -> argparse.ArgumentParser:
         thesis="resources/thesis_results.csv",
         published="resources/published_results.csv",
         takes="source, imbalance_factor and seed of the data; reference: loss that the others are compared with; "
-        "perhaps pretrained: whether each model starts from pretrained weights",
+        "perhaps pretrained: whether each model starts from pretrained weights; imbalance: exponential or step; "
+        "thesis_data: whether the images are divided as the thesis's",
     )
     told = "summary (.md, .html)"
     parser.add_argument("--output", nargs="+", type=output(told), required=True, metavar="FILE", help=told)

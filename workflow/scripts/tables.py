@@ -14,7 +14,7 @@ from frame import program, run
 from longtail.analysis.frames import read_evaluation, read_per_class, read_predictions, read_published
 from longtail.analysis.tables import THESIS
 from longtail.data.split.sets import SPLIT
-from longtail.report.catalogue import CLASS_TABLES, TABLES
+from longtail.report.catalogue import CLASS_TABLES, PROTOCOLS, TABLES
 from longtail.report.typeset import write_table
 
 READERS = {
@@ -39,6 +39,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--thesis", metavar="FILE", help="resources/thesis_results.csv")
     parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="of the published results that the runs follow")
     parser.add_argument("--train-set", help="training set of a table of one model: balanced or longtailed")
     parser.add_argument("--model", help="model of a table of one model, by its name in the results")
     parser.add_argument("--loss", nargs="+", metavar="NAME", help="losses of tables of single classes")

@@ -5,7 +5,7 @@ text of the file, so that neither the configuration nor the plan imports torch. 
 has `load_images`, which returns all its images as `LabelledImages`; it takes an archive and its hash if
 `Source.archive` says so.
 
-- `cifar100.py`: the archive of CIFAR-100, read without running what it contains.
+- `cifar100.py`, `cifar10.py`: their archives, which `cifar.py` reads without running what they contain.
 - `digits.py`: scikit-learn's digits, which need no network.
 - `image_folder.py`: a collection of one's own; longtail/data/collection reads it.
 - `lists.py`: class counts alone; there are no images.

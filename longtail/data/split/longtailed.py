@@ -7,7 +7,12 @@ from longtail.data.split.sets import longtailed_counts
 
 
 def add_longtail(
-    subsets: pd.DataFrame, *, imbalance_factor: float, test_imbalance_factor: float | None = None, seed: int
+    subsets: pd.DataFrame,
+    *,
+    imbalance: str = "exponential",
+    imbalance_factor: float,
+    test_imbalance_factor: float | None = None,
+    seed: int,
 ) -> pd.DataFrame:
     """Mark which training and test images also belong to the long-tailed sets.
 
@@ -16,6 +21,7 @@ def add_longtail(
 
     Args:
         subsets: the table of `assign_subsets`, with equally many training and test images in every class.
+        imbalance: how the sizes of the classes fall, as `longtailed_counts` takes it.
         imbalance_factor: the images of the last class over those of the first, in (0, 1].
         test_imbalance_factor: the same for the test images; None takes that of training.
         seed: chooses the images, not their number.
@@ -37,6 +43,7 @@ def add_longtail(
             raise ValueError(
                 f"the classes of {subset!r} must be equal in size, found {min(sizes)} to {max(sizes)}"
             )
-        for label, count in zip(labels, longtailed_counts(sizes.pop(), len(labels), factor), strict=True):
+        counts = longtailed_counts(sizes.pop(), len(labels), factor, imbalance)
+        for label, count in zip(labels, counts, strict=True):
             kept.update(seeded_order(images[label], seed, "longtailed")[:count])
     return subsets.assign(longtailed=subsets["image_id"].isin(kept))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 TRAIN_SETS = ("balanced", "longtailed")
 CUTS = {"thirds": ("head", "middle", "tail"), "counts": ("many", "medium", "few")}
 """The groups of classes, from the most frequent to the rarest, by what divides them."""
+IMBALANCES = ("exponential", "step")
+"""How the sizes of the classes can fall."""
 LIMITS = (100, 20)
 """The limits of the long-tail papers (Liu et al., 2019): more training images than the first are many, fewer than the
 second few."""
@@ -191,16 +193,28 @@ def frequency_groups(counts: Sequence[int], cut: str, limits: tuple[int, int] = 
     return [groups[place] for place in range(len(counts))]
 
 
-def longtailed_counts(largest: int, num_classes: int, imbalance_factor: float) -> list[int]:
-    """Images per class, falling exponentially in label order from `largest` to `largest * imbalance_factor`.
+def longtailed_counts(
+    largest: int, num_classes: int, imbalance_factor: float, imbalance: str = "exponential"
+) -> list[int]:
+    """Images per class, falling in label order from `largest` to `largest * imbalance_factor`.
 
-    Class i of C has max(1, int(largest * imbalance_factor ** (i / (C - 1)))) images. The number is truncated and
-    not rounded, as the published numbers for CIFAR-LT are. The lower bound of 1 matters for small `largest` only.
+    With `exponential`, class i of C has max(1, int(largest * imbalance_factor ** (i / (C - 1)))) images. With `step`,
+    the first C // 2 classes have `largest`, the others max(1, int(largest * imbalance_factor)). The numbers are
+    truncated and not rounded, as the published ones for CIFAR-LT are. The lower bound of 1 matters for small `largest`
+    only.
 
     Source: Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", 2019, without
     the lower bound.
+
+    Raises:
+        ValueError: the factor is out of (0, 1], or the imbalance has another name.
     """
     if not 0 < imbalance_factor <= 1:
         raise ValueError(f"imbalance_factor must be above 0 and at most 1, found {imbalance_factor}")
+    if imbalance not in IMBALANCES:
+        raise ValueError(f"imbalance must be {' or '.join(IMBALANCES)}, found {imbalance!r}")
     last = max(num_classes - 1, 1)
-    return [max(1, int(largest * imbalance_factor ** (i / last))) for i in range(num_classes)]
+    falls = [
+        i / last if imbalance == "exponential" else float(i >= num_classes // 2) for i in range(num_classes)
+    ]
+    return [max(1, int(largest * imbalance_factor**fall)) for fall in falls]

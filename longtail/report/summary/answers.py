@@ -9,11 +9,10 @@ from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
 from longtail.report.captions import count, in_groups
-from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import CLASSES, label
 from longtail.report.pages import basis
 from longtail.report.summary.choice import which_model
-from longtail.report.summary.comparisons import beside_published, beside_thesis, model_comparison
+from longtail.report.summary.comparisons import DATASETS, beside_published, beside_thesis, model_comparison
 from longtail.report.summary.evidence import Evidence
 from longtail.report.summary.phrases import (
     best_of,
@@ -54,8 +53,10 @@ def summarise(evidence: Evidence) -> str:
         "Is the difference real?": real,
         "Model comparison": model_comparison,
     }
-    if evidence.settings.source == THESIS_SOURCE:  # what is published is of these images
-        questions |= {"Beside the thesis": beside_thesis, "Beside published results": beside_published}
+    if evidence.settings.thesis_data:
+        questions["Beside the thesis"] = beside_thesis
+    if evidence.settings.source in DATASETS:
+        questions["Beside published results"] = beside_published
     parts = ["# Summary"]
     for question, answer in questions.items():
         parts.append(f"## {question}")

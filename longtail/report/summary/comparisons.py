@@ -3,13 +3,16 @@
 import pandas as pd
 
 from longtail.analysis.grid import Refusal, scores, without_repeats
-from longtail.report.catalogue import THESIS_SOURCE
 from longtail.report.labels import label
 from longtail.report.summary.evidence import Evidence
 from longtail.report.summary.phrases import best_of, full_columns, percent, points, spread
 
 COLLAPSED = "class_balanced"
 """The loss that fell to an accuracy near 0 in the thesis, and would hide what the other losses have in common."""
+
+DATASETS = {"cifar100": "CIFAR100", "cifar10": "CIFAR10"}
+"""The sources that there are published results of, as these call them."""
+FALLS = {"exponential": "LT", "step": "step"}
 
 
 def model_comparison(evidence: Evidence) -> str:
@@ -50,7 +53,6 @@ def model_comparison(evidence: Evidence) -> str:
 
 def beside_thesis(evidence: Evidence) -> str:
     """How far the accuracies lie from the thesis's, by test set, and how many of its values their intervals hold."""
-    _require_cifar100(evidence, "the thesis's runs")
     keys = ["model", "train_set", "loss", "test_set"]
     thesis = evidence.thesis[evidence.thesis["metric"] == "acc1"][[*keys, "value"]]
     both = evidence.cells.dropna(subset="mean").merge(thesis, on=keys)
@@ -83,16 +85,14 @@ def beside_thesis(evidence: Evidence) -> str:
 
 def beside_published(evidence: Evidence) -> str:
     """The accuracies on the balanced test set beside published ones for the same data and loss, or network."""
-    _require_cifar100(evidence, "published CIFAR-100 results")
     parts = [_published_losses(evidence), _published_networks(evidence)]
     found = [part for part in parts if part]
     if not found:
         raise Refusal(
-            "no published result has their data and losses; there are some for the long-tailed training set with "
-            "imbalance factor 0.01 and for the balanced one"
+            "no published result has their data and losses; resources/published_results.csv lists what there is"
         )
     caution = (
-        "These are no repetitions, unless the runs follow config/cao2019.yaml: the published test set is CIFAR-100's "
+        "These are no repetitions, unless the runs follow config/cao2019.yaml: the published test set is the "
         "official one, elsewhere it is cut from the training images, and networks, pretraining and recipes differ."
     )
     return "\n\n".join([caution, *found])
@@ -100,9 +100,11 @@ def beside_published(evidence: Evidence) -> str:
 
 def _published_losses(evidence: Evidence) -> str:
     """The table of losses after long-tailed training; empty where the published data are others."""
-    if "longtailed" not in evidence.grid.train_sets or evidence.settings.imbalance_factor != 0.01:
+    settings = evidence.settings
+    name = f"{DATASETS[settings.source]}-{FALLS[settings.imbalance]} IR{1 / settings.imbalance_factor:g}"
+    published = evidence.published[evidence.published["dataset"] == name]
+    if "longtailed" not in evidence.grid.train_sets or published.empty:
         return ""
-    published = evidence.published[evidence.published["dataset"] == "CIFAR100-LT IR100"]
     cells = evidence.competing("longtailed", ("balanced",))
     wide = cells.pivot_table(index="loss", columns="model", values="mean", sort=False)
     rows = [
@@ -113,13 +115,14 @@ def _published_losses(evidence: Evidence) -> str:
         }
         for loss, ours in wide.iterrows()
     ]
-    lead = "Trained on the long-tailed set (imbalance 100), top-1:"
+    lead = f"Trained on the long-tailed set ({name}), top-1:"
     return f"{lead}\n\n{full_columns(pd.DataFrame(rows))}" if rows else ""
 
 
 def _published_networks(evidence: Evidence) -> str:
     """The table of networks after balanced training, of those that have a published result; empty without any."""
-    published = evidence.published[evidence.published["dataset"] == "CIFAR-100 (balanced)"]
+    name = {"cifar100": "CIFAR-100 (balanced)"}.get(evidence.settings.source)
+    published = evidence.published[evidence.published["dataset"] == name]
     if "balanced" not in evidence.grid.train_sets:
         return ""
     cells = evidence.competing("balanced", ("balanced",))
@@ -133,8 +136,3 @@ def _published_networks(evidence: Evidence) -> str:
         for row in cells.itertuples()
     ]
     return f"Trained on the balanced set, top-1:\n\n{full_columns(pd.DataFrame(rows))}" if rows else ""
-
-
-def _require_cifar100(evidence: Evidence, what: str) -> None:
-    if evidence.settings.source != THESIS_SOURCE:
-        raise Refusal(f"they are on '{evidence.settings.source}', {what} on '{THESIS_SOURCE}'")

@@ -24,6 +24,9 @@ class Settings(NamedTuple):
     reference: str
     pretrained: Mapping[str, bool] = MappingProxyType({})
     """Whether each model starts from pretrained weights."""
+    imbalance: str = "exponential"
+    thesis_data: bool = False
+    """Whether the images are divided as the thesis's."""
 
 
 @dataclass(frozen=True)
