@@ -81,13 +81,22 @@ def _seed(device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
 
 
+def _value(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of a batch. Where it needs features, those of an image follow from its place, as in a repeated batch."""
+    if not getattr(loss, "needs_features", False):
+        return loss(logits, labels)
+    place = torch.arange(len(labels), device=logits.device, dtype=logits.dtype) % len(LABELS)
+    features = (place[:, None] + torch.arange(4, device=logits.device, dtype=logits.dtype)).sin()
+    return loss(logits, labels, features=features)
+
+
 def _value_and_gradient(
     loss: nn.Module, logits: Tensor, labels: Tensor, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch, shape (), and its gradient, shape (N, C), for one seed of what the loss may draw."""
     _seed(logits.device, seed)
     logits = logits.detach().clone().requires_grad_()
-    value = loss(logits, labels)
+    value = _value(loss, logits, labels)
     (gradient,) = torch.autograd.grad(value, logits)
     return value.detach(), gradient
 
@@ -101,7 +110,7 @@ def _check_scalar(loss: BuildLoss) -> None:
         raise AssertionError(
             f"it has parameters, which nothing trains: {', '.join(trainable)}; make them buffers"
         )
-    value = module(logits.requires_grad_(), labels)
+    value = _value(module, logits.requires_grad_(), labels)
     if found := no_scalar(value):
         raise AssertionError(f"forward must return a floating point scalar tensor; it returns {found}")
     if not value.requires_grad or not _value_and_gradient(module, logits, labels)[1].any():
@@ -144,7 +153,7 @@ def _check_gradient(loss: BuildLoss) -> None:
 
     def value(logits: Tensor) -> Tensor:
         _seed(logits.device, 0)
-        return module(logits, labels)
+        return _value(module, logits, labels)
 
     try:
         gradcheck(value, logits.requires_grad_())

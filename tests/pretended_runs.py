@@ -106,6 +106,7 @@ SETTINGS = {
     "temperatures of classes": Setting(run={"loss": "cdt"}),
     "vector scaling": Setting(run={"loss": "vs"}),
     "regulariser of a batch": Setting(run={"loss": "lade"}),
+    "features": Setting(run={"loss": "influence_balanced", "loss_parameters": {"alpha": 1.0}}),
     "noise in the logits": Setting(run={"loss": "gcl"}),
     "logit-adjusted, Remix": Setting({"mixup": {"remix": {}}}, {"loss": "logit_adjusted"}),
     "LDAM, re-weighted late (DRW)": Setting({"drw": {"start": 0.5}}, {"loss": "ldam"}),

@@ -34,12 +34,13 @@ class Targets(NamedTuple):
     labels: Tensor
     second: Second | None = None
 
-    def total(self, loss: Loss, logits: Tensor) -> Tensor:
+    def total(self, loss: Loss, logits: Tensor, features: Tensor | None = None) -> Tensor:
         """The total of the loss over the batch (see `Loss.total`). Each label counts with its share."""
         if self.second is None:
-            return loss.total(logits, self.labels)
+            return loss.total(logits, self.labels, features=features)
         others, share = self.second
-        return loss.total(logits, self.labels, share) + loss.total(logits, others, 1 - share)
+        first = loss.total(logits, self.labels, share, features=features)
+        return first + loss.total(logits, others, 1 - share, features=features)
 
     def normalizer(self, loss: Loss) -> Tensor:
         """The number by which that total is divided to give the mean over the batch."""

@@ -35,6 +35,8 @@ class Loss(nn.Module, ABC):
         corrects: what the loss does about the imbalance, if that leaves nothing for post-hoc logit adjustment to do.
         no_mixup: why the loss cannot be trained on mixtures of images; None: it can.
         no_parts: why parts of a batch do not add up to its loss; None: they do.
+        needs_features: whether it is computed from the features of each image besides its logits. Then
+            `per_sample(logits, labels, features)` gets them, or None in evaluation mode, where only logits are kept.
         class_counts: int64 buffer of shape (C,).
         class_weight: float64 buffer of shape (C,), ones unless the loss or `set_class_weight` sets it.
         logit_scale: what the logits are multiplied with before a softmax turns them into probabilities.
@@ -49,6 +51,7 @@ class Loss(nn.Module, ABC):
     corrects: ClassVar[str | None] = None
     no_mixup: ClassVar[str | None] = None
     no_parts: ClassVar[str | None] = None
+    needs_features: ClassVar[bool] = False
 
     class_counts: Tensor
     class_weight: Tensor
@@ -72,20 +75,32 @@ class Loss(nn.Module, ABC):
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The unweighted loss of each image, shape (N,), in the dtype of the logits (float32 or float64)."""
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Called before each epoch of a training, for a loss that changes on the way; epochs count from 0."""
+
+    def forward(self, logits: Tensor, labels: Tensor, *, features: Tensor | None = None) -> Tensor:
         """The loss of a batch, a scalar in float64 for float64 logits, else in float32.
 
         Args:
             logits: floating point, shape (N, C).
             labels: class indices, int64, shape (N,); one outside 0 … C-1 raises on the CPU and stops a GPU.
+            features: what the classifier made the logits of, shape (N, F), where the loss needs it.
 
         Raises:
-            ValueError: shapes that do not fit each other or the number of classes.
+            ValueError: shapes that do not fit each other or the number of classes; features that are missing in
+                training mode.
         """
-        total = self.total(logits, labels)
+        total = self.total(logits, labels, features=features)
         return total / self.normalizer(labels).to(total.dtype)
 
-    def total(self, logits: Tensor, labels: Tensor, share: Tensor | None = None) -> Tensor:
+    def total(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        share: Tensor | None = None,
+        *,
+        features: Tensor | None = None,
+    ) -> Tensor:
         """The sum of the weighted losses, a scalar: what `forward` divides by `normalizer`.
 
         A batch may be computed in parts: its loss is the sum of their totals, divided by the normalizer of all its
@@ -94,11 +109,13 @@ class Loss(nn.Module, ABC):
 
         Args:
             share: how much of its image each label is, shape (N,); None: all.
+            features: as for `forward`.
         """
         self._check_shapes(logits, labels)
+        own = [self._checked_features(features, labels)] if self.needs_features else []
         # A copy, since a loss may work in place, and the caller counts with its own which images were recognised.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
-        losses = self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels)
+        losses = self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels, *own)
         return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
 
     def normalizer(self, labels: Tensor, share: Tensor | None = None) -> Tensor:
@@ -127,6 +144,19 @@ class Loss(nn.Module, ABC):
         if not bool((weight > 0).all() and weight.isfinite().all()):
             raise ValueError(f"class weights must be positive and finite; found {weight.tolist()}")
         self.class_weight.copy_(weight)
+
+    def _checked_features(self, features: Tensor | None, labels: Tensor) -> Tensor | None:
+        if features is None and self.training:
+            raise ValueError(
+                f"{type(self).__name__} is computed from features besides logits; give features=..., what the "
+                "classifier made the logits of, shape (N, F), or call eval() to score logits alone"
+            )
+        if features is not None and (features.ndim != 2 or len(features) != len(labels)):
+            raise ValueError(
+                f"features have shape {tuple(features.shape)} and labels {tuple(labels.shape)}; this loss needs "
+                "(N, F) and (N,)"
+            )
+        return features
 
     def _check_shapes(self, logits: Tensor, labels: Tensor) -> None:
         classes = len(self.class_counts)

@@ -27,6 +27,7 @@ class Declaration(NamedTuple):
     corrects: str | None = None
     no_mixup: str | None = None
     no_parts: str | None = None
+    needs_features: bool = False
 
 
 def declarations() -> dict[str, Declaration]:

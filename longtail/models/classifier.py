@@ -26,13 +26,28 @@ class ImageClassifier(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.backbone(images)
+        return self.classify(self.backbone(images))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The logits (N, C) of features (N, F), in the precision of the head's weights."""
         kind = features.device.type
         # Some devices, such as `meta`, have no autocast and raise when asked.
         if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
             return self.head(features)
         with torch.autocast(kind, enabled=False):
             return self.head(features.float())
+
+
+class WithFeatures(nn.Module):
+    """A model that gives its features beside its logits, with the same weights."""
+
+    def __init__(self, model: ImageClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.model.backbone(images)
+        return self.model.classify(features), features
 
 
 class WithoutMemory(TorchFunctionMode):

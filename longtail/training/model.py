@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from longtail.models import build_model
-from longtail.models.classifier import ImageClassifier, WithoutMemory, check_size
+from longtail.models.classifier import ImageClassifier, WithFeatures, WithoutMemory, check_size
 from longtail.models.heads import CosineLinear
 from longtail.training.ranks import Ranks
 from longtail.training.recipe import Recipe
@@ -79,10 +79,14 @@ def check_model(architecture: str, recipe: Recipe) -> None:
 
 
 def forward_function(
-    model: ImageClassifier, recipe: Recipe, device: torch.device, ranks: Ranks
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The model as the training step calls it: over all ranks, and compiled, where that is wanted."""
-    module: nn.Module = model
+    model: ImageClassifier, recipe: Recipe, device: torch.device, ranks: Ranks, *, features: bool = False
+) -> Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
+    """The model as the training step calls it: over all ranks, and compiled, where that is wanted.
+
+    Args:
+        features: whether it gives features beside its logits.
+    """
+    module: nn.Module = WithFeatures(model) if features else model
     if ranks.count > 1:
         if device.type == "cuda":  # PyTorch has no synchronised batch norm on the CPU
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # exchanges the norms inside the model

@@ -102,7 +102,9 @@ class Trainer:
             layer_decay=recipe.layer_decay,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.forward = forward_function(self.model, recipe, device, self.ranks)
+        self.forward = forward_function(
+            self.model, recipe, device, self.ranks, features=self.loss.needs_features
+        )
         self.average = moving_average(self.model, recipe.ema)
         self.batches = TrainingBatches(
             train_set, self.class_counts, recipe, settings.seed, device, resident=resident
@@ -206,8 +208,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         for chunk, goal in zip(images.split(part), targets.split(part), strict=True):
             with autocast(self.device, self.precision):
-                logits = self.forward(chunk)
-            loss = goal.total(self.loss, logits) / normalizer
+                given = self.forward(chunk)
+            logits, features = given if isinstance(given, tuple) else (given, None)
+            loss = goal.total(self.loss, logits, features) / normalizer
             self.scaler.scale(loss * weight).backward()
             loss_sum += loss.detach()
             hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
@@ -226,6 +229,7 @@ class Trainer:
                 softmax.
         """
         model = self.kept.eval()
+        self.loss.eval()
         self.loss.generator = generator(self.settings.seed, "validation loss", device=self.device)
         sums = torch.zeros(3, device=self.device, dtype=torch.float64)
         predicted = []
@@ -317,6 +321,8 @@ class Trainer:
         epoch, recipe, seed = self.progress.epoch, self.recipe, self.settings.seed
         torch.manual_seed(derive_seed(seed, f"model, rank {self.ranks.rank}", epoch))
         self.draws = self.loss.generator = generator(seed, "loss", epoch, self.device)
+        self.loss.train()
+        self.loss.begin_epoch(epoch, recipe.epochs)
         if recipe.drw and epoch >= recipe.first_reweighted:
             self.loss.set_class_weight(effective_number(self.class_counts, beta=recipe.drw.beta))
         for group in self.optimizer.param_groups:

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from longtail.losses import build_loss, known_losses
+from longtail.losses import build_loss
+from longtail.losses.declarations import declarations
 from longtail.losses.weights import effective_number, inverse_frequency
 
-LOSSES = known_losses()
+LOSSES = [name for name, own in declarations().items() if not own.needs_features]
 LONG_TAIL = torch.tensor([450, 96, 20, 4, 1])
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -81,11 +82,14 @@ METHODS = json.loads((Path(__file__).parents[1] / "golden" / "methods.json").rea
 def test_methods_agree_with_the_reference_implementation(case):
     loss = build_loss(case["loss"], torch.tensor(case["class_counts"]), **case["params"])
     loss.draw_noise = lambda logits: torch.tensor(case["noise"], dtype=torch.float64)
-    logits = torch.tensor(METHODS["logits"][case["logits"]], dtype=torch.float64)
-    value, gradient = value_and_gradient(loss, logits, torch.tensor(case["labels"]))
+    inputs = [torch.tensor(METHODS["logits"][case["logits"]], dtype=torch.float64).requires_grad_()]
+    if "features" in case:
+        inputs.append(torch.tensor(case["features"], dtype=torch.float64).requires_grad_())
+    value = loss(inputs[0], torch.tensor(case["labels"]), features=inputs[-1] if len(inputs) > 1 else None)
     assert value.item() == pytest.approx(case["value"], rel=1e-10)
-    expected = torch.tensor(case["grad"], dtype=torch.float64)
-    assert (gradient - expected).abs().max() < 1e-10 * expected.abs().max()
+    for gradient, name in zip(torch.autograd.grad(value, inputs), ("grad", "grad_features"), strict=False):
+        expected = torch.tensor(case[name], dtype=torch.float64)
+        assert (gradient - expected).abs().max() < 1e-10 * expected.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -442,3 +446,43 @@ def test_does_not_follow_later_changes_of_the_counts():
     loss = build_loss("weighted_softmax", counts)
     counts.zero_()
     assert torch.equal(loss.class_counts, LONG_TAIL)
+
+
+# The influence-balanced loss, which needs features --------------------------------------------------------------
+
+
+def test_influence_by_hand():
+    counts = torch.tensor([3, 1])
+    loss = build_loss("influence_balanced", counts, alpha=10.0)
+    logits = torch.tensor(
+        [[math.log(3), 0.0], [0.0, 0.0]], dtype=torch.float64
+    )  # probabilities 3/4 and 1/4; 1/2
+    features = torch.tensor([[1.0, -1.0], [0.5, 0.0]], dtype=torch.float64)
+    # Class weights 1/n, scaled to sum to 2: 0.5 and 1.5. The L1 distances are 2 * 1/4 and 2 * 1/2, the norms 2 and 1/2.
+    first = 0.5 * -math.log(0.75) * 10 / (0.5 * 2 + 0.001)
+    second = 1.5 * -math.log(0.5) * 10 / (1.0 * 0.5 + 0.001)
+    value = loss(logits, torch.tensor([0, 1]), features=features)
+    assert value.item() == pytest.approx((first + second) / 2, rel=1e-12)
+
+
+def test_influence_is_counted_from_half_of_a_training_on():
+    loss = build_loss("influence_balanced", LONG_TAIL)
+    logits, labels = batch(5)
+    features = torch.ones(len(labels), 3, dtype=torch.float64)
+    counted = loss(logits, labels, features=features)
+    cross_entropy = F.cross_entropy(logits, labels)
+    for epoch, expected in ((0, cross_entropy), (99, cross_entropy), (100, counted), (199, counted)):
+        loss.begin_epoch(epoch, 200)
+        torch.testing.assert_close(loss(logits, labels, features=features), expected, **EXACT)
+
+
+def test_influence_needs_features_in_training_and_none_to_score_logits():
+    loss = build_loss("influence_balanced", LONG_TAIL)
+    logits, labels = batch(5)
+    with pytest.raises(ValueError, match=r"InfluenceBalanced is computed from features .* give features="):
+        loss(logits, labels)
+    with pytest.raises(ValueError, match=r"features have shape \(1, 3\) and labels \(\d+,\)"):
+        loss(logits, labels, features=torch.ones(1, 3))
+    weighted = build_loss("weighted_softmax", LONG_TAIL).class_weight[labels]
+    expected = (weighted * F.cross_entropy(logits, labels, reduction="none")).mean()
+    torch.testing.assert_close(loss.eval()(logits, labels), expected, **EXACT)

@@ -58,7 +58,7 @@ def evaluate_run(
             )
         own, described = classes[own_run.train_set], losses[own_run.loss]
         counts = torch.tensor(own["n_train"].to_numpy())
-        loss = build_loss(described["loss"], counts, **described["loss_parameters"])
+        loss = build_loss(described["loss"], counts, **described["loss_parameters"]).eval()
         return evaluate(predictions, loss), evaluate_classes(predictions, own)
     except (OSError, ValueError) as error:
         if str(path) in str(error):
