@@ -1,11 +1,13 @@
 """Every command that the README and the documents show, and every shipped configuration, does what is said."""
 
+import json
 import re
 import shlex
 from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from scipy.stats import binomtest
 from workspace import Workspace, jobs
 
@@ -13,7 +15,7 @@ from longtail.analysis.statistics.score import tango
 from tools.glyphs import write_letters
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 
@@ -134,3 +136,17 @@ def test_the_intervals_of_the_run_on_two_cores_follow_from_its_recorded_numbers(
                 ends = tango(better / n, (total - better) / n, n, 1.959964)
                 found.add(" to ".join(f"{100 * end:+.1f}" for end in ends))
         assert found == {interval[test_set].strip()}, test_set
+
+
+def test_the_page_of_configurations_lists_every_file_and_every_section():
+    text = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(.*?)`", row)}
+    files = {path.name for path in CONFIGS}
+    sections = set(json.loads((ROOT / "config/schema.json").read_text())["properties"])
+    assert named == files | sections
+
+
+def test_outsiders_run_what_ci_runs():
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["ci"]["steps"]
+    assert steps[-1] == {"run": ".ci/run"}
