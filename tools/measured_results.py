@@ -5,7 +5,6 @@ python tools/measured_results.py record gpu-day              # those of benchmar
 python tools/measured_results.py write                       # the tables of the document
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -192,7 +191,7 @@ def write() -> None:
         path.write_text(document, encoding="utf-8")
 
 
-def arguments() -> argparse.ArgumentParser:
+if __name__ == "__main__":
     parser = program(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     adding = commands.add_parser("record", help="add the finished runs below a folder")
@@ -200,8 +199,4 @@ def arguments() -> argparse.ArgumentParser:
     adding.set_defaults(work=lambda args: record(args.folder))
     writing = commands.add_parser("write", help="write the tables of docs/published.md")
     writing.set_defaults(work=lambda args: write())
-    return parser
-
-
-if __name__ == "__main__":
-    run(lambda args: args.work(args), arguments())
+    run(lambda args: args.work(args), parser)

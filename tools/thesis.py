@@ -1,6 +1,5 @@
 """The thesis's own 56 runs, put through the statistics of this project: the numbers of docs/thesis.md."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import pandas as pd
-from frame import program, run
+from frame import Namespace, program, run
 from scipy.stats import t
 
 from longtail.analysis.grid import Grid, scores, without_repeats
@@ -266,19 +265,7 @@ def _printed(text: pd.DataFrame, heading: str) -> pd.DataFrame:
     return named.rename(columns=lambda name: "Trained on" if name == "train_set" else label(name))
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
-    parser.add_argument(
-        "--output-folder", required=True, metavar="FOLDER", help="where to write the tables in full"
-    )
-    parser.add_argument(
-        "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
-    )
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     evaluation = read_thesis(args.thesis)
     selections = {"all_losses": evaluation, "without_class_balanced": without_collapsed(evaluation)}
     results = {name: analyses(chosen) for name, chosen in selections.items()}
@@ -295,4 +282,12 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(__doc__)
+    parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
+    parser.add_argument(
+        "--output-folder", required=True, metavar="FOLDER", help="where to write the tables in full"
+    )
+    parser.add_argument(
+        "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
+    )
+    run(main, parser)

@@ -4,13 +4,12 @@ A table of all findings, a page in Markdown, the same in HTML with the pictures 
 text that `snakemake check_data` shows on the screen.
 """
 
-import argparse
 import base64
 from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
-from frame import program, run
+from frame import Namespace, program, run
 from PIL import Image
 
 from longtail.data.collection.findings import (
@@ -36,7 +35,7 @@ SIDE = 128
 """Height and width of a picture on the page, in pixels."""
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     index = INDEXED.read(args.index)
     findings = FINDINGS.read(args.findings)
     boxes = [

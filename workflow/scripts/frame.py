@@ -1,20 +1,21 @@
 """The frame that every program in this folder stands in: where the library is, how settings arrive, how it ends.
 
 A program imports this first, which puts the library beside it on the path, an installed copy or not. It then hands
-its parser and its work to `run`:
+its work and its parser to `run`:
 
     if __name__ == "__main__":
-        run(main, arguments())
+        parser = program(__doc__, images="file of tensors", output="table (.parquet) to write")
+        run(main, parser)
 
 Importing this imports neither the library nor any package, so that a program's own imports alone decide how long it
 takes to start.
 """
 
-import argparse
 import json
 import os
 import re
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,7 +23,7 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
-def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> NoReturn:
+def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoReturn:
     """Read the command line, do the work, and end the process; a signal or the end of the workflow stops it.
 
     An `OSError` or a `ValueError` is something that the user of the program can mend: it becomes one sentence on
@@ -43,7 +44,7 @@ def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
     sys.exit(code or 0)
 
 
-def _inputs(args: argparse.Namespace, told: str) -> str:
+def _inputs(args: Namespace, told: str) -> str:
     """The inputs of a program, where an error names no path and no option, so that users know what to look at."""
     values = [value for name, value in vars(args).items() if not name.startswith("output")]
     paths = [one for value in values for one in (value if isinstance(value, list) else [value])]
@@ -53,7 +54,7 @@ def _inputs(args: argparse.Namespace, told: str) -> str:
     return f" (in {', '.join(named[:4])}{', …' if len(named) > 4 else ''})"
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
+def _check_outputs(args: Namespace) -> None:
     """Compare the options whose names begin with `output` with every other path among the arguments."""
     from longtail.files.outputs import check_outputs
 
@@ -71,22 +72,22 @@ def output(told: str) -> Callable[[str], Path]:
 
     def path(text: str) -> Path:
         if endings and Path(text).suffix not in endings:
-            raise argparse.ArgumentTypeError(f"the name {text} must end in {' or '.join(endings)}")
+            raise ArgumentTypeError(f"the name {text} must end in {' or '.join(endings)}")
         return Path(text)
 
     return path
 
 
-def program(description: str | None, takes: str = "", **paths: str) -> argparse.ArgumentParser:
+def program(description: str | None, takes: str = "", **paths: str) -> ArgumentParser:
     """A parser that prints the description as it is written, and reads `@FILE` as one argument a line.
 
     Args:
         takes: which settings there are; with it, the option `--settings` has to be given.
         paths: further options that have to be given, each the path of a file or a folder, and what that is.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
         fromfile_prefix_chars="@",
     )
     if takes:

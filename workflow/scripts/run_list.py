@@ -1,15 +1,14 @@
 """The folder of every run there should be, one a line: thousands of them are more than a command line holds."""
 
-import argparse
 import itertools
 
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.experiment.runs import Run
 from longtail.files.atomic import atomic_path
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     names = (args.settings[name] for name in ("train_sets", "models", "losses", "seeds"))
     lines = [
         str(args.runs / str(Run(model, loss, train_set, seed)))

@@ -1,8 +1,6 @@
 """The questions of the experiment, answered from the evaluation and the statistics of all runs."""
 
-import argparse
-
-from frame import output, program, run
+from frame import Namespace, output, program, run
 
 from longtail.analysis.frames import read_evaluation
 from longtail.analysis.tables import PUBLISHED, STATISTICS, THESIS
@@ -12,22 +10,7 @@ from longtail.report.summary.evidence import Evidence, Settings
 from longtail.report.webpage import webpage
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(
-        __doc__,
-        evaluation="of evaluation.py (.parquet)",
-        statistics="folder of statistical_analysis.py",
-        thesis="resources/thesis_results.csv",
-        published="resources/published_results.csv",
-        takes="source, imbalance_factor and seed of the data; reference: loss that the others are compared with; "
-        "perhaps pretrained: whether each model starts from pretrained weights",
-    )
-    told = "summary (.md, .html)"
-    parser.add_argument("--output", nargs="+", type=output(told), required=True, metavar="FILE", help=told)
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     evidence = Evidence(
         evaluation=read_evaluation(args.evaluation),
         statistics={name: table.read(args.statistics / f"{name}.csv") for name, table in STATISTICS.items()},
@@ -44,4 +27,15 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        evaluation="of evaluation.py (.parquet)",
+        statistics="folder of statistical_analysis.py",
+        thesis="resources/thesis_results.csv",
+        published="resources/published_results.csv",
+        takes="source, imbalance_factor and seed of the data; reference: loss that the others are compared with; "
+        "perhaps pretrained: whether each model starts from pretrained weights",
+    )
+    told = "summary (.md, .html)"
+    parser.add_argument("--output", nargs="+", type=output(told), required=True, metavar="FILE", help=told)
+    run(main, parser)
