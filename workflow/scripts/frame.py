@@ -32,12 +32,13 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
     Args:
         work: does everything; what it returns is the exit code, None being 0.
     """
+    from longtail.files.outputs import check_outputs
     from longtail.machine.stopping import stoppable
 
     args = parser.parse_args()
     try:
         with stoppable():
-            _check_outputs(args)
+            check_outputs(_paths(args, outputs=True), _paths(args, outputs=False))
             code = work(args)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}{_inputs(args, str(error))}")
@@ -46,24 +47,17 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
 
 def _inputs(args: Namespace, told: str) -> str:
     """The inputs of a program, where an error names no path and no option, so that users know what to look at."""
-    values = [value for name, value in vars(args).items() if not name.startswith("output")]
-    paths = [one for value in values for one in (value if isinstance(value, list) else [value])]
-    named = [str(path) for path in paths if isinstance(path, str | Path) and os.sep in str(path)]
+    named = [path for path in map(str, _paths(args, outputs=False)) if os.sep in path]
     if not named or "--" in told or os.sep in told:
         return ""
     return f" (in {', '.join(named[:4])}{', …' if len(named) > 4 else ''})"
 
 
-def _check_outputs(args: Namespace) -> None:
-    """Compare the options whose names begin with `output` with every other path among the arguments."""
-    from longtail.files.outputs import check_outputs
-
-    paths: dict[bool, list[str | Path]] = {True: [], False: []}
-    for name, value in vars(args).items():
-        if name != "output_folder":
-            values = value if isinstance(value, list) else [value]
-            paths[name.startswith("output")] += [one for one in values if isinstance(one, str | Path)]
-    check_outputs(paths[True], paths[False])
+def _paths(args: Namespace, outputs: bool) -> list[str | Path]:
+    """The outputs, which are the options whose names begin so, or all other paths and words among the arguments."""
+    names = [name for name in vars(args) if name.startswith("output") == outputs and name != "output_folder"]
+    values = [value if isinstance(value := getattr(args, name), list) else [value] for name in names]
+    return [one for each in values for one in each if isinstance(one, str | Path)]
 
 
 def output(told: str) -> Callable[[str], Path]:
