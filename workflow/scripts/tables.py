@@ -47,7 +47,7 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = program(__doc__)
+    parser = program(__doc__, output_folder="where to write the tables")
     names = [*TABLES, *CLASS_TABLES]
     parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--evaluation", metavar="FILE", help="metrics of all runs (.parquet)")
@@ -64,5 +64,4 @@ if __name__ == "__main__":
     parser.add_argument(
         "--note", action="append", default=[], metavar="SENTENCE", help="note below each table"
     )
-    parser.add_argument("--output-folder", required=True, metavar="FOLDER", help="where to write the tables")
     run(main, parser)
