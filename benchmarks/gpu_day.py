@@ -48,7 +48,7 @@ from longtail.config.load import load_files
 from longtail.data.tensors.files import save_tensors
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.machine.stopping import RESUME
 from tools.measured_results import measured
 
@@ -81,8 +81,7 @@ class Day:
         return name in self.items and "error" not in self.items[name]
 
     def write(self) -> None:
-        with atomic_path(self.path) as path:
-            path.write_text(json.dumps(self.record, indent=1) + "\n")
+        write_text(self.path, json.dumps(self.record, indent=1) + "\n")
 
     def keep(self, name: str, result: Mapping[str, Any]) -> None:
         """Note the result of an item, and write the record."""

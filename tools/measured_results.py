@@ -18,7 +18,7 @@ from frame import program, run
 
 from longtail.data.split.sets import CUTS, frequency_groups
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run, found_in
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import atomic_path, write_text
 from longtail.files.csv import read_csv
 from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
@@ -187,8 +187,7 @@ def write() -> None:
 
     tables = document_tables(read_csv(MEASURED), read_csv(PUBLISHED))
     document = fill(DOCUMENT.read_text(encoding="utf-8"), tables)
-    with atomic_path(DOCUMENT) as path:
-        path.write_text(document, encoding="utf-8")
+    write_text(DOCUMENT, document)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from scipy.stats import t
 from longtail.analysis.grid import Grid, scores, without_repeats
 from longtail.analysis.statistics.analyses import from_accuracies
 from longtail.analysis.statistics.mcnemar import bounds_table
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.files.csv import read_csv
 from longtail.report.labels import label
 from longtail.report.pages import basis, p_value, write_page
@@ -272,21 +272,17 @@ def main(args: Namespace) -> None:
     for folder, tables in results.items():
         about = basis(selections[folder], Grid.of(selections[folder]), data_seed=None)
         for name, table in tables.items():
-            write_page(name, table, about, Path(args.output_folder) / folder)
+            write_page(name, table, about, args.output_folder / folder)
     if args.document:
         printed = document_tables(evaluation, *results.values())
         document = fill(Path(args.document).read_text(encoding="utf-8"), printed)
-        with atomic_path(args.document) as temporary:
-            temporary.write_text(document, encoding="utf-8")
+        write_text(args.document, document)
     print(f"{args.output_folder}: the thesis's {len(Grid.of(evaluation).runs)} runs", flush=True)
 
 
 if __name__ == "__main__":
-    parser = program(__doc__)
-    parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
-    parser.add_argument(
-        "--output-folder", required=True, metavar="FOLDER", help="where to write the tables in full"
-    )
+    whole = "where to write the tables in full"
+    parser = program(__doc__, thesis="resources/thesis_results.csv", output_folder=whole)
     parser.add_argument(
         "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
     )

@@ -26,7 +26,7 @@ from longtail.data.collection.findings import (
 from longtail.data.collection.listing import Finding
 from longtail.data.split.told import asked_of, split_page
 from longtail.data.tensors.files import load_tensors
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import atomic_path, write_text
 from longtail.files.csv import write_csv
 from longtail.report.fonts import REMEDY, letters_without_a_font
 from longtail.report.webpage import webpage
@@ -61,8 +61,7 @@ def main(args: Namespace) -> None:
         (args.output_html, webpage(f"{page(*facts, pictures)}\n{of_split}", "Check of the collection")),
         (args.output_text, shown),
     ):
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
     print(shown, end="", flush=True)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from frame import Namespace, program, run, settings
 
 from longtail.analysis import frames
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.sources import CHOICES, SOURCES, figures, option
@@ -43,8 +43,7 @@ def figure_arguments(args: Namespace) -> dict[str, Any]:
 def write_caption(path: str | Path, caption: str) -> None:
     if Path(path).suffix == ".rst":
         caption = "".join(f"\\{sign}" if sign in r"\*`|_" else sign for sign in caption)
-    with atomic_path(path) as temporary:
-        temporary.write_text(caption + "\n", encoding="utf-8")
+    write_text(path, caption + "\n")
 
 
 def main(args: Namespace) -> None:

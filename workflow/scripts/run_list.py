@@ -5,7 +5,7 @@ import itertools
 from frame import Namespace, program, run
 
 from longtail.experiment.runs import Run
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 
 
 def main(args: Namespace) -> None:
@@ -14,8 +14,7 @@ def main(args: Namespace) -> None:
         str(args.runs / str(Run(model, loss, train_set, seed)))
         for train_set, model, loss, seed in itertools.product(*names)
     ]
-    with atomic_path(args.output) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(args.output, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

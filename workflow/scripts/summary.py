@@ -4,7 +4,7 @@ from frame import Namespace, output, program, run
 
 from longtail.analysis.frames import read_evaluation
 from longtail.analysis.tables import PUBLISHED, STATISTICS, THESIS
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.report.summary.answers import summarise
 from longtail.report.summary.evidence import Evidence, Settings
 from longtail.report.webpage import webpage
@@ -20,9 +20,7 @@ def main(args: Namespace) -> None:
     )
     text = summarise(evidence)
     for path in args.output:
-        with atomic_path(path) as temporary:
-            content = webpage(text, "Summary") if temporary.suffix == ".html" else text
-            temporary.write_text(content, encoding="utf-8")
+        write_text(path, webpage(text, "Summary") if path.suffix == ".html" else text)
     print(f"{', '.join(map(str, args.output))}: {text.count('## ')} questions", flush=True)
 
 
