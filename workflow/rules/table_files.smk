@@ -23,9 +23,5 @@ def runs_of_model(wildcards, runs):
 
 def table_options(wildcards, input):
     """The inputs and wildcards of a job as options of the program."""
-    own = [
-        word
-        for name, value in [*input.items(), *wildcards.items()]
-        for word in (f"--{name.replace('_', '-')}", value)
-    ]
+    own = as_options(dict([*input.items(), *wildcards.items()]))
     return [*own, *(caveats(EXPERIMENT.losses) if "evaluation" in input.keys() else [])]
