@@ -164,23 +164,13 @@ def model_throughput(day: Day, model: str, batch: int) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as work:
         data = bench.random_set(args.steps * args.batch_size)
-        measured = {}
-        thesis = bench.ThesisLoop(args)
-        for workers in args.workers:
-            loader = bench.thesis_loader(data, args, workers)
-            measured[f"thesis, {workers} workers"] = partial(
-                bench.loader_rate, args.device, loader, thesis.train
-            )
-        for name, changes in {"engine": {}, "engine, any kernel": {"nondeterministic": True}}.items():
-            states = Path(work, name)
-            states.mkdir()
-            run = bench.engine_run(data, argparse.Namespace(**{**vars(args), **changes}), str(states))
-            measured[name] = partial(bench.engine_rate, run)
-            if name == "engine":
-                images, labels = next(run.batches.feed.in_order())
-                measured["model alone"] = partial(
-                    bench.model_rate, args.device, run, images.clone(), labels.clone(), args.steps
-                )
+        states = [Path(work, name) for name in ("engine", "any kernel")]
+        for folder in states:
+            folder.mkdir()
+        measured = bench.training_measurements(data, args, str(states[0]))
+        free = argparse.Namespace(**{**vars(args), "nondeterministic": True})
+        run = bench.engine_run(data, free, str(states[1]))
+        measured["engine, any kernel"] = partial(bench.engine_rate, run)
         rates = bench.measure(measured, 1 if day.toy else 2)
         memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else None
     medians = {name: statistics.median(values) for name, values in rates.items()}
