@@ -171,17 +171,15 @@ def _over_models(table: pd.DataFrame) -> pd.DataFrame:
         f"{p_value(row.p_dunnett)})"
         for row in own.itertuples()
     ]
-    wide = own.assign(text=text).pivot(index="loss", columns="test_set", values="text")[list(IMAGES)]
-    return _printed(wide, "Less softmax")
+    return _printed(_by_test_set(own, text, "loss"), "Less softmax")
 
 
 def _margins(table: pd.DataFrame) -> pd.DataFrame:
     """The smallest margins within which each loss lies about softmax."""
     own = table.dropna(subset="margin")
-    text = own.assign(text=[f"{100 * margin:.1f}" for margin in own["margin"].round(11)])
-    wide = text.pivot(index=["train_set", "loss"], columns="test_set", values="text")[list(IMAGES)]
-    text = _printed(wide.reset_index("train_set"), "Less softmax")
-    return text[["Trained on", "Less softmax", *map(label, IMAGES)]]
+    text = [f"{100 * margin:.1f}" for margin in own["margin"].round(11)]
+    wide = _by_test_set(own, text, ["train_set", "loss"]).reset_index("train_set")
+    return _printed(wide, "Less softmax")[["Trained on", "Less softmax", *map(label, IMAGES)]]
 
 
 def _tukey(table: pd.DataFrame) -> pd.DataFrame:
@@ -190,8 +188,8 @@ def _tukey(table: pd.DataFrame) -> pd.DataFrame:
     own = own[(own["a"] == REFERENCE) | (own["b"] == REFERENCE)].copy()
     own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
     sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
-    own["text"] = _tested(own.assign(difference=sign * own["difference"]))
-    return _printed(own.pivot(index="other", columns="test_set", values="text")[list(IMAGES)], "Less softmax")
+    text = _tested(own.assign(difference=sign * own["difference"]))
+    return _printed(_by_test_set(own, text, "other"), "Less softmax")
 
 
 def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
@@ -234,13 +232,16 @@ def _bounds(table: pd.DataFrame) -> pd.DataFrame:
 def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
     """The bounds of one loss, trained on the long-tailed set."""
     own = table[(table["loss"] == loss) & (table["train_set"] == "longtailed")]
-    own = own.assign(
-        text=[
-            f"{_points(row.difference)} (p {p_is(row.p_holm_low)} … {p_is(row.p_holm_high)})"
-            for row in own.itertuples()
-        ]
-    )
-    return _printed(own.pivot(index="model", columns="test_set", values="text")[list(IMAGES)], "Model")
+    text = [
+        f"{_points(row.difference)} (p {p_is(row.p_holm_low)} … {p_is(row.p_holm_high)})"
+        for row in own.itertuples()
+    ]
+    return _printed(_by_test_set(own, text, "model"), "Model")
+
+
+def _by_test_set(own: pd.DataFrame, text: list[str], rows: str | list[str]) -> pd.DataFrame:
+    """The texts of the rows of a table, with a column for each test set."""
+    return own.assign(text=text).pivot(index=rows, columns="test_set", values="text")[list(IMAGES)]
 
 
 def _tested(pairs: pd.DataFrame) -> list[str]:
