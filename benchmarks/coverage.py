@@ -34,7 +34,7 @@ from longtail.analysis.statistics.paired import ALL_MODELS
 from longtail.analysis.statistics.posthoc import tukey_hsd
 from longtail.data.split.sets import tested_sets
 from longtail.experiment.runs import RUN, Run
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import atomic_path, write_text
 from longtail.report.typeset import fill, pipe_table
 
 SIZES = {"head": 844, "middle": 169, "tail": 38}
@@ -318,8 +318,7 @@ def main() -> None:
             both.to_csv(temporary, index=False)
     if args.document:
         text = fill(args.document.read_text(encoding="utf-8"), tables)
-        with atomic_path(args.document) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(args.document, text)
     for name, table in tables.items():
         print(f"{name}\n\n{pipe_table(table)}\n")
 

@@ -48,7 +48,7 @@ from longtail.config.load import load_files
 from longtail.data.tensors.files import save_tensors
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.machine.stopping import RESUME
 from tools.measured_results import measured
 
@@ -81,8 +81,7 @@ class Day:
         return name in self.items and "error" not in self.items[name]
 
     def write(self) -> None:
-        with atomic_path(self.path) as path:
-            path.write_text(json.dumps(self.record, indent=1) + "\n")
+        write_text(self.path, json.dumps(self.record, indent=1) + "\n")
 
     def keep(self, name: str, result: Mapping[str, Any]) -> None:
         """Note the result of an item, and write the record."""
@@ -165,23 +164,13 @@ def model_throughput(day: Day, model: str, batch: int) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as work:
         data = bench.random_set(args.steps * args.batch_size)
-        measured = {}
-        thesis = bench.ThesisLoop(args)
-        for workers in args.workers:
-            loader = bench.thesis_loader(data, args, workers)
-            measured[f"thesis, {workers} workers"] = partial(
-                bench.loader_rate, args.device, loader, thesis.train
-            )
-        for name, changes in {"engine": {}, "engine, any kernel": {"nondeterministic": True}}.items():
-            states = Path(work, name)
-            states.mkdir()
-            run = bench.engine_run(data, argparse.Namespace(**{**vars(args), **changes}), str(states))
-            measured[name] = partial(bench.engine_rate, run)
-            if name == "engine":
-                images, labels = next(run.batches.feed.in_order())
-                measured["model alone"] = partial(
-                    bench.model_rate, args.device, run, images.clone(), labels.clone(), args.steps
-                )
+        states = [Path(work, name) for name in ("engine", "any kernel")]
+        for folder in states:
+            folder.mkdir()
+        measured = bench.training_measurements(data, args, str(states[0]))
+        free = argparse.Namespace(**{**vars(args), "nondeterministic": True})
+        run = bench.engine_run(data, free, str(states[1]))
+        measured["engine, any kernel"] = partial(bench.engine_rate, run)
         rates = bench.measure(measured, 1 if day.toy else 2)
         memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else None
     medians = {name: statistics.median(values) for name, values in rates.items()}

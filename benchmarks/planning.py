@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library beside this program
 
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 OF_A_SEED = 56
@@ -103,8 +103,7 @@ def main() -> None:
         columns = "".join(f"{wall[name]:>10.1f} s {cpu[name]:>6.1f} CPU" for name in workflows)
         print(f"{runs:>6}{columns}{cpu['longtail'] / cpu['bare']:>8.2f}")
     if args.output:
-        with atomic_path(args.output) as temporary:
-            temporary.write_text(json.dumps(samples, indent=2) + "\n", encoding="utf-8")
+        write_text(args.output, json.dumps(samples, indent=2) + "\n")
 
 
 if __name__ == "__main__":

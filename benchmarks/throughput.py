@@ -39,7 +39,7 @@ from longtail.batches.feed import Feed
 from longtail.batches.mixup import Targets
 from longtail.batches.policies import POLICIES, Policy
 from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.machine.numerics import autocast, set_numerics
 from longtail.machine.randomness import generator
 from longtail.models import build_model
@@ -408,8 +408,7 @@ def main() -> None:
     show("images/s", rates, 0)
     show("ratio", result["ratios"], 3)
     if args.output:
-        with atomic_path(args.output) as path:
-            path.write_text(json.dumps(result, indent=2) + "\n")
+        write_text(args.output, json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

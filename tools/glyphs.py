@@ -6,7 +6,6 @@ writes a folder of class folders, for docs/own-images.md and for trying out. Dej
 many styles, each of them a design of its own, so a class is a letter and an image is its picture in one of them.
 """
 
-import argparse
 import random
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 # The frame of the programs.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from frame import program, run
+from frame import Namespace, program, run
 from PIL import Image, ImageDraw, ImageFont
 
 LETTERS = "eaotinshrdlu"
@@ -79,13 +78,7 @@ def _drawings(letter: str, fonts: list[Path], draws: random.Random) -> Iterator[
         yield image.rotate(draws.uniform(-10, 10), Image.Resampling.BICUBIC, fillcolor=paper)
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("folder", type=Path, help="folder to make, such as data/letters")
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     folder, counts = args.folder, write_letters(args.folder)
     print(
         f"{folder}: {sum(counts.values())} images of {len(counts)} classes, {max(counts.values())} to "
@@ -94,4 +87,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(__doc__)
+    parser.add_argument("folder", type=Path, help="folder to make, such as data/letters")
+    run(main, parser)

@@ -5,7 +5,6 @@ python tools/measured_results.py record gpu-day              # those of benchmar
 python tools/measured_results.py write                       # the tables of the document
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from frame import program, run
 
 from longtail.data.split.sets import CUTS, frequency_groups
 from longtail.experiment.runs import HISTORY, MODEL, PREDICTIONS, RECORD, Run, found_in
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import atomic_path, write_text
 from longtail.files.csv import read_csv
 from longtail.files.sealed_json import unseal
 from longtail.models.card import read_card
@@ -188,11 +187,10 @@ def write() -> None:
 
     tables = document_tables(read_csv(MEASURED), read_csv(PUBLISHED))
     document = fill(DOCUMENT.read_text(encoding="utf-8"), tables)
-    with atomic_path(DOCUMENT) as path:
-        path.write_text(document, encoding="utf-8")
+    write_text(DOCUMENT, document)
 
 
-def arguments() -> argparse.ArgumentParser:
+if __name__ == "__main__":
     parser = program(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     adding = commands.add_parser("record", help="add the finished runs below a folder")
@@ -200,8 +198,4 @@ def arguments() -> argparse.ArgumentParser:
     adding.set_defaults(work=lambda args: record(args.folder))
     writing = commands.add_parser("write", help="write the tables of docs/published.md")
     writing.set_defaults(work=lambda args: write())
-    return parser
-
-
-if __name__ == "__main__":
-    run(lambda args: args.work(args), arguments())
+    run(lambda args: args.work(args), parser)

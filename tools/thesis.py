@@ -1,6 +1,5 @@
 """The thesis's own 56 runs, put through the statistics of this project: the numbers of docs/thesis.md."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -8,13 +7,13 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import pandas as pd
-from frame import program, run
+from frame import Namespace, program, run
 from scipy.stats import t
 
 from longtail.analysis.grid import Grid, scores, without_repeats
 from longtail.analysis.statistics.analyses import from_accuracies
 from longtail.analysis.statistics.mcnemar import bounds_table
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.files.csv import read_csv
 from longtail.report.labels import label
 from longtail.report.pages import basis, p_value, write_page
@@ -172,17 +171,15 @@ def _over_models(table: pd.DataFrame) -> pd.DataFrame:
         f"{p_value(row.p_dunnett)})"
         for row in own.itertuples()
     ]
-    wide = own.assign(text=text).pivot(index="loss", columns="test_set", values="text")[list(IMAGES)]
-    return _printed(wide, "Less softmax")
+    return _printed(_by_test_set(own, text, "loss"), "Less softmax")
 
 
 def _margins(table: pd.DataFrame) -> pd.DataFrame:
     """The smallest margins within which each loss lies about softmax."""
     own = table.dropna(subset="margin")
-    text = own.assign(text=[f"{100 * margin:.1f}" for margin in own["margin"].round(11)])
-    wide = text.pivot(index=["train_set", "loss"], columns="test_set", values="text")[list(IMAGES)]
-    text = _printed(wide.reset_index("train_set"), "Less softmax")
-    return text[["Trained on", "Less softmax", *map(label, IMAGES)]]
+    text = [f"{100 * margin:.1f}" for margin in own["margin"].round(11)]
+    wide = _by_test_set(own, text, ["train_set", "loss"]).reset_index("train_set")
+    return _printed(wide, "Less softmax")[["Trained on", "Less softmax", *map(label, IMAGES)]]
 
 
 def _tukey(table: pd.DataFrame) -> pd.DataFrame:
@@ -191,8 +188,8 @@ def _tukey(table: pd.DataFrame) -> pd.DataFrame:
     own = own[(own["a"] == REFERENCE) | (own["b"] == REFERENCE)].copy()
     own["other"] = own["a"].where(own["b"] == REFERENCE, own["b"])
     sign = (own["b"] == REFERENCE).map({True: 1, False: -1})
-    own["text"] = _tested(own.assign(difference=sign * own["difference"]))
-    return _printed(own.pivot(index="other", columns="test_set", values="text")[list(IMAGES)], "Less softmax")
+    text = _tested(own.assign(difference=sign * own["difference"]))
+    return _printed(_by_test_set(own, text, "other"), "Less softmax")
 
 
 def _model_pairs(every: pd.DataFrame, fewer: pd.DataFrame) -> pd.DataFrame:
@@ -235,13 +232,16 @@ def _bounds(table: pd.DataFrame) -> pd.DataFrame:
 def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:
     """The bounds of one loss, trained on the long-tailed set."""
     own = table[(table["loss"] == loss) & (table["train_set"] == "longtailed")]
-    own = own.assign(
-        text=[
-            f"{_points(row.difference)} (p {p_is(row.p_holm_low)} … {p_is(row.p_holm_high)})"
-            for row in own.itertuples()
-        ]
-    )
-    return _printed(own.pivot(index="model", columns="test_set", values="text")[list(IMAGES)], "Model")
+    text = [
+        f"{_points(row.difference)} (p {p_is(row.p_holm_low)} … {p_is(row.p_holm_high)})"
+        for row in own.itertuples()
+    ]
+    return _printed(_by_test_set(own, text, "model"), "Model")
+
+
+def _by_test_set(own: pd.DataFrame, text: list[str], rows: str | list[str]) -> pd.DataFrame:
+    """The texts of the rows of a table, with a column for each test set."""
+    return own.assign(text=text).pivot(index=rows, columns="test_set", values="text")[list(IMAGES)]
 
 
 def _tested(pairs: pd.DataFrame) -> list[str]:
@@ -266,33 +266,25 @@ def _printed(text: pd.DataFrame, heading: str) -> pd.DataFrame:
     return named.rename(columns=lambda name: "Trained on" if name == "train_set" else label(name))
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
-    parser.add_argument(
-        "--output-folder", required=True, metavar="FOLDER", help="where to write the tables in full"
-    )
-    parser.add_argument(
-        "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
-    )
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     evaluation = read_thesis(args.thesis)
     selections = {"all_losses": evaluation, "without_class_balanced": without_collapsed(evaluation)}
     results = {name: analyses(chosen) for name, chosen in selections.items()}
     for folder, tables in results.items():
         about = basis(selections[folder], Grid.of(selections[folder]), data_seed=None)
         for name, table in tables.items():
-            write_page(name, table, about, Path(args.output_folder) / folder)
+            write_page(name, table, about, args.output_folder / folder)
     if args.document:
         printed = document_tables(evaluation, *results.values())
         document = fill(Path(args.document).read_text(encoding="utf-8"), printed)
-        with atomic_path(args.document) as temporary:
-            temporary.write_text(document, encoding="utf-8")
+        write_text(args.document, document)
     print(f"{args.output_folder}: the thesis's {len(Grid.of(evaluation).runs)} runs", flush=True)
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    whole = "where to write the tables in full"
+    parser = program(__doc__, thesis="resources/thesis_results.csv", output_folder=whole)
+    parser.add_argument(
+        "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
+    )
+    run(main, parser)

@@ -5,7 +5,7 @@ second the rows, each image with the matrices of its own crop and flip. Images t
 resized, so their pixels are copied without a product.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -114,6 +114,12 @@ class Cropper:
             buffer = buffer.permute(0, 2, 3, 1)
             return buffer.view(*buffer.shape[:2], -1)
         return buffer.view(-1, *buffer.shape[2:])
+
+
+def scale_and_shift(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """What pixels from 0 to 255 are multiplied with, and what is then added, to normalise them; float64, C x 1 x 1."""
+    means, stds = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
+    return 1 / (255 * stds), -means / stds
 
 
 def resize_matrix(length: int, resized: int) -> Tensor:

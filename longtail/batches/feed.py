@@ -11,7 +11,7 @@ from itertools import islice
 
 import torch
 
-from longtail.batches.cropping import Cropper
+from longtail.batches.cropping import Cropper, scale_and_shift
 from longtail.batches.policies import Plan, Policy
 from longtail.data.tensors.shards import ShardedImages, take
 from longtail.machine.devices import moved
@@ -94,8 +94,7 @@ class Feed:
         self._read_ahead = read_ahead
 
         channels, height, width = images.shape[1:]
-        means, stds = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
-        scale, shift = 1 / (255 * stds), -means / stds
+        scale, shift = scale_and_shift(mean, std)
         # The normalisation that is left to do after a policy's operations.
         self._normalise: tuple[torch.Tensor, torch.Tensor] | None = None
         if policy:

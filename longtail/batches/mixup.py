@@ -11,62 +11,47 @@ from longtail.losses.base import Loss
 from longtail.machine.randomness import derive_seed
 
 
-class Second(NamedTuple):
-    """The second label of each image of a batch.
-
-    Attributes:
-        labels: int64, shape (B,).
-        first_share: how much of its image the first label is, shape (B,); the second label is the rest.
-    """
-
-    labels: Tensor
-    first_share: Tensor
-
-
 class Targets(NamedTuple):
-    """The labels of a batch: one for each image, or two with their shares.
+    """The labels of a batch: one for each image, or two where images are mixed.
 
     Attributes:
         labels: int64, shape (B,).
-        second: the second labels; None where images are not mixed.
+        others: the second label of each image, int64, shape (B,).
+        share: how much of its image the first label is, shape (B,); the second label is the rest.
     """
 
     labels: Tensor
-    second: Second | None = None
+    others: Tensor | None = None
+    share: Tensor | None = None
 
     def total(self, loss: Loss, logits: Tensor, features: Tensor | None = None) -> Tensor:
         """The total of the loss over the batch (see `Loss.total`). Each label counts with its share."""
-        if self.second is None:
-            return loss.total(logits, self.labels, features=features)
-        others, share = self.second
-        first = loss.total(logits, self.labels, share, features=features)
-        return first + loss.total(logits, others, 1 - share, features=features)
+        total = loss.total(logits, self.labels, self.share, features=features)
+        if self.others is None or self.share is None:
+            return total
+        return total + loss.total(logits, self.others, 1 - self.share, features=features)
 
     def normalizer(self, loss: Loss) -> Tensor:
         """The number by which that total is divided to give the mean over the batch."""
-        if self.second is None:
-            return loss.normalizer(self.labels)
-        others, share = self.second
-        return loss.normalizer(self.labels, share) + loss.normalizer(others, 1 - share)
+        normalizer = loss.normalizer(self.labels, self.share)
+        if self.others is None or self.share is None:
+            return normalizer
+        return normalizer + loss.normalizer(self.others, 1 - self.share)
 
     def main_labels(self) -> Tensor:
         """The label with the larger share of each image, int64, shape (B,)."""
-        if self.second is None:
+        if self.others is None or self.share is None:
             return self.labels
-        return self.labels.where(self.second.first_share >= 0.5, self.second.labels)
+        return self.labels.where(self.share >= 0.5, self.others)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Targets":
         """Apply the function to each tensor of the targets."""
-        second = self.second and Second(*map(function, self.second))
-        return Targets(function(self.labels), second)
+        return Targets(*(function(tensor) for tensor in self if tensor is not None))
 
     def split(self, size: int) -> list["Targets"]:
         """Divide the targets into parts of `size` images; the last part may be smaller."""
-        parts = self.labels.split(size)
-        if self.second is None:
-            return [Targets(labels) for labels in parts]
-        seconds = zip(*(tensor.split(size) for tensor in self.second), strict=True)
-        return [Targets(labels, Second(*second)) for labels, second in zip(parts, seconds, strict=True)]
+        parts = (tensor.split(size) for tensor in self if tensor is not None)
+        return [Targets(*part) for part in zip(*parts, strict=True)]
 
 
 class Mixer:
@@ -115,7 +100,7 @@ class Mixer:
         shares = torch.full((len(labels),), share, device=images.device)
         if self.remix:
             shares = remixed(shares, self.class_counts[labels], self.class_counts[others], **self.remix)
-        return mixtures, Targets(labels, Second(others, shares))
+        return mixtures, Targets(labels, others, shares)
 
 
 def remixed(share: Tensor, count: Tensor, other_count: Tensor, *, kappa: float, tau: float) -> Tensor:

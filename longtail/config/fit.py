@@ -12,7 +12,7 @@ from longtail.config.methods import CustomLoss, Loss, ResolvedVariant
 from longtail.config.own_loss import derives_from_module
 from longtail.data.sources.table import known_sources
 from longtail.losses.declarations import declarations
-from longtail.models import model_module, pretrained_source
+from longtail.models import model_module, pretrained_source, unfilled_patches
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
 
@@ -167,10 +167,7 @@ def images_fill_the_patches(run: Training) -> Iterator[str]:
         )
     patch = PATCH.search(_built_by(run)[1])
     if patch and size % (pixels := int(patch["torchvision"] or patch["timm"])):
-        yield (
-            f"{where}: {run.architecture} cuts images into patches of {pixels} px, which do not fill an image size of "
-            f"{size} px; choose a multiple of {pixels} as its image_size"
-        )
+        yield f"{where}: {unfilled_patches(run.architecture, pixels, size)}"
 
 
 def layers_are_known(run: Training) -> Iterator[str]:

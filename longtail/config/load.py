@@ -6,9 +6,9 @@ library never see these classes, they get the plain values.
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -47,10 +47,6 @@ class ConfigError(ValueError):
         self.problems = list(dict.fromkeys(problems))
         count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "a problem"
         super().__init__(f"The configuration has {count}:\n" + "\n".join(f"  - {p}" for p in self.problems))
-
-
-def _unknown_start(loss: str, start: str, known: Iterable[str]) -> str:
-    return unknown(f"losses.{loss}.retrain.start: '{start}'", start, known)
 
 
 def _same_model(name: str, architecture: str) -> bool:
@@ -110,7 +106,7 @@ class Config(Section):
             *relations(self.paths, self.data.image_folder.path, self.data.split.file),
             *enough_images(self.data),
             *self._misleading_names(),
-            *self._unused_entries(),
+            *self._wrong_overrides(),
             *self._unknown_reference(),
         ]
         losses, variants = dict(self._unknown_losses()), dict(self._unknown_variants())
@@ -149,35 +145,17 @@ class Config(Section):
                     if given not in (None, said):
                         yield f"variants.{name}.{key}: {given}, but the name says {said}; call the entry otherwise"
 
-    def _unused_entries(self) -> Iterator[str]:
-        """What is wrong with entries that the grid does not use, setting by setting."""
-        known = self._known_losses
-        for name, model in self.models.items():
-            if name in self.grid.models:
-                continue
-            architecture = model.architecture or name
+    def _wrong_overrides(self) -> Iterator[str]:
+        """What is wrong with the training settings of entries that the grid does not use, one by one."""
+        models = {f"models.{name}": own for name, own in self.models.items() if name not in self.grid.models}
+        losses = {f"losses.{name}": own for name, own in self.losses.items() if name not in self.grid.losses}
+        for where, entry in {**models, **losses}.items():
             try:
-                model_module(architecture)
-            except ValueError:
-                where = f"models.{name}.architecture" if model.architecture else f"models.{name}"
-                yield unknown(f"{where}: '{architecture}'", architecture, [*known_models(), *LIBRARY_MODELS])
-            else:
-                if model.pretrained and model.weights and (wrong := wrong_weights(name, self.model(name))):
-                    yield wrong
-            yield from self._wrong_overrides(f"models.{name}.train", model.train)
-        for name, loss in self.losses.items():
-            if name in self.grid.losses:
-                continue
-            if loss.retrain and loss.retrain.start not in known:
-                yield _unknown_start(name, loss.retrain.start, known)
-            yield from self._wrong_overrides(f"losses.{name}.train", loss.train)
-
-    def _wrong_overrides(self, where: str, overrides: Mapping[str, Any]) -> Iterator[str]:
-        try:
-            Recipe.model_validate(merged(self.train.model_dump(), overrides))
-        except ValidationError as error:
-            # Whether settings go together shows only with the model or loss that they are used with.
-            yield from (problem(Recipe, detail, where) for detail in error.errors() if detail["loc"])
+                Recipe.model_validate(merged(self.train.model_dump(), entry.train))
+            except ValidationError as error:
+                # Whether settings go together shows only with the model or loss that they are used with.
+                wrong = [detail for detail in error.errors() if detail["loc"]]
+                yield from (problem(Recipe, detail, f"{where}.train") for detail in wrong)
 
     def _unknown_reference(self) -> Iterator[str]:
         """A reference that is no loss at all; one that the grid lacks gives way to the grid's first."""
@@ -186,25 +164,28 @@ class Config(Section):
             yield unknown(f"statistics.reference: '{name}'", name, known)
 
     def _unknown_models(self) -> Iterator[str]:
-        for name in self.grid.models:
-            entry = self.model(name)
+        for name in dict.fromkeys([*self.grid.models, *self.models]):
+            entry, used = self.model(name), name in self.grid.models
+            where = f"models.{name}" if entry.architecture == name else f"models.{name}.architecture"
+            known = [*known_models(), *LIBRARY_MODELS]
+            if used and entry.architecture == name:
+                where, known = "grid.models", [*known, *self.models]
             try:
                 model_module(entry.architecture)
             except ValueError:
-                named = entry.architecture == name
-                what = f"grid.models: '{name}'" if named else f"models.{name}.architecture"
-                yield unknown(what, entry.architecture, [*known_models(), *self.models, *LIBRARY_MODELS])
+                yield unknown(f"{where}: '{entry.architecture}'", entry.architecture, known)
                 continue
-            if entry.pretrained and (wrong := wrong_weights(name, entry)):
+            if entry.pretrained and (used or entry.weights) and (wrong := wrong_weights(name, entry)):
                 yield wrong
 
     def _unknown_losses(self) -> Iterator[tuple[str, str]]:
         known = self._known_losses
-        for name in self.grid.losses:
+        for name in dict.fromkeys([*self.grid.losses, *self.losses]):
             if name not in known:
                 yield name, unknown(f"grid.losses: '{name}'", name, known)
             elif (retrain := self.loss(name).retrain) and retrain.start not in known:
-                yield name, _unknown_start(name, retrain.start, known)
+                start = retrain.start
+                yield name, unknown(f"losses.{name}.retrain.start: '{start}'", start, known)
 
     def _unknown_variants(self) -> Iterator[tuple[str, str]]:
         known = self._known_losses
@@ -308,19 +289,14 @@ class Config(Section):
         starts = [retrain.start for loss in losses if (retrain := self.loss(loss).retrain)]
         return tuple(dict.fromkeys([*losses, *starts]))
 
-    def recipe(self, model: str, loss: str) -> Recipe:
-        """The training settings of one model with one loss.
+    @cached_property
+    def recipe(self) -> Callable[[str, str], Recipe]:
+        """The training settings of one model with one loss, which are worked out once.
 
         Raises:
             ConfigError: the overrides of the model or the loss are not settings of `train`, or do not fit.
         """
-        if (model, loss) not in self._recipes:
-            self._recipes[model, loss] = self._recipe(model, loss)
-        return self._recipes[model, loss]
-
-    @cached_property
-    def _recipes(self) -> dict[tuple[str, str], Recipe]:
-        return {}
+        return cache(self._recipe)
 
     def _recipe(self, model: str, loss: str) -> Recipe:
         settings = self.train.model_dump()

@@ -22,6 +22,8 @@ PUBLISHED_PROTOCOLS = {("cifar100", 500): "cao2019", ("cifar10", 5000): "cao2019
 """The published protocols by source and training images of the largest class."""
 THESIS_DATA = ("cifar100", 450, 50, "exponential", 0.01, 0.01)
 """How the thesis divided its images."""
+DIVISION = {"test_fraction", "val_fraction", "min_test_per_class", "small_classes", "merged_name", "strict"}
+"""What the section of image folders says of the split."""
 PREDICT_MINUTES = 30
 """Time limit of prediction. A job that trains and predicts gets the sum of both limits."""
 
@@ -168,19 +170,8 @@ class Experiment:
         return self.config.data.image_folder.model_dump(include={*CHOICES})
 
     def folder_split_settings(self) -> dict[str, Any]:
-        elsewhere = {
-            *CHOICES,
-            *SHAPE,
-            "path",
-            "root",
-            "size",
-            "max_side",
-            "min_side",
-            "near_duplicates",
-            "threads",
-        }
         data = self.config.data
-        settings = {"seed": data.seed, **data.image_folder.model_dump(exclude=elsewhere)}
+        settings = {"seed": data.seed, **data.image_folder.model_dump(include=DIVISION)}
         return {**settings, **self._classes(), "frozen": data.split.file}
 
     def list_split_settings(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.machine.processes import described, holders
 from longtail.machine.stopping import has_ended, own_name
 
@@ -62,8 +62,7 @@ def sign(results: Path) -> None:
         OSError: the folder cannot be written.
     """
     if Path("/proc/self/stat").exists():
-        with atomic_path(results / WORKER) as path:
-            path.write_text(own_name())
+        write_text(results / WORKER, own_name())
 
 
 def workflow_has_ended(results: Path) -> bool:

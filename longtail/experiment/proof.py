@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longtail.experiment.contents import content_hash, ends_hash
 from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD, Run
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.files.regular import read_bytes
 from longtail.files.sealed_json import SEAL, seal, unseal
 
@@ -90,8 +90,7 @@ class Proofs:
                 if _name(path) in (MODEL, PREDICTIONS)
             },
         )
-        with atomic_path(place) as temporary:
-            temporary.write_text(seal(proof._asdict()), encoding="utf-8")
+        write_text(place, seal(proof._asdict()))
         self._read.pop(place, None)
 
     def read(self, outputs: Sequence[str | Path]) -> Proof | None:

@@ -53,20 +53,19 @@ class Status:
         return self.state in ("running", "starting")
 
 
-def statuses(results: Path, now: float | None = None) -> list[Status]:
+def statuses(results: Path) -> list[Status]:
     """The status of every run that the results folder knows of.
 
     Raises:
         FileNotFoundError: this is no results folder, or the workflow has not begun to fill it.
     """
-    now = time.time() if now is None else now
     runs = known_runs(results)
     if not runs:
         raise FileNotFoundError(
             f"{results} knows of no run yet. Give the results folder of a workflow that has started, "
             "such as results/demo"
         )
-    return [_readable(results, run, now) for run in runs]
+    return [_readable(results, run, time.time()) for run in runs]
 
 
 def _readable(results: Path, run: str, now: float) -> Status:

@@ -83,26 +83,23 @@ def tested(model: str | Path) -> HeldOut:
             f"{path} has {logits.shape[1]} logits for each image, and {model} knows {len(card.class_names)} classes; "
             "make the predictions anew"
         )
-    return HeldOut(
-        _with_paths(with_sets(frame, split).assign(subset="test"), results), logits * card.sharpness
-    )
+    return HeldOut(_described(frame, split, "test", results), logits * card.sharpness)
 
 
-def validated(model: str | Path, device: torch.device | str = "cpu") -> HeldOut:
-    """The validation images, for which the model computes on `device`.
+def validated(model: str | Path) -> HeldOut:
+    """The validation images, for which the model computes.
 
     Raises:
         FileNotFoundError, ValueError: as `tested`.
     """
-    results, device = results_of(model), torch.device(device)
+    results, device = results_of(model), torch.device("cpu")
     split = SPLIT.read(results / "data/split.parquet")
     network, card = load_model(model, device)
     _check_classes(card, split, model)
     images = load_tensors(results / "data/val.pth", mmap=True)
     logits = logits_of(network, images.images, card, device, resident=False).double().numpy()
     frame = pd.DataFrame({"image_id": images.image_ids.numpy(), "label": images.labels.numpy()})
-    frame = with_sets(frame, split).assign(subset="val")
-    return HeldOut(_with_paths(frame, results), logits * card.sharpness)
+    return HeldOut(_described(frame, split, "val", results), logits * card.sharpness)
 
 
 def joined(parts: Sequence[HeldOut]) -> HeldOut:
@@ -135,7 +132,9 @@ def _check_classes(card: ModelCard, split: pd.DataFrame, model: str | Path) -> N
         )
 
 
-def _with_paths(frame: pd.DataFrame, results: Path) -> pd.DataFrame:
+def _described(frame: pd.DataFrame, split: pd.DataFrame, subset: str, results: Path) -> pd.DataFrame:
+    """What the split and the index of the collection say of these images."""
+    frame = with_sets(frame, split).assign(subset=subset)
     index = results / "data/index.parquet"
     if not index.is_file():
         return frame.assign(path="")

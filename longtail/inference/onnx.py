@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from longtail.batches.cropping import resize_matrix
+from longtail.batches.cropping import resize_matrix, scale_and_shift
 from longtail.files.atomic import atomic_path
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
@@ -37,11 +37,9 @@ class PixelsToProbabilities(nn.Module):
         self.sharpness = card.sharpness
         self.resizes = card.image_size != card.picture_size
         self.register_buffer("rows", resize_matrix(card.picture_size, card.image_size))
-        mean, std = (
-            torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (card.mean, card.std)
-        )
-        self.register_buffer("scale", (1 / (255 * std)).float())
-        self.register_buffer("shift", (-mean / std).float())
+        scale, shift = scale_and_shift(card.mean, card.std)
+        self.register_buffer("scale", scale.float())
+        self.register_buffer("shift", shift.float())
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = images.float()
@@ -90,6 +88,9 @@ def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
 
 def metadata(card: ModelCard) -> dict[str, str]:
     """What the file says of itself: the card, the classes, and what goes in and comes out."""
+    known = (
+        f"where log(sum(exp({card.sharpness!r} * logits))) over the classes is at least {card.known_from!r}"
+    )
     return {
         "longtail": json.dumps(asdict(card), sort_keys=True, ensure_ascii=False),
         "class_names": json.dumps(card.class_names, ensure_ascii=False),
@@ -100,14 +101,8 @@ def metadata(card: ModelCard) -> dict[str, str]:
         ),
         "output": "logits and probabilities, batch x classes, in the order of class_names",
         "temperature": str(card.temperature),
-        **({"known": _known(card)} if card.known_from is not None else {}),
+        **({"known": known} if card.known_from is not None else {}),
     }
-
-
-def _known(card: ModelCard) -> str:
-    return (
-        f"where log(sum(exp({card.sharpness!r} * logits))) over the classes is at least {card.known_from!r}"
-    )
 
 
 def largest_difference(path: Path, model: nn.Module, card: ModelCard) -> float:

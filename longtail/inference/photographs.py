@@ -170,10 +170,8 @@ def _unseen(
 
 def _sha256(path: Path) -> str:
     """The hash of a file; "" where it cannot be read, which decoding then says."""
-    digest = hashlib.sha256()
     try:
         with content_of(path) as content:
-            digest.update(content)
+            return hashlib.sha256(content).hexdigest()
     except ValueError:
         return ""
-    return digest.hexdigest()

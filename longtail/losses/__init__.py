@@ -65,7 +65,9 @@ def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: ob
         cls = own_class(name)
         name = f"{name['name']} of {name['path']}"
     else:
-        cls = _class_of(name)
+        if not (found := declaration(name)):
+            raise ValueError(unknown(f"the loss {name!r}", name, known_losses()))
+        cls = getattr(importlib.import_module(f"{__name__}.{name}"), found.class_name)
     _check_params(name, cls, params)
     loss = cls(class_counts, **params)
     return loss if isinstance(loss, Loss) else ModuleLoss(class_counts, loss)
@@ -74,14 +76,6 @@ def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: ob
 def known_losses() -> list[str]:
     """The names `build_loss` knows, in alphabetical order; imports none of their files."""
     return list(declarations())
-
-
-def _class_of(name: str) -> type[nn.Module]:
-    found = declaration(name)
-    if not found:
-        raise ValueError(unknown(f"the loss {name!r}", name, known_losses()))
-    cls: type[nn.Module] = getattr(importlib.import_module(f"{__name__}.{name}"), found.class_name)
-    return cls
 
 
 def _check_params(loss: str, cls: type[nn.Module], params: Mapping[str, object]) -> None:

@@ -120,12 +120,9 @@ class Loss(nn.Module, ABC):
 
     def normalizer(self, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """The number that divides the total of a batch with these labels: a float64 scalar on their device."""
-        weight = self.class_weight[labels] if self.reduction == "weighted_mean" else None
-        if share is not None:
-            return (share.double() if weight is None else share.double() * weight).sum()
-        if weight is not None:
-            return weight.sum()
-        return torch.full((), len(labels), dtype=torch.float64, device=labels.device)
+        weighted = self.reduction == "weighted_mean"
+        weight = (self.class_weight if weighted else torch.ones_like(self.class_weight))[labels]
+        return (weight if share is None else share.double() * weight).sum()
 
     def set_class_weight(self, weight: Tensor) -> None:
         """Replace the class weights from here on, as deferred re-weighting does at its epoch.
@@ -165,6 +162,11 @@ class Loss(nn.Module, ABC):
                 f"logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)}; this loss needs "
                 f"(N, {classes}) and (N,), one logit for each of its {classes} classes"
             )
+
+
+def is_label(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether each class is the label of each image: bool, in the shape of the logits, (N, C)."""
+    return torch.arange(logits.shape[1], device=logits.device) == labels[:, None]
 
 
 def no_scalar(value: object) -> str:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, is_label
 from longtail.settings import Unit
 
 
@@ -38,6 +38,5 @@ class Equalization(Loss):
         return torch.rand(logits.shape, generator=self.generator, device=logits.device, dtype=torch.float32)
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        classes = torch.arange(logits.shape[1], device=logits.device)
-        left_out = (self.draw_uniform(logits) < self.gamma) & self.rare & (classes != labels[:, None])
+        left_out = (self.draw_uniform(logits) < self.gamma) & self.rare & ~is_label(logits, labels)
         return F.cross_entropy(logits.masked_fill(left_out, -torch.inf), labels, reduction="none")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, is_label
 from longtail.settings import NonNegative, Positive
 
 
@@ -55,9 +55,8 @@ class GaussianClouded(Loss):
         return drawn / 3
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        classes = torch.arange(logits.shape[1], device=logits.device)
         noise = self.draw_noise(logits).to(logits.dtype).clamp(-1, 1).abs()
-        margin = self.m * (classes == labels[:, None]).to(logits.dtype)
+        margin = self.m * is_label(logits, labels).to(logits.dtype)
         lowered = logits - noise * self.cloud.to(logits.dtype) - margin
         cross_entropy = F.cross_entropy(self.logit_scale * lowered, labels, reduction="none")
         return (-torch.expm1(-cross_entropy)).detach() ** self.gamma * cross_entropy

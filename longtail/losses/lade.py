@@ -2,11 +2,10 @@
 
 import math
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, is_label
 from longtail.settings import NonNegative
 
 
@@ -46,7 +45,7 @@ class LADE(Loss):
 
     def _regulariser(self, logits: Tensor, labels: Tensor, log_prior: Tensor) -> Tensor:
         images, classes = logits.shape
-        own = (torch.arange(classes, device=logits.device) == labels[:, None]).to(logits.dtype)
+        own = is_label(logits, labels).to(logits.dtype)
         inside = (own * logits).sum(dim=0) / (own.sum(dim=0) + 1e-8)
         uniform = math.log(1 / classes + 1e-9)
         overall = (logits - log_prior + uniform).logsumexp(dim=0) - math.log(images)

@@ -1,10 +1,9 @@
 """LDAM: margins that grow as classes get rarer."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, is_label
 from longtail.settings import NonNegative, Positive
 
 
@@ -38,6 +37,5 @@ class LDAM(Loss):
         self.register_buffer("margin", margin * (max_m / margin.max()))
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        classes = torch.arange(logits.shape[1], device=logits.device)
-        margin = self.margin.to(logits.dtype) * (classes == labels[:, None])
+        margin = self.margin.to(logits.dtype) * is_label(logits, labels)
         return F.cross_entropy(self.logit_scale * (logits - margin), labels, reduction="none")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, is_label
 from longtail.settings import NonNegative
 
 
@@ -30,9 +30,8 @@ class SigmoidFocal(Loss):
         self.gamma = gamma
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        classes = torch.arange(logits.shape[1], device=logits.device)
         # One softplus gives both: the cross-entropy of an answer, and from it 1 - p_t without cancellation.
-        cross_entropy = F.softplus(torch.where(classes == labels[:, None], -logits, logits))
+        cross_entropy = F.softplus(torch.where(is_label(logits, labels), -logits, logits))
         # Clamped above zero: for gamma below 1 the slope of x^gamma at 0 is infinite, and times a zero loss NaN.
         error = (-torch.expm1(-cross_entropy)).clamp(min=torch.finfo(logits.dtype).tiny)
         return (error**self.gamma * cross_entropy).sum(dim=1)

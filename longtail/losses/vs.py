@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, is_label
 from longtail.settings import NonNegative
 
 
@@ -37,6 +37,5 @@ class VectorScaling(Loss):
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         adjusted = logits * self.scale.to(logits.dtype) + self.adjustment.to(logits.dtype)
-        classes = torch.arange(logits.shape[1], device=logits.device)
-        left_out = (self.class_counts == 0) & (classes != labels[:, None])
+        left_out = (self.class_counts == 0) & ~is_label(logits, labels)
         return F.cross_entropy(adjusted.masked_fill(left_out, -torch.inf), labels, reduction="none")

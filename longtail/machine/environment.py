@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.files.sealed_json import seal
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "safetensors")
@@ -50,8 +50,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 def write_record(path: str | Path, record: dict[str, Any]) -> None:
     """Write a run's record as JSON, whole or not at all; `longtail.files.sealed_json.unseal` reads it."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(seal(record, indent=2) + "\n", encoding="utf-8")
+    write_text(path, seal(record, indent=2) + "\n")
 
 
 def _processor() -> str:

@@ -20,7 +20,8 @@ def began(process: int) -> str:
     Raises:
         OSError: there is no such process, or no /proc.
     """
-    return _fields(process)[19]
+    # The first two fields are passed over, since the second may hold spaces.
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 def described(process: int) -> str:
@@ -53,8 +54,3 @@ def holders(descriptor: int) -> list[int]:
     # A row that begins with an arrow is of a process that waits for the lock.
     found = {int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == file}
     return sorted(process for process in found if process not in (-1, 0, os.getpid()))
-
-
-def _fields(process: int) -> list[str]:
-    """The fields of /proc/PROCESS/stat from the third one on; the second may hold spaces."""
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

@@ -95,6 +95,14 @@ def known_models() -> list[str]:
     return sorted(_entries())
 
 
+def unfilled_patches(name: str, patch: int, image_size: int) -> str:
+    """Why a transformer cannot take images of this size, both in pixels."""
+    return (
+        f"{name} cuts images into patches of {patch} px, which do not fill an image size of {image_size} px; choose a "
+        f"multiple of {patch} as its image_size"
+    )
+
+
 def _entry(name: str) -> tuple[str, str | None]:
     if name not in _entries():
         known = [*known_models(), *(f"{library}/NAME" for library in LIBRARIES)]

@@ -7,6 +7,7 @@ import timm
 import torch
 from torch import nn
 
+from longtail.models import unfilled_patches
 from longtail.models.weights import explain_mismatch, read_weights
 
 # A further name belongs in a file of its own: here, it would make the runs of all others stale.
@@ -82,8 +83,5 @@ def _resize(model: Any, name: str, image_size: int) -> None:
         raise ValueError(f"{name} takes images of {own_size} px only; found image_size {image_size}")
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", (1, 1))[0]
     if image_size % patch:
-        raise ValueError(
-            f"{name} cuts images into patches of {patch} px, which do not fill an image size of {image_size} px; "
-            f"choose a multiple of {patch}"
-        )
+        raise ValueError(unfilled_patches(name, patch, image_size))
     model.set_input_size(img_size=image_size)

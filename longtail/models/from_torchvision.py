@@ -6,6 +6,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
+from longtail.models import unfilled_patches
 from longtail.models.weights import explain_mismatch, read_weights
 
 # A further name belongs in a file of its own: here, it would make the runs of all others stale.
@@ -51,10 +52,7 @@ def new_model(architecture: str, image_size: int) -> nn.Module:
     sizes: dict[str, int | tuple[int, int]] = {}
     if architecture.startswith("vit_"):
         if image_size % (patch := int(architecture.rpartition("_")[2])):
-            raise ValueError(
-                f"torchvision/{architecture} cuts images into patches of {patch} px, which do not fill an image "
-                f"size of {image_size} px; choose a multiple of {patch}"
-            )
+            raise ValueError(unfilled_patches(f"torchvision/{architecture}", patch, image_size))
         sizes["image_size"] = image_size
     elif architecture.startswith("maxvit"):
         sizes["input_size"] = (image_size, image_size)

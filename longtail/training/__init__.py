@@ -8,7 +8,6 @@
     retraining    a classifier on the frozen backbone of a finished run (cRT, LWS)
     tuning        which weights of the backbone are trained (LoRA, biases, norms)
     optimization  the optimiser
-    schedule      the factor of the learning rate in an epoch, torch-free
     selection     what the epoch that is kept is chosen by
     ranks         the processes that share a run, one for each GPU
     checkpoint    the state to resume from, whole on disk at any moment

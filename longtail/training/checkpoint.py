@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from longtail.files.atomic import atomic_path, move_into_place, writing
+from longtail.files.atomic import move_into_place, write_text, writing
 
 MAGIC = b"longtail state 1\n"
 ANEW = "anew"
@@ -109,8 +109,7 @@ class StateFolder:
 
     def report(self, **progress: Any) -> None:
         """Leave a note of the progress for people who watch; not needed to resume."""
-        with atomic_path(self.folder / "progress.json") as path:
-            path.write_text(json.dumps(progress))
+        write_text(self.folder / "progress.json", json.dumps(progress))
 
     def _write(self, state: dict[str, Any]) -> None:
         buffer = io.BytesIO()

@@ -77,7 +77,11 @@ class EpochLog:
         if self.events is None:
             return
         if self._writer is None:
-            self._writer = _event_writer(self.events)
+            for old in self.events.glob("events.out.tfevents.*"):
+                old.unlink()
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(self.events)
             missing = history  # a resumed run writes its earlier epochs anew: its old event file was removed
         else:
             missing = history[-1:]
@@ -89,11 +93,3 @@ class EpochLog:
                     self._writer.add_scalar(name, value, row["epoch"])
         self._writer.add_scalar("images_per_second", times["train_images_per_second"], history[-1]["epoch"])
         self._writer.flush()
-
-
-def _event_writer(folder: Path) -> Any:
-    for old in folder.glob("events.out.tfevents.*"):
-        old.unlink()
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(folder)

@@ -39,22 +39,8 @@ class TrainingBatches:
     ):
         self.recipe, self.seed, self.device, self.class_counts = recipe, seed, device, class_counts
         self.labels = train_set.labels.cpu()
-        policy = recipe.augment and Policy(
-            recipe.augment,
-            size=recipe.image_size,
-            operations=recipe.augment_operations,
-            magnitude=recipe.augment_magnitude,
-        )
         self.feed = build_feed(
-            train_set,
-            recipe,
-            device,
-            recipe.batch_size,
-            resident=resident,
-            padding=recipe.padding,
-            flip=recipe.flip,
-            flips=recipe.flips,
-            policy=policy or None,
+            train_set, recipe, device, recipe.batch_size, resident=resident, augmented=True
         )
         self.steps = self.feed.steps()
         self.images_per_epoch = min(len(self.labels), self.steps * recipe.batch_size)
@@ -89,14 +75,20 @@ def build_feed(
     batch_size: int,
     *,
     resident: bool,
-    **augmentation: Any,
+    augmented: bool = False,
 ) -> Feed:
     """The feed of these images in the recipe's size and normalisation.
 
     Args:
         resident: as of `longtail.training.run.Trainer`.
-        augmentation: `padding`, `flip`, `flips` and `policy`, as `Feed` takes them; none for validation.
+        augmented: whether they are cropped, flipped and changed as the recipe says for training.
     """
+    augmentation: dict[str, Any] = {}
+    if augmented:
+        augmentation = {"padding": recipe.padding, "flip": recipe.flip, "flips": recipe.flips}
+        if recipe.augment:
+            chosen = {"operations": recipe.augment_operations, "magnitude": recipe.augment_magnitude}
+            augmentation["policy"] = Policy(recipe.augment, size=recipe.image_size, **chosen)
     return Feed(
         data.images.to(device) if resident else data.images,
         data.labels,

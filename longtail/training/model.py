@@ -39,14 +39,8 @@ def initial_model(
         raise ValueError("decoupled training needs the model file of the run that it starts from")
     if start and not settings.retrain:
         raise ValueError(f"{start} is given to start from, but the settings lack retrain: new or scale")
-    if start and settings.retrain:
-        model = decoupled_model(
-            start,
-            settings.retrain,
-            architecture=settings.architecture,
-            head=settings.head,
-            num_classes=num_classes,
-        )
+    if start:
+        model = decoupled_model(start, settings, num_classes)
     else:
         model = build_model(
             settings.architecture,

@@ -3,6 +3,7 @@
 This is the only place that lists them. The configuration, the training, the tests and the benchmark use this class.
 """
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,7 +21,6 @@ from longtail.settings import (
     constant,
     one_of,
 )
-from longtail.training.schedule import learning_rate_factor
 
 Select = Annotated[str, one_of(constant("training/selection.py", "SELECTS"))]
 NOT_RESULTS = {"gpus_per_job"}
@@ -232,13 +232,17 @@ class Recipe(Section):
         return (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
 
     def learning_rate_in(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return self.learning_rate * learning_rate_factor(
-            epoch,
-            schedule=self.schedule,
-            epochs=self.epochs,
-            step_size=self.step_size,
-            milestones=self.milestones,
-            gamma=self.gamma,
-            warmup_epochs=self.warmup_epochs,
-        )
+        """The learning rate of an epoch, counted from 0.
+
+        It is a function of the epoch alone, so a resumed run needs no state of a scheduler. During the warm-up, epoch e
+        gets the share (e + 1) / warmup_epochs. `step` and `multistep` are PyTorch's StepLR and MultiStepLR; `cosine` is
+        half a cosine from 1 to 0 over the epochs after the warm-up (Loshchilov and Hutter, 2017).
+        """
+        warmup = self.warmup_epochs
+        if epoch < warmup:
+            return self.learning_rate * ((epoch + 1) / warmup)
+        if self.schedule == "cosine":
+            angle = math.pi * (epoch - warmup) / (self.epochs - warmup)
+            return self.learning_rate * ((1 + math.cos(angle)) / 2)
+        steps = {"step": epoch // self.step_size, "multistep": sum(epoch >= own for own in self.milestones)}
+        return self.learning_rate * self.gamma ** steps.get(self.schedule, 0)

@@ -6,11 +6,10 @@ from longtail.models import build_model
 from longtail.models.classifier import ImageClassifier
 from longtail.models.file import load_model
 from longtail.models.heads import ScaledLinear
+from longtail.training.settings import RunSettings
 
 
-def decoupled_model(
-    start: str, classifier: str, *, architecture: str, head: str, num_classes: int
-) -> ImageClassifier:
+def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> ImageClassifier:
     """A model with the frozen backbone of a finished run and a classifier to train.
 
     Source: Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4:
@@ -19,21 +18,22 @@ def decoupled_model(
 
     Args:
         start: model file of the run.
-        classifier: `new` for one with random weights; `scale` for the run's own, frozen, with a factor for each class.
-        architecture, head, num_classes: as `longtail.models.build_model` takes them for the model to train.
+        settings: its `retrain` is `new` for a classifier with random weights, and `scale` for the run's own, frozen,
+            with a factor for each class.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the model in it does not fit.
     """
     trained, card = load_model(start)
+    architecture = settings.architecture
     if (card.architecture, len(card.class_names)) != (architecture, num_classes):
         raise ValueError(
             f"{start} is a {card.architecture} for {len(card.class_names)} classes; a {architecture} for {num_classes} "
             "cannot start from it"
         )
-    kind = "scaled" if classifier == "scale" else head
-    model = build_model(architecture, num_classes=num_classes, head=kind, image_size=card.image_size)
+    head = "scaled" if settings.retrain == "scale" else settings.head
+    model = build_model(architecture, num_classes=num_classes, head=head, image_size=card.image_size)
     model.backbone.load_state_dict(trained.backbone.state_dict())
     model.backbone.requires_grad_(False)
     if isinstance(model.head, ScaledLinear):

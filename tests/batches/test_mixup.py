@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from longtail.batches.mixup import Mixer, Second, Targets, remixed
+from longtail.batches.mixup import Mixer, Targets, remixed
 from longtail.losses import build_loss
 
 COUNTS = torch.tensor([9, 4, 1, 0])
@@ -18,7 +18,7 @@ def test_images_and_labels_are_mixed_in_the_same_shares():
     labels = torch.arange(64) % 4
     images = F.one_hot(labels, 4).float()[:, :, None, None]  # the share of a class can be read off the pixels
     mixtures, targets = mixer()(2, images, labels)
-    others, share = targets.second
+    _, others, share = targets
     expected = share[:, None] * F.one_hot(targets.labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
     torch.testing.assert_close(mixtures[:, :, 0, 0], expected)
     assert sorted(others.tolist()) == sorted(labels.tolist()), "every image is a partner once"
@@ -29,7 +29,7 @@ def test_mixtures_are_a_function_of_seed_epoch_and_step_also_in_a_short_last_bat
     images, labels = torch.rand(5, 3, 2, 2), torch.tensor([0, 1, 2, 3, 0])
     first, again = mixer()(2, images, labels), mixer()(2, images, labels)
     assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1].second.first_share, again[1].second.first_share)
+    assert torch.equal(first[1].share, again[1].share)
     others = [mixer()(1, images, labels), mixer(seed=2)(2, images, labels), mixer(epoch=1)(2, images, labels)]
     assert all(not torch.equal(first[0], other[0]) for other in others)
 
@@ -60,7 +60,7 @@ def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
     logits = torch.randn(6, 4, generator=generator, dtype=torch.float64)
     labels, others = torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([1, 1, 0, 2, 3, 0])
     share = torch.rand(6, generator=generator, dtype=torch.float64)
-    targets = Targets(labels, Second(others, share))
+    targets = Targets(labels, others, share)
     soft = share[:, None] * F.one_hot(labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
     loss = build_loss("softmax", COUNTS)
     value = targets.total(loss, logits) / targets.normalizer(loss)
@@ -68,7 +68,7 @@ def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
     parts = sum(part.total(loss, logits[4 * i : 4 * i + 4]) for i, part in enumerate(targets.split(4)))
     assert parts.item() == pytest.approx(targets.total(loss, logits).item(), abs=1e-12)
     # A custom loss that only knows its mean over the batch is right where all shares are alike.
-    one_share = Targets(labels, Second(others, torch.full((6,), 0.3, dtype=torch.float64)))
+    one_share = Targets(labels, others, torch.full((6,), 0.3, dtype=torch.float64))
     weighted = build_loss("weighted_softmax", COUNTS)
     found = one_share.total(weighted, logits) / one_share.normalizer(weighted)
     first, second = (weighted.normalizer(y) for y in (labels, others))

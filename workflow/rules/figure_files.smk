@@ -43,9 +43,8 @@ def figure_key(wildcards):
 def figure_options(wildcards, input):
     """The same files as options, and what is drawn; a run whose file is not there is shown as missing."""
     runs = of_figure(wildcards, EXPERIMENT.runs)
-    choice = chosen(wildcards).items()
     return [
         *sources.options(wildcards.figure, EXPERIMENT, runs),
-        *(word for name, value in choice for word in (sources.option(name), value)),
+        *as_options(chosen(wildcards)),
         *(caveats(run.loss for run in runs) if sources.shows_runs(wildcards.figure) else []),
     ]

@@ -1,8 +1,7 @@
 # A collection of your own: what is wrong with it, its images, and its split.
 
 # Where the pictures of a list are, if not beside it.
-LIST_ROOT = CONFIG.data.image_folder.root
-ROOT_OPTION = ["--root", LIST_ROOT] if LIST_ROOT else []
+LIST_ROOT = as_options({"root": CONFIG.data.image_folder.root})
 
 
 rule folder_images:
@@ -21,7 +20,7 @@ rule folder_images:
         settings=as_json(EXPERIMENT.folder_images_settings()),
         # The key has the files' names and content, wherever they lie.
         source=unrecorded(CONFIG.data.image_folder.path),
-        root=unrecorded(ROOT_OPTION),
+        root=unrecorded(LIST_ROOT),
     shell:
         "python workflow/scripts/folder_images.py --source {params.source:q} {params.root:q} --settings {params.settings:q} --threads {threads}"
         " --output-images {output.images:q} --output-index {output.index:q} --output-findings {output.findings:q}"
@@ -40,7 +39,7 @@ rule metadata:
         key=KEYS.metadata(),
         settings=as_json(EXPERIMENT.metadata_settings()),
         source=unrecorded(CONFIG.data.image_folder.path),
-        root=unrecorded(ROOT_OPTION),
+        root=unrecorded(LIST_ROOT),
     shell:
         "python workflow/scripts/metadata.py --source {params.source:q} {params.root:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"

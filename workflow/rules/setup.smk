@@ -122,6 +122,16 @@ def exact_threads(wildcards, output, threads):
     return CONFIG.job.threads or threads
 
 
+def as_options(values):
+    """Those of the values that are there, each after the option that has its name."""
+    return [
+        word
+        for name, value in values.items()
+        if value
+        for word in (f"--{name.replace('_', '-')}", *([value] if isinstance(value, str) else value))
+    ]
+
+
 def run_of(wildcards):
     return runs.Run.of(RUN_NAME.format_map(wildcards))
 
@@ -146,18 +156,13 @@ def group_of_run(wildcards):
     return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
 
 
-def memory(wildcards, attempt):
-    return CONFIG.job.memory_mb * attempt
-
-
-def train_minutes(wildcards, attempt):
-    return EXPERIMENT.minutes(wildcards.model, attempt)
-
-
 # On a cluster, these jobs are submitted together and get these resources. Elsewhere this would only slow planning down.
 RUN_GROUP = group_of_run if ON_CLUSTER else None
-MEMORY = memory if ON_CLUSTER else CONFIG.job.memory_mb
-TRAIN_MINUTES = train_minutes if ON_CLUSTER else None
+MEMORY = CONFIG.job.memory_mb
+TRAIN_MINUTES = None
+if ON_CLUSTER:
+    MEMORY = lambda wildcards, attempt: CONFIG.job.memory_mb * attempt
+    TRAIN_MINUTES = lambda wildcards, attempt: EXPERIMENT.minutes(wildcards.model, attempt)
 
 
 def model_it_starts_from(wildcards):

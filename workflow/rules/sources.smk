@@ -35,7 +35,7 @@ rule images:
     params:
         key=KEYS.images(),
         settings=as_json(EXPERIMENT.images_settings()),
-        archive=lambda wildcards, input: (["--archive", *input.archive] if input.archive else []),
+        archive=lambda wildcards, input: as_options({"archive": input.archive}),
     shell:
         "python workflow/scripts/images.py --settings {params.settings:q}"
         " {params.archive:q} --output {output:q} > {log:q} 2>&1"

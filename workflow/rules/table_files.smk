@@ -23,10 +23,6 @@ def runs_of_model(wildcards, runs):
 
 def table_options(wildcards, input):
     """The inputs and wildcards of a job as options of the program."""
-    own = [
-        word
-        for name, value in [*input.items(), *wildcards.items()]
-        for word in (f"--{name.replace('_', '-')}", value)
-    ]
+    own = as_options(dict([*input.items(), *wildcards.items()]))
     protocol = ["--protocol", EXPERIMENT.published_protocol] if "published" in input.keys() else []
     return [*own, *protocol, *(caveats(EXPERIMENT.losses) if "evaluation" in input.keys() else [])]

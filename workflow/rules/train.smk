@@ -75,11 +75,7 @@ rule train:
     params:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.train_settings(wildcards.model, wildcards.loss)),
-        begin=lambda wildcards, input: [
-            *(["--weights", *input.weights] if input.weights else []),
-            *(["--start", *input.start] if input.start else []),
-            *(["--split", *input.split] if input.split else []),
-        ],
+        begin=lambda wildcards, input: as_options({name: input[name] for name in ("weights", "start", "split")}),
         work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,

@@ -1,16 +1,15 @@
 """A trained model with its classifier changed, which needs no training: logit adjustment or tau-normalisation."""
 
-import argparse
 import dataclasses
 
 import torch
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.models.file import load_model, save_model
 from longtail.models.variants import adjust
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     torch.set_num_threads(1)
     name, tau = args.settings["adjust"], float(args.settings["tau"])
     model, card = load_model(args.model)

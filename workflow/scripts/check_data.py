@@ -4,13 +4,12 @@ A table of all findings, a page in Markdown, the same in HTML with the pictures 
 text that `snakemake check_data` shows on the screen.
 """
 
-import argparse
 import base64
 from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
-from frame import program, run
+from frame import Namespace, program, run
 from PIL import Image
 
 from longtail.data.collection.findings import (
@@ -27,7 +26,7 @@ from longtail.data.collection.findings import (
 from longtail.data.collection.listing import Finding
 from longtail.data.split.told import asked_of, split_page
 from longtail.data.tensors.files import load_tensors
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import atomic_path, write_text
 from longtail.files.csv import write_csv
 from longtail.report.fonts import REMEDY, letters_without_a_font
 from longtail.report.webpage import webpage
@@ -36,7 +35,7 @@ SIDE = 128
 """Height and width of a picture on the page, in pixels."""
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     index = INDEXED.read(args.index)
     findings = FINDINGS.read(args.findings)
     boxes = [
@@ -62,8 +61,7 @@ def main(args: argparse.Namespace) -> None:
         (args.output_html, webpage(f"{page(*facts, pictures)}\n{of_split}", "Check of the collection")),
         (args.output_text, shown),
     ):
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
     print(shown, end="", flush=True)
 
 

@@ -1,20 +1,11 @@
 """Download a file, or copy it from this machine, and check its SHA-256."""
 
-import argparse
-
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.sources.download import DownloadError, download
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__, output="file to write")
-    parser.add_argument("--url", nargs="+", required=True, help="addresses or paths, tried in this order")
-    parser.add_argument("--sha256", required=True, help="hash that the file must have, in hexadecimal")
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     try:
         download(args.url, args.sha256, args.output)
     except DownloadError as error:
@@ -22,4 +13,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(__doc__, output="file to write")
+    parser.add_argument("--url", nargs="+", required=True, help="addresses or paths, tried in this order")
+    parser.add_argument("--sha256", required=True, help="hash that the file must have, in hexadecimal")
+    run(main, parser)

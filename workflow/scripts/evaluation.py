@@ -3,14 +3,13 @@
 A run whose predictions are not there (it failed or was not run) is in both files with NaN in place of its numbers.
 """
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine, read_answers
@@ -19,19 +18,6 @@ from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
 from longtail.files.parquet import write_parquet
 from longtail.files.sealed_json import REMEDY
 from longtail.losses import build_loss
-
-
-def arguments() -> argparse.ArgumentParser:
-    parser = program(
-        __doc__,
-        split="split.parquet: test sets, classes and their counts",
-        takes='what each loss computes, by its name: {"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}',
-        output="one row per run, test set and metric (.parquet)",
-        output_per_class="one row per run and class (.parquet)",
-    )
-    folders = f"folder of every run there should be, …/{PATTERN}, or @FILE with one on each line"
-    parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help=folders)
-    return parser
 
 
 def evaluate_run(
@@ -66,7 +52,7 @@ def evaluate_run(
         raise ValueError(f"{error} (evaluating {path})") from error
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     torch.set_num_threads(1)  # the work is far too small for more
     paths = [folder / PREDICTIONS for folder in args.runs]
     split = SPLIT.read(args.split)
@@ -84,4 +70,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        split="split.parquet: test sets, classes and their counts",
+        takes='what each loss computes, by its name: {"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}',
+        output="one row per run, test set and metric (.parquet)",
+        output_per_class="one row per run and class (.parquet)",
+    )
+    folders = f"folder of every run there should be, …/{PATTERN}, or @FILE with one on each line"
+    parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help=folders)
+    run(main, parser)

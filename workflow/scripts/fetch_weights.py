@@ -3,16 +3,15 @@
 Downloads are kept in TORCH_HOME (torchvision) and HF_HOME (timm); files that are there are used.
 """
 
-import argparse
 import sys
 
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.models.pretrained import fetch
 from longtail.models.weights import write_weights
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     state, facts = fetch(args.settings["model"], args.settings["weights"])
     if facts["as_published"] is False:
         print(

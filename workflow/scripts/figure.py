@@ -4,43 +4,21 @@ Each figure needs some of the inputs and takes some of the filters and settings;
 or without what it needs, it says which.
 """
 
-import argparse
 import importlib
 from pathlib import Path
 from typing import Any
 
-from frame import program, run, settings
+from frame import Namespace, program, run, settings
 
 from longtail.analysis import frames
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.sources import CHOICES, SOURCES, figures, option
 from longtail.report.fonts import choose_fonts
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    parser.add_argument("name", help=f"one of: {', '.join(figures())}")
-    inputs = parser.add_argument_group("inputs", "A run's file that does not exist stands for a missing run.")
-    for name, source in SOURCES.items():
-        beside = f", with {', '.join(source.beside)} beside each" if source.beside else ""
-        of_runs = f" of every run, or @LIST{beside}" if source.runs else ""
-        count = "+" if source.runs else None
-        inputs.add_argument(option(name), nargs=count, metavar="FILE", help=source.file + of_runs)
-    chosen = parser.add_argument_group("choice")
-    for name in CHOICES:
-        chosen.add_argument(option(name), help=f"{name.replace('_', ' ')} to draw")
-    chosen.add_argument("--settings", default={}, type=settings, metavar="JSON", help="further arguments")
-    parser.add_argument("--output", nargs="+", required=True, metavar="FILE", help=".pdf and .png to write")
-    parser.add_argument(
-        "--note", action="append", default=[], metavar="SENTENCE", help="to end the caption with"
-    )
-    parser.add_argument("--caption", metavar="FILE", help="caption to write, as plain text or .rst")
-    return parser
-
-
-def figure_arguments(args: argparse.Namespace) -> dict[str, Any]:
+def figure_arguments(args: Namespace) -> dict[str, Any]:
     """What the figure's `draw` is called with.
 
     Raises:
@@ -65,11 +43,10 @@ def figure_arguments(args: argparse.Namespace) -> dict[str, Any]:
 def write_caption(path: str | Path, caption: str) -> None:
     if Path(path).suffix == ".rst":
         caption = "".join(f"\\{sign}" if sign in r"\*`|_" else sign for sign in caption)
-    with atomic_path(path) as temporary:
-        temporary.write_text(caption + "\n", encoding="utf-8")
+    write_text(path, caption + "\n")
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     parameters = figure_arguments(args)
     drawn = importlib.import_module(f"longtail.report.figures.{args.name}").draw(**parameters)
     boxes = choose_fonts(drawn.figure)
@@ -84,4 +61,21 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(__doc__)
+    parser.add_argument("name", help=f"one of: {', '.join(figures())}")
+    inputs = parser.add_argument_group("inputs", "A run's file that does not exist stands for a missing run.")
+    for name, source in SOURCES.items():
+        beside = f", with {', '.join(source.beside)} beside each" if source.beside else ""
+        of_runs = f" of every run, or @LIST{beside}" if source.runs else ""
+        count = "+" if source.runs else None
+        inputs.add_argument(option(name), nargs=count, metavar="FILE", help=source.file + of_runs)
+    chosen = parser.add_argument_group("choice")
+    for name in CHOICES:
+        chosen.add_argument(option(name), help=f"{name.replace('_', ' ')} to draw")
+    chosen.add_argument("--settings", default={}, type=settings, metavar="JSON", help="further arguments")
+    parser.add_argument("--output", nargs="+", required=True, metavar="FILE", help=".pdf and .png to write")
+    parser.add_argument(
+        "--note", action="append", default=[], metavar="SENTENCE", help="to end the caption with"
+    )
+    parser.add_argument("--caption", metavar="FILE", help="caption to write, as plain text or .rst")
+    run(main, parser)

@@ -1,8 +1,6 @@
 """Decode a collection of image files once: tensors, a table of the images, and what was found about the files."""
 
-import argparse
-
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.collection.findings import findings_table
 from longtail.data.collection.listing import list_images
@@ -13,24 +11,7 @@ from longtail.data.tensors.files import save_tensors
 from longtail.files.parquet import write_parquet
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(
-        __doc__,
-        source="folder of class folders, or list",
-        takes="columns, group_column, regions, min_confidence, size, resize, pad_with, max_side, min_side and "
-        "near_duplicates, as in the configuration",
-        output_images="file of tensors (.pth) to write",
-        output_index="one row per image (.parquet)",
-        output_findings="one row each (.parquet)",
-    )
-    parser.add_argument(
-        "--root", help="folder that the paths of a list are relative to (default: the list's)"
-    )
-    parser.add_argument("--threads", type=int, default=1, help="images decoded at a time (default: 1)")
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     own = args.settings
     args.output_images.parent.mkdir(parents=True, exist_ok=True)
     collection = read_collection(
@@ -55,4 +36,17 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        source="folder of class folders, or list",
+        takes="columns, group_column, regions, min_confidence, size, resize, pad_with, max_side, min_side and "
+        "near_duplicates, as in the configuration",
+        output_images="file of tensors (.pth) to write",
+        output_index="one row per image (.parquet)",
+        output_findings="one row each (.parquet)",
+    )
+    parser.add_argument(
+        "--root", help="folder that the paths of a list are relative to (default: the list's)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="images decoded at a time (default: 1)")
+    run(main, parser)

@@ -1,9 +1,8 @@
 """Divide a collection with natural class counts into training, validation and test images."""
 
-import argparse
 from pathlib import Path
 
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.collection.findings import FINDINGS, INDEXED, findings_of, findings_table, require_none
 from longtail.data.split.frozen import write_frozen
@@ -12,7 +11,7 @@ from longtail.data.split.told import asked_of, told_shares
 from longtail.files.parquet import write_parquet
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     own = dict(args.settings)
     strict = own.pop("strict")
     found = FINDINGS.read(args.findings)

@@ -1,20 +1,21 @@
 """The frame that every program in this folder stands in: where the library is, how settings arrive, how it ends.
 
 A program imports this first, which puts the library beside it on the path, an installed copy or not. It then hands
-its parser and its work to `run`:
+its work and its parser to `run`:
 
     if __name__ == "__main__":
-        run(main, arguments())
+        parser = program(__doc__, images="file of tensors", output="table (.parquet) to write")
+        run(main, parser)
 
 Importing this imports neither the library nor any package, so that a program's own imports alone decide how long it
 takes to start.
 """
 
-import argparse
 import json
 import os
 import re
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,7 +23,7 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
-def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> NoReturn:
+def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoReturn:
     """Read the command line, do the work, and end the process; a signal or the end of the workflow stops it.
 
     An `OSError` or a `ValueError` is something that the user of the program can mend: it becomes one sentence on
@@ -31,38 +32,32 @@ def run(work: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
     Args:
         work: does everything; what it returns is the exit code, None being 0.
     """
+    from longtail.files.outputs import check_outputs
     from longtail.machine.stopping import stoppable
 
     args = parser.parse_args()
     try:
         with stoppable():
-            _check_outputs(args)
+            check_outputs(_paths(args, outputs=True), _paths(args, outputs=False))
             code = work(args)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}{_inputs(args, str(error))}")
     sys.exit(code or 0)
 
 
-def _inputs(args: argparse.Namespace, told: str) -> str:
+def _inputs(args: Namespace, told: str) -> str:
     """The inputs of a program, where an error names no path and no option, so that users know what to look at."""
-    values = [value for name, value in vars(args).items() if not name.startswith("output")]
-    paths = [one for value in values for one in (value if isinstance(value, list) else [value])]
-    named = [str(path) for path in paths if isinstance(path, str | Path) and os.sep in str(path)]
+    named = [path for path in map(str, _paths(args, outputs=False)) if os.sep in path]
     if not named or "--" in told or os.sep in told:
         return ""
     return f" (in {', '.join(named[:4])}{', …' if len(named) > 4 else ''})"
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Compare the options whose names begin with `output` with every other path among the arguments."""
-    from longtail.files.outputs import check_outputs
-
-    paths: dict[bool, list[str | Path]] = {True: [], False: []}
-    for name, value in vars(args).items():
-        if name != "output_folder":
-            values = value if isinstance(value, list) else [value]
-            paths[name.startswith("output")] += [one for one in values if isinstance(one, str | Path)]
-    check_outputs(paths[True], paths[False])
+def _paths(args: Namespace, outputs: bool) -> list[str | Path]:
+    """The outputs, which are the options whose names begin so, or all other paths and words among the arguments."""
+    names = [name for name in vars(args) if name.startswith("output") == outputs and name != "output_folder"]
+    values = [value if isinstance(value := getattr(args, name), list) else [value] for name in names]
+    return [one for each in values for one in each if isinstance(one, str | Path)]
 
 
 def output(told: str) -> Callable[[str], Path]:
@@ -71,22 +66,22 @@ def output(told: str) -> Callable[[str], Path]:
 
     def path(text: str) -> Path:
         if endings and Path(text).suffix not in endings:
-            raise argparse.ArgumentTypeError(f"the name {text} must end in {' or '.join(endings)}")
+            raise ArgumentTypeError(f"the name {text} must end in {' or '.join(endings)}")
         return Path(text)
 
     return path
 
 
-def program(description: str | None, takes: str = "", **paths: str) -> argparse.ArgumentParser:
+def program(description: str | None, takes: str = "", **paths: str) -> ArgumentParser:
     """A parser that prints the description as it is written, and reads `@FILE` as one argument a line.
 
     Args:
         takes: which settings there are; with it, the option `--settings` has to be given.
         paths: further options that have to be given, each the path of a file or a folder, and what that is.
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
         fromfile_prefix_chars="@",
     )
     if takes:

@@ -1,14 +1,12 @@
 """Group the classes of a split by their training images: head, middle and tail, or many, medium and few."""
 
-import argparse
-
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.split.sets import ASSIGNED, SPLIT, class_table, groups_of, with_groups
 from longtail.files.parquet import write_parquet
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     sets = SPLIT.read(args.sets, [*ASSIGNED.columns, "longtailed"])
     split = with_groups(sets, args.settings["groups"], args.settings["group_limits"])
     write_parquet(split, args.output)

@@ -1,26 +1,15 @@
 """Read all images of a source into one file of tensors."""
 
-import argparse
 import importlib
 from pathlib import Path
 
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.sources.table import known_sources
 from longtail.data.tensors.files import save_tensors
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(
-        __doc__,
-        takes=f"source, one of {', '.join(known_sources())}, and the sha256 of its archive",
-        output="file of tensors (.pth) to write",
-    )
-    parser.add_argument("--archive", type=Path, metavar="FILE", help="the archive, of a source that has one")
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     own = dict(args.settings)
     source = importlib.import_module(f"longtail.data.sources.{own.pop('source')}")
     if args.archive:
@@ -29,4 +18,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        takes=f"source, one of {', '.join(known_sources())}, and the sha256 of its archive",
+        output="file of tensors (.pth) to write",
+    )
+    parser.add_argument("--archive", type=Path, metavar="FILE", help="the archive, of a source that has one")
+    run(main, parser)

@@ -1,15 +1,14 @@
 """The split of a data set from lists of its images alone: text files of lines `path label`."""
 
-import argparse
 from pathlib import Path
 
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.split.lists import split_of_lists
 from longtail.files.parquet import write_parquet
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     own = dict(args.settings)
     lists = {name: Path(path) for name in ("train", "val", "test") if (path := own.pop(name))}
     write_parquet(split_of_lists(lists, **own), args.output)

@@ -1,16 +1,14 @@
 """What a list says of each image beside its class (date, trap, latitude, …), as a table by image."""
 
-import argparse
-
 import pandas as pd
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.collection.listing import list_images
 from longtail.data.lists.rows import CHOICES, Choices
 from longtail.files.parquet import write_parquet
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     choices = Choices(**{name: args.settings[name] for name in CHOICES})
     table = pd.DataFrame(list_images(args.source, choices, args.root).metadata(), dtype=str)
     if table.empty:

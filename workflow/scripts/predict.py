@@ -1,10 +1,9 @@
 """Logits of a trained model for every test image."""
 
-import argparse
 import os
 
 import torch
-from frame import program, run, settings
+from frame import Namespace, program, run, settings
 
 from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.logits import predict, write_predictions
@@ -16,7 +15,18 @@ from longtail.models.file import load_model
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def arguments() -> argparse.ArgumentParser:
+def main(args: Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    check_run(read_card(args.model), args.run, args.model)
+    with claim_devices(1, args.jobs_per_gpu) as (device,):
+        (images,), resident = load_sets([args.tensors], device, args.images, args.jobs_per_gpu)
+        model, card = load_model(args.model, device)
+        logits = predict(model, images, card, device, resident=resident, **args.settings)
+    write_predictions(args.output, images, logits)
+    print(f"{args.output}: logits of {len(images.labels)} images, {logits.shape[1]} classes", flush=True)
+
+
+if __name__ == "__main__":
     parser = program(
         __doc__,
         model="trained model (.safetensors)",
@@ -32,19 +42,4 @@ def arguments() -> argparse.ArgumentParser:
         "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
     )
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
-    torch.set_num_threads(args.threads)
-    check_run(read_card(args.model), args.run, args.model)
-    with claim_devices(1, args.jobs_per_gpu) as (device,):
-        (images,), resident = load_sets([args.tensors], device, args.images, args.jobs_per_gpu)
-        model, card = load_model(args.model, device)
-        logits = predict(model, images, card, device, resident=resident, **args.settings)
-    write_predictions(args.output, images, logits)
-    print(f"{args.output}: logits of {len(images.labels)} images, {logits.shape[1]} classes", flush=True)
-
-
-if __name__ == "__main__":
-    run(main, arguments())
+    run(main, parser)

@@ -1,22 +1,20 @@
 """The folder of every run there should be, one a line: thousands of them are more than a command line holds."""
 
-import argparse
 import itertools
 
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.experiment.runs import Run
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     names = (args.settings[name] for name in ("train_sets", "models", "losses", "seeds"))
     lines = [
         str(args.runs / str(Run(model, loss, train_set, seed)))
         for train_set, model, loss, seed in itertools.product(*names)
     ]
-    with atomic_path(args.output) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(args.output, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

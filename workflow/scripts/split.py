@@ -1,15 +1,13 @@
 """Mark the long-tailed part of the training and test images."""
 
-import argparse
-
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.split.longtailed import add_longtail
 from longtail.data.split.sets import ASSIGNED
 from longtail.files.parquet import write_parquet
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     subsets = ASSIGNED.read(args.subsets)
     write_parquet(add_longtail(subsets, **args.settings), args.output)
 

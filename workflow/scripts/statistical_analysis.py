@@ -5,9 +5,7 @@ What the runs cannot support is a row that says so, and what would be needed.
 
 # Not called statistics.py: Python looks into a program's own folder first, and seaborn imports `statistics`.
 
-import argparse
-
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.analysis.frames import read_evaluation
 from longtail.analysis.grid import Grid, scores
@@ -17,7 +15,7 @@ from longtail.analysis.statistics.descriptive import describe
 from longtail.report.pages import basis, write_page
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     evaluation = read_evaluation(args.evaluation)
     grid = Grid.of(evaluation)
     reference = args.settings["reference"]

@@ -1,15 +1,13 @@
 """Divide the images of a source into training, test and validation images, the same number in every class."""
 
-import argparse
-
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.split.balanced import assign_subsets
 from longtail.data.tensors.files import load_tensors
 from longtail.files.parquet import write_parquet
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     subsets = assign_subsets(load_tensors(args.images, mmap=True), **args.settings)
     write_parquet(subsets, args.output)
 

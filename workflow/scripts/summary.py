@@ -1,18 +1,30 @@
 """The questions of the experiment, answered from the evaluation and the statistics of all runs."""
 
-import argparse
-
-from frame import output, program, run
+from frame import Namespace, output, program, run
 
 from longtail.analysis.frames import read_evaluation
 from longtail.analysis.tables import PUBLISHED, STATISTICS, THESIS
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.report.summary.answers import summarise
 from longtail.report.summary.evidence import Evidence, Settings
 from longtail.report.webpage import webpage
 
 
-def arguments() -> argparse.ArgumentParser:
+def main(args: Namespace) -> None:
+    evidence = Evidence(
+        evaluation=read_evaluation(args.evaluation),
+        statistics={name: table.read(args.statistics / f"{name}.csv") for name, table in STATISTICS.items()},
+        thesis=THESIS.read(args.thesis),
+        published=PUBLISHED.read(args.published),
+        settings=Settings(**args.settings),
+    )
+    text = summarise(evidence)
+    for path in args.output:
+        write_text(path, webpage(text, "Summary") if path.suffix == ".html" else text)
+    print(f"{', '.join(map(str, args.output))}: {text.count('## ')} questions", flush=True)
+
+
+if __name__ == "__main__":
     parser = program(
         __doc__,
         evaluation="of evaluation.py (.parquet)",
@@ -25,24 +37,4 @@ def arguments() -> argparse.ArgumentParser:
     )
     told = "summary (.md, .html)"
     parser.add_argument("--output", nargs="+", type=output(told), required=True, metavar="FILE", help=told)
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
-    evidence = Evidence(
-        evaluation=read_evaluation(args.evaluation),
-        statistics={name: table.read(args.statistics / f"{name}.csv") for name, table in STATISTICS.items()},
-        thesis=THESIS.read(args.thesis),
-        published=PUBLISHED.read(args.published),
-        settings=Settings(**args.settings),
-    )
-    text = summarise(evidence)
-    for path in args.output:
-        with atomic_path(path) as temporary:
-            content = webpage(text, "Summary") if temporary.suffix == ".html" else text
-            temporary.write_text(content, encoding="utf-8")
-    print(f"{', '.join(map(str, args.output))}: {text.count('## ')} questions", flush=True)
-
-
-if __name__ == "__main__":
-    run(main, arguments())
+    run(main, parser)

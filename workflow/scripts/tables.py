@@ -4,12 +4,11 @@ Each table is made from some of the inputs; asked for without one that it needs,
 are made for every loss that is named, in files that end in its name.
 """
 
-import argparse
 import importlib
 import inspect
 from dataclasses import replace
 
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.analysis.frames import read_evaluation, read_per_class, read_predictions, read_published
 from longtail.analysis.tables import THESIS
@@ -27,30 +26,7 @@ READERS = {
 }
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(__doc__)
-    names = [*TABLES, *CLASS_TABLES]
-    parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
-    parser.add_argument("--evaluation", metavar="FILE", help="metrics of all runs (.parquet)")
-    parser.add_argument("--per-class", metavar="FILE", help="accuracies of all runs and classes (.parquet)")
-    parser.add_argument("--split", metavar="FILE", help="split.parquet")
-    parser.add_argument(
-        "--predictions", nargs="+", metavar="FILE", help="predictions.parquet of the runs of one model"
-    )
-    parser.add_argument("--thesis", metavar="FILE", help="resources/thesis_results.csv")
-    parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="of the published results that the runs follow")
-    parser.add_argument("--train-set", help="training set of a table of one model: balanced or longtailed")
-    parser.add_argument("--model", help="model of a table of one model, by its name in the results")
-    parser.add_argument("--loss", nargs="+", metavar="NAME", help="losses of tables of single classes")
-    parser.add_argument(
-        "--note", action="append", default=[], metavar="SENTENCE", help="note below each table"
-    )
-    parser.add_argument("--output-folder", required=True, metavar="FOLDER", help="where to write the tables")
-    return parser
-
-
-def main(args: argparse.Namespace) -> None:
+def main(args: Namespace) -> None:
     values = {name: value for name, value in vars(args).items() if value is not None}
     given = values | {name: read(values[name]) for name, read in READERS.items() if name in values}
     for name in args.names:
@@ -71,4 +47,22 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(__doc__, output_folder="where to write the tables")
+    names = [*TABLES, *CLASS_TABLES]
+    parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--evaluation", metavar="FILE", help="metrics of all runs (.parquet)")
+    parser.add_argument("--per-class", metavar="FILE", help="accuracies of all runs and classes (.parquet)")
+    parser.add_argument("--split", metavar="FILE", help="split.parquet")
+    parser.add_argument(
+        "--predictions", nargs="+", metavar="FILE", help="predictions.parquet of the runs of one model"
+    )
+    parser.add_argument("--thesis", metavar="FILE", help="resources/thesis_results.csv")
+    parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="of the published results that the runs follow")
+    parser.add_argument("--train-set", help="training set of a table of one model: balanced or longtailed")
+    parser.add_argument("--model", help="model of a table of one model, by its name in the results")
+    parser.add_argument("--loss", nargs="+", metavar="NAME", help="losses of tables of single classes")
+    parser.add_argument(
+        "--note", action="append", default=[], metavar="SENTENCE", help="note below each table"
+    )
+    run(main, parser)

@@ -4,14 +4,13 @@ It continues by itself where an earlier start was killed. Exit code 75 means tha
 state; start it again with the same command.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from frame import program, run
+from frame import Namespace, program, run
 
 from longtail.data.split.sets import SPLIT, class_table
 from longtail.data.tensors.loading import PLACES, load_sets
@@ -33,36 +32,7 @@ from longtail.training.settings import RunSettings
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = program(
-        __doc__,
-        train_tensors="training images (.pth)",
-        val_tensors="validation images (.pth)",
-        takes="architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain; "
-        "`snakemake -n -p` prints those of every run of the configuration",
-        work="folder where the state to resume from is kept",
-        output_model="best weights (.safetensors)",
-        output_history="one row per epoch (.parquet)",
-        output_record="settings, versions, times (.json)",
-    )
-    weights = "pretrained weights (.safetensors); without: random"
-    start = "model of the run whose backbone is kept (.safetensors), where the settings say retrain"
-    parser.add_argument("--weights", metavar="FILE", help=weights)
-    parser.add_argument("--start", metavar="FILE", help=start)
-    split = "split of the data (.parquet), whose groups select: min_group compares"
-    parser.add_argument("--split", metavar="FILE", help=split)
-    parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
-    parser.add_argument("--events", metavar="FOLDER", help="TensorBoard events")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
-    parser.add_argument("--gpus", type=int, default=1, help="GPUs, or processes on the CPU (default: 1)")
-    parser.add_argument(
-        "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
-    )
-    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
-    return parser
-
-
-def main(args: argparse.Namespace) -> int:
+def main(args: Namespace) -> int:
     torch.set_num_threads(args.threads)
     with StateFolder(args.work).locked(), claim_devices(args.gpus, args.jobs_per_gpu) as devices:
         # If this run fails, the predictions of an earlier model must not be shown as its result.
@@ -72,9 +42,7 @@ def main(args: argparse.Namespace) -> int:
         return train_on(args, devices[0], Ranks(), StopRequest())
 
 
-def train_as_rank(
-    rank: int, args: argparse.Namespace, devices: Sequence[torch.device], rendezvous: str
-) -> None:
+def train_as_rank(rank: int, args: Namespace, devices: Sequence[torch.device], rendezvous: str) -> None:
     """Be one of several processes that share a run, and end it as `frame.run` ends a program."""
     stop_with_workflow()
     end_with_parent()
@@ -88,7 +56,7 @@ def train_as_rank(
             sys.exit(f"error: {error}")
 
 
-def train_on(args: argparse.Namespace, device: torch.device, ranks: Ranks, stop: StopRequest) -> int:
+def train_on(args: Namespace, device: torch.device, ranks: Ranks, stop: StopRequest) -> int:
     """Train on one device and, on the first rank, write the outputs; the exit code."""
     run_settings = RunSettings.from_settings(args.settings, args.seed)
     states, paths = StateFolder(args.work), (args.train_tensors, args.val_tensors)
@@ -129,7 +97,7 @@ def groups_of(split: str) -> np.ndarray:
     return class_table(SPLIT.read(split), "longtailed")["group"].to_numpy()
 
 
-def write_outputs(args: argparse.Namespace, trainer: Trainer, class_names: list[str]) -> None:
+def write_outputs(args: Namespace, trainer: Trainer, class_names: list[str]) -> None:
     progress, card = trainer.progress, model_card(trainer, class_names)
     if trainer.recipe.calibrate:
         trainer.model.load_state_dict(progress.best_weights)
@@ -151,4 +119,29 @@ def write_outputs(args: argparse.Namespace, trainer: Trainer, class_names: list[
 
 
 if __name__ == "__main__":
-    run(main, arguments())
+    parser = program(
+        __doc__,
+        train_tensors="training images (.pth)",
+        val_tensors="validation images (.pth)",
+        takes="architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain; "
+        "`snakemake -n -p` prints those of every run of the configuration",
+        work="folder where the state to resume from is kept",
+        output_model="best weights (.safetensors)",
+        output_history="one row per epoch (.parquet)",
+        output_record="settings, versions, times (.json)",
+    )
+    weights = "pretrained weights (.safetensors); without: random"
+    start = "model of the run whose backbone is kept (.safetensors), where the settings say retrain"
+    parser.add_argument("--weights", metavar="FILE", help=weights)
+    parser.add_argument("--start", metavar="FILE", help=start)
+    split = "split of the data (.parquet), whose groups select: min_group compares"
+    parser.add_argument("--split", metavar="FILE", help=split)
+    parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
+    parser.add_argument("--events", metavar="FOLDER", help="TensorBoard events")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs, or processes on the CPU (default: 1)")
+    parser.add_argument(
+        "--images", choices=PLACES, default="auto", help="where images are kept meanwhile (default: auto)"
+    )
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="jobs that may share a GPU (default: 1)")
+    run(main, parser)
