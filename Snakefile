@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 
 min_version("9.27.0")
 
-sys.path.insert(0, workflow.basedir)  # the library beside this file
+sys.path.insert(0, workflow.current_basedir.get_path_or_uri(secret_free=True))  # the library beside this file
 
 
 configfile: "config/config.yaml"

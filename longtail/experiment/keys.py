@@ -16,7 +16,7 @@ from typing import Any
 from longtail.config.load import ConfigError
 from longtail.config.methods import Custom
 from longtail.experiment.contents import collection_hash, content_hash
-from longtail.experiment.fingerprint import fingerprint
+from longtail.experiment.fingerprint import ROOT, fingerprint
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.proof import packages_here
 from longtail.experiment.runs import Run
@@ -35,7 +35,7 @@ def _hash(content: list[Any]) -> str:
 
 def _numbers(sources: Iterable[str]) -> dict[str, str | None]:
     """The content of the files of numbers among these sources."""
-    return {name: content_hash(NUMBERS[name]) for name in sources if name in NUMBERS}
+    return {name: content_hash(ROOT / NUMBERS[name]) for name in sources if name in NUMBERS}
 
 
 def _with_contents(settings: Mapping[str, Any]) -> dict[str, Any]:

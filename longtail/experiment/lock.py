@@ -1,4 +1,4 @@
-"""The locks by which one Snakemake at a time works in a folder, and none before the jobs of an earlier one have ended.
+"""The locks by which one Snakemake at a time works on results, and none before the jobs of an earlier one have ended.
 
 The profiles turn Snakemake's own lock off: it stays behind when Snakemake is killed, and a second instance that ends
 removes the first one's. The kernel drops these two with their processes, however those end.
@@ -17,11 +17,11 @@ from longtail.files.atomic import write_text
 from longtail.machine.processes import described, holders
 from longtail.machine.stopping import has_ended, own_name
 
-FOLDER = Path(".snakemake")
-JOBS = "longtail.jobs"
-"""The file whose lock all jobs of a folder share; see `longtail.machine.stopping`."""
 WORKER = "logs/workflow"
 """The file of a results folder that says which Snakemake last began to work on them."""
+LOCK, HOLDER, JOBS = f"{WORKER}.lock", f"{WORKER}.holder", f"{WORKER}.jobs"
+"""The files beside it: the lock of a Snakemake, who holds it, and the lock that all its jobs share (see
+`longtail.machine.stopping`)."""
 PATIENCE = 5.0
 """Seconds to wait for the name of a holder that has only just taken the lock."""
 PATIENCE_WITH_JOBS = 60.0
@@ -30,7 +30,7 @@ _HELD: list[FileLock] = []
 """The locks of this process: a lock that nothing refers to is given back."""
 
 
-def lock_folder(folder: Path = FOLDER, patience: float = PATIENCE_WITH_JOBS) -> None:
+def lock_results(results: Path, patience: float = PATIENCE_WITH_JOBS) -> None:
     """Take the lock and hold it until the process ends; a note beside it says who has it.
 
     Jobs of a Snakemake that was killed are waited for, since they could still write.
@@ -39,16 +39,17 @@ def lock_folder(folder: Path = FOLDER, patience: float = PATIENCE_WITH_JOBS) -> 
         BlockingIOError: another process holds it; names that process.
         OSError: the file system cannot lock, or the folder cannot be written.
     """
-    lock, holder = FileLock(folder / "longtail.lock", timeout=0), folder / "longtail.holder"
+    (results / LOCK).parent.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(results / LOCK, timeout=0), results / HOLDER
     try:
         lock.acquire()
     except Timeout:
         raise BlockingIOError(
-            f"Another Snakemake ({_name_in(holder)}) is working in this folder. Wait for it, or stop it."
+            f"Another Snakemake ({_name_in(holder)}) is working on the results in {results}. Wait for it, or stop it."
         ) from None
     try:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-        _wait_for_jobs(folder / JOBS, patience)
+        _wait_for_jobs(results / JOBS, patience)
     except OSError:
         lock.release()
         raise
@@ -91,7 +92,7 @@ def _wait_for_jobs(path: Path, patience: float) -> None:
                 )
             if time.monotonic() > end:
                 raise BlockingIOError(
-                    f"Jobs of an earlier Snakemake are still working in this folder and do not end: {who}. "
+                    f"Jobs of an earlier Snakemake are still working on these results and do not end: {who}. "
                     "End them (kill -9 NUMBER), and give the command again."
                 )
             if not told:

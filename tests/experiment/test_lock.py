@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from longtail.experiment.lock import lock_folder
+from longtail.experiment.lock import lock_results
 from longtail.experiment.partial import partial_words
 
 
@@ -25,8 +25,8 @@ def test_the_second_start_adds_partial_to_the_options_that_are_there(words, expe
 HOLDER = """
 import sys
 from pathlib import Path
-from longtail.experiment.lock import lock_folder
-lock_folder(Path(sys.argv[1]))
+from longtail.experiment.lock import lock_results
+lock_results(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -40,7 +40,7 @@ def test_a_second_process_is_told_who_works_here_until_that_one_is_killed(tmp_pa
         cwd=repository,
     ) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(BlockingIOError, match=rf"\(process {holder.pid} on .*\) is working in this"):
-            lock_folder(tmp_path)
+        with pytest.raises(BlockingIOError, match=rf"\(process {holder.pid} on .*\) is working on"):
+            lock_results(tmp_path)
         holder.kill()
-    lock_folder(tmp_path)
+    lock_results(tmp_path)

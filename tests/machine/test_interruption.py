@@ -14,6 +14,7 @@ from filelock import FileLock
 from workspace import DIGITS, Workspace
 
 from longtail.experiment import interruption
+from longtail.experiment.lock import HOLDER, LOCK
 from longtail.experiment.status import status
 
 ROOT = Path(__file__).parents[2]
@@ -284,12 +285,12 @@ def test_what_shows_the_finished_runs_forces_nothing_and_ends_with_the_first(unt
 
 
 def test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out(untrained):
-    folder = untrained.folder / ".snakemake"
-    (folder / "longtail.holder").unlink(missing_ok=True)
-    with FileLock(folder / "longtail.lock"):
+    results = untrained.folder / "results"
+    (results / HOLDER).unlink(missing_ok=True)
+    with FileLock(results / LOCK):
         done = untrained.snakemake(TARGET, check=False)
     assert done.returncode == 1
-    assert "Another Snakemake (which has not said its number) is working in this folder." in done.stderr
+    assert "Another Snakemake (which has not said its number) is working on the results in" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from longtail.experiment.lock import JOBS, lock_folder
+from longtail.experiment.lock import JOBS, lock_results
 from longtail.machine.processes import began
 from longtail.machine.stopping import RESUME, UNWINDING, WORKFLOW, name_workflow
 
@@ -111,6 +111,7 @@ def test_a_program_that_does_not_leave_its_work_is_ended_by_the_kernel(tmp_path)
 
 
 def test_a_program_ends_with_its_workflow_and_the_next_one_waits_for_it(tmp_path):
+    (tmp_path / JOBS).parent.mkdir()
     (tmp_path / JOBS).touch()
     starter = begin([sys.executable, "-c", STARTER, str(tmp_path / JOBS), *words(tmp_path)])
     job = int(starter.stdout.readline())
@@ -120,9 +121,9 @@ def test_a_program_ends_with_its_workflow_and_the_next_one_waits_for_it(tmp_path
     starter.kill()
     starter.wait()
     with pytest.raises(BlockingIOError, match=rf"earlier Snakemake .* do not end: process {job} .*kill -9"):
-        lock_folder(tmp_path, patience=0.5)
+        lock_results(tmp_path, patience=0.5)
     os.kill(job, signal.SIGCONT)
-    lock_folder(tmp_path)
+    lock_results(tmp_path)
     assert starter.stdout.read().splitlines() == [
         f"the workflow (process {starter.pid}) has ended: stopping",
         "stopped by SIGTERM",
@@ -131,6 +132,7 @@ def test_a_program_ends_with_its_workflow_and_the_next_one_waits_for_it(tmp_path
 
 
 def test_a_program_that_begins_after_its_workflow_ended_does_nothing(tmp_path):
+    (tmp_path / JOBS).parent.mkdir()
     (tmp_path / JOBS).touch()
     starter = begin(
         [sys.executable, "-c", STARTER.replace("time.sleep(60)", "sys.exit()"), str(tmp_path / JOBS), "env"]

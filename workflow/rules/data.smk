@@ -19,7 +19,8 @@ rule groups:
         key=KEYS.split(),
         settings=as_json(EXPERIMENT.groups_settings()),
     shell:
-        "python workflow/scripts/groups.py --sets {input.sets:q} --settings {params.settings:q}"
+        f"python {SCRIPTS}/groups.py"
+        " --sets {input.sets:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -37,5 +38,6 @@ rule tensors:
     params:
         key=lambda wildcards: KEYS.tensors(wildcards.subset),
     shell:
-        "python workflow/scripts/tensors.py --images {input.images:q} --split {input.split:q}"
+        f"python {SCRIPTS}/tensors.py"
+        " --images {input.images:q} --split {input.split:q}"
         " --subset {wildcards.subset} --output {output:q} > {log:q} 2>&1"

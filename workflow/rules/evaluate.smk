@@ -13,7 +13,8 @@ rule run_list:
         settings=as_json(EXPERIMENT.run_list_settings()),
         runs=f"{CONFIG.paths.results}/runs",
     shell:
-        "python workflow/scripts/run_list.py --settings {params.settings:q} --runs {params.runs:q}"
+        f"python {SCRIPTS}/run_list.py"
+        " --settings {params.settings:q} --runs {params.runs:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -34,5 +35,6 @@ rule evaluation:
         key=KEYS.evaluation(),
         settings=as_json(EXPERIMENT.evaluation_settings()),
     shell:
-        "python workflow/scripts/evaluation.py @{input.runs:q} --split {input.split:q} --settings {params.settings:q}"
+        f"python {SCRIPTS}/evaluation.py"
+        " @{input.runs:q} --split {input.split:q} --settings {params.settings:q}"
         " --output {output.evaluation:q} --output-per-class {output.per_class:q} > {log:q} 2>&1"

@@ -59,5 +59,6 @@ for rule_name, folder in FIGURE_RULES.items():
             pictures=lambda wildcards, output: output[:2],
             caption=lambda wildcards, output: output[2],
         shell:
-            "python workflow/scripts/figure.py {wildcards.figure} {params.options:q}"
+            f"python {SCRIPTS}/figure.py"
+            " {wildcards.figure} {params.options:q}"
             " --output {params.pictures:q} --caption {params.caption:q} > {log:q} 2>&1"

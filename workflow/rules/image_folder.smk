@@ -22,7 +22,8 @@ rule folder_images:
         source=unrecorded(CONFIG.data.image_folder.path),
         root=unrecorded(LIST_ROOT),
     shell:
-        "python workflow/scripts/folder_images.py --source {params.source:q} {params.root:q} --settings {params.settings:q} --threads {threads}"
+        f"python {SCRIPTS}/folder_images.py"
+        " --source {params.source:q} {params.root:q} --settings {params.settings:q} --threads {threads}"
         " --output-images {output.images:q} --output-index {output.index:q} --output-findings {output.findings:q}"
         " > {log:q} 2>&1"
 
@@ -41,7 +42,8 @@ rule metadata:
         source=unrecorded(CONFIG.data.image_folder.path),
         root=unrecorded(LIST_ROOT),
     shell:
-        "python workflow/scripts/metadata.py --source {params.source:q} {params.root:q} --settings {params.settings:q}"
+        f"python {SCRIPTS}/metadata.py"
+        " --source {params.source:q} {params.root:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -72,7 +74,8 @@ rule check_data:
         # The key has the content of the files that the settings name, wherever they lie.
         settings=unrecorded(as_json(EXPERIMENT.folder_split_settings())),
     shell:
-        "python workflow/scripts/check_data.py --images {input.images:q} --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
+        f"python {SCRIPTS}/check_data.py"
+        " --images {input.images:q} --index {input.index:q} --findings {input.findings:q} --settings {params.settings:q}"
         " --output-csv {output.csv:q} --output-markdown {output.markdown:q} --output-html {output.html:q}"
         " --output-text {output.text:q} > {log:q} 2>&1"
 
@@ -102,5 +105,6 @@ rule folder_split:
         # The key has the content of the files that the settings name, wherever they lie.
         settings=unrecorded(as_json(EXPERIMENT.folder_split_settings())),
     shell:
-        "python workflow/scripts/folder_split.py --index {input.index:q} --findings {input.findings:q}"
+        f"python {SCRIPTS}/folder_split.py"
+        " --index {input.index:q} --findings {input.findings:q}"
         " --settings {params.settings:q} --output {output.sets:q} --output-list {output.list:q} > {log:q} 2>&1"

@@ -14,4 +14,4 @@ rule list_split:
         # The key has the content of the lists, wherever they lie.
         settings=unrecorded(as_json(EXPERIMENT.list_split_settings())),
     shell:
-        "python workflow/scripts/list_split.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        f"python {SCRIPTS}/list_split.py" " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

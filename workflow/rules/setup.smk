@@ -2,6 +2,7 @@
 
 import gc
 import re
+import shlex
 from json import dumps as as_json  # how the settings of a job travel to its program
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from longtail.experiment.forcing import begin_anew, forced_jobs
 from longtail.experiment.interruption import Interruption
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.experiment.keys import NUMBERS, Keys
-from longtail.experiment.lock import FOLDER, JOBS, lock_folder, sign
+from longtail.experiment.lock import JOBS, lock_results, sign
 from longtail.experiment.partial import show_finished
 from longtail.experiment.proof import Proofs, with_proofs
 from longtail.machine.cores import (
@@ -27,6 +28,13 @@ from longtail.machine.cores import (
     train_threads,
 )
 from longtail.machine.stopping import disown_jobs, name_workflow, stop_with_workflow
+
+# What belongs to the workflow lies beside its Snakefile, wherever Snakemake works; where it works there, paths stay short,
+# and a moved folder changes no command.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+BESIDE = "" if ROOT == Path.cwd() else f"{ROOT}/"
+# As it stands in a shell command, whose braces Snakemake fills in.
+SCRIPTS = shlex.quote(f"{BESIDE}workflow/scripts").replace("{", "{{").replace("}", "}}")
 
 run_scripts_with_this_python()
 
@@ -89,13 +97,13 @@ if "gpu" not in workflow.global_resources and gpu_count() and not ON_CLUSTER:
 
 
 # A Snakemake that shows what is there after a failure of another one is like a job of that one. Any other holds the
-# lock of the folder, but for those that are started on a node of a cluster and live as long as their job.
+# lock of the results, but for those that are started on a node of a cluster and live as long as their job.
 SECOND = workflow.is_main_process and CONFIG.partial and stop_with_workflow()
 MAIN = workflow.is_main_process and not SECOND
 INTERRUPTION = Interruption(workflow, disown_jobs, quiet=SECOND)
 if workflow.is_main_process:
     INTERRUPTION.install()
-name_workflow(FOLDER / JOBS if workflow.is_main_process else None)
+name_workflow(Path(CONFIG.paths.results, JOBS) if workflow.is_main_process else None)
 
 
 onstart:
@@ -104,7 +112,7 @@ onstart:
         INTERRUPTION.install()  # once more, since the scheduler has put a handler of its own in its place
     if MAIN:
         try:
-            lock_folder()
+            lock_results(Path(CONFIG.paths.results))
             sign(Path(CONFIG.paths.results))
         except OSError as error:
             raise WorkflowError(str(error)) from None

@@ -18,7 +18,8 @@ if EXPERIMENT.source.archive:
             # The hash fixes the content, whatever address it comes from.
             urls=unrecorded(ARCHIVE.urls),
         shell:
-            "python workflow/scripts/download.py --url {params.urls:q} --sha256 {params.sha256}"
+            f"python {SCRIPTS}/download.py"
+            " --url {params.urls:q} --sha256 {params.sha256}"
             " --output {output:q} > {log:q} 2>&1"
 
 
@@ -37,7 +38,8 @@ rule images:
         settings=as_json(EXPERIMENT.images_settings()),
         archive=lambda wildcards, input: as_options({"archive": input.archive}),
     shell:
-        "python workflow/scripts/images.py --settings {params.settings:q}"
+        f"python {SCRIPTS}/images.py"
+        " --settings {params.settings:q}"
         " {params.archive:q} --output {output:q} > {log:q} 2>&1"
 
 
@@ -55,7 +57,8 @@ rule subsets:
         key=KEYS.subsets(),
         settings=as_json(EXPERIMENT.subsets_settings()),
     shell:
-        "python workflow/scripts/subsets.py --images {input.images:q} --settings {params.settings:q}"
+        f"python {SCRIPTS}/subsets.py"
+        " --images {input.images:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -73,5 +76,6 @@ rule split:
         key=KEYS.sets(),
         settings=as_json(EXPERIMENT.split_settings()),
     shell:
-        "python workflow/scripts/split.py --subsets {input.subsets:q} --settings {params.settings:q}"
+        f"python {SCRIPTS}/split.py"
+        " --subsets {input.subsets:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"

@@ -28,14 +28,15 @@ rule statistical_analysis:
         runs=unrecorded(f"{CONFIG.paths.results}/runs"),
         folder=subpath(output[0], parent=True),
     shell:
-        "python workflow/scripts/statistical_analysis.py --evaluation {input.evaluation:q} --runs {params.runs:q}"
+        f"python {SCRIPTS}/statistical_analysis.py"
+        " --evaluation {input.evaluation:q} --runs {params.runs:q}"
         " --split {input.split:q} --settings {params.settings:q} --output-folder {params.folder:q} > {log:q} 2>&1"
 
 
 rule summary:
     input:
         rules.statistical_analysis.output,
-        **NUMBERS,
+        **{name: f"{BESIDE}{path}" for name, path in NUMBERS.items()},
         evaluation=rules.evaluation.output.evaluation,
     output:
         in_report("Answers", ["<results>/summary.md", "<results>/summary.html"]),
@@ -49,6 +50,7 @@ rule summary:
         settings=as_json(EXPERIMENT.summary_settings()),
         statistics=unrecorded(f"{CONFIG.paths.results}/statistics"),
     shell:
-        "python workflow/scripts/summary.py --evaluation {input.evaluation:q} --statistics {params.statistics:q}"
+        f"python {SCRIPTS}/summary.py"
+        " --evaluation {input.evaluation:q} --statistics {params.statistics:q}"
         " --thesis {input.thesis:q} --published {input.published:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"

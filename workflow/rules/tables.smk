@@ -4,7 +4,7 @@ TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
     "per_class": rules.evaluation.output.per_class,
     "split": "<results>/data/split.parquet",
-    **NUMBERS,
+    **{name: f"{BESIDE}{path}" for name, path in NUMBERS.items()},
 }
 # Which tables each job makes, and from what.
 TABLE_JOBS = {
@@ -58,7 +58,8 @@ for job, (names, made_from) in TABLE_JOBS.items():
             options=table_options,
             folder=subpath(output[0], parent=True),
         shell:
-            "python workflow/scripts/tables.py {params.names} {params.options:q} --output-folder {params.folder:q} > {log:q} 2>&1"
+            f"python {SCRIPTS}/tables.py"
+            " {params.names} {params.options:q} --output-folder {params.folder:q} > {log:q} 2>&1"
 
 
 rule table_of_classes:
@@ -87,6 +88,7 @@ rule table_of_classes:
         losses=EXPERIMENT.losses,
         folder=subpath(output[0], parent=True),
     shell:
-        "python workflow/scripts/tables.py {params.names} --predictions {params.predictions:q} --split {input.split:q}"
+        f"python {SCRIPTS}/tables.py"
+        " {params.names} --predictions {params.predictions:q} --split {input.split:q}"
         " --train-set {wildcards.train_set} --model {wildcards.model:q} --loss {params.losses:q}"
         " --output-folder {params.folder:q} > {log:q} 2>&1"

@@ -15,7 +15,8 @@ rule fetch_weights:
         # The key has the content of a file, wherever it lies. Being a function of the output, this is not recorded.
         settings=lambda wildcards, output: as_json(EXPERIMENT.weights_settings(wildcards.model)),
     shell:
-        "python workflow/scripts/fetch_weights.py --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        f"python {SCRIPTS}/fetch_weights.py"
+        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 # A variant's model is made of a trained one, not by training.
@@ -38,7 +39,8 @@ rule adjust:
         key=lambda wildcards: KEYS.adjust(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.adjust_settings(wildcards.loss)),
     shell:
-        "python workflow/scripts/adjust.py --model {input.model:q} --settings {params.settings:q} --output {output:q}"
+        f"python {SCRIPTS}/adjust.py"
+        " --model {input.model:q} --settings {params.settings:q} --output {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -75,12 +77,15 @@ rule train:
     params:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.train_settings(wildcards.model, wildcards.loss)),
-        begin=lambda wildcards, input: as_options({name: input[name] for name in ("weights", "start", "split")}),
+        begin=lambda wildcards, input: as_options(
+            {name: input[name] for name in ("weights", "start", "split")}
+        ),
         work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,
     shell:
-        "python workflow/scripts/train.py --train-tensors {input.train:q} --val-tensors {input.val:q}"
+        f"python {SCRIPTS}/train.py"
+        " --train-tensors {input.train:q} --val-tensors {input.val:q}"
         " {params.begin:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
         " --threads {params.threads} --gpus {resources.gpu} {params.place}"
@@ -112,6 +117,7 @@ rule predict:
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,
     shell:
-        "python workflow/scripts/predict.py --model {input.model:q} --tensors {input.tensors:q}"
+        f"python {SCRIPTS}/predict.py"
+        " --model {input.model:q} --tensors {input.tensors:q}"
         " --settings {params.settings:q} --run {params.run:q} --output {output:q} --threads {params.threads} {params.place}"
         " > {log:q} 2>&1"
