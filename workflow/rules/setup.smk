@@ -33,8 +33,8 @@ from longtail.machine.stopping import disown_jobs, name_workflow, stop_with_work
 # and a moved folder changes no command.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 BESIDE = "" if ROOT == Path.cwd() else f"{ROOT}/"
-# As it stands in a shell command, whose braces Snakemake fills in.
-SCRIPTS = shlex.quote(f"{BESIDE}workflow/scripts").replace("{", "{{").replace("}", "}}")
+# As it stands in a shell command.
+SCRIPTS = shlex.quote(f"{BESIDE}workflow/scripts")
 
 run_scripts_with_this_python()
 
