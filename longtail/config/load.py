@@ -51,11 +51,9 @@ class ConfigError(ValueError):
 
 def _same_model(name: str, architecture: str) -> bool:
     """Whether an architecture is the known model of that name, maybe as a library of models has it."""
-    published = pretrained_source(name) or name
-    return architecture.rpartition("/")[2].partition(".")[0] in (
-        name,
-        published.rpartition("/")[2].partition(".")[0],
-    )
+    known = architecture, pretrained_source(name) or name
+    own, published = (each.rpartition("/")[2].partition(".")[0] for each in known)
+    return own in (name, published)
 
 
 class Config(Section):
