@@ -8,7 +8,7 @@ Snakemake remembers. What is not proven is made again.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longtail.experiment.contents import content_hash, ends_hash
+from longtail.experiment.record import read_record
 from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD, Run
 from longtail.files.atomic import write_text
 from longtail.files.regular import read_bytes
@@ -296,8 +297,7 @@ def _state(path: str) -> list[int]:
 
 def _trained_with(record: Path) -> dict[str, str]:
     """The versions in the record of a run; empty where it names none."""
-    packages = None
     with suppress(ValueError):
-        packages = unseal(read_bytes(record), record).get("packages")
-    found = packages if isinstance(packages, Mapping) else {}
-    return {name: found[name] for name in PACKAGES if found.get(name)}
+        found = read_record(record).packages
+        return {name: own for name in PACKAGES if (own := found.get(name))}
+    return {}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from longtail.machine.processes import described, holders
+from longtail.machine.processes import all_described, holders
 
 NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/null")
 """The nodes that every process with a GPU opens: NVIDIA's, that of Windows' Linux, AMD's; the last is everywhere."""
@@ -155,12 +155,8 @@ def _say_who_holds(total: int, count: int, places: set[int], node: str | Path | 
         found = [process for process in holders(descriptor) if _may_hold(process, places)]
     finally:
         os.close(descriptor)
-    who = "; ".join(map(described, found)) or "a process that cannot be seen from here"
-    print(
-        f"device: all {total} GPU(s) are taken, waiting for {count}. Held by {who}",
-        file=sys.stderr,
-        flush=True,
-    )
+    told = f"device: all {total} GPU(s) are taken, waiting for {count}. Held by {all_described(found)}"
+    print(told, file=sys.stderr, flush=True)
 
 
 def _may_hold(process: int, places: set[int]) -> bool:
