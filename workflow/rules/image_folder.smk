@@ -1,7 +1,10 @@
 # A collection of your own: what is wrong with it, its images, and its split.
 
-# Where the pictures of a list are, if not beside it.
-LIST_ROOT = as_options({"root": CONFIG.data.image_folder.root})
+# The folder or the list and, if not beside it, where its pictures are. The key has their names and content, wherever
+# they lie.
+COLLECTION = unrecorded(
+    as_options({"source": CONFIG.data.image_folder.path, "root": CONFIG.data.image_folder.root})
+)
 
 
 rule folder_images:
@@ -18,11 +21,9 @@ rule folder_images:
     params:
         key=KEYS.images(),
         settings=as_json(EXPERIMENT.folder_images_settings()),
-        # The key has the files' names and content, wherever they lie.
-        source=unrecorded(CONFIG.data.image_folder.path),
-        root=unrecorded(LIST_ROOT),
+        collection=COLLECTION,
     shell:
-        "python workflow/scripts/folder_images.py --source {params.source:q} {params.root:q} --settings {params.settings:q} --threads {threads}"
+        "python workflow/scripts/folder_images.py {params.collection:q} --settings {params.settings:q} --threads {threads}"
         " --output-images {output.images:q} --output-index {output.index:q} --output-findings {output.findings:q}"
         " > {log:q} 2>&1"
 
@@ -38,10 +39,9 @@ rule metadata:
     params:
         key=KEYS.metadata(),
         settings=as_json(EXPERIMENT.metadata_settings()),
-        source=unrecorded(CONFIG.data.image_folder.path),
-        root=unrecorded(LIST_ROOT),
+        collection=COLLECTION,
     shell:
-        "python workflow/scripts/metadata.py --source {params.source:q} {params.root:q} --settings {params.settings:q}"
+        "python workflow/scripts/metadata.py {params.collection:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 

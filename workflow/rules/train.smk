@@ -75,7 +75,9 @@ rule train:
     params:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.train_settings(wildcards.model, wildcards.loss)),
-        begin=lambda wildcards, input: as_options({name: input[name] for name in ("weights", "start", "split")}),
+        begin=lambda wildcards, input: as_options(
+            {name: input[name] for name in ("weights", "start", "split")}
+        ),
         work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,
