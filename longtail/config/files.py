@@ -118,11 +118,10 @@ class Read:
         self._open.append(node)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             self._refuse(node, f"a value is called {_tag(node)}, and no setting takes that")
-        value = (
-            self._mapping(node, path)
-            if isinstance(node, yaml.MappingNode)
-            else [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
-        )
+        if isinstance(node, yaml.MappingNode):
+            value = self._mapping(node, path)
+        else:
+            value = [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
         self._open.pop()
         return value
 

@@ -369,12 +369,10 @@ def _with_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
     losses = settings.get("losses")
     if not isinstance(losses, Mapping):
         return dict(settings)
-    entries = {
-        name: {**entry, "parameters": _typed(entry["parameters"])}
-        if isinstance(entry, Mapping) and "parameters" in entry
-        else entry
-        for name, entry in losses.items()
-    }
+    entries = dict(losses)
+    for name, entry in losses.items():
+        if isinstance(entry, Mapping) and "parameters" in entry:
+            entries[name] = {**entry, "parameters": _typed(entry["parameters"])}
     return {**settings, "losses": entries}
 
 

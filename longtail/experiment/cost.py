@@ -108,9 +108,8 @@ def images_to_test(config: Config) -> dict[str, int] | None:
         counts = longtailed_counts(each, source.classes, factor)
         found = {"balanced": each * source.classes, "longtailed": sum(counts), **dict.fromkeys(names, 0)}
         trained = longtailed_counts(data.train_per_class, source.classes, data.imbalance_factor)
-        for group, count in zip(
-            frequency_groups(trained, data.groups, data.group_limits), counts, strict=True
-        ):
+        groups = frequency_groups(trained, data.groups, data.group_limits)
+        for group, count in zip(groups, counts, strict=True):
             found[group] += count
         return found
     if not path.is_file():

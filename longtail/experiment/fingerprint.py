@@ -186,10 +186,8 @@ def _parsed(content: bytes) -> _Source:
     pieces: list[str] = []
     imports: list[tuple[int, str]] = []
     _dump(ast.parse(content), pieces, imports)
-    return _Source(
-        hashlib.sha256("\n".join(pieces).encode()).hexdigest(),
-        tuple(dict.fromkeys(imports)),
-    )
+    tree = hashlib.sha256("\n".join(pieces).encode()).hexdigest()
+    return _Source(tree, tuple(dict.fromkeys(imports)))
 
 
 @cache

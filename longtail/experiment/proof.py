@@ -124,12 +124,8 @@ class Proofs:
     def other_versions(self, proof: Proof) -> str:
         """The packages of other versions that a run was trained with; empty: those of here."""
         here = packages_here()
-        differing = [
-            f"{name} {own} (here {here.get(name)})"
-            for name, own in proof.packages.items()
-            if own != here.get(name)
-        ]
-        return ", ".join(differing)
+        others = {name: own for name, own in proof.packages.items() if own != here.get(name)}
+        return ", ".join(f"{name} {own} (here {here.get(name)})" for name, own in others.items())
 
     def notes(self, keys: "Keys") -> Iterator[str]:
         """What a user should know of the results that are there: whose they are, and what made them."""

@@ -104,9 +104,7 @@ def claim(
                 yield claimed
                 return
         finally:
-            os.close(
-                descriptor
-            )  # with all its locks; the kernel does the same when the process dies, however it dies
+            os.close(descriptor)  # with all its locks; the kernel does the same when the process dies
         if time.monotonic() - began - told >= reminder:
             told = time.monotonic() - began
             _say_who_holds(len(names), count, set(places.values()), node)
@@ -142,10 +140,8 @@ def _lock(descriptor: int, place: int) -> bool:
             return False
         if error.errno not in (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        print(
-            f"device: this system cannot lock a GPU ({error.strerror}); two jobs may meet on one",
-            file=sys.stderr,
-        )
+        told = f"device: this system cannot lock a GPU ({error.strerror}); two jobs may meet on one"
+        print(told, file=sys.stderr)
     return True
 
 
