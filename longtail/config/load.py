@@ -167,7 +167,7 @@ class Config(Section):
             where = f"models.{name}" if entry.architecture == name else f"models.{name}.architecture"
             known = [*known_models(), *LIBRARY_MODELS]
             if used and entry.architecture == name:
-                where, known = "grid.models", [*known, *self.models]
+                where, known = "grid.models", [*known, *(own for own in self.models if own != name)]
             try:
                 model_module(entry.architecture)
             except ValueError:
