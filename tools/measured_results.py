@@ -148,23 +148,20 @@ def _runs(rows: pd.DataFrame) -> pd.DataFrame:
     """On what the runs were trained, and how long that took."""
     trained = rows[rows["epochs"] == EPOCHS].fillna({"versions": "", "commit": ""})
     groups = trained.groupby(["processor", "precision", "versions", "commit"], sort=False)
-    return pd.DataFrame(
-        [
+    rows = []
+    for (processor, precision, versions, commit), own in groups:
+        minutes = [f"{seconds / 60:.0f}" for seconds in (own["seconds"].min(), own["seconds"].max())]
+        rows.append(
             {
                 "Processor": processor,
                 "Precision": precision,
                 "Runs": str(len(own)),
-                "Minutes of a run": " to ".join(
-                    dict.fromkeys(
-                        f"{seconds / 60:.0f}" for seconds in (own["seconds"].min(), own["seconds"].max())
-                    )
-                ),
+                "Minutes of a run": " to ".join(dict.fromkeys(minutes)),
                 "Versions": versions,
                 "Commit": commit,
             }
-            for (processor, precision, versions, commit), own in groups
-        ]
-    )
+        )
+    return pd.DataFrame(rows)
 
 
 def record(folder: Path) -> None:

@@ -224,9 +224,8 @@ def _bounds(table: pd.DataFrame) -> pd.DataFrame:
     counts = table.groupby(["train_set", "loss", "test_set"], sort=False)["verdict"].value_counts()
     wide = counts.unstack(fill_value=0)[["differs", "open", "not shown"]]
     text = wide.astype(str).agg(" / ".join, axis=1).unstack()[list(IMAGES)]
-    return _printed(text.reset_index("train_set"), "Loss function")[
-        ["Trained on", "Loss function", *map(label, IMAGES)]
-    ]
+    printed = _printed(text.reset_index("train_set"), "Loss function")
+    return printed[["Trained on", "Loss function", *map(label, IMAGES)]]
 
 
 def _bounds_of(loss: str, table: pd.DataFrame) -> pd.DataFrame:

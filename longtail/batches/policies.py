@@ -159,9 +159,9 @@ def _sorted_turn(
 
     The parameters are the six numbers of the affine map and the strength, for a blend its factor: float32, images x 7.
     """
-    groups = torch.where(
-        operations <= len(AFFINE), operations.clamp(max=1), operations - (len(AFFINE) - 1)
-    )  # identity, affine, the rest
+    # Group 0 is the identity, 1 all affine operations; the others follow.
+    rest = operations - (len(AFFINE) - 1)
+    groups = torch.where(operations <= len(AFFINE), operations.clamp(max=1), rest)
     steps = torch.arange(len(groups)) // batch_size
     key = steps * len(GROUPS) + groups
     order = key.argsort(stable=True)

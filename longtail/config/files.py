@@ -14,7 +14,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -34,19 +34,7 @@ class Unreadable(ValueError):
     """The file cannot be read at all; the message says why, and where."""
 
 
-class Read(NamedTuple):
-    """What a file holds, and what is wrong with it."""
-
-    content: Any
-    problems: list[str]
-    """What YAML would read as something else; the content is whole all the same."""
-    lines: dict[Path_, int]
-    """The line of every key and item, counted from 1."""
-    misread: set[Path_]
-    """The keys whose values are among the problems."""
-
-
-def read_file(path: str | Path) -> Read:
+def read_file(path: str | Path) -> "Read":
     """The settings of a file.
 
     Raises:
@@ -69,7 +57,7 @@ def read_file(path: str | Path) -> Read:
     return read
 
 
-def read_text(text: str, name: str) -> Read:
+def read_text(text: str, name: str) -> "Read":
     """The settings of a text; `name` says in errors where it comes from."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -81,9 +69,7 @@ def read_text(text: str, name: str) -> Read:
         raise Unreadable(f"{name} is no text ({str(error).partition(chr(10))[0]})") from None
     except RecursionError:
         raise Unreadable(f"{name} is nested deeper than {DEEPEST} levels") from None
-    reader = _Reader(name)
-    content = reader.value(node, ()) if node else None
-    return Read(content, reader.problems, reader.lines, reader.misread)
+    return Read(name, node)
 
 
 def number(text: str) -> int | float | None:
@@ -95,18 +81,26 @@ def number(text: str) -> int | float | None:
     return float(text) if _FLOAT.fullmatch(text) else None
 
 
-class _Reader:
-    """Makes values of the nodes that PyYAML composed."""
+class Read:
+    """What a file holds, and what is wrong with it: values made of the nodes that PyYAML composed.
 
-    def __init__(self, name: str):
+    Attributes:
+        content: the settings.
+        problems: what YAML would read as something else; the content is whole all the same.
+        lines: the line of every key and item, counted from 1.
+        misread: the keys whose values are among the problems.
+    """
+
+    def __init__(self, name: str, node: yaml.Node | None):
         self.name = name
         self.problems: list[str] = []
         self.lines: dict[Path_, int] = {}
         self.misread: set[Path_] = set()
         self._values = 0
         self._open: list[yaml.Node] = []
+        self.content: Any = self._value(node, ()) if node else None
 
-    def value(self, node: yaml.Node, path: Path_) -> Any:
+    def _value(self, node: yaml.Node, path: Path_) -> Any:
         self._values += 1
         if self._values > MOST_VALUES:
             raise Unreadable(f"{self.name} stands for more than {MOST_VALUES:,} values, by its aliases (*)")
@@ -124,11 +118,10 @@ class _Reader:
         self._open.append(node)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             self._refuse(node, f"a value is called {_tag(node)}, and no setting takes that")
-        value = (
-            self._mapping(node, path)
-            if isinstance(node, yaml.MappingNode)
-            else [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        )
+        if isinstance(node, yaml.MappingNode):
+            value = self._mapping(node, path)
+        else:
+            value = [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
         self._open.pop()
         return value
 
@@ -138,7 +131,7 @@ class _Reader:
         found: dict[str, int] = {}
         for key, item in node.value:
             if _tag(key) == "merge":  # <<: what is written here comes on top of it
-                parts = self.value(item, path)
+                parts = self._value(item, path)
                 for part in reversed(parts if isinstance(parts, list) else [parts]):
                     merged |= part if isinstance(part, dict) else {}
                 continue
@@ -153,7 +146,7 @@ class _Reader:
             if name in found:
                 self._refuse(key, f"{'.'.join(map(str, (*path, name)))} stands in line {found[name]} already")
             found[name] = self.lines[*path, name] = line
-            own[name] = self.value(item, (*path, name))
+            own[name] = self._value(item, (*path, name))
         return merged | own
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:

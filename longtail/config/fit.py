@@ -195,10 +195,9 @@ def attention_is_there(run: Training) -> Iterator[str]:
 def own_loss_can_be_weighed(run: Training) -> Iterator[str]:
     """A loss that is a plain module of PyTorch weighs its images itself."""
     own, mixup = run.entry.loss, run.recipe.mixup
-    wanting = [
-        *(["train.drw"] if run.recipe.drw else []),
-        *(["train.mixup.remix"] if mixup and mixup.remix else []),
-    ]
+    wanting = ["train.drw"] if run.recipe.drw else []
+    if mixup and mixup.remix:
+        wanting.append("train.mixup.remix")
     if wanting and isinstance(own, CustomLoss) and derives_from_module(own.path, own.name):
         yield (
             f"losses.{run.loss}: {' and '.join(wanting)} weighs each image, which {own.name}, derived from nn.Module, "

@@ -51,11 +51,9 @@ class ConfigError(ValueError):
 
 def _same_model(name: str, architecture: str) -> bool:
     """Whether an architecture is the known model of that name, maybe as a library of models has it."""
-    published = pretrained_source(name) or name
-    return architecture.rpartition("/")[2].partition(".")[0] in (
-        name,
-        published.rpartition("/")[2].partition(".")[0],
-    )
+    known = architecture, pretrained_source(name) or name
+    own, published = (each.rpartition("/")[2].partition(".")[0] for each in known)
+    return own in (name, published)
 
 
 class Config(Section):
@@ -169,7 +167,7 @@ class Config(Section):
             where = f"models.{name}" if entry.architecture == name else f"models.{name}.architecture"
             known = [*known_models(), *LIBRARY_MODELS]
             if used and entry.architecture == name:
-                where, known = "grid.models", [*known, *self.models]
+                where, known = "grid.models", [*known, *(own for own in self.models if own != name)]
             try:
                 model_module(entry.architecture)
             except ValueError:
@@ -371,12 +369,10 @@ def _with_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
     losses = settings.get("losses")
     if not isinstance(losses, Mapping):
         return dict(settings)
-    entries = {
-        name: {**entry, "parameters": _typed(entry["parameters"])}
-        if isinstance(entry, Mapping) and "parameters" in entry
-        else entry
-        for name, entry in losses.items()
-    }
+    entries = dict(losses)
+    for name, entry in losses.items():
+        if isinstance(entry, Mapping) and "parameters" in entry:
+            entries[name] = {**entry, "parameters": _typed(entry["parameters"])}
     return {**settings, "losses": entries}
 
 

@@ -94,10 +94,8 @@ def loss_section(name: str) -> type[Loss] | None:
         for parameter, (annotation, default, description) in declared.parameters.items()
     }
     if declared.default_head != "linear":
-        fields["head"] = (
-            Head,
-            Field(declared.default_head, description=Loss.model_fields["head"].description),
-        )
+        described = Loss.model_fields["head"].description
+        fields["head"] = (Head, Field(declared.default_head, description=described))
     return create_model(declared.class_name, __base__=Loss, __doc__=declared.summary, **fields)
 
 

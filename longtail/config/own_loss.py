@@ -38,12 +38,9 @@ def derives_from_module(path: str, name: str) -> bool:
         tree = ast.parse(Path(path).read_bytes())
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):  # told by `wrong_with_own_loss`
         return False
-    bases = [node.bases for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    return [[ast.unparse(base) for base in each] for each in bases] in (
-        [["nn.Module"]],
-        [["torch.nn.Module"]],
-        [["Module"]],
-    )
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    bases = [[ast.unparse(base) for base in node.bases] for node in classes]
+    return bases in ([["nn.Module"]], [["torch.nn.Module"]], [["Module"]])
 
 
 def _missing(where: str, file: Path, node: ast.stmt) -> Iterator[str]:

@@ -105,9 +105,8 @@ def collection_contents(
     if (size := sum(states[name][0] for name in fresh)) > 1e9:
         print(f"Note: reading {len(fresh):,} pictures of {root}, {size / 1e9:.1f} GB, once", file=sys.stderr)
     with ThreadPoolExecutor(READERS) as readers:
-        for name, found in zip(
-            fresh, readers.map(lambda name: _picture(f"{root}/{name}"), fresh), strict=True
-        ):
+        contents = readers.map(lambda name: _picture(f"{root}/{name}"), fresh)
+        for name, found in zip(fresh, contents, strict=True):
             pictures[name] = _short(str(states[name])), found
     for name in pictures.keys() - states.keys():
         del pictures[name]

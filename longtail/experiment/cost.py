@@ -107,9 +107,8 @@ def images_to_test(config: Config) -> dict[str, int] | None:
         factor = data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
         counts = longtailed_counts(each, source.classes, factor, data.imbalance)
         found = {"balanced": each * source.classes, "longtailed": sum(counts), **dict.fromkeys(names, 0)}
-        for group, count in zip(
-            frequency_groups(data.training_counts(), data.groups, data.group_limits), counts, strict=True
-        ):
+        groups = frequency_groups(data.training_counts(), data.groups, data.group_limits)
+        for group, count in zip(groups, counts, strict=True):
             found[group] += count
         return found
     if not path.is_file():

@@ -120,14 +120,11 @@ def _files(folder: Path, parts: tuple[str, ...]) -> list[tuple[Path, str]]:
 def _elsewhere(module: str) -> list[Path]:
     """The folder on Python's path that has a module, unless it is of Python or of an installed package."""
     try:
-        spec = None if module in sys.stdlib_module_names else importlib.util.find_spec(module)
+        if module in sys.stdlib_module_names or not (spec := importlib.util.find_spec(module)):
+            return []
     except (ImportError, ValueError, AttributeError):  # a module that is half there; the job will say so
         return []
-    places = (
-        [Path(place) for place in [spec.origin, *(spec.submodule_search_locations or ())] if place]
-        if spec
-        else []
-    )
+    places = [Path(place) for place in [spec.origin, *(spec.submodule_search_locations or ())] if place]
     installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")}
     folders = [place.parent if place.stem != "__init__" else place.parents[1] for place in places]
     return [
@@ -189,10 +186,8 @@ def _parsed(content: bytes) -> _Source:
     pieces: list[str] = []
     imports: list[tuple[int, str]] = []
     _dump(ast.parse(content), pieces, imports)
-    return _Source(
-        hashlib.sha256("\n".join(pieces).encode()).hexdigest(),
-        tuple(dict.fromkeys(imports)),
-    )
+    tree = hashlib.sha256("\n".join(pieces).encode()).hexdigest()
+    return _Source(tree, tuple(dict.fromkeys(imports)))
 
 
 @cache

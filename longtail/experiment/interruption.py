@@ -90,11 +90,8 @@ class Interruption:
 
 
 def _doing(scheduler: Any) -> str:
-    jobs = (
-        sorted(" ".join([job.name, *getattr(job, "wildcards", ())]) for job in scheduler.running)
-        if scheduler
-        else []
-    )
+    running = scheduler.running if scheduler else []
+    jobs = sorted(" ".join([job.name, *getattr(job, "wildcards", ())]) for job in running)
     if not jobs:
         return "no job was running"
     return f"running {', '.join(jobs[:3])}{f' and {len(jobs) - 3} more' if len(jobs) > 3 else ''}"
@@ -132,11 +129,8 @@ def _end_jobs(seconds: float) -> int:
     asked: list[Any] = []
     end = time.monotonic() + seconds
     while True:
-        new = [
-            process
-            for process in filter(ours, psutil.Process().children(recursive=True))
-            if process not in asked
-        ]
+        below = psutil.Process().children(recursive=True)
+        new = [process for process in below if process not in asked and ours(process)]
         for process in new:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()

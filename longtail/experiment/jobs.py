@@ -43,12 +43,8 @@ class Experiment:
     def runs(self) -> list[Run]:
         """Every run that is shown, in the order of the configuration."""
         grid = self.config.grid
-        return [
-            Run(model, loss, train_set, seed)
-            for train_set, model, loss, seed in itertools.product(
-                grid.train_sets, grid.models, self.losses, self.config.seeds
-            )
-        ]
+        every = itertools.product(grid.train_sets, grid.models, self.losses, self.config.seeds)
+        return [Run(model, loss, train_set, seed) for train_set, model, loss, seed in every]
 
     def is_variant(self, run: Run) -> bool:
         """Whether a run is a variant: another run whose classifier was changed without training."""

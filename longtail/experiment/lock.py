@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from longtail.files.atomic import write_text
-from longtail.machine.processes import described, holders
+from longtail.machine.processes import all_described, holders
 from longtail.machine.stopping import has_ended, own_name
 
 WORKER = "logs/workflow"
@@ -86,10 +86,7 @@ def _wait_for_jobs(path: Path, patience: float) -> None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
-                who = (
-                    "; ".join(map(described, holders(descriptor)))
-                    or "a process that cannot be seen from here"
-                )
+                who = all_described(holders(descriptor))
             if time.monotonic() > end:
                 raise BlockingIOError(
                     f"Jobs of an earlier Snakemake are still working on these results and do not end: {who}. "

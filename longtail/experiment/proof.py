@@ -8,7 +8,7 @@ Snakemake remembers. What is not proven is made again.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longtail.experiment.contents import content_hash, ends_hash
+from longtail.experiment.record import read_record
 from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD, Run
 from longtail.files.atomic import write_text
 from longtail.files.regular import read_bytes
@@ -123,12 +124,8 @@ class Proofs:
     def other_versions(self, proof: Proof) -> str:
         """The packages of other versions that a run was trained with; empty: those of here."""
         here = packages_here()
-        differing = [
-            f"{name} {own} (here {here.get(name)})"
-            for name, own in proof.packages.items()
-            if own != here.get(name)
-        ]
-        return ", ".join(differing)
+        others = {name: own for name, own in proof.packages.items() if own != here.get(name)}
+        return ", ".join(f"{name} {own} (here {here.get(name)})" for name, own in others.items())
 
     def notes(self, keys: "Keys") -> Iterator[str]:
         """What a user should know of the results that are there: whose they are, and what made them."""
@@ -296,8 +293,7 @@ def _state(path: str) -> list[int]:
 
 def _trained_with(record: Path) -> dict[str, str]:
     """The versions in the record of a run; empty where it names none."""
-    packages = None
     with suppress(ValueError):
-        packages = unseal(read_bytes(record), record).get("packages")
-    found = packages if isinstance(packages, Mapping) else {}
-    return {name: found[name] for name in PACKAGES if found.get(name)}
+        found = read_record(record).packages
+        return {name: own for name in PACKAGES if (own := found.get(name))}
+    return {}

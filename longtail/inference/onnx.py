@@ -142,8 +142,7 @@ def _random_images(count: int, card: ModelCard) -> torch.Tensor:
 def _quiet() -> Iterator[None]:
     """Silence the exporter, which warns of its own internals. No user can act on them, and the file is checked."""
     before = logging.root.manager.disable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         logging.disable(logging.WARNING)
         try:
             yield

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from longtail.machine.processes import described, holders
+from longtail.machine.processes import all_described, holders
 
 NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/null")
 """The nodes that every process with a GPU opens: NVIDIA's, that of Windows' Linux, AMD's; the last is everywhere."""
@@ -104,9 +104,7 @@ def claim(
                 yield claimed
                 return
         finally:
-            os.close(
-                descriptor
-            )  # with all its locks; the kernel does the same when the process dies, however it dies
+            os.close(descriptor)  # with all its locks; the kernel does the same when the process dies
         if time.monotonic() - began - told >= reminder:
             told = time.monotonic() - began
             _say_who_holds(len(names), count, set(places.values()), node)
@@ -142,11 +140,9 @@ def _lock(descriptor: int, place: int) -> bool:
             return False
         if error.errno not in (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        print(
-            f"device: this system cannot lock a GPU ({error.strerror}); two jobs may meet on one",
-            file=sys.stderr,
-        )
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        told = f"device: this system cannot lock a GPU ({error.strerror}); two jobs may meet on one"
+        print(told, file=sys.stderr)
+    return True
 
 
 def _say_who_holds(total: int, count: int, places: set[int], node: str | Path | None) -> None:
@@ -155,12 +151,8 @@ def _say_who_holds(total: int, count: int, places: set[int], node: str | Path | 
         found = [process for process in holders(descriptor) if _may_hold(process, places)]
     finally:
         os.close(descriptor)
-    who = "; ".join(map(described, found)) or "a process that cannot be seen from here"
-    print(
-        f"device: all {total} GPU(s) are taken, waiting for {count}. Held by {who}",
-        file=sys.stderr,
-        flush=True,
-    )
+    told = f"device: all {total} GPU(s) are taken, waiting for {count}. Held by {all_described(found)}"
+    print(told, file=sys.stderr, flush=True)
 
 
 def _may_hold(process: int, places: set[int]) -> bool:
@@ -168,7 +160,7 @@ def _may_hold(process: int, places: set[int]) -> bool:
     try:
         texts = [path.read_text() for path in Path(f"/proc/{process}/fdinfo").iterdir()]
     except OSError:
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return True
     rows = [line.split() for text in texts for line in text.splitlines() if "OFDLCK" in line]
     return any(int(row[-2]) in places for row in rows)
 

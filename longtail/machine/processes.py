@@ -6,6 +6,7 @@ Nothing here is read from a file that another user could write.
 import os
 import pwd
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def described(process: int) -> str:
         command = f"{command[:LONGEST_COMMAND]}…"
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(start + ticks))
     return f"process {process} of user {name}, since {since}: {command}"
+
+
+def all_described(processes: Iterable[int]) -> str:
+    """The processes for people, or that none can be seen."""
+    return "; ".join(map(described, processes)) or "a process that cannot be seen from here"
 
 
 def holders(descriptor: int) -> list[int]:

@@ -29,9 +29,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Im
         ValueError: the file is damaged, is no model of this project, or its weights do not fit its architecture.
     """
     card = read_card(path)
-    weights, _ = read_safetensors(
-        path, KEY
-    )  # a damaged file is told as such, and not as one of another model
+    # This is read first, so that a damaged file is told as such, and not as one of another model.
+    weights, _ = read_safetensors(path, KEY)
     with explain_mismatch(path, card.architecture):
         try:
             _check_shapes(card, weights)

@@ -57,12 +57,8 @@ class CosineLinear(nn.Module):
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.in_features = num_features
-        self.weight = nn.Parameter(torch.empty(num_classes, num_features))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        with torch.no_grad():
-            self.weight.copy_(F.normalize(nn.init.uniform_(self.weight, -1.0, 1.0), dim=1))
+        drawn = nn.init.uniform_(torch.empty(num_classes, num_features), -1.0, 1.0)
+        self.weight = nn.Parameter(F.normalize(drawn, dim=1))
 
     @torch.no_grad()
     def point_to(self, directions: Tensor) -> None:

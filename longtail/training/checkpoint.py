@@ -54,11 +54,8 @@ class StateFolder:
                 lock.acquire(timeout=0)
         if not lock.is_locked:
             who = holder.read_text().strip() if holder.exists() else "an unknown process"
-            print(
-                f"{self.folder}: this run is being trained by {who}; waiting for it",
-                file=sys.stderr,
-                flush=True,
-            )
+            told = f"{self.folder}: this run is being trained by {who}; waiting for it"
+            print(told, file=sys.stderr, flush=True)
             lock.acquire()
         try:
             with writing(holder):

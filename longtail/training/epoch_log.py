@@ -76,20 +76,17 @@ class EpochLog:
     def _write_events(self, history: Sequence[Mapping[str, float]], times: Mapping[str, float]) -> None:
         if self.events is None:
             return
+        # A resumed run writes its earlier epochs anew, since its old event file is removed.
+        missing = history[-1:] if self._writer else history
         if self._writer is None:
             for old in self.events.glob("events.out.tfevents.*"):
                 old.unlink()
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(self.events)
-            missing = history  # a resumed run writes its earlier epochs anew: its old event file was removed
-        else:
-            missing = history[-1:]
         for row in missing:
-            for name, value in row.items():
-                if name != "epoch" and not math.isnan(
-                    value
-                ):  # an epoch without a validation has some that are
+            for name, value in row.items():  # an epoch without a validation has some that are nan
+                if name != "epoch" and not math.isnan(value):
                     self._writer.add_scalar(name, value, row["epoch"])
         self._writer.add_scalar("images_per_second", times["train_images_per_second"], history[-1]["epoch"])
         self._writer.flush()

@@ -110,11 +110,9 @@ class Trainer:
             train_set, self.class_counts, recipe, settings.seed, device, resident=resident
         )
         self.val_feed = build_feed(val_set, recipe, device, recipe.eval_batch_size, resident=resident)
-        self.selection = (
-            Selection(recipe.select, val_set.labels.cpu().numpy(), groups)
-            if recipe.select in SCORES
-            else None
-        )
+        self.selection: Selection | None = None
+        if recipe.select in SCORES:
+            self.selection = Selection(recipe.select, val_set.labels.cpu().numpy(), groups)
         self.progress = Progress()
 
     @property
@@ -237,13 +235,8 @@ class Trainer:
             with autocast(self.device, self.precision):
                 logits = model(images)
             answers = logits.argmax(1)
-            sums += torch.stack(
-                (
-                    self.loss.total(logits, labels).double(),
-                    self.loss.normalizer(labels).double(),
-                    (answers == labels).sum().double(),
-                )
-            )
+            own = self.loss.total(logits, labels), self.loss.normalizer(labels), (answers == labels).sum()
+            sums += torch.stack([number.double() for number in own])
             if self.selection:
                 predicted.append(answers)
         total, normalizer, hits = sums.tolist()

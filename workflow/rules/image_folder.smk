@@ -1,7 +1,10 @@
 # A collection of your own: what is wrong with it, its images, and its split.
 
-# Where the pictures of a list are, if not beside it.
-LIST_ROOT = as_options({"root": CONFIG.data.image_folder.root})
+# The folder or the list and, if not beside it, where its pictures are. The key has their names and content, wherever
+# they lie.
+COLLECTION = unrecorded(
+    as_options({"source": CONFIG.data.image_folder.path, "root": CONFIG.data.image_folder.root})
+)
 
 
 rule folder_images:
@@ -18,12 +21,10 @@ rule folder_images:
     params:
         key=KEYS.images(),
         settings=as_json(EXPERIMENT.folder_images_settings()),
-        # The key has the files' names and content, wherever they lie.
-        source=unrecorded(CONFIG.data.image_folder.path),
-        root=unrecorded(LIST_ROOT),
+        collection=COLLECTION,
     shell:
         f"python {SCRIPTS}/folder_images.py"
-        " --source {params.source:q} {params.root:q} --settings {params.settings:q} --threads {threads}"
+        " {params.collection:q} --settings {params.settings:q} --threads {threads}"
         " --output-images {output.images:q} --output-index {output.index:q} --output-findings {output.findings:q}"
         " > {log:q} 2>&1"
 
@@ -39,11 +40,10 @@ rule metadata:
     params:
         key=KEYS.metadata(),
         settings=as_json(EXPERIMENT.metadata_settings()),
-        source=unrecorded(CONFIG.data.image_folder.path),
-        root=unrecorded(LIST_ROOT),
+        collection=COLLECTION,
     shell:
         f"python {SCRIPTS}/metadata.py"
-        " --source {params.source:q} {params.root:q} --settings {params.settings:q}"
+        " {params.collection:q} --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 

@@ -38,16 +38,10 @@ SIDE = 128
 def main(args: Namespace) -> None:
     index = INDEXED.read(args.index)
     findings = FINDINGS.read(args.findings)
-    boxes = [
-        Finding(
-            name,
-            "letters",
-            f"has letters that no installed font has: {letters}",
-            f"drawn as boxes; {REMEDY}",
-            False,
-        )
-        for name, letters in letters_without_a_font(index["class_name"].unique()).items()
-    ]
+    boxes = []
+    for name, letters in letters_without_a_font(index["class_name"].unique()).items():
+        found = f"has letters that no installed font has: {letters}"
+        boxes.append(Finding(name, "letters", found, f"drawn as boxes; {REMEDY}", False))
     table, split = check(index, findings_table([*findings_of(findings), *boxes]), **args.settings)
     sizes = class_sizes(index, split)
     pictures = _pictures(args.images, index, alike(table))

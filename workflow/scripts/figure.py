@@ -40,19 +40,16 @@ def figure_arguments(args: Namespace) -> dict[str, Any]:
     }
 
 
-def write_caption(path: str | Path, caption: str) -> None:
-    if Path(path).suffix == ".rst":
-        caption = "".join(f"\\{sign}" if sign in r"\*`|_" else sign for sign in caption)
-    write_text(path, caption + "\n")
-
-
 def main(args: Namespace) -> None:
     parameters = figure_arguments(args)
     drawn = importlib.import_module(f"longtail.report.figures.{args.name}").draw(**parameters)
     boxes = choose_fonts(drawn.figure)
     style.save(drawn.figure, *args.output)
     if args.caption:
-        write_caption(args.caption, captions.caption(drawn.caption, *args.note, boxes))
+        caption = captions.caption(drawn.caption, *args.note, boxes)
+        if args.caption.endswith(".rst"):
+            caption = "".join(f"\\{sign}" if sign in r"\*`|_" else sign for sign in caption)
+        write_text(args.caption, caption + "\n")
     print(f"{args.name}: {', '.join(args.output)}. {boxes}".rstrip(". "), flush=True)
     for name, source in SOURCES.items():
         for path in (getattr(args, name) or ()) if source.runs else ():

@@ -9,10 +9,9 @@ from longtail.files.atomic import write_text
 
 
 def main(args: Namespace) -> None:
-    names = (args.settings[name] for name in ("train_sets", "models", "losses", "seeds"))
+    every = itertools.product(*(args.settings[name] for name in ("train_sets", "models", "losses", "seeds")))
     lines = [
-        str(args.runs / str(Run(model, loss, train_set, seed)))
-        for train_set, model, loss, seed in itertools.product(*names)
+        str(args.runs / str(Run(model, loss, train_set, seed))) for train_set, model, loss, seed in every
     ]
     write_text(args.output, "\n".join(lines) + "\n")
 

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from frame import Namespace, program, run
 
@@ -60,6 +59,7 @@ def train_on(args: Namespace, device: torch.device, ranks: Ranks, stop: StopRequ
     """Train on one device and, on the first rank, write the outputs; the exit code."""
     run_settings = RunSettings.from_settings(args.settings, args.seed)
     states, paths = StateFolder(args.work), (args.train_tensors, args.val_tensors)
+    groups = class_table(SPLIT.read(args.split), "longtailed")["group"].to_numpy() if args.split else None
     log = EpochLog(states, args.events, run_settings.recipe) if ranks.rank == 0 else None
     with explained(run_settings.recipe, device):
         sets, resident = load_sets(paths, device, args.images, args.jobs_per_gpu)
@@ -75,7 +75,7 @@ def train_on(args: Namespace, device: torch.device, ranks: Ranks, stop: StopRequ
             states=states,
             weights=args.weights,
             start=args.start,
-            groups=groups_of(args.split) if args.split else None,
+            groups=groups,
             stop=stop,
             ranks=ranks,
             log=log,
@@ -90,11 +90,6 @@ def train_on(args: Namespace, device: torch.device, ranks: Ranks, stop: StopRequ
         if ranks.rank == 0:
             write_outputs(args, trainer, sets[0].class_names)
     return 0
-
-
-def groups_of(split: str) -> np.ndarray:
-    """The group of every class, in label order."""
-    return class_table(SPLIT.read(split), "longtailed")["group"].to_numpy()
 
 
 def write_outputs(args: Namespace, trainer: Trainer, class_names: list[str]) -> None:
