@@ -7,7 +7,6 @@ one image, so with several seeds an image counts once for each.
 import numpy as np
 import pandas as pd
 
-from longtail.analysis.grid import require
 from longtail.data.split.sets import CLUSTER
 
 
@@ -21,7 +20,6 @@ def confusion(predictions: pd.DataFrame, class_names: pd.Series) -> pd.DataFrame
     Returns:
         Integers, C x C: a row for each true class and a column for each predicted one, by label.
     """
-    require(predictions, ["label", "predicted"], "the predictions")
     done = predictions.dropna(subset=["label", "predicted"])
     counts = pd.crosstab(done["label"].astype(int), done["predicted"].astype(int))
     whole = counts.reindex(index=class_names.index, columns=class_names.index, fill_value=0)

@@ -6,6 +6,7 @@ missing, the run failed or has not been run, and the frame gets one row without 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,10 @@ def read_records(paths: Iterable[str | Path]) -> pd.DataFrame:
     Raises:
         As `read_histories`.
     """
-    return _read(paths, _record, ["seconds", "images_per_second", "peak_memory_mb", "device"])
+    columns = ["seconds", "images_per_second", "peak_memory_mb", "device"]
+    return _read(
+        paths, lambda path: pd.DataFrame([attrgetter(*columns)(read_record(path))], columns=columns), columns
+    )
 
 
 def combine(
@@ -186,9 +190,3 @@ def _confidences(path: Path) -> pd.DataFrame:
     frame, logits = _predictions(path)
     below = read_card(model).logit_scale * (logits - logits.max(axis=1, keepdims=True))
     return frame.assign(confidence=1 / np.exp(below).sum(axis=1))
-
-
-def _record(path: Path) -> pd.DataFrame:
-    record = read_record(path)
-    names = ("seconds", "images_per_second", "peak_memory_mb", "device")
-    return pd.DataFrame([{name: getattr(record, name) for name in names}])

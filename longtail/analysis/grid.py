@@ -12,6 +12,9 @@ from longtail.data.split.sets import TEST_SETS, tested_sets
 from longtail.experiment.runs import RUN, Run
 
 COLUMNS = [*RUN, "test_set", "metric", "value", "n"]
+OVER_SEEDS = {"mean": "mean", "sd": "std", "runs": "count", "expected": "size"}
+"""How the values of the seeds become one row: mean, standard deviation (n - 1; NaN for one run), and how many there are
+and should be."""
 
 
 class Refusal(ValueError):
@@ -255,7 +258,7 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
         Columns model, loss, train_set, test_set, mean, sd (n - 1; NaN for one run), runs, expected.
     """
     groups = table.groupby(["model", "loss", "train_set", "test_set"], sort=False)["accuracy"]
-    return groups.agg(mean="mean", sd="std", runs="count", expected="size").reset_index()
+    return groups.agg(**OVER_SEEDS).reset_index()
 
 
 def across(summary: pd.DataFrame, name: str) -> pd.DataFrame:

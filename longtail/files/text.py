@@ -1,11 +1,13 @@
 """Text from elsewhere, such as the name of a class or of a file, shown where it could do more than be read.
 
 printable    on a terminal, which obeys control characters
-in_markdown  in Markdown, where signs make links, tags and cells of a table; `as_code` is its form for names
+in_markdown  in Markdown, where signs make links, tags and cells of a table; `as_code` is its form for names, and
+             `markdown_table` makes a table of such cells
 in_csv       in a csv, where a spreadsheet runs what begins like a formula
 """
 
 import re
+from collections.abc import Iterable
 
 # Control characters, ends of lines, signs that turn the direction of writing, and halves of characters.
 OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -22,6 +24,13 @@ def printable(text: str) -> str:
 def in_markdown(text: str) -> str:
     """The text as Markdown that shows it as it is, also in a cell of a table."""
     return MARKDOWN.sub(lambda sign: f"\\{sign[0]}", printable(text))
+
+
+def markdown_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """The lines of a table, whose cells are Markdown already."""
+    cells = [[*headings], *map(list, rows)]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return [lines[0], "|" + "---|" * len(cells[0]), *lines[1:]]
 
 
 def as_code(name: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from longtail.analysis.grid import require
 from longtail.data.split.sets import CLUSTER, groups_of, in_set
 from longtail.report.labels import label
 from longtail.report.typeset import Table
@@ -19,7 +18,6 @@ def counts_table(split: pd.DataFrame) -> Table:
     Args:
         split: columns label, subset, longtailed, group, and cluster where images belong together; one row per image.
     """
-    require(split, ["label", "subset", "longtailed", "group"], "split")
     balanced, longtailed = split[in_set(split, "balanced")], split[split["longtailed"]]
     subsets = {
         "Training, balanced": balanced[balanced["subset"] == "train"],
@@ -42,12 +40,9 @@ def counts_table(split: pd.DataFrame) -> Table:
         f"Images of every subset; {len(labels)} classes ({listed}). "
         f"The test sets {', '.join(groups[:2])} and {groups[2]} are those parts of the long-tailed test set. "
         "One data split; every training seed uses the same."
-        + (
-            " Images of one group, which includes duplicates, are not independent of each other."
-            if grouped
-            else ""
-        )
     )
+    if grouped:
+        caption += " Images of one group, which includes duplicates, are not independent of each other."
     return Table(data, text, caption)
 
 

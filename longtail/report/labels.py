@@ -5,6 +5,8 @@ The labels of the metrics are in `longtail.analysis.metrics`.
 
 from unicodedata import east_asian_width
 
+from longtail.data.split.sets import CUTS, TEST_SETS
+
 MODELS = {
     "mobilenetv2": "MobileNetV2",
     "resnet50": "ResNet-50",
@@ -51,25 +53,10 @@ VARIANTS = {
     "la": "LA",
     "taunorm": "τ-norm",
 }
-SETS = {
-    "balanced": "Balanced",
-    "longtailed": "Long-tailed",
-    "head": "Head",
-    "middle": "Middle",
-    "tail": "Tail",
-    "many": "Many",
-    "medium": "Medium",
-    "few": "Few",
-}
+SETS = {name: name.capitalize() for name in TEST_SETS} | {"longtailed": "Long-tailed"}
 LABELS = MODELS | LOSSES | SETS
-CLASSES = {
-    "head": "the head",
-    "middle": "the middle",
-    "tail": "the tail",
-    "many": "the many-shot classes",
-    "medium": "the medium-shot classes",
-    "few": "the few-shot classes",
-}
+CLASSES = {name: f"the {name}" for name in CUTS["thirds"]}
+CLASSES |= {name: f"the {name}-shot classes" for name in CUTS["counts"]}
 """The classes of a group in a sentence."""
 
 

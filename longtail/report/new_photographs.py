@@ -56,14 +56,11 @@ def report(
     names = pd.DataFrame({"label": range(len(groups)), "class_name": card.class_names, "group": groups})
     names["n_train"] = card.class_counts
     names["n_test"] = np.bincount(new.labels, minlength=len(groups))
-    counts = confusion(
-        pd.DataFrame({"label": new.labels, "predicted": new.logits.argmax(axis=1)}),
-        names.set_index("label")["class_name"],
-    )
+    answered = pd.DataFrame({"label": new.labels, "predicted": new.logits.argmax(axis=1)})
+    counts = confusion(answered, names["class_name"])
     tables["classes"] = class_page(by_class(counts, names), f"Every class of the new photographs. {DEFINED}")
-    tables["confusion"] = confusion_page(
-        counts, names.set_index("label")["class_name"], "Confused classes of the new photographs."
-    )
+    about = "Confused classes of the new photographs."
+    tables["confusion"] = confusion_page(counts, names["class_name"], about)
     answer = _answer(new, old, shift)
     parts = [
         f"# Evaluation on new photographs\n\n{answer}",
@@ -86,11 +83,9 @@ def _answer(new: Answered, old: Answered | None, shift: Shift | None) -> str:
     right, claimed = float(new.right.mean()), float(new.confidence.mean())
     in_groups = "" if new.cluster is None else f" in {len(np.unique(new.cluster)):,} groups"
     gap = claimed - right
-    verdict = (
-        f"{100 * abs(gap):.1f} points too {'much' if gap > 0 else 'little'}"
-        if abs(gap) >= 0.0005
-        else "as much as it should"
-    )
+    verdict = "as much as it should"
+    if abs(gap) >= 0.0005:
+        verdict = f"{100 * abs(gap):.1f} points too {'much' if gap > 0 else 'little'}"
     text = (
         f"**{_share(new, new.right)} of {len(new.labels):,} photographs{in_groups} are right.** The model claims "
         f"{100 * claimed:.1f} % on average: {verdict}."
@@ -119,48 +114,53 @@ def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
     """A row for all photographs and for those of each group that has any."""
     from torch import nn  # late, since pages of statistics read this room too
 
-    rows, texts = [], []
+    rows = []
     for name in ("all", *GROUPS):
-        sides = [
-            side and _part(side, np.isin(groups[side.labels], GROUPS if name == "all" else [name]))
-            for side in (new, old)
-        ]
-        own, before = sides
-        if own is None or not len(own.labels):
+        chosen = GROUPS if name == "all" else [name]
+        own = _part(new, np.isin(groups[new.labels], chosen))
+        if not len(own.labels):
             continue
         # Named like the balanced set, on which F1 is the mean over the classes.
         answers = Answers("balanced", own.labels, groups[own.labels], own.logits, nn.Identity())
-        values = {metric: METRICS[metric].compute(answers) for metric in METRICS_SHOWN}
-        low, high = own.interval(own.right)
         row: dict[str, Any] = {"set": name, "n": len(own.labels)}
-        text = {"Classes": "All" if name == "all" else label(name), "Photographs": f"{len(own.labels):,}"}
-        if new.cluster is not None and own.cluster is not None:
+        if own.cluster is not None:
             row["clusters"] = len(np.unique(own.cluster))
-            text["Groups"] = f"{row['clusters']:,}"
-        row |= {"acc1": float(own.right.mean()), "low": low, "high": high}
-        text["Right (%)"] = f"{100 * row['acc1']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        row["acc1"] = float(own.right.mean())
+        row["low"], row["high"] = own.interval(own.right)
         if old is not None:
-            tested = before is not None and len(before.labels) > 0
-            row["acc1_test"] = float(before.right.mean()) if before is not None and tested else math.nan
-            text["On test images (%)"] = f"{100 * row['acc1_test']:.1f}" if tested else "–"
-        row |= {"confidence": float(own.confidence.mean()), **values}
-        text["Claimed (%)"] = f"{100 * row['confidence']:.1f}"
-        text |= {METRICS[metric].heading: f"{100 * value:.1f}" for metric, value in values.items()}
-        rows.append(row)
-        texts.append(text)
+            before = old.right[np.isin(groups[old.labels], chosen)]
+            row["acc1_test"] = float(before.mean()) if len(before) else math.nan
+        row["confidence"] = float(own.confidence.mean())
+        rows.append(row | {metric: METRICS[metric].compute(answers) for metric in METRICS_SHOWN})
+    data = pd.DataFrame(rows)
+    right = zip(data["acc1"], data["low"], data["high"], strict=True)
+    text = {
+        "Classes": ["All" if name == "all" else label(name) for name in data["set"]],
+        "Photographs": data["n"].map("{:,}".format),
+        "Groups": data["clusters"].map("{:,}".format) if "clusters" in data else None,
+        "Right (%)": [f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]" for share, low, high in right],
+        "On test images (%)": _tenths(data["acc1_test"]) if "acc1_test" in data else None,
+        "Claimed (%)": _tenths(data["confidence"]),
+    } | {METRICS[metric].heading: _tenths(data[metric]) for metric in METRICS_SHOWN}
     caption = (
         "Right: with 95 % intervals for further photographs like these. Claimed: the mean probability of the answers. "
         "F1: the mean over the classes. The calibration error is to be compared with that by chance."
     )
-    return Table(pd.DataFrame(rows), pd.DataFrame(texts), caption)
+    shown = {heading: cells for heading, cells in text.items() if cells is not None}
+    return Table(data, pd.DataFrame(shown), caption)
+
+
+def _tenths(shares: pd.Series) -> list[str]:
+    """Shares in percent, as they are printed."""
+    return ["–" if math.isnan(share) else f"{100 * share:.1f}" for share in shares]
 
 
 def _calibration(new: Answered) -> Table:
     data = reliability(new.confidence, new.right, BINS)
     text = pd.DataFrame(
         {
-            "Claimed (%)": [f"{100 * value:.1f}" for value in data["confidence"]],
-            "Right (%)": [f"{100 * value:.1f}" for value in data["accuracy"]],
+            "Claimed (%)": _tenths(data["confidence"]),
+            "Right (%)": _tenths(data["accuracy"]),
             "Photographs": [f"{n:,}" for n in data["n"]],
         }
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from longtail.analysis.grid import Grid, every_run, repeats, scores, select
+from longtail.analysis.grid import OVER_SEEDS, Grid, every_run, repeats, scores, select
 from longtail.analysis.metrics import METRICS
 from longtail.data.split.sets import CUTS, GROUPS, frequency_groups, groups_of
 from longtail.report import captions
@@ -89,9 +89,8 @@ def thesis_comparison(evaluation: pd.DataFrame, thesis: pd.DataFrame) -> Table:
     by_metric = both.set_index([*rows, "metric"]).unstack("metric", sort=False)
     parts = {"ours": "", "thesis": ", thesis", "difference": ", diff."}
     order = [(part, metric) for metric in data["metric"].unique() for part in parts]
-    text = by_metric[order].set_axis(
-        [METRICS[metric].heading + parts[part] for part, metric in order], axis=1
-    )
+    headings = [METRICS[metric].heading + parts[part] for part, metric in order]
+    text = by_metric[order].set_axis(headings, axis=1)
     caption = (
         f"Beside the thesis: {data.groupby(['model', 'train_set', 'loss']).ngroups} combinations of model, training "
         f"set and loss function. Ours: {_over_seeds(evaluation)}. The thesis: one run each, of 90 epochs at 224 "
@@ -156,13 +155,11 @@ def class_groups(per_class: pd.DataFrame) -> Table:
     by_run = both.groupby(["model", "loss", "train_set", "cut", "seed"], sort=False)["acc"]
     means = by_run.agg(lambda own: own.mean(skipna=True)).reset_index()
     groups = means.groupby(["model", "loss", "train_set", "cut"], sort=False)["acc"]
-    data = groups.agg(mean="mean", sd="std", runs="count", expected="size").reset_index()
+    data = groups.agg(**OVER_SEEDS).reset_index()
     sizes = both.drop_duplicates(["cut", "label"]).groupby("cut")["n_train"]
     cuts = [name for name in GROUPS if name in sizes.groups]
     cell = data.assign(text=printed(data.assign(metric="acc1", n=1)))
-    text = cell.pivot_table(
-        index=["model", "loss"], columns="cut", values="text", aggfunc="first", sort=False
-    )
+    text = cell.pivot_table("text", ["model", "loss"], "cut", aggfunc="first", sort=False)
     heading = {name: f"{label(name)} ({count})" for name, count in sizes.size().items()}
     text = text.reindex(columns=cuts).fillna("–").rename(columns=heading)
     shown = named(text.rename_axis(None, axis=1), ["model", "loss"])
@@ -210,9 +207,8 @@ def _summary(evaluation: pd.DataFrame, name: str, over: str) -> Table:
         n=("n", "max"),
     ).reset_index()
     data = data.sort_values(["train_set", "metric"], key=by_appearance)
-    text, bold = wide(
-        data, ["train_set", "metric", name], "test_set", compared_within=["train_set", "metric"]
-    )
+    within = ["train_set", "metric"]
+    text, bold = wide(data, [*within, name], "test_set", within)
     averaged = [label(each) for each in evaluation[over].unique() if each in averaged_over]
     plural = over if len(averaged) == 1 else {"loss": "losses", "model": "models"}[over]
     caption = (
@@ -244,13 +240,7 @@ def cells(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
         ValueError: a column is missing, or a value is there twice.
     """
     groups = every_run(evaluation, metrics).groupby(CELL, sort=False)
-    return groups.agg(
-        mean=("value", "mean"),
-        sd=("value", "std"),
-        runs=("value", "count"),
-        expected=("value", "size"),
-        n=("n", "max"),
-    ).reset_index()
+    return groups["value"].agg(**OVER_SEEDS).join(groups["n"].max()).reset_index()
 
 
 def wide(

@@ -1,5 +1,8 @@
 """All statistics of an experiment, by the names of their tables."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pandas as pd
 
 from longtail.analysis.grid import Grid, Refusal, by_set
@@ -16,12 +19,10 @@ def from_accuracies(found: pd.DataFrame, grid: Grid, reference: str) -> dict[str
         reference: the loss that the others are compared with.
     """
     by_loss, by_pair = friedman_tables(found, grid)
-    try:
-        in_general = over_models.differences_over_models(found, grid, reference)
-    except Refusal as refusal:
-        in_general = pd.DataFrame([{"note": str(refusal)}], columns=over_models.COLUMNS)
     return {
-        "over_models": in_general,
+        "over_models": _made(
+            over_models.COLUMNS, over_models.differences_over_models, found, grid, reference
+        ),
         "anova": by_set(found, grid, anova.two_way_anova, anova.COLUMNS),
         "posthoc": by_set(found, grid, posthoc.posthoc, posthoc.COLUMNS),
         "friedman": by_loss,
@@ -35,15 +36,19 @@ def from_predictions(correctness: Correctness, grid: Grid, reference: str) -> di
     Args:
         reference: the loss that the others are compared with.
     """
-    try:
-        differences = paired.paired_differences(correctness, grid, reference)
-        pairs = mcnemar.mcnemar_table(correctness, grid, reference)
-    except Refusal as refusal:
-        differences = pd.DataFrame([{"note": str(refusal)}], columns=paired.COLUMNS)
-        pairs = pd.DataFrame([{"note": str(refusal)}], columns=mcnemar.COLUMNS)
+    differences = _made(paired.COLUMNS, paired.paired_differences, correctness, grid, reference)
+    pairs = _made(mcnemar.COLUMNS, mcnemar.mcnemar_table, correctness, grid, reference)
     averaged = differences["model"] == paired.ALL_MODELS
     pooled = differences[averaged]
     if pooled.empty:
         note = "an average over models needs at least two models"
         pooled = pd.DataFrame([{"note": note}], columns=paired.COLUMNS)
     return {"paired_differences": differences[~averaged], "pooled_differences": pooled, "mcnemar": pairs}
+
+
+def _made(columns: list[str], compute: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
+    """A table, or where it is refused a row with nothing but the sentence that says why."""
+    try:
+        return compute(*arguments)
+    except Refusal as refusal:
+        return pd.DataFrame([{"note": str(refusal)}], columns=columns)

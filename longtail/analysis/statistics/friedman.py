@@ -204,18 +204,10 @@ def pairs(blocks: pd.DataFrame) -> pd.DataFrame:
         difference = (blocks[a] - blocks[b]).round(12)
         tied = bool((difference == 0).all())
         rank_difference = result.ranks[a] - result.ranks[b]
-        rows.append(
-            {
-                "a": a,
-                "b": b,
-                "rank_difference": rank_difference,
-                "difference": difference.median(),
-                "p_nemenyi": result.p_of_pair(rank_difference),
-                "p_wilcoxon": signed_rank(difference.to_numpy()),
-                "note": join_notes("tie in every block" if tied else "", limit),
-            }
-        )
-    table = pd.DataFrame(rows)
+        p = result.p_of_pair(rank_difference), signed_rank(difference.to_numpy())
+        note = join_notes("tie in every block" if tied else "", limit)
+        rows.append((a, b, rank_difference, difference.median(), *p, note))
+    table = pd.DataFrame(rows, columns=[name for name in BY_PAIR if name != "p_holm"])
     return table.assign(p_holm=holm(table["p_wilcoxon"])).reindex(columns=BY_PAIR)
 
 

@@ -111,17 +111,9 @@ def bounds_table(found: pd.DataFrame, grid: Grid, reference: str, alpha: float =
     """
     losses = compared(grid, reference)
     keys = [*RUN, "test_set"]
-    counts = found.assign(correct=(found["value"] * found["n"]).round().astype(int)).set_index(keys)[
-        ["correct", "n"]
-    ]
-    runs = [run for run in grid.runs if run.loss in losses]
-    table = pd.DataFrame(
-        [
-            _bound(counts, run, reference, test_set)
-            for run in runs
-            for test_set in tested_sets(found["test_set"])
-        ]
-    )
+    counts = found.assign(correct=(found["value"] * found["n"]).round().astype(int)).set_index(keys)
+    runs, test_sets = [run for run in grid.runs if run.loss in losses], tested_sets(found["test_set"])
+    table = pd.DataFrame([_bound(counts, run, reference, name) for run in runs for name in test_sets])
     family = table.groupby(["train_set", "test_set", "seed"])
     for end in ("low", "high"):
         table[f"p_holm_{end}"] = family[f"p_{end}"].transform(holm)
@@ -144,13 +136,8 @@ def mcnemar_table(correctness: Correctness, grid: Grid, reference: str) -> pd.Da
         Refusal: the reference, or any loss beside it, is not in the grid.
     """
     losses = compared(grid, reference)
-    rows = [
-        _compare(correctness, run, reference, test_set)
-        for run in grid.runs
-        if run.loss in losses
-        for test_set in correctness.test_sets
-    ]
-    table = pd.DataFrame(rows)
+    runs, test_sets = [run for run in grid.runs if run.loss in losses], correctness.test_sets
+    table = pd.DataFrame([_compare(correctness, run, reference, name) for run in runs for name in test_sets])
     table["p_holm"] = table.groupby(["train_set", "test_set", "seed"])["p"].transform(holm)
     return table.assign(reference=reference).reindex(columns=COLUMNS)
 

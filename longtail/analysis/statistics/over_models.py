@@ -11,19 +11,8 @@ from longtail.analysis.statistics.dunnett import dunnett
 from longtail.analysis.statistics.holm import holm
 from longtail.data.split.sets import tested_sets
 
-COLUMNS = [
-    "train_set",
-    "test_set",
-    "loss",
-    "reference",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_dunnett",
-    "p_holm",
-]
-COLUMNS += ["margin", "log_odds", "p_log_odds", "models", "note"]
+COLUMNS = ["train_set", "test_set", "loss", "reference", "difference", "low", "high"]
+COLUMNS += ["p", "p_dunnett", "p_holm", "margin", "log_odds", "p_log_odds", "models", "note"]
 
 
 def differences_over_models(found: pd.DataFrame, grid: Grid, reference: str) -> pd.DataFrame:
@@ -62,10 +51,8 @@ def differences_over_models(found: pd.DataFrame, grid: Grid, reference: str) -> 
 
 
 def _contrast(own: pd.DataFrame, grid: Grid, loss: str, reference: str, train_set: str) -> dict:
-    wide = own.pivot(index=["model", "seed"], columns="loss", values="value").reindex(
-        columns=[loss, reference]
-    )
-    pairs = wide.dropna()
+    wide = own.pivot(index=["model", "seed"], columns="loss", values="value")
+    pairs = wide.reindex(columns=[loss, reference]).dropna()
     by_model = (pairs[loss] - pairs[reference]).groupby("model").mean()
     expected = Grid(grid.models, (loss, reference), (train_set,), grid.seeds)
     absent = name_missing(missing_runs(own, expected))
@@ -76,9 +63,8 @@ def _contrast(own: pd.DataFrame, grid: Grid, loss: str, reference: str, train_se
     row["difference"] = by_model.mean()
     if np.ptp(by_model.to_numpy()) < 1e-12:
         same = "the same answers with both losses" if abs(by_model.iloc[0]) < 1e-12 else "the same difference"
-        return row | {
-            "note": join_notes(f"every model has {same}, which leaves no error to test with", absent)
-        }
+        note = f"every model has {same}, which leaves no error to test with"
+        return row | {"note": join_notes(note, absent)}
     n = own["n"].max()
     odds = np.log((pairs * n + 0.5) / (n - pairs * n + 0.5))
     log_odds = (odds[loss] - odds[reference]).groupby("model").mean()
@@ -87,12 +73,8 @@ def _contrast(own: pd.DataFrame, grid: Grid, loss: str, reference: str, train_se
     row["t"], row["p"] = _t_test(by_model)
     error, df = by_model.std() / np.sqrt(len(by_model)), len(by_model) - 1
     reach, shorter = (error * stdtrit(df, (1 + level) / 2) for level in (0.95, 0.90))
-    low, high = by_model.mean() - reach, by_model.mean() + reach
-    return row | {
-        "low": max(-1.0, low),
-        "high": min(1.0, high),
-        "margin": min(1.0, abs(by_model.mean()) + shorter),
-    }
+    row["low"], row["high"] = max(-1.0, by_model.mean() - reach), min(1.0, by_model.mean() + reach)
+    return row | {"margin": min(1.0, abs(by_model.mean()) + shorter)}
 
 
 def _t_test(values: pd.Series) -> tuple[float, float]:

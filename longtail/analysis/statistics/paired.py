@@ -21,17 +21,8 @@ ALL_MODELS = "all models"
 EQUIVALENCE = 0.90
 """The level of the interval whose farther limit two one-sided tests at 5 % still reject (TOST)."""
 COLUMNS = ["model", "train_set", "test_set", "loss", "reference", "difference", "low", "high", "p", "p_holm"]
-COLUMNS += [
-    "margin",
-    "detectable",
-    "seeds_needed",
-    "images_needed",
-    "n",
-    "clusters",
-    "seeds",
-    "method",
-    "note",
-]
+COLUMNS += ["margin", "detectable", "seeds_needed", "images_needed"]
+COLUMNS += ["n", "clusters", "seeds", "method", "note"]
 
 
 class Difference(NamedTuple):

@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from dataclasses import replace
 
-from longtail.analysis.statistics.spread import Spread
+from longtail.analysis.statistics.spread import Spread, limit
 
 POWER = 0.80
 DISCORDANT, CHANCE, RUNS = 0.2, 0.5, 0.01
@@ -54,13 +54,9 @@ def images_needed(difference: float, of: Spread, images: int) -> int | None:
     def found(times: float) -> bool:
         return detectable(replace(of, images=of.images / times)) <= abs(difference)
 
-    low, high = 1.0, float(MOST_TIMES)
-    if not found(high):
+    if not found(MOST_TIMES):
         return None
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if found(middle) else (middle, high)
-    return math.ceil(high * images)
+    return math.ceil(images * limit(lambda times: not found(times), 1.0, float(MOST_TIMES), 60))
 
 
 def expected(images: int, seeds: int) -> float:

@@ -1,10 +1,8 @@
 """Score intervals of a share and of a difference of paired shares, on as many images as the data are worth."""
 
 import math
-from collections.abc import Callable
 
-HALVINGS = 100
-"""The steps in which a limit is looked for; each halves where it may lie, so the last digits are those of a float."""
+from longtail.analysis.statistics.spread import limit
 
 
 def wilson(share: float, n: float, critical: float) -> tuple[float, float]:
@@ -33,8 +31,8 @@ def tango(better: float, worse: float, n: float, critical: float) -> tuple[float
         n, critical: as for `wilson`.
     """
     found = better - worse
-    low = _limit(lambda value: tango_z(better, worse, n, value) > critical, -1.0, found)
-    high = _limit(lambda value: tango_z(better, worse, n, value) < -critical, 1.0, found)
+    low = limit(lambda value: tango_z(better, worse, n, value) > critical, -1.0, found)
+    high = limit(lambda value: tango_z(better, worse, n, value) < -critical, 1.0, found)
     return low, high
 
 
@@ -49,21 +47,6 @@ def tango_z(better: float, worse: float, n: float, difference: float) -> float:
     b = -better - worse + (2 - found) * difference
     share = (math.sqrt(max(0.0, b * b + 8 * worse * difference * (1 - difference))) - b) / 4
     variance = (2 * share + difference * (1 - difference)) / n
-    return (
-        (found - difference) / math.sqrt(variance)
-        if variance > 0
-        else math.copysign(math.inf, found - difference)
-    )
-
-
-def _limit(rejected: Callable[[float], bool], outside: float, inside: float) -> float:
-    """The value nearest to `outside` that is not rejected, if all between it and `inside` are not."""
-    if not rejected(outside):
-        return outside
-    for _ in range(HALVINGS):
-        middle = (outside + inside) / 2
-        if rejected(middle):
-            outside = middle
-        else:
-            inside = middle
-    return inside
+    if variance > 0:
+        return (found - difference) / math.sqrt(variance)
+    return math.copysign(math.inf, found - difference)

@@ -1,7 +1,7 @@
 """How far a mean over runs and images would vary over further runs and further images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +44,8 @@ class Spread:
 
     def p(self, z: float) -> float:
         """Two-sided p of a statistic: 1 less the level of the interval whose limit it is."""
-        below, above = 0.0, 1.0
-        for _ in range(60):
-            middle = (below + above) / 2
-            below, above = (middle, above) if self.critical(1 - middle) > abs(z) else (below, middle)
-        return above
+        # No statistic reaches the level 1, of which the quantiles are infinite.
+        return limit(lambda p: p == 0 or self.critical(1 - p) > abs(z), 0.0, 1.0, 60)
 
 
 def spread(runs: Sequence[np.ndarray], cluster: np.ndarray | None = None) -> Spread:
@@ -110,6 +107,20 @@ def worth(one: float, of: Spread, runs: Sequence[np.ndarray], cluster: np.ndarra
     if one <= 0 or of.variance <= 0:
         return images if cluster is None else images**2 / float(np.sum(np.bincount(cluster) ** 2))
     return min(one / of.variance, images * sum(map(len, runs)))
+
+
+def limit(rejected: Callable[[float], bool], outside: float, inside: float, halvings: int = 100) -> float:
+    """The value nearest to `outside` that is not rejected, if all between it and `inside` are not.
+
+    Args:
+        halvings: the steps; each halves where the value may lie, so the last digits are those of a float.
+    """
+    if not rejected(outside):
+        return outside
+    for _ in range(halvings):
+        middle = (outside + inside) / 2
+        outside, inside = (middle, inside) if rejected(middle) else (outside, middle)
+    return inside
 
 
 def _squares(values: np.ndarray, cluster: np.ndarray | None) -> float:

@@ -47,6 +47,8 @@ HEIF_REMEDY = (
     "which needs the package pillow-heif (pip install pillow-heif); install it, or save the picture as JPEG"
 )
 _RAW_REMEDY = "develop it and save the picture as JPEG, PNG or TIFF"
+_DEVELOPED = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
+"""How JPEG, PNG and others begin, which may only be named like RAW."""
 _SUBFILE, _OF_RAW = 254, (50706, 33422)
 """Tags of TIFF: whether the first picture is a preview; DNGVersion and CFAPattern, which only RAW has."""
 STRIP = 2**22
@@ -164,18 +166,9 @@ def check_kind(content: bytes, path: str | Path) -> None:
     brand = content[8:12] if content[4:8] == b"ftyp" else b""
     if brand in HEIF_BRANDS and not _can_read_heif():
         raise UnreadableImage(path, f"is HEIC or HEIF, {HEIF_REMEDY}", "HEIC")
-    suffix = Path(path).suffix.lower()
-    if (
-        content.startswith(RAW_STARTS)
-        or brand == b"crx "
-        or (suffix in RAW_SUFFIXES and _is_undeveloped(content))
-    ):
+    named = Path(path).suffix.lower() in RAW_SUFFIXES and not content.startswith(_DEVELOPED)
+    if named or brand == b"crx " or content.startswith(RAW_STARTS):
         raise UnreadableImage(path, f"is a RAW file of a camera; {_RAW_REMEDY}", "RAW")
-
-
-def _is_undeveloped(content: bytes) -> bool:
-    """Whether a file that is named like RAW is it: no JPEG, PNG or other picture that was only named so."""
-    return not content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM"))
 
 
 @cache
@@ -187,10 +180,6 @@ def _can_read_heif() -> bool:
         return False
     pillow_heif.register_heif_opener()
     return True
-
-
-def _formats() -> tuple[str, ...]:
-    return (*FORMATS, "HEIF") if _can_read_heif() else FORMATS
 
 
 def _require_file(path: str | Path, status: os.stat_result) -> None:
@@ -208,13 +197,12 @@ def opened(content: bytes, path: str | Path) -> Image.Image:
     """
     check_kind(content, path)
     check_jpeg(content)
-    image = Image.open(BytesIO(content), formats=_formats())
+    image = Image.open(BytesIO(content), formats=(*FORMATS, *["HEIF"] * _can_read_heif()))
     if isinstance(image, TiffImageFile) and (
         image.tag_v2.get(_SUBFILE, 0) == 1 or any(tag in image.tag_v2 for tag in _OF_RAW)
     ):
-        raise UnreadableImage(
-            path, f"is a RAW file of a camera, or begins with a preview; {_RAW_REMEDY}", "RAW"
-        )
+        found = f"is a RAW file of a camera, or begins with a preview; {_RAW_REMEDY}"
+        raise UnreadableImage(path, found, "RAW")
     return image
 
 

@@ -47,14 +47,12 @@ def near_duplicates(hashes: np.ndarray, thumbnails: np.ndarray) -> list[tuple[in
         order = np.argsort(keys, kind="stable")
         starts = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] + np.uint64(1)))
         for members in np.split(order, starts[1:]):
-            for place, first in enumerate(members[:-1]):
+            for place, first in enumerate(members[:-1]):  # in ascending order
                 others = members[place + 1 :]
                 close = np.bitwise_count(hashes[others] ^ hashes[first]) <= MAX_DISTANCE
                 others = others[close]
                 difference = np.abs(thumbnails[others] - thumbnails[first]).mean(axis=1)
-                pairs.update(
-                    (min(first, other), max(first, other)) for other in others[difference <= MAX_DIFFERENCE]
-                )
+                pairs.update((first, other) for other in others[difference <= MAX_DIFFERENCE])
     return sorted((int(first), int(second)) for first, second in pairs)
 
 

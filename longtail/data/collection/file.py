@@ -142,9 +142,8 @@ def _check_region(
         (box.y + box.height) * down - size[1],
     )
     if beyond > 1:
-        notes.append(
-            ("clipped region", f"has a region that ends {beyond:.0f} pixels beyond it", "cut there", False)
-        )
+        found = f"has a region that ends {beyond:.0f} pixels beyond it"
+        notes.append(("clipped region", found, "cut there", False))
     return right - left, bottom - top
 
 
@@ -166,9 +165,8 @@ def _notes(
     suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name == image.format}
     if (suffix := path.suffix.lower()) not in suffixes | _ALSO.get(str(image.format), set()):
         named = f"named {suffix}" if suffix in SUFFIXES | RAW_SUFFIXES else "not named like one"
-        notes.append(
-            ("ending", f"is a picture of the format {image.format}, {named}", "read by its content", False)
-        )
+        found = f"is a picture of the format {image.format}, {named}"
+        notes.append(("ending", found, "read by its content", False))
     return notes
 
 

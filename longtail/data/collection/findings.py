@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from longtail.data.collection.listing import Finding
+from longtail.data.collection.listing import Finding, readable
 from longtail.data.split.natural import SplitError, natural_split
 from longtail.data.split.sets import ID
 from longtail.files.table import Column, Table
-from longtail.files.text import printable
+from longtail.files.text import markdown_table, printable
 
 TEXT = Column("text")
 FINDINGS = Table(
@@ -48,12 +48,7 @@ _HEADINGS = ["File or class", "Kind", "Found", "What is done"]
 def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
     """The findings as rows with columns COLUMNS. In names, a mark replaces bytes that are not UTF-8."""
     rows = [
-        [
-            value.encode(errors="surrogateescape").decode(errors="replace")
-            if isinstance(value, str)
-            else value
-            for value in astuple(finding)
-        ]
+        [readable(value) if isinstance(value, str) else value for value in astuple(finding)]
         for finding in sorted(findings)
     ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"refused": bool})
@@ -136,11 +131,8 @@ def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None)
     shown = classes if len(classes) <= 2 * _SHOWN else pd.concat([classes.head(_SHOWN), classes.tail(_SHOWN)])
     ranks = importance(table)
     counts = ", ".join(f"{(ranks == rank).sum():,} {name}" for rank, name in enumerate(IMPORTANCE))
-    lines = [
-        f"{len(index):,} usable images of {len(classes):,} classes. {len(table):,} findings: {counts}.",
-        "",
-    ]
-    lines += _columns(shown)
+    about = f"{len(index):,} usable images of {len(classes):,} classes. {len(table):,} findings: {counts}."
+    lines = [about, "", *_columns(shown)]
     if len(shown) < len(classes):
         lines.insert(len(lines) - _SHOWN, f"  … {len(classes) - len(shown):,} classes between them")
     left_out = table.loc[table["action"].str.contains("left out|not followed"), "kind"].value_counts()
@@ -158,11 +150,8 @@ def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None)
 def verdict(table: pd.DataFrame) -> str:
     """Whether the workflow goes on with these findings, as a sentence."""
     kinds = table.loc[table["action"].str.startswith("refused"), "kind"].unique()
-    return (
-        f"The workflow refuses this collection ({', '.join(kinds)})."
-        if len(kinds)
-        else "The workflow takes it."
-    )
+    refusal = f"The workflow refuses this collection ({', '.join(kinds)})."
+    return refusal if len(kinds) else "The workflow takes it."
 
 
 def class_sizes(index: pd.DataFrame, split: pd.DataFrame | None) -> pd.DataFrame:
@@ -206,11 +195,10 @@ def page(
         counts: the classes, as `class_sizes` gives them; None where something else on the page tells their sizes.
         pictures: Markdown that shows an image, by its path. Images that are like others are shown beside them.
     """
-    lines = ["# Check of the collection", ""]
-    lines += [f"{images:,} usable images of {classes:,} classes; {len(table):,} findings.", ""]
-    lines += [verdict(table), ""]
+    told = f"{images:,} usable images of {classes:,} classes; {len(table):,} findings."
+    lines = ["# Check of the collection", "", told, "", verdict(table), ""]
     if counts is not None:
-        lines += [*_markdown([*counts.columns], counts.astype(str).itertuples(index=False)), ""]
+        lines += [*_markdown([*counts.columns], counts.astype(str).to_numpy()), ""]
     if table.empty:
         return "\n".join(lines)
     ranks = importance(table)
@@ -229,19 +217,15 @@ def page(
             for row in pairs.itertuples()
         )
         shown = ([one, _cell(own), two, _cell(other), kind] for one, own, two, other, kind in cells)
-        lines += _rows(["", "This", "", "is like", "Kind"], shown)
+        lines += markdown_table(["", "This", "", "is like", "Kind"], shown)
     for rank, name in enumerate(IMPORTANCE):
         own = table[ranks == rank]
         if own.empty:
             continue
         # A page shows only a few findings of each kind that is for information.
         few = own.groupby("kind", sort=False).head(_FEW) if rank == len(IMPORTANCE) - 1 else own
-        lines += [
-            "",
-            f"## {name.capitalize()}",
-            "",
-            *_markdown(_HEADINGS, few[COLUMNS[:4]].itertuples(index=False)),
-        ]
+        lines += ["", f"## {name.capitalize()}", ""]
+        lines += _markdown(_HEADINGS, few[COLUMNS[:4]].itertuples(index=False))
         if len(few) < len(own):
             lines += ["", f"{len(own) - len(few):,} more of these kinds are in check.csv."]
     return "\n".join(lines) + "\n"
@@ -255,12 +239,7 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _markdown(headings: list[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    return _rows(headings, (map(_cell, row) for row in rows))
-
-
-def _rows(headings: list[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+    return markdown_table(headings, (map(_cell, row) for row in rows))
 
 
 def _cell(text: str) -> str:

@@ -43,16 +43,8 @@ MAX_LIST_BYTES = 2**30
 """The largest list of images that is read, 1 GiB: ten million lines of a hundred bytes."""
 _MADE_BY_SYSTEMS = frozenset(
     [
-        *(
-            "__macosx",
-            "@eadir",
-            "#recycle",
-            "@recycle",
-            "$recycle.bin",
-            "system volume information",
-            "lost+found",
-        ),
-        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+        *("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
+        *("lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
     ]
 )
 """Names, in lower case, that systems and network drives give to folders and files that they do not show."""
@@ -142,10 +134,10 @@ def read_tree(root: Path, note: Note) -> Tree:
         if here in read:
             other = read[here]
             inside = not other or f"{name}/".startswith(f"{other}/")
-            found = (
-                "a link to a folder that it lies in" if inside else f"a link to {other}, which is read there"
-            )
-            note(name, "loop" if inside else "link", found, "not followed", True)
+            kind, found = "link", f"a link to {other}, which is read there"
+            if inside:
+                kind, found = "loop", "a link to a folder that it lies in"
+            note(name, kind, found, "not followed", True)
             continue
         if name.count("/") >= MAX_DEPTH:
             note(name, "deep", f"a folder that lies in {MAX_DEPTH} others", "left out", True)
@@ -170,16 +162,11 @@ def read_tree(root: Path, note: Note) -> Tree:
                 note(path, "no file", f"is a {kind}", "left out", True)
             elif kind:
                 note(path, "other file", "a file that is not named like an image", "left out", False)
-            elif not is_picture(item.name) and not begins_like_picture(root / path):
-                note(
-                    path,
-                    "other file",
-                    "is neither named like an image nor begins like one",
-                    "left out",
-                    False,
-                )
-            else:
+            elif is_picture(item.name) or begins_like_picture(root / path):
                 tree.pictures.append(path)
+            else:
+                found = "is neither named like an image nor begins like one"
+                note(path, "other file", found, "left out", False)
     return Tree(sorted(tree.pictures), sorted(tree.folders))
 
 

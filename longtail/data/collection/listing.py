@@ -49,6 +49,11 @@ class Finding:
     other: str = ""
 
 
+def readable(name: str) -> str:
+    """The name with a mark in place of bytes that are not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
+
+
 @dataclass(frozen=True, order=True)
 class Entry:
     """One image file, or a region of one.
@@ -196,25 +201,20 @@ def _list_folder(root: Path) -> Listing:
     listing = Listing(root)
     tree = read_tree(root, listing.note)
     split = _given_split(root, tree)
+    with_images = set()
     for path in tree.pictures:
         top, *below = path.split("/")
         names = below if top in split else [top, *below]
         if len(names) < 2:
             listing.note(path, "no class", "an image outside any class folder")
         else:
+            with_images.add(path.removesuffix("/" + "/".join(names[1:])))
             listing.entries.append(Entry(path, names[0], split.get(top, "")))
-    with_images = {folder for path in tree.pictures for folder in _above(path)}
     for folder in tree.folders:
         depth = folder.count("/") + (folder.split("/")[0] not in split)
         if depth == 1 and folder not in with_images:
             listing.note(folder, "empty class", "a class folder without images")
     return listing
-
-
-def _above(path: str) -> list[str]:
-    """The folders that a file lies in, the outermost first."""
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
 def _subset_of(folder: str) -> str:
@@ -275,9 +275,8 @@ def _refuse_divided_classes(root: Path, tree: Tree) -> None:
 def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
     """The files that a list names, in `root`."""
     listing = Listing(root)
-    named = (
-        read_archive(path, choices, listing.note) if path.is_dir() else read_list(path, choices, listing.note)
-    )
+    read = read_archive if path.is_dir() else read_list
+    named = read(path, choices, listing.note)
     if named.guessed:
         told = f"is no UTF-8 and says no encoding: {named.guessed}"
         listing.note(path.name, "encoding", told, "read as Windows-1252; save it as UTF-8 to be sure")
@@ -293,25 +292,21 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
             file = files.find(row.paths)
         except ValueError as error:
             raise ValueError(f"{path}, {row.place}: {error}") from None
-        if file is None:
+        name, other_kind = file or (row.paths[0], "")
+        if file is None or other_kind:
             missing += 1
-            listing.note(
-                row.paths[0], "missing", f"a file that does not exist, named in {row.place} of the list"
+            kind, found = (
+                ("no file", f"is a {other_kind}") if file else ("missing", "a file that does not exist")
             )
-            continue
-        name, kind = file
-        if kind:
-            missing += 1
-            listing.note(name, "no file", f"is a {kind}, named in {row.place} of the list")
+            listing.note(name, kind, f"{found}, named in {row.place} of the list")
             continue
         box = row.box or ()
         image = f"{name}#{box}"
         other = seen.setdefault(image, row)
         if other is not row:
             if other.label == row.label:
-                listing.note(
-                    name, "repeated", f"stands in {other.place} and in {row.place}", "used once", False
-                )
+                found = f"stands in {other.place} and in {row.place}"
+                listing.note(name, "repeated", found, "used once", False)
             elif named.exported:
                 several[image] = name
             else:
@@ -322,10 +317,8 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
             continue
         if ELSEWHERE.match(row.paths[0].strip()) and name != row.paths[0]:
             moved.append((row.paths[0], name))
-        label, group = (
-            _one_form(row.label, "class", labels, listing),
-            _one_form(row.group, "group", groups, listing),
-        )
+        label = _one_form(row.label, "class", labels, listing)
+        group = _one_form(row.group, "group", groups, listing)
         listing.entries.append(Entry(name, label, row.split, group, box, tuple(row.more.items())))
     if missing and not listing.entries:
         raise FileNotFoundError(
@@ -333,9 +326,8 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
             f"Paths are relative to {root}; mend them, or name their folder by data.image_folder.root"
         )
     if moved:
-        found = (
-            f"names {len(moved):,} files in another place, such as {moved[0][0]}, which is {moved[0][1]} here"
-        )
+        first, here = moved[0]
+        found = f"names {len(moved):,} files in another place, such as {first}, which is {here} here"
         listing.note(path.name, "moved", found, "used", False)
     for name in several.values():
         listing.note(name, "several classes", "a picture that the list gives several classes")
@@ -362,15 +354,14 @@ def _one_form(original: str, what: str, first: dict[str, str], listing: Listing)
 def _without_unusable_names(listing: Listing) -> Listing:
     """Give classes names of one line, and leave out files whose names are not text or equal another file's name."""
     result = Listing(listing.root, findings=listing.findings)
-    readable = [entry for entry in listing.entries if _is_text(entry.path)]
+    of_text = [entry for entry in listing.entries if _is_text(entry.path)]
     for entry in listing.entries:
         if not _is_text(entry.path):
-            shown = entry.path.encode(errors="surrogateescape").decode(errors="replace")
-            result.note(shown, "name", "a name that is not UTF-8")
-    class_names = _in_one_line(dict.fromkeys(entry.class_name for entry in readable), result)
+            result.note(readable(entry.path), "name", "a name that is not UTF-8")
+    class_names = _in_one_line(dict.fromkeys(entry.class_name for entry in of_text), result)
     ids: dict[int, Entry] = {}
     told: set[str] = set()
-    for entry in readable:
+    for entry in of_text:
         other = ids.setdefault(image_id(entry.name), entry)
         if other is not entry:
             result.note(entry.path, "name", f"the name of {other.path}, written in another way")
@@ -393,10 +384,9 @@ def _in_one_line(names: Iterable[str], listing: Listing) -> dict[str, str]:
     called: dict[str, str] = {}
     first: dict[str, str] = {}
     for original in names:
-        shown = [
-            sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in " ".join(original.split())
-        ]
-        name = called[original] = _composed("".join(shown))
+        line = " ".join(original.split())
+        shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+        name = called[original] = _composed(shown)
         if name != _composed(original):
             listing.note(name, "name", f"a class named {original!r}", "shown in one line")
         other = first.setdefault(name, original)

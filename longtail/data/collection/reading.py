@@ -1,11 +1,9 @@
 """Decode a collection of image files once: into tensors, a table of the images, and the findings about them."""
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -17,8 +15,7 @@ from longtail.data.collection.duplicates import connected, near_duplicates
 from longtail.data.collection.file import Inspected, inspect
 from longtail.data.collection.listing import Entry, Finding, Listing, image_id
 from longtail.data.collection.shape import STRETCHED, Shape
-from longtail.data.tensors.files import LabelledImages
-from longtail.files.atomic import writing
+from longtail.data.tensors.files import LabelledImages, mapped
 
 _DIVIDED = "kept, as the given split divides them; accuracies are too high"
 INDEX = ["image_id", "path", "class_name", "subset", "group", "twin", "width", "height", "sha256"]
@@ -113,27 +110,18 @@ def _decoded(
     findings: list[Finding] = []
     entries: list[Entry] = []
     files: list[Inspected] = []
-    with (
-        writing(scratch / "(temporary file)"),
-        tempfile.TemporaryFile(dir=scratch) as file,
-        ThreadPoolExecutor(threads) as pool,
-    ):
+
+    def usable(pool: ThreadPoolExecutor) -> Iterator[np.ndarray]:
         results = zip(everything, in_order(pool, read, everything, ahead=4 * threads), strict=True)
         for entry, image in tqdm(results, "decoding", len(everything), unit=" images"):
-            findings += image.findings
+            findings.extend(image.findings)
             if image.pixels is not None:
-                file.write(image.pixels.tobytes())
                 entries.append(entry)
                 files.append(replace(image, pixels=None))
-        file.flush()
-        return _mapped(file, len(entries), size), entries, files, findings
+                yield image.pixels
 
-
-def _mapped(file: BinaryIO, count: int, size: int) -> torch.Tensor:
-    """The images in an open file as a memory-mapped tensor, which stays valid after the file is closed."""
-    if not count:
-        return torch.empty(0, 3, size, size, dtype=torch.uint8)
-    return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(count, 3, size, size)))
+    with ThreadPoolExecutor(threads) as pool:
+        return mapped(usable(pool), (3, size, size), scratch), entries, files, findings
 
 
 def _twins(entries: list[Entry], files: list[Inspected], near: bool) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from longtail.data.lists.rows import Choices, NamedImages, Note, Row, box_of, grouped, one_label, text_fields
+from longtail.data.lists.rows import Choices, NamedImages, Note, Row, box_of, grouped, text_fields, whole
 
 _PLACES = ("location",)
 """Fields of an image that say where it was taken, by which pictures are grouped where the user names no other."""
@@ -39,12 +39,10 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
     rows: list[Row] = []
     for identity, image in images.items():
         name, own = str(image["file_name"]), by_image[identity]
-        row = Row(
-            f"image {identity}", (name, f"images/{name}", f"../images/{name}"), "", more=text_fields(image)
-        )
+        paths = name, f"images/{name}", f"../images/{name}"
+        row = Row(f"image {identity}", paths, "", more=text_fields(image))
         if not crop:
-            label = one_label([categories[each["category_id"]] for each in own], name, note)
-            rows += [] if label is None else [row._replace(label=label)]
+            rows += whole(row, [categories[each["category_id"]] for each in own], note)
             continue
         for each in own:
             label = categories[each["category_id"]]
@@ -60,4 +58,4 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
         if not own:
             note(name, "no label", f"a picture without an annotation, in {row.place}")
     default = next((name for name in _PLACES if any(name in row.more for row in rows)), "")
-    return NamedImages(grouped(rows, choices, default, path))
+    return grouped(rows, choices, default, path)

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from longtail.data.lists.rows import SUBSETS, Choices, NamedImages, Note, Row, box_of, grouped, one_label
+from longtail.data.lists.rows import SUBSETS, Choices, NamedImages, Note, Row, box_of, corners, grouped, whole
 from longtail.data.lists.xml import parsed
 
 _SHAPES = ("polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
@@ -42,7 +42,7 @@ def read(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
         rows += _rows_of(path, image, what, choices, note)
     if not rows or any(row.split not in SUBSETS for row in rows):
         rows = [row._replace(split="") for row in rows]
-    return NamedImages(grouped(rows, choices, "", path))
+    return grouped(rows, choices, "", path)
 
 
 def _rows_of(path: Path, image: Element, what: str, choices: Choices, note: Note) -> list[Row]:
@@ -53,21 +53,15 @@ def _rows_of(path: Path, image: Element, what: str, choices: Choices, note: Note
         note(name, "other shape", f"has shapes of the kind {shape}, which are not read, in {place}")
     marks = image.findall(what)
     if what == "tag" or choices.regions == "ignore":
-        label = one_label([mark.get("label", "") for mark in marks], name, note)
-        return [] if label is None else [row._replace(label=label)]
+        return whole(row, [mark.get("label", "") for mark in marks], note)
     rows = []
     for mark in marks:
-        if float(mark.get("rotation") or 0) % 360:
-            note(
-                name,
-                "turned region",
-                f"has a box that is turned by {mark.get('rotation')} degrees, in {place}",
-            )
+        if float(turned := mark.get("rotation") or 0) % 360:
+            note(name, "turned region", f"has a box that is turned by {turned} degrees, in {place}")
             continue
-        corners = [mark.get(side, "nothing") for side in ("xtl", "ytl", "xbr", "ybr")]
+        sides = [mark.get(side, "nothing") for side in ("xtl", "ytl", "xbr", "ybr")]
         of = image.get("width"), image.get("height")
-        box = box_of(corners, f"{path}, {place} ({name})", of=of)
-        box = box._replace(width=box.width - box.x, height=box.height - box.y)
+        box = corners(box_of(sides, f"{path}, {place} ({name})", of=of))
         own = {attribute.get("name", ""): attribute.text or "" for attribute in mark.findall("attribute")}
         rows.append(row._replace(label=mark.get("label", ""), box=box, more={**row.more, **own}))
     if not marks:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from longtail.data.lists.rows import Choices, NamedImages, Note, Row, grouped, listed, simple
+from longtail.data.lists.rows import Choices, NamedImages, Note, Row, grouped, listed
 from longtail.data.lists.text import Table, beside, read_text, table_of
 from longtail.data.lists.xml import parsed
 
@@ -45,22 +45,7 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
     Raises:
         ValueError: the other file is missing, or a column.
     """
-    names = ("multimedia.txt", "occurrence.txt")
-    tables = {}
-    for name in names:
-        other = beside(path, name)
-        if other is not None:
-            tables[name] = table_of(
-                read_text(other).text, other, lambda columns: "gbifID" in columns, quoted=False
-            )
-    if len(tables) < len(names):
-        lacking = next(name for name in names if name not in tables)
-        raise ValueError(
-            f"{path} is a file of GBIF, but {lacking} does not lie beside it. Download a Darwin Core Archive and "
-            "unpack it whole, or name the columns of this file, such as data.image_folder.columns: "
-            "{path: gbifID, label: species}"
-        )
-    media, occurrences = (_by_lower_name(tables[name]) for name in names)
+    media, occurrences = (_beside(path, name) for name in ("multimedia.txt", "occurrence.txt"))
     return _joined(path, media, occurrences, _KEY, choices, note)
 
 
@@ -73,22 +58,18 @@ def read_archive(folder: Path, choices: Choices, note: Note) -> NamedImages:
     """
     path, choices = folder / ARCHIVE, choices.lowered()
     root = parsed(read_text(path).text, path)
-    core = next((part for part in root if _tag(part) == "core"), None)
-    media = next(
-        (
-            part
-            for part in root
-            if _tag(part) == "extension"
-            and re.split(r"[/#]", part.get("rowType", ""))[-1].lower() in _MEDIA_TYPES
-        ),
-        None,
-    )
-    if core is None or media is None:
-        lacking = "core" if core is None else "extension of pictures (Multimedia or Image)"
+    core = [part for part in root if _tag(part) == "core"]
+    media = [
+        part
+        for part in root
+        if _tag(part) == "extension" and _last_word(part.get("rowType", "")) in _MEDIA_TYPES
+    ]
+    if not core or not media:
+        lacking = "extension of pictures (Multimedia or Image)" if core else "core"
         raise ValueError(
             f"{path} describes no {lacking}; name a list of the pictures and their classes instead"
         )
-    return _joined(path, _records(media, folder), _records(core, folder), "", choices, note)
+    return _joined(path, _records(media[0], folder), _records(core[0], folder), "", choices, note)
 
 
 def _joined(
@@ -96,11 +77,8 @@ def _joined(
 ) -> NamedImages:
     """A row for each picture of each occurrence. `key` is the column that media and occurrences share."""
     by_key = {record[key]: record for record in occurrences}
-    known = {name for record in occurrences[:1] for name in record if name}
-    label = _chosen(path, "label", known, _LABELS, choices)
-    file = _chosen(
-        path, "path", {name for record in media[:1] for name in record if name} | {key}, _ADDRESSES, choices
-    )
+    label = _chosen(path, "label", occurrences, _LABELS, choices)
+    file = _chosen(path, "path", media or [{key: ""}], _ADDRESSES, choices)
     rows = []
     for number, record in enumerate(media, start=2):
         place = f"row {number} of the media"
@@ -108,24 +86,24 @@ def _joined(
         kind = f"{record.get('type', '')} {record.get('format', '')}".strip()
         if kind and not re.search("image", kind, re.IGNORECASE):
             note(shown, "other file", f"is no picture but {kind}, in {place}")
-        elif record[key] not in by_key:
-            note(
-                shown, "no label", f"belongs to the occurrence {record[key]}, which is not listed, in {place}"
-            )
-        elif not by_key[record[key]].get(label, "").strip():
-            also = by_key[record[key]].get("scientificname", "").strip()
+        elif (occurrence := by_key.get(record[key])) is None:
+            found = f"belongs to the occurrence {record[key]}, which is not listed, in {place}"
+            note(shown, "no label", found)
+        elif not occurrence.get(label, "").strip():
+            also = occurrence.get("scientificname", "").strip()
             note(shown, "no label", f"has {label!r} empty{f' ({also})' if also else ''}, in {place}")
         elif not record.get(file, "").strip():
             note(shown, "no picture", f"has no {file!r}, in {place}")
         else:
-            occurrence = by_key[record[key]]
             more = {**record, **occurrence, "occurrence": record[key]}
             more.pop("", None)
             rows.append(Row(place, (record[file],), occurrence[label], more=more))
-    return NamedImages(grouped(rows, choices, "occurrence", path))
+    return grouped(rows, choices, "occurrence", path)
 
 
-def _chosen(path: Path, what: str, known: set[str], defaults: tuple[str, ...], choices: Choices) -> str:
+def _chosen(path: Path, what: str, of: list[Record], defaults: tuple[str, ...], choices: Choices) -> str:
+    """The column of the class or of the path among those of the first of these records."""
+    known = {name for record in of[:1] for name in record if name}
     wanted = [choices.columns[what]] if what in choices.columns else list(defaults)
     for name in wanted:
         if name in known:
@@ -136,8 +114,17 @@ def _chosen(path: Path, what: str, known: set[str], defaults: tuple[str, ...], c
     )
 
 
-def _by_lower_name(table: Table) -> list[Record]:
-    return [record for _, record in Table([*map(simple, table.columns)], table.rows).records()]
+def _beside(path: Path, name: str) -> list[Record]:
+    """The rows of one of the two files of a download, by their columns in lower case."""
+    other = beside(path, name)
+    if other is None:
+        raise ValueError(
+            f"{path} is a file of GBIF, but {name} does not lie beside it. Download a Darwin Core Archive and "
+            "unpack it whole, or name the columns of this file, such as data.image_folder.columns: "
+            "{path: gbifID, label: species}"
+        )
+    table = table_of(read_text(other).text, other, lambda columns: "gbifID" in columns, quoted=False)
+    return [record for _, record in table.lowered().records()]
 
 
 def _records(part: Element, folder: Path) -> list[Record]:
@@ -156,7 +143,7 @@ def _records(part: Element, folder: Path) -> list[Record]:
     names: dict[int, str] = {}
     constant: Record = {}
     for element in part:
-        term = re.split(r"[/#]", element.get("term", ""))[-1].lower()
+        term = _last_word(element.get("term", ""))
         index = element.get("index")
         if _tag(element) in ("id", "coreid") and index is not None:
             names[int(index)] = ""
@@ -178,3 +165,8 @@ def _records(part: Element, folder: Path) -> list[Record]:
 def _tag(element: Element) -> str:
     """The name of an element without its namespace."""
     return element.tag.rpartition("}")[2]
+
+
+def _last_word(term: str) -> str:
+    """The name of a term without its namespace, in lower case."""
+    return re.split(r"[/#]", term)[-1].lower()

@@ -30,4 +30,4 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
             note(shown, "no label", f"has {label!r} empty, in {place}")
         else:
             rows.append(Row(place, (record[file],), record[label], more=record))
-    return NamedImages(grouped(rows, choices, "", path))
+    return grouped(rows, choices, "", path)

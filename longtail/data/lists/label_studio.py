@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from longtail.data.lists.rows import (
-    Box,
     Choices,
     NamedImages,
     Note,
@@ -19,12 +18,17 @@ from longtail.data.lists.rows import (
     box_of,
     grouped,
     listed,
-    one_label,
     text_fields,
+    whole,
 )
 
-_KINDS = {"choices": "choices", "rectanglelabels": "rectanglelabels"}
-"""The results that are read, and the field of their value with the labels."""
+_KINDS = ("choices", "rectanglelabels")
+"""The results that are read; their value has the labels in a field of that name."""
+
+
+_PICTURE = re.compile(
+    r"\.(avif|bmp|gif|heic|heif|jpe?g|png|tiff?|webp)\b|/data/(upload|local-files)/", re.IGNORECASE
+)
 
 
 def is_meant(content: Any) -> bool:
@@ -48,7 +52,7 @@ def read(path: Path, content: list[dict[str, Any]], choices: Choices, note: Note
     rows: list[Row] = []
     for task in content:
         rows += _rows_of(path, task, field, control, choices, note)
-    return NamedImages(grouped(rows, choices, "", path))
+    return grouped(rows, choices, "", path)
 
 
 def _results(task: dict[str, Any]) -> list[list[dict[str, Any]]]:
@@ -73,13 +77,7 @@ def _picture_field(path: Path, content: list[dict[str, Any]], choices: Choices) 
 
 
 def _is_picture(value: Any) -> bool:
-    return isinstance(value, str) and bool(
-        re.search(
-            r"\.(avif|bmp|gif|heic|heif|jpe?g|png|tiff?|webp)\b|/data/(upload|local-files)/",
-            value,
-            re.IGNORECASE,
-        )
-    )
+    return isinstance(value, str) and _PICTURE.search(value) is not None
 
 
 def _control(path: Path, content: list[dict[str, Any]], choices: Choices) -> str:
@@ -113,13 +111,10 @@ def _rows_of(
         for results in _results(task)
     ]
     by_person = [results for results in by_person if results]
-    labels = [_labels(each) for results in by_person for each in results]
-    whole = choices.regions == "ignore" or not any(
-        each["type"] == "rectanglelabels" for results in by_person for each in results
-    )
-    if whole:
-        label = one_label([label for each in labels for label in each], name, note)
-        return [] if label is None else [row._replace(label=label)]
+    marks = [each for results in by_person for each in results]
+    labels = [[str(label) for label in each["value"].get(each["type"]) or []] for each in marks]
+    if choices.regions == "ignore" or not any(each["type"] == "rectanglelabels" for each in marks):
+        return whole(row, [label for each in labels for label in each], note)
     if len(by_person) > 1:
         note(name, "label conflict", f"has rectangles of {len(by_person)} annotations, in {place}")
         return []
@@ -132,14 +127,9 @@ def _rows_of(
             note(name, "turned region", f"has a rectangle that is turned, in {place}")
         else:
             percent = box_of((value[side] for side in ("x", "y", "width", "height")), f"{path}, {place}")
-            x, y, width, height = (side / 100 for side in percent[:4])
-            box = Box(x, y, width, height, relative=True)
+            box = box_of((side / 100 for side in percent[:4]), place, relative=True)
             rows.append(row._replace(label=own[0], box=box))
     return rows
-
-
-def _labels(result: dict[str, Any]) -> list[str]:
-    return [str(label) for label in result["value"].get(_KINDS[result["type"]]) or []]
 
 
 def _paths(address: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Source: https://lila.science/megadetector-output-format (boxes are x, y, width a
 from pathlib import Path
 from typing import Any
 
-from longtail.data.lists.rows import Choices, NamedImages, Note, Row, box_of, grouped, one_label, text_fields
+from longtail.data.lists.rows import Choices, NamedImages, Note, Row, box_of, grouped, text_fields, whole
 
 _THRESHOLD = "typical_detection_threshold"
 
@@ -35,11 +35,8 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
     for number, image in enumerate(content["images"], start=1):
         name, place = str(image["file"]), f"image {number}"
         if image.get("failure") or image.get("detections") is None:
-            note(
-                name,
-                "no label",
-                f"was not read by the detector ({image.get('failure') or 'no reason given'})",
-            )
+            reason = image.get("failure") or "no reason given"
+            note(name, "no label", f"was not read by the detector ({reason})")
             continue
         if "frame_rate" in image:
             note(name, "other file", f"is a video, in {place}")
@@ -50,8 +47,7 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
             note(name, "blank", f"has no detection of a confidence of {least} or more, in {place}")
             continue
         if choices.regions == "ignore":
-            label = one_label([_label(each, detected, classified) for each in sure], name, note)
-            rows += [] if label is None else [row._replace(label=label)]
+            rows += whole(row, [_label(each, detected, classified) for each in sure], note)
             continue
         for each in sure:
             label = _label(each, detected, classified)
@@ -61,7 +57,7 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
             box = box_of(each["bbox"], f"{path}, {place}", relative=True)
             more = {**row.more, "confidence": str(each["conf"])}
             rows.append(row._replace(label=label, box=box, more=more))
-    return NamedImages(grouped(rows, choices, "", path))
+    return grouped(rows, choices, "", path)
 
 
 def _label(detection: dict[str, Any], detected: dict[str, str], classified: dict[str, str]) -> str:

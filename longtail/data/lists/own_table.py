@@ -14,6 +14,7 @@ from longtail.data.lists.rows import (
     Note,
     Row,
     box_of,
+    corners,
     listed,
     simple,
 )
@@ -157,9 +158,7 @@ def _box(numbers: list[str], form: tuple[str, ...], place: str) -> Box:
             f"{place}: the region is {', '.join(numbers)}; it needs four numbers, {', '.join(form)}"
         )
     box = box_of(values, place)
-    if form == _CORNERS:
-        return box._replace(width=box.width - box.x, height=box.height - box.y)
-    return box
+    return corners(box) if form == _CORNERS else box
 
 
 def _relative(rows: list[Row]) -> list[Row]:

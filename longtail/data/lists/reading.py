@@ -64,8 +64,7 @@ def _of_table(path: Path, text: str, choices: Choices, note: Note) -> NamedImage
     if not own(table.columns):
         for form in _TABLES:
             if form.is_meant({*map(simple, table.columns)}):
-                lowered = Table([*map(simple, table.columns)], table.rows)
-                return form.read(path, lowered, choices.lowered(), note)
+                return form.read(path, table.lowered(), choices.lowered(), note)
     return own_table.read(path, table, choices, note)
 
 

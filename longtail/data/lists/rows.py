@@ -128,7 +128,12 @@ def text_fields(values: Mapping[str, Any], without: Iterable[str] = ()) -> dict[
     }
 
 
-def grouped(rows: list[Row], choices: Choices, default: str, source: object) -> list[Row]:
+def corners(box: Box) -> Box:
+    """The region whose numbers are its left, top, right and bottom."""
+    return box._replace(width=box.width - box.x, height=box.height - box.y)
+
+
+def grouped(rows: list[Row], choices: Choices, default: str, source: object) -> NamedImages:
     """The rows with the value of the group column as group, where there is that column.
 
     Raises:
@@ -141,8 +146,8 @@ def grouped(rows: list[Row], choices: Choices, default: str, source: object) -> 
             raise ValueError(
                 f"{source} has no {column!r} for data.image_folder.group_column; it has {listed(known)}"
             )
-        return rows
-    return [row._replace(group=row.more.get(column, "")) for row in rows]
+        return NamedImages(rows)
+    return NamedImages([row._replace(group=row.more.get(column, "")) for row in rows])
 
 
 def listed(names: Iterable[str]) -> str:
@@ -150,15 +155,12 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, sorted(names))) or "none"
 
 
-def one_label(
-    labels: Iterable[str], path: str, note: Note, nothing: str = "a picture without a label"
-) -> str | None:
-    """The label of a whole picture if it has one; if not, a note says so."""
+def whole(row: Row, labels: Iterable[str], note: Note) -> list[Row]:
+    """The row of a whole picture with the one label that it has. If it has none or several, a note says so."""
     different = list(dict.fromkeys(label for label in labels if label.strip()))
-    if len(different) == 1:
-        return different[0]
-    if different:
-        note(path, "several classes", f"a picture with {len(different)} classes: {', '.join(different[:5])}")
-    else:
-        note(path, "no label", nothing)
-    return None
+    if not different:
+        note(row.paths[0], "no label", "a picture without a label")
+    elif len(different) > 1:
+        found = f"a picture with {len(different)} classes: {', '.join(different[:5])}"
+        note(row.paths[0], "several classes", found)
+    return [row._replace(label=different[0])] if len(different) == 1 else []

@@ -4,10 +4,11 @@ import csv
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from longtail.data.collection.folder import check_list
+from longtail.data.lists.rows import simple
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -42,6 +43,10 @@ class Table:
     def records(self) -> list[tuple[str, dict[str, str]]]:
         """The place of each row and its cells by their columns."""
         return [(place, dict(zip(self.columns, cells, strict=True))) for place, cells in self.rows]
+
+    def lowered(self) -> "Table":
+        """The same, with the columns in lower case."""
+        return replace(self, columns=[*map(simple, self.columns)])
 
 
 def read_text(path: Path) -> Text:

@@ -45,4 +45,4 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
             note(record["filename"], "no label", f"{found}, in {place}")
             continue
         rows.append(Row(place, tuple(filter(None, paths)), name, more=record))
-    return NamedImages(grouped(rows, choices, "deployment_id", path))
+    return grouped(rows, choices, "deployment_id", path)

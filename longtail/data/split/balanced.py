@@ -46,9 +46,15 @@ def assign_subsets(
 
     free = table[~official_test]
     test_per_class = test_per_class or 0
-    _check_counts(free, data.class_names, train_per_class, test_per_class, left_for_val=int(not official))
+    needed = train_per_class + test_per_class + (not official)
+    told = (
+        f"has {{}} images to draw from, but train_per_class = {train_per_class} and test_per_class = {test_per_class} "
+        f"need {needed}{'' if official else ', one of them for validation'}. Lower them."
+    )
+    _check_smallest(free, data.class_names, needed, told)
     if official:
-        _check_validation(table[official_test], data.class_names)
+        told = "has no image in the source's own test set, which validates. Add some."
+        _check_smallest(table[official_test], data.class_names, 1, told)
     drawn: dict[int, str] = {}
     for _, image_ids in free.groupby("label")["image_id"]:
         order = seeded_order(image_ids, seed, "subset")
@@ -69,27 +75,8 @@ def seeded_order(image_ids: Iterable[int], seed: int, purpose: str) -> list[int]
     )
 
 
-def _check_counts(
-    free: pd.DataFrame, class_names: list[str], train_per_class: int, test_per_class: int, left_for_val: int
-) -> None:
-    name, available = _smallest_class(free, class_names)
-    needed = train_per_class + test_per_class + left_for_val
-    if available < needed:
-        raise ValueError(
-            f"class {name!r} has {available} images to draw from, but train_per_class = {train_per_class} and "
-            f"test_per_class = {test_per_class} need {needed}"
-            f"{', one of them for validation' if left_for_val else ''}. Lower them."
-        )
-
-
-def _check_validation(validating: pd.DataFrame, class_names: list[str]) -> None:
-    name, available = _smallest_class(validating, class_names)
-    if not available:
-        raise ValueError(
-            f"class {name!r} has no image in the source's own test set, which validates. Add some."
-        )
-
-
-def _smallest_class(table: pd.DataFrame, class_names: list[str]) -> tuple[str, int]:
+def _check_smallest(table: pd.DataFrame, class_names: list[str], needed: int, told: str) -> None:
+    """Refuse that a class has fewer images than needed; `told` goes on after its name, {} being how many it has."""
     counts = np.bincount(table["label"], minlength=len(class_names))
-    return class_names[counts.argmin()], int(counts.min())
+    if counts.min() < needed:
+        raise ValueError(f"class {class_names[counts.argmin()]!r} {told.format(counts.min())}")

@@ -1,6 +1,6 @@
 """Divide the images of a collection into sets, class by class, where some have to stay together."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,10 +29,12 @@ class Asked(NamedTuple):
     @property
     def shares(self) -> str:
         """The shares of training, validation and test, such as "70 / 10 / 20 %"."""
-        train = 1 - self.test_fraction - self.val_fraction
-        return (
-            f"{' / '.join(f'{100 * part:.3g}' for part in (train, self.val_fraction, self.test_fraction))} %"
-        )
+        parts = 1 - self.test_fraction - self.val_fraction, self.val_fraction, self.test_fraction
+        return " / ".join(f"{100 * part:.3g}" for part in parts) + " %"
+
+    def fractions(self, sets: Iterable[str]) -> dict[str, float]:
+        """The shares of these sets beside training."""
+        return {name: self.test_fraction if name == "test" else self.val_fraction for name in sets}
 
 
 def units(table: pd.DataFrame) -> np.ndarray:
@@ -68,7 +70,7 @@ def divide(
             return table["subset"].copy(), []
         training = table[table["subset"] == "train"]
         wanted = {"val": _shares(training, asked.val_fraction, 1)}
-        set_of = _choose(training, training.iloc[:0], wanted, {"val": asked.val_fraction}, asked, set())
+        set_of = _choose(training, training.iloc[:0], wanted, asked, set())
         # A unit may lie on both sides of the given split. Then its test images stay where they are.
         cut = (table["subset"] == "train") & (table["unit"].map(set_of) == "val")
         return table["subset"].mask(cut, "val"), []
@@ -85,8 +87,7 @@ def divide(
         subsets[held] = "train"
         free = ~bound & ~held
         there = table.assign(subset=subsets)[~free]
-        fractions = {"test": asked.test_fraction, "val": asked.val_fraction}
-        set_of = _choose(table[free], there, wanted, fractions, asked, small)
+        set_of = _choose(table[free], there, wanted, asked, small)
         subsets[free] = table.loc[free, "unit"].map(set_of)
         tested = table.loc[subsets == "test", "class_name"].value_counts()
         failed = {str(name) for name in table["class_name"].unique() if tested.get(name, 0) < asked.min_test}
@@ -131,7 +132,6 @@ def _choose(
     free: pd.DataFrame,
     there: pd.DataFrame,
     wanted: Mapping[str, Mapping[str, int]],
-    fractions: Mapping[str, float],
     asked: Asked,
     small: set[str],
 ) -> dict[int, str]:
@@ -143,13 +143,12 @@ def _choose(
     Args:
         there: images whose subset stands; they count towards what is wanted.
         wanted: the number of images of each class, for each set beside training that is drawn, in this order.
-        fractions: the share of each of these sets.
         small: the classes that need no test image.
     """
     holds = free.groupby("unit")["class_name"].nunique()
     shared = free[free["unit"].isin(holds.index[holds > 1])]
     single = free[~free["unit"].isin(shared["unit"])]
-    set_of = _drawn(_identities(shared), fractions, asked.seed, "shared")
+    set_of = _drawn(_identities(shared), asked.fractions(wanted), asked.seed, "shared")
     settled = pd.concat([there, shared.assign(subset=shared["unit"].map(set_of))])
     spare = settled.loc[settled["subset"] == "train", "class_name"].value_counts().to_dict()
     for name, numbers in wanted.items():
@@ -160,7 +159,7 @@ def _choose(
         set_of |= dict.fromkeys(taken, name)
     set_of = dict.fromkeys(free["unit"].tolist(), "train") | set_of
     if len(shared):
-        set_of |= _exchanged(free, there, set_of, wanted, fractions, asked, small)
+        set_of |= _exchanged(free, there, set_of, wanted, asked, small)
     return set_of
 
 
@@ -240,7 +239,6 @@ def _exchanged(
     there: pd.DataFrame,
     set_of: Mapping[int, str],
     wanted: Mapping[str, Mapping[str, int]],
-    fractions: Mapping[str, float],
     asked: Asked,
     small: set[str],
 ) -> dict[int, str]:
@@ -273,9 +271,8 @@ def _exchanged(
     ]
     starts = [set_of]
     if len(counts) <= _FEW:
-        starts += [
-            _drawn(identities, fractions, asked.seed, f"start {number}") for number in range(1, _STARTS)
-        ]
+        names, fractions = [f"start {number}" for number in range(1, _STARTS)], asked.fractions(wanted)
+        starts += [_drawn(identities, fractions, asked.seed, name) for name in names]
     columns = np.column_stack([counts, counts.sum(axis=1)])
     places = np.array([[sets.index(start[unit]) for unit in counts.index] for start in starts])
     end = exchange(columns, places, *(table.astype(np.int64) for table in everything))

@@ -95,39 +95,27 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
             "the split of another one?"
         )
     known = rows >= 0
-    before = frozen.iloc[rows[known]].set_axis(index.index[known])
+    before, now = frozen.iloc[rows[known]].set_axis(index.index[known]), index[known]
     subset = before["split"].reindex(index.index, fill_value="")
-    relabelled = before["label"] != index.loc[known, "class_name"].map(in_csv)
-    findings = [
-        Finding(
-            str(index.at[place, "path"]),
-            "frozen split",
-            f"is of class {index.at[place, 'class_name']!r}; it was of {before.at[place, 'label']!r}",
-            f"stays in {before.at[place, 'split']}",
-            False,
-        )
-        for place in before.index[relabelled]
-    ]
-    gone = frozen.loc[~frozen.index.isin(rows[known]), "path"].tolist()
+    kind, kept = "frozen split", "kept where they were"
+    findings = []
+    for own, was in zip(now.itertuples(), before.itertuples(), strict=True):
+        if was.label != in_csv(own.class_name):
+            found = f"is of class {own.class_name!r}; it was of {was.label!r}"
+            findings.append(Finding(own.path, kind, found, f"stays in {was.split}", False))
     for places, found, action in (
-        (index.loc[~known, "path"].tolist(), "new images", "divided as the others are"),
+        (index["path"][~known], "new images", "divided as the others are"),
+        (now["path"][before["path"] != paths[known]], "images with another path", kept),
+        (now["path"][before["sha256"] != now["sha256"]], "images whose files have changed", kept),
         (
-            index.loc[known, "path"][before["path"] != paths[known]].tolist(),
-            "images with another path",
-            "kept where they were",
+            frozen["path"][~frozen.index.isin(rows[known])],
+            "images of the list that are not there",
+            "no longer in the split",
         ),
-        (
-            index.loc[known, "path"][before["sha256"] != index.loc[known, "sha256"]].tolist(),
-            "images whose files have changed",
-            "kept where they were",
-        ),
-        (gone, "images of the list that are not there", "no longer in the split"),
     ):
-        if places:
+        if len(places):
             some = ", ".join(sorted(places)[:_SHOWN]) + (", …" if len(places) > _SHOWN else "")
-            findings.append(
-                Finding(_KEY, "frozen split", f"{found}: {len(places):,} ({some})", action, False)
-            )
+            findings.append(Finding(_KEY, kind, f"{found}: {len(places):,} ({some})", action, False))
     return subset, findings
 
 

@@ -78,14 +78,14 @@ def natural_split(
     fixed = set(table.loc[table["subset"] == "test", "class_name"]) if frozen is not None else set()
     spared = set() if small_classes == "merge" else fixed
     subsets, small = divide(table, asked, frozen=frozen is not None, spared=spared)
-    if small and small_classes == "error":
-        raise ValueError(_too_small(table, small, asked))
+    lead = ""
     if small and small_classes == "merge":
         table, merged = _merge(table, small, merged_name)
         findings += merged
         subsets, small = divide(table, asked, frozen=frozen is not None, spared=spared)
-        if small:
-            raise ValueError(f"merging the small classes does not help: {_too_small(table, small, asked)}")
+        lead = "merging the small classes does not help: "
+    if small and small_classes != "train_only":
+        raise ValueError(lead + _too_small(table, small, asked))
     counts = _counted(table)
     findings += [Finding(name, "small class", f"has {counts[name]}", "only trains") for name in small]
     if problem := _problem(table, subsets, small, asked):
@@ -109,30 +109,16 @@ def _chosen(table: pd.DataFrame, rules: Mapping[str, Any]) -> tuple[pd.DataFrame
     mapping = class_mapping(sorted(sizes.index), rules, complete=False)
     findings = []
     for old, new in mapping.items():
-        if new is None:
-            findings.append(
-                Finding(old, "excluded class", f"has {sizes[old]} images", "left out, by data.classes", False)
-            )
-        elif new != old:
-            findings.append(
-                Finding(
-                    old, "renamed class", f"has {sizes[old]} images", f"is {new!r}, by data.classes", False
-                )
-            )
+        kind, action = ("excluded", "left out") if new is None else ("renamed", f"is {new!r}")
+        if new != old:
+            found = f"has {sizes[old]} images"
+            findings.append(Finding(old, f"{kind} class", found, f"{action}, by data.classes", False))
     table = table.assign(class_name=table["class_name"].map(mapping)).dropna(subset="class_name")
     least = rules.get("min_images") or 0
     sizes = table["class_name"].value_counts()
     rare = sizes[sizes < least].sort_index()
-    findings += [
-        Finding(
-            name,
-            "rare class",
-            f"has {count} images",
-            f"left out, as data.classes.min_images is {least}",
-            False,
-        )
-        for name, count in rare.items()
-    ]
+    action = f"left out, as data.classes.min_images is {least}"
+    findings += [Finding(name, "rare class", f"has {n} images", action, False) for name, n in rare.items()]
     check_left(len(sizes) - len(rare), len(sizes), least)
     return table[~table["class_name"].isin(rare.index)].reset_index(drop=True), findings
 

@@ -185,11 +185,8 @@ def frequency_groups(counts: Sequence[int], cut: str, limits: tuple[int, int] = 
         return [first if count > many else last if count < few else second for count in counts]
     third = len(counts) // 3
     order = sorted(range(len(counts)), key=lambda place: -counts[place])
-    groups = (
-        dict.fromkeys(order, last)
-        | dict.fromkeys(order[: 2 * third], second)
-        | dict.fromkeys(order[:third], first)
-    )
+    groups = dict.fromkeys(order[:third], first) | dict.fromkeys(order[third : 2 * third], second)
+    groups |= dict.fromkeys(order[2 * third :], last)
     return [groups[place] for place in range(len(counts))]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from longtail.data.lists.rows import SUBSETS
 from longtail.data.split.division import Asked
 from longtail.data.split.sets import CLUSTER, CUTS, LIMITS, frequency_groups
-from longtail.files.text import in_markdown
+from longtail.files.text import in_markdown, markdown_table
 
 FAR = 0.1
 """The share of a class from which on a set is told to be far from what was asked."""
@@ -20,9 +20,8 @@ def split_page(split: pd.DataFrame, asked: Asked) -> str:
 
 def asked_of(settings: dict[str, Any]) -> Asked:
     """What these arguments of `natural_split` ask of the shares."""
-    return Asked(
-        *(settings[name] for name in ("test_fraction", "val_fraction", "min_test_per_class", "seed"))
-    )
+    names = ("test_fraction", "val_fraction", "min_test_per_class", "seed")
+    return Asked(*(settings[name] for name in names))
 
 
 def share_table(split: pd.DataFrame) -> pd.DataFrame:
@@ -32,9 +31,8 @@ def share_table(split: pd.DataFrame) -> pd.DataFrame:
         split: the table of `natural_split`. Its clusters are counted as groups.
     """
     counts = pd.crosstab(split["class_name"], split["subset"]).reindex(columns=list(SUBSETS), fill_value=0)
-    table = counts.assign(
-        images=counts.sum(axis=1), groups=split.groupby("class_name")[CLUSTER].nunique()
-    ).reset_index()
+    groups = split.groupby("class_name")[CLUSTER].nunique()
+    table = counts.assign(images=counts.sum(axis=1), groups=groups).reset_index()
     table = table.sort_values(["images", "class_name"], ascending=[False, True], ignore_index=True)
     return table[["class_name", "images", "groups", *SUBSETS]]
 
@@ -57,12 +55,14 @@ def told_shares(split: pd.DataFrame, asked: Asked) -> list[str]:
         f"Asked: {asked.shares} for training, validation and test, but at least {asked.min_test} test images of a "
         f"class. Reached: {_percent(total / total.sum())}.",
         "",
-        "| Class | Images | Groups | Training | Validation | Test | Reached |",
-        "|---|---|---|---|---|---|---|",
+        *markdown_table(
+            ("Class", "Images", "Groups", "Training", "Validation", "Test", "Reached"),
+            (
+                (in_markdown(name), *map("{:,}".format, numbers), _percent(parts))
+                for (name, *numbers), parts in zip(table.to_numpy(), reached.to_numpy(), strict=True)
+            ),
+        ),
     ]
-    for row, parts in zip(table.itertuples(index=False), reached.itertuples(index=False), strict=True):
-        numbers = " | ".join(f"{number:,}" for number in row[1:])
-        lines.append(f"| {in_markdown(row[0])} | {numbers} | {_percent(parts)} |")
     if far.any():
         some = [in_markdown(name) for name in table.loc[far, "class_name"].head(5)]
         more = ", …" if far.sum() > len(some) else ""
@@ -83,22 +83,18 @@ def told_groups(split: pd.DataFrame) -> list[str]:
     """The classes cut into three groups in both ways, and which way fits, as lines of Markdown."""
     counts = share_table(split)["train"].tolist()
     way, limits, reason = fitting_groups(counts)
-    lines = [
-        "## Groups of classes",
-        "",
-        "| Groups | Classes | Training images of a class |",
-        "|---|---|---|",
-    ]
     cuts = {"thirds": _grouped(counts, "thirds"), "counts": _grouped(counts, "counts")}
     setting = f"`data.groups: {way}`"
     if limits not in (None, LIMITS):
         cuts[f"counts, {list(limits)}"] = _grouped(counts, "counts", limits)
         setting += f" with `data.group_limits: {list(limits)}`"
+    rows = []
     for cut, groups in cuts.items():
         for name, members in groups.items():
             ends = [f"{count:,}" for count in sorted({*members[:1], *members[-1:]}, reverse=True)]
-            lines.append(f"| {cut}: {name} | {len(members)} | {' to '.join(ends) or '–'} |")
-    return [*lines, "", f"Recommended: {setting}, since {reason}."]
+            rows.append((f"{cut}: {name}", str(len(members)), " to ".join(ends) or "–"))
+    lines = markdown_table(("Groups", "Classes", "Training images of a class"), rows)
+    return ["## Groups of classes", "", *lines, "", f"Recommended: {setting}, since {reason}."]
 
 
 def fitting_groups(counts: list[int]) -> tuple[str, tuple[int, int] | None, str]:

@@ -4,17 +4,19 @@ import hashlib
 import json
 import math
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 
 from longtail.data.tensors.shards import ShardedImages
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import atomic_path, writing
 from longtail.files.regular import check_regular
 
 SHARD_BYTES = 2**31
@@ -210,6 +212,25 @@ def _joined(index: dict[str, Any], path: Path, mmap: bool) -> LabelledImages:
         class_names=parts[0].class_names,
         official_subset=official or None,
     )
+
+
+def mapped(images: Iterable[np.ndarray], shape: tuple[int, ...], scratch: Path) -> torch.Tensor:
+    """The images in a file that takes the place of memory, and disappears with the tensor: uint8, N x `shape`.
+
+    Args:
+        images: one or several at a time, in order.
+        scratch: the folder of the file.
+
+    Raises:
+        OSError: the file could not be written.
+    """
+    with writing(scratch / "(temporary file)"), tempfile.TemporaryFile(dir=scratch) as file:
+        for part in images:
+            file.write(part.tobytes())
+        file.flush()
+        if not (count := file.tell() // math.prod(shape)):
+            return torch.empty(0, *shape, dtype=torch.uint8)
+        return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(count, *shape)))
 
 
 def _check_container(file: BinaryIO) -> None:

@@ -1,7 +1,6 @@
 """The images of one named set, as training and prediction read them."""
 
 import math
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,8 @@ import pandas as pd
 import torch
 
 from longtail.data.split.sets import GROUPS, SUBSETS, groups_of, in_set
-from longtail.data.tensors.files import LabelledImages
+from longtail.data.tensors.files import LabelledImages, mapped
 from longtail.data.tensors.shards import ShardedImages
-from longtail.files.atomic import writing
 
 LARGE = 2**30
 """Bytes of images beyond which a file takes the place of memory."""
@@ -50,9 +48,8 @@ def select_set(
         labels, class_names = _renamed(labels, rows, split) or (labels, class_names)
     if not np.array_equal(labels.numpy(), rows["label"]):
         raise ValueError(f"the labels of the split are not those of the images. {_REMEDY}")
-    return LabelledImages(
-        _gathered(data.images, chosen, scratch), labels, data.image_ids[chosen], class_names
-    )
+    images = _gathered(data.images, chosen, scratch)
+    return LabelledImages(images, labels, data.image_ids[chosen], class_names)
 
 
 def _renamed(
@@ -75,11 +72,7 @@ def _gathered(
     """The chosen images. If they may be too many for the memory, they lie in a file that disappears with the tensor."""
     if scratch is None or len(chosen) * math.prod(images.shape[1:]) < LARGE:
         return images[chosen]
-    with writing(scratch / "(temporary file)"), tempfile.TemporaryFile(dir=scratch) as file:
-        for part in chosen.split(4096):
-            file.write(images[part].numpy().tobytes())
-        file.flush()
-        return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=(len(chosen), *images.shape[1:])))
+    return mapped((images[part].numpy() for part in chosen.split(4096)), images.shape[1:], scratch)
 
 
 _REMEDY = "They come from different sources: make the split anew from these images."

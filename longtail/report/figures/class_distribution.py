@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from longtail.analysis.grid import require
 from longtail.data.split.sets import GROUPS, class_table, in_set
 from longtail.report import captions
 from longtail.report.figures import style
@@ -17,7 +16,6 @@ NAMED = 20  # most classes whose names fit below a panel
 @style.look()
 def draw(split: pd.DataFrame) -> style.Drawn:
     """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed."""
-    require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
     classes = class_table(split, "longtailed").set_index("label")
     classes = classes.sort_values("n_train", ascending=False, kind="stable")
     panels = _panels(split, classes)

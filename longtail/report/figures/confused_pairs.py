@@ -1,13 +1,12 @@
 """The most confused pairs of classes as pictures: mistaken images beside images of the class they were taken for."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
-from longtail.analysis.grid import require, select
+from longtail.analysis.classes import confused, confusion
+from longtail.analysis.grid import select
 from longtail.data.split.sets import in_set
 from longtail.data.tensors.files import LabelledImages
 from longtail.report import captions
@@ -17,16 +16,6 @@ from longtail.report.labels import shortened, trained, width
 
 LINE = 50  # letters above a row of pictures; longer titles have two lines
 LONGEST = 60  # letters of a class name; longer ones are cut, and the caption says so
-
-
-class Pair(NamedTuple):
-    """Two classes, how often one was taken for the other, and which images show it."""
-
-    true: int
-    predicted: int
-    times: int  # predictions, over all seeds
-    total: int  # predictions for images of the true class
-    mistaken: list[int]  # ids of its test images that were taken for the other class, by most seeds first
 
 
 @style.look()
@@ -55,74 +44,64 @@ def draw(
         ValueError: there is no such run, or a mistaken image is not among the test images.
     """
     runs = select(predictions, model=model, train_set=train_set, loss=loss)
-    shown = _pairs(runs, pairs)
+    # The pairs with most mistakes. Of equal ones, the larger share of its class is first, then the lower label.
+    found = confused(confusion(runs, pd.Series(test_tensors.class_names)))
+    shown = found.sort_values(["times", "share"], ascending=False, kind="stable").head(pairs)
     title = trained(model, train_set, loss)
     dependent = captions.dependent_of(runs["image_id"], split)
-    text = _caption(runs, captions.training(model, train_set, loss), shown, images, dependent)
+    counts = len(shown), len(found), shown["times"].sum()
+    text = _caption(runs, captions.training(model, train_set, loss), *counts, images, dependent)
     if any(len(name) > LONGEST for name in test_tensors.class_names):
         text += f" Names of more than {LONGEST} letters are cut."
     if runs["predicted"].isna().all():
         return style.explanation(f"{title}: missing, no run finished.", text)
-    if not shown:
+    if shown.empty:
         return style.explanation(f"{title}: no test image was taken for another class.", text)
-    require(split, ["image_id", "label", "class_name", "subset", "longtailed"], "split")
     learned = split[(split["subset"] == "train") & in_set(split, train_set)]
     names = [shortened(name, LONGEST) for name in test_tensors.class_names]
     rows = []
-    for pair in shown:
-        true, predicted = names[pair.true], names[pair.predicted]
+    for pair in shown.itertuples():
+        own = runs[(runs["label"] == pair.label) & (runs["predicted"] == pair.predicted)]
+        by_seeds = (
+            own.groupby(own["image_id"].astype("int64")).size().sort_values(ascending=False, kind="stable")
+        )
+        predicted = names[pair.predicted]
         images_of_other = learned[learned["label"] == pair.predicted]["image_id"].sort_values()
-        left = _title(f"{true} ", f"as {predicted}: {pair.times:,} of {pair.total:,}")
+        left = _title(f"{names[pair.label]} ", f"as {predicted}: {pair.times:,} of {pair.of:,}")
         right = _title("Training images of ", f"{predicted} ({len(images_of_other):,})")
-        rows.append((pair.mistaken, left, images_of_other, right))
+        rows.append((by_seeds.index, left, images_of_other, right))
     above = 0.36 if any("\n" in left + right for _, left, _, right in rows) else 0.22
-    figure = style.new_figure(len(shown) * (CELL + above) + 0.3)
+    figure = style.new_figure(len(shown) * (CELL + above) + 0.3, title=title)
     for axes, (mistaken, left, images_of_other, right) in zip(
         figure.subplots(len(shown), 2, squeeze=False), rows, strict=True
     ):
         _panel(axes[0], strip(test_tensors.images, _positions(test_tensors, mistaken), images), left)
         _panel(axes[1], strip(tensors.images, _positions(tensors, images_of_other), images), right)
-    figure.suptitle(title, x=0.01, ha="left")
     return style.Drawn(figure, text)
 
 
-def _caption(runs: pd.DataFrame, training: str, shown: list[Pair], images: int, dependent: str) -> str:
+def _caption(
+    runs: pd.DataFrame, training: str, shown: int, found: int, times: int, images: int, dependent: str
+) -> str:
     """Sentences on what is shown, and on the number of mistakes, images and runs behind it."""
     done = runs.dropna(subset="predicted")
-    mistakes = done[done["predicted"] != done["label"]]
-    found = mistakes.drop_duplicates(["label", "predicted"])
+    mistakes = (done["predicted"] != done["label"]).sum()
     return captions.caption(
-        f"The {len(shown)} most confused of {len(found):,} confused pairs of classes: {training},"
+        f"The {shown} most confused of {found:,} confused pairs of classes: {training},"
         f" {captions.seeds(runs)}.",
         f"Left: up to {images} test images of a class that were taken for another one, those first that most seeds"
         " mistook, then by image id; above them how many predictions for images of that class were this mistake, all"
         f" seeds together. Right: up to {images} images of that other class that were trained on, the first by image"
         " id; in brackets how many there are.",
-        f"Test images: {done['image_id'].nunique():,}; {len(mistakes):,} of {len(done):,} predictions are wrong,"
-        f" {sum(pair.times for pair in shown):,} of them in these pairs.{dependent}"
+        f"Test images: {done['image_id'].nunique():,}; {mistakes:,} of {len(done):,} predictions are wrong,"
+        f" {times:,} of them in these pairs.{dependent}"
         if len(done)
         else "",
         captions.missing(runs, "predicted"),
     )
 
 
-def _pairs(runs: pd.DataFrame, most: int) -> list[Pair]:
-    """The pairs with most mistakes. Of equal ones, the larger share of its class is first, then the lower label."""
-    done = runs.dropna(subset="predicted").astype({"label": int, "predicted": int, "image_id": "int64"})
-    totals = done["label"].value_counts()
-    mistakes = done[done["predicted"] != done["label"]]
-    counts = mistakes.groupby(["label", "predicted"]).size().rename("count").reset_index()
-    counts["share"] = counts["count"] / counts["label"].map(totals)
-    counts = counts.sort_values(["count", "share"], ascending=False, kind="stable").head(most)
-    pairs = []
-    for row in counts.itertuples(index=False):
-        own = mistakes[(mistakes["label"] == row.label) & (mistakes["predicted"] == row.predicted)]
-        by_seeds = own.groupby("image_id").size().sort_values(ascending=False, kind="stable")
-        pairs.append(Pair(row.label, row.predicted, row.count, totals[row.label], by_seeds.index.tolist()))
-    return pairs
-
-
-def _positions(tensors: LabelledImages, image_ids: list[int] | pd.Series) -> torch.Tensor:
+def _positions(tensors: LabelledImages, image_ids: pd.Index | pd.Series) -> torch.Tensor:
     """Where the images of these ids are, in their order."""
     place_of = pd.Series(np.arange(len(tensors.image_ids)), index=tensors.image_ids.numpy())
     places = place_of.reindex(image_ids)

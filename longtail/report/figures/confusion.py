@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 
 from longtail.analysis.classes import confused, confusion
-from longtail.analysis.grid import require, select
+from longtail.analysis.grid import select
 from longtail.data.split.sets import class_table
 from longtail.report import captions
 from longtail.report.figures import style
@@ -62,7 +62,6 @@ def draw(
     if runs["predicted"].isna().all():
         text = _caption(runs, split, captions.training(model, train_set, loss))
         return style.explanation(f"{title}: missing, no run finished.", text)
-    require(split, ["label", "class_name", "subset", "longtailed", "group"], "split")
     classes = class_table(split, train_set).set_index("label")
     shown = _chosen(runs, classes.sort_values("n_train", ascending=False, kind="stable"), pairs)
     names = LETTER * max(map(width, shown.names))
@@ -72,7 +71,7 @@ def draw(
     beside = drawn + listed <= style.TEXT_WIDTH
     below += 0 if beside else lines
     inches = max(style.TEXT_WIDTH, drawn, listed), below + side + 0.4
-    figure = style.new_figure(inches[1], inches[0])
+    figure = style.new_figure(inches[1], inches[0], title)
     figure.set_layout_engine("none")
 
     def place(x: float, y: float, wide: float, high: float) -> Axes:
@@ -86,7 +85,6 @@ def draw(
         _listing(place(drawn, below + side - lines, listed, lines), shown, listed)
     else:
         _listing(place(0, 0.05, inches[0], lines), shown, inches[0])
-    figure.suptitle(title, x=0.01, ha="left")
     text = _caption(runs, split, captions.training(model, train_set, loss), shown, beside)
     return style.Drawn(figure, text)
 

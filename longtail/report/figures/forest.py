@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from longtail.analysis.grid import require, select
+from longtail.analysis.grid import select
 from longtail.data.split.sets import TEST_SETS
 from longtail.report import captions
 from longtail.report.figures import style
@@ -14,8 +14,6 @@ from longtail.report.labels import label
 
 ROW = 0.165  # inches per loss
 LEVEL = 0.05
-COLUMNS = ["model", "train_set", "test_set", "loss", "reference", "difference", "low", "high"]
-COLUMNS += ["p_holm", "n", "seeds", "note"]
 
 
 @style.look()
@@ -27,7 +25,6 @@ def draw(differences: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
             interval is 95 %), p_holm, n (images), seeds, note; NaN where a difference could not be computed. Where
             there was nothing to compare it is one row with only the note that says why.
     """
-    require(differences, COLUMNS, "differences")
     if differences["loss"].isna().all():
         note = differences["note"].iloc[0]
         return style.explanation(f"{note[0].upper()}{note[1:]}.")
@@ -35,11 +32,8 @@ def draw(differences: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
     reference = label(table["reference"].iloc[0])
     text = _caption(table, reference)
     if table["difference"].isna().all():
-        return style.explanation(
-            f"No difference to {reference}: it needs a finished run of {reference} and of another loss, on the same"
-            " images.",
-            text,
-        )
+        needed = f"it needs a finished run of {reference} and of another loss, on the same images"
+        return style.explanation(f"No difference to {reference}: {needed}.", text)
     losses = list(table["loss"].unique())
     test_sets = [name for name in TEST_SETS if name in set(table["test_set"])]
     figure = style.new_figure(max(ROW * len(losses) + 0.15, 0.75) + 0.75)
@@ -81,7 +75,6 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
     for chosen, face in ((sure, style.BLUE), (~sure, "white")):
         look: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": style.BLUE, "markersize": 3.8}
         axes.plot(difference[chosen], positions[chosen], "o", **look)
+    note = style.NOTE | {"ha": "center", "transform": axes.get_yaxis_transform()}
     for position in positions[np.isnan(difference)]:
-        axes.text(
-            0.5, position, "missing", transform=axes.get_yaxis_transform(), **style.NOTE | {"ha": "center"}
-        )
+        axes.text(0.5, position, "missing", **note)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
-from longtail.analysis.grid import require, select
+from longtail.analysis.grid import select
 from longtail.report import captions
 from longtail.report.captions import CLUSTERS
 from longtail.report.figures import style
@@ -21,7 +21,6 @@ RESAMPLES = 1000
 @style.look()
 def draw(per_class: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
     """A panel per loss: a dot per class, its mean over the seeds, and a smooth curve with a bootstrap band."""
-    require(per_class, ["label", "n_train", "n_test", "acc"], "per_class")
     runs = select(per_class, model=model, train_set=train_set)
     title, text = trained(model, train_set), _caption(runs, captions.training(model, train_set))
     if runs["acc"].isna().all():
@@ -30,7 +29,7 @@ def draw(per_class: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
     losses = list(runs["loss"].unique())
     columns = min(COLUMNS, len(losses))
     rows = -(-len(losses) // columns)
-    figure = style.new_figure(rows * (1.75 if columns > 2 else 2.4) + 0.4)
+    figure = style.new_figure(rows * (1.75 if columns > 2 else 2.4) + 0.4, title=title)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     ranked = runs["n_train"].nunique() == 1
     reference = _curve(runs[runs["loss"] == REFERENCE], ranked)
@@ -40,7 +39,6 @@ def draw(per_class: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
         if reference is not None and loss != REFERENCE and axes.lines:
             axes.plot(*reference[:2], color="0.6", linewidth=0.9, linestyle=style.DASHED)
     _scales(grid, len(losses), runs, ranked)
-    figure.suptitle(title, x=0.01, ha="left")
     return style.Drawn(figure, text)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from longtail.analysis.calibration import expected_calibration_error, reliability
-from longtail.analysis.grid import Grid, require, select
+from longtail.analysis.grid import Grid, select
 from longtail.data.split.sets import CLUSTER, GROUPS, with_sets
 from longtail.experiment.runs import RUN
 from longtail.report import captions
@@ -22,8 +22,6 @@ ROW = 0.2  # inches per loss in the lower panel
 @style.look()
 def draw(confidences: pd.DataFrame, split: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
     """Above, accuracy against confidence, a panel per group and a line per loss; below, the calibration errors."""
-    require(confidences, ["image_id", "label", "predicted", "confidence"], "confidences")
-    require(split, ["image_id", "group", "longtailed"], "split")
     runs = select(confidences, model=model, train_set=train_set)
     finished = with_sets(runs.dropna(subset="predicted"), split)
     finished = finished.assign(correct=finished["predicted"] == finished["label"])
@@ -34,7 +32,7 @@ def draw(confidences: pd.DataFrame, split: pd.DataFrame, model: str, train_set: 
     losses = list(runs["loss"].unique())
     groups = [name for name in GROUPS if name in set(finished["group"])]
     curves, errors = 1.9, max(ROW * len(losses), 0.5)
-    figure = style.new_figure(curves + errors + 1.0 + 0.15 * (len(losses) // 5))
+    figure = style.new_figure(curves + errors + 1.0 + 0.15 * (len(losses) // 5), title=title)
     grid = figure.add_gridspec(2, len(groups), height_ratios=[curves, errors])
     panels: list[Axes] = []
     for column, group in enumerate(groups):
@@ -45,7 +43,6 @@ def draw(confidences: pd.DataFrame, split: pd.DataFrame, model: str, train_set: 
         _curves(axes, own, {loss: looks[loss] for loss in losses})
     panels[0].set_ylabel("Accuracy (%)")
     _errors(figure.add_subplot(grid[1, :]), runs, finished, losses, groups)
-    figure.suptitle(title, x=0.01, ha="left")
     style.legend(figure, {label(loss): looks[loss] for loss in losses}, lines=True)
     return style.Drawn(figure, text)
 

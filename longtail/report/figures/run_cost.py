@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from longtail.analysis.grid import Grid, require, select, without
+from longtail.analysis.grid import Grid, select, without
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label
@@ -15,7 +15,6 @@ PANELS = {"time": "Training time", "images_per_second": "Images/s", "memory": "P
 @style.look()
 def draw(records: pd.DataFrame, model: str | None = None, train_set: str | None = None) -> style.Drawn:
     """A dot per run, by loss; a row per model and training set, a panel per quantity."""
-    require(records, ["seconds", "images_per_second", "peak_memory_mb", "device"], "records")
     runs = select(records, model=model, train_set=train_set)
     text = _caption(runs)
     if runs["seconds"].isna().all():

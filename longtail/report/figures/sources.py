@@ -13,7 +13,7 @@ to be quick: signatures are read from the source, and nothing is imported here t
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -32,53 +32,42 @@ class Source(NamedTuple):
     read: str
     """The function of `longtail.analysis.frames` that reads it."""
     file: str
-    """In the results folder or, where every run has its own, in the run's folder."""
-    key: Callable[[Any, Any], str]
-    """From the experiment and the run, if the file is of one, to the key of the job that makes the file."""
+    """In the results folder or, where every run has its own, in the run's folder. In braces stands the attribute of an
+    experiment that names a file of tensors."""
+    job: str
+    """The job that makes the file, by the method of `Keys` that gives its key."""
     runs: Literal["", "all", "trained"] = ""
     """Which runs have such a file, if any. A variant is not trained, so it lacks what training writes."""
     beside: tuple[str, ...] = ()
     """Files that the reader finds beside that of each run."""
 
     def owners(self, experiment: Any, runs: Sequence[Any]) -> Sequence[Any]:
-        """The runs that have such a file. Where there is one file for all, the list holds only None."""
+        """What the job is asked for: the runs that have such a file, or the name of the tensors, or nothing."""
         if self.runs == "trained":
             return [run for run in runs if not experiment.is_variant(run)]
-        return runs if self.runs else [None]
+        named = [getattr(experiment, name) for name in re.findall(r"\{(\w+)\}", self.file)]
+        return runs if self.runs else named or [None]
 
     def paths(self, file: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
         """Where `file` or one beside it lies, for all its owners."""
-        results = experiment.config.paths.results
+        folder, owners = experiment.config.paths.results, self.owners(experiment, runs)
         if self.runs:
-            return [f"{results}/runs/{run}/{file}" for run in self.owners(experiment, runs)]
-        subsets = {name: getattr(experiment, name) for name in ("train_tensors", "test_tensors")}
-        return [f"{results}/{file.format(**subsets)}"]
+            return [f"{folder}/runs/{run}/{file}" for run in owners]
+        return [f"{folder}/{re.sub('{.*}', str(name), file)}" for name in owners]
 
 
 SOURCES = {
-    "evaluation": Source("read_evaluation", "evaluation.parquet", lambda keys, _: keys.evaluation()),
-    "per_class": Source("read_per_class", "per_class.parquet", lambda keys, _: keys.evaluation()),
-    "differences": Source(
-        "read_differences", "statistics/paired_differences.csv", lambda keys, _: keys.statistics()
-    ),
-    "split": Source("read_split", "data/split.parquet", lambda keys, _: keys.split()),
-    "tensors": Source(
-        "read_tensors", "data/{train_tensors}.pth", lambda keys, _: keys.tensors(keys.jobs.train_tensors)
-    ),
-    "test_tensors": Source(
-        "read_tensors", "data/{test_tensors}.pth", lambda keys, _: keys.tensors(keys.jobs.test_tensors)
-    ),
-    "histories": Source("read_histories", "history.parquet", lambda keys, run: keys.train(run), "trained"),
-    "records": Source("read_records", "run.json", lambda keys, run: keys.train(run), "trained"),
-    "predictions": Source(
-        "read_predictions", "predictions.parquet", lambda keys, run: keys.predict(run), "all"
-    ),
+    "evaluation": Source("read_evaluation", "evaluation.parquet", "evaluation"),
+    "per_class": Source("read_per_class", "per_class.parquet", "evaluation"),
+    "differences": Source("read_differences", "statistics/paired_differences.csv", "statistics"),
+    "split": Source("read_split", "data/split.parquet", "split"),
+    "tensors": Source("read_tensors", "data/{train_tensors}.pth", "tensors"),
+    "test_tensors": Source("read_tensors", "data/{test_tensors}.pth", "tensors"),
+    "histories": Source("read_histories", "history.parquet", "train", "trained"),
+    "records": Source("read_records", "run.json", "train", "trained"),
+    "predictions": Source("read_predictions", "predictions.parquet", "predict", "all"),
     "confidences": Source(
-        "read_confidences",
-        "predictions.parquet",
-        lambda keys, run: keys.predict(run),
-        "all",
-        ("model.safetensors",),
+        "read_confidences", "predictions.parquet", "predict", "all", ("model.safetensors",)
     ),
 }
 
@@ -142,9 +131,9 @@ def options(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
 def upstream(figure: str, keys: Any, runs: Sequence[Any]) -> list[str]:
     """The keys of the jobs that make those files."""
     return [
-        source.key(keys, run)
+        getattr(keys, source.job)(*([] if owner is None else [owner]))
         for source in _sources(figure).values()
-        for run in source.owners(keys.jobs, runs)
+        for owner in source.owners(keys.jobs, runs)
     ]
 
 

@@ -54,12 +54,8 @@ LOOK: dict[Any, Any] = {
 METADATA: dict[str, dict] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 GREY = "0.45"
-MISSING: dict[str, Any] = {
-    "color": "none",
-    "edgecolor": "0.75",
-    "hatch": "/////",
-    "linewidth": 0,
-}  # in place of a bar
+# In place of a bar.
+MISSING: dict[str, Any] = {"color": "none", "edgecolor": "0.75", "hatch": "/////", "linewidth": 0}
 PLATE: dict[str, Any] = {
     "boxstyle": "square,pad=0.1",
     "facecolor": "white",
@@ -97,12 +93,8 @@ class Style:
     def point(self) -> dict:
         """Arguments of `Axes.plot` for markers alone."""
         face = self.color if self.filled else "white"
-        return {
-            "marker": self.marker,
-            "markerfacecolor": face,
-            "markeredgecolor": self.color,
-            "color": self.color,
-        }
+        own = {"markerfacecolor": face, "markeredgecolor": self.color}
+        return own | {"marker": self.marker, "color": self.color}
 
 
 DASHED, DOTTED, DASH_DOTTED = (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2))
@@ -147,9 +139,12 @@ def look() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float, width: float = TEXT_WIDTH) -> Figure:
-    """An empty figure of this size in inches, without pyplot's global state."""
-    return Figure(figsize=(width, height), layout="constrained")
+def new_figure(height: float, width: float = TEXT_WIDTH, title: str = "") -> Figure:
+    """An empty figure of this size in inches, with a title on the left, without pyplot's global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+    return figure
 
 
 def explain(axes: Axes, text: str) -> None:
@@ -180,13 +175,11 @@ def name_runs(loss: str, runs: pd.DataFrame, value: str) -> str:
     return f"{label(loss)}{runs_note(expected - lost, expected)}"
 
 
-def legend(
-    figure: Figure, entries: dict[str, Style], columns: int = 5, lines: bool = False, markers: bool = True
-) -> None:
+def legend(figure: Figure, entries: dict[str, Style], lines: bool = False, markers: bool = True) -> None:
     """A legend below all panels: printed label to style."""
     hidden = ({} if lines else {"linestyle": ""}) | ({} if markers else {"marker": ""})
     handles = [Line2D([], [], label=name, **(style.line | hidden)) for name, style in entries.items()]
-    ncols, length = min(columns, len(handles)), 3 if lines else 1
+    ncols, length = min(5, len(handles)), 3 if lines else 1
     figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=length)
 
 

@@ -62,32 +62,16 @@ def _panel(axes: Axes, points: pd.DataFrame, looks: dict[str, style.Style], head
     x, y = points["mean", head].to_numpy(), points["mean", tail].to_numpy()
     front = pareto_front(x, y)
     for (loss, point), best in zip(points.iterrows(), front, strict=True):
-        axes.errorbar(
-            point["mean", head],
-            point["mean", tail],
-            xerr=point["sd", head],
-            yerr=point["sd", tail],
-            elinewidth=0.7,
-            markersize=6 if best else 4,
-            zorder=3,
-            **looks[loss].point,
-        )
+        look = looks[loss].point | {"elinewidth": 0.7, "markersize": 6 if best else 4, "zorder": 3}
+        mean, sd = point["mean"], point["sd"]
+        axes.errorbar(mean[head], mean[tail], xerr=sd[head], yerr=sd[tail], **look)
     _widen(axes)
     if front.any():
         # The line runs from the left edge to the lower one. A loss on it beats everything below and left of it.
         order = x[front].argsort()
         across = [axes.get_xlim()[0], *x[front][order], x[front].max()]
         up = [*y[front][order][:1], *y[front][order], axes.get_ylim()[0]]
-        axes.plot(
-            across,
-            up,
-            drawstyle="steps-pre",
-            color="0.7",
-            linewidth=1.5,
-            zorder=1,
-            scalex=False,
-            scaley=False,
-        )
+        axes.plot(across, up, drawstyle="steps-pre", color="0.7", linewidth=1.5, zorder=1)
     counts = pd.DataFrame({"runs": points["runs"].min(axis=1), "expected": points["expected"].max(axis=1)})
     notes = [
         f"{label(loss)}{style.runs_note(*count)}"

@@ -28,7 +28,7 @@ def draw(histories: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
         return style.explanation(f"{title}: no run finished.", text)
     looks = style.styles(histories["loss"].unique(), style.LOSSES)
     names = [name for name in looks if name in set(runs["loss"])]
-    figure = style.new_figure(4.3 + 0.15 * (len(names) // 5))
+    figure = style.new_figure(4.3 + 0.15 * (len(names) // 5), title=title)
     grid = figure.subplots(2, 2, sharex=True)
     for axes, (column, heading) in zip(grid.flat, PANELS.items(), strict=True):
         accuracy = column.endswith("acc1")
@@ -57,7 +57,6 @@ def draw(histories: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
         axes.set_xlabel("Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 100)
-    figure.suptitle(title, x=0.01, ha="left")
     entries = {style.name_runs(name, runs, "epoch"): looks[name] for name in names}
     style.legend(figure, entries, lines=True, markers=False)
     return style.Drawn(figure, text)

@@ -297,17 +297,14 @@ def _against(evidence: Evidence, loss: str, test_set: str) -> str:
     made = int(table["p_holm"].notna().sum())
     which = "p" if made == 1 else "Holm p"
     models = f" for these {len(evidence.grid.models)} models" if len(evidence.planned.models) > 1 else ""
-    return (
-        f"{shown}{models} ({verdict}, {which} {p_is(row['p_holm'])}){_in_general(evidence, loss, test_set)}."
-    )
+    general = _in_general(evidence, loss, test_set)
+    return f"{shown}{models} ({verdict}, {which} {p_is(row['p_holm'])}){general}."
 
 
 def _in_general(evidence: Evidence, loss: str, test_set: str) -> str:
     """The same difference over models in general, as a phrase; empty for one model."""
     table = evidence.statistics["over_models"]
-    own = table[
-        (table["train_set"] == "longtailed") & (table["test_set"] == test_set) & (table["loss"] == loss)
-    ]
+    own = table[table[["train_set", "test_set", "loss"]].eq(["longtailed", test_set, loss]).all(axis=1)]
     if own.empty or pd.isna(own["low"].iloc[0]):
         return ""
     row = own.iloc[0]
@@ -351,11 +348,9 @@ def _friedman(evidence: Evidence) -> str:
     if pd.isna(own["p"]):
         return f"Friedman's test: not answered by these runs: {own['note']}."
     critical = own["critical_difference"]
-    far = (
-        "no two average ranks could lie far enough apart"
-        if pd.isna(critical)
-        else f"critical difference {critical:.2f}"
-    )
+    far = f"critical difference {critical:.2f}"
+    if pd.isna(critical):
+        far = "no two average ranks could lie far enough apart"
     return (
         f"Friedman's test of the ranks over {count(int(own['blocks']), 'model')} after "
         f"{label(own['train_set']).lower()} training, balanced test set: p {p_is(own['p'])} ({own['method']}; {far})."

@@ -48,13 +48,9 @@ def which_model(evidence: Evidence) -> str:
     ]
     if others := len(by_class) - len(competing):
         parts.append(f"{others} with fewer seeds than the others do not compete.")
-    return "\n\n".join(
-        [
-            " ".join(filter(None, parts)),
-            _files(evidence, first, train_set),
-            *([_beside(evidence, wide, order, whole, images)] if len(order) > 1 else []),
-        ]
-    )
+    beside = _beside(evidence, wide, order, whole, images) if len(order) > 1 else ""
+    answer = " ".join(filter(None, parts))
+    return "\n\n".join(filter(None, [answer, _files(evidence, first, train_set), beside]))
 
 
 def _named(key: tuple[str, str]) -> str:
@@ -114,12 +110,10 @@ def _most_right(wide: pd.DataFrame, order: pd.Series, whole: str) -> str:
 
 def _files(evidence: Evidence, key: tuple[str, str], train_set: str) -> str:
     """Where the model lies, and what to do with it."""
-    ended = (
-        evidence.evaluation.dropna(subset="value")
-        .drop_duplicates(RUN)
-        .set_index(["model", "loss", "train_set"])
+    ended = evidence.evaluation.dropna(subset="value").drop_duplicates(RUN)
+    seeds = list(
+        ended.set_index(["model", "loss", "train_set"]).sort_index().loc[[(*key, train_set)], "seed"]
     )
-    seeds = list(ended.sort_index().loc[[(*key, train_set)], "seed"])
     run = Run(*key, train_set, seeds[0])
     path, tables = f"runs/{run}/{MODEL}", f"tables/{train_set}/{key[0]}/classes_{key[1]}.html"
     others = f" (the others, {', '.join(map(str, seeds[1:]))}, lie beside it)" if len(seeds) > 1 else ""

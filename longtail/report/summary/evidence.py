@@ -106,10 +106,9 @@ class Evidence:
 
     def competing(self, train_set: str, test_sets: tuple[str, ...] | None = None) -> pd.DataFrame:
         """Cells of the losses without missing runs, on some test sets: None takes the groups and the balanced one."""
-        chosen = self.cells["test_set"].isin(test_sets or ("balanced", *self.groups)) & ~self.cells[
-            "loss"
-        ].isin(self.incomplete)
-        return self.cells[chosen & (self.cells["train_set"] == train_set)]
+        own = self.cells[self.cells["train_set"] == train_set]
+        chosen = own["test_set"].isin(test_sets or ("balanced", *self.groups))
+        return own[chosen & ~own["loss"].isin(self.incomplete)]
 
     @cached_property
     def differences(self) -> pd.DataFrame:
