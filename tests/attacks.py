@@ -75,7 +75,6 @@ KINDS = (
             "machine/test_interruption.py::"
             "test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works_there",
             "machine/test_interruption.py::test_what_shows_the_finished_runs_forces_nothing_and_ends_with_the_first",
-            "machine/test_interruption.py::test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out",
             "experiment/test_partial.py",
             "experiment/test_lock.py",
         ),
