@@ -44,6 +44,7 @@ KINDS = (
         "What differs is made again, what is equal stays, what cannot be known is told",
         (
             "experiment/test_staleness.py::test_exactly_the_stale_jobs_run",
+            "experiment/test_staleness.py::test_a_training_setting_is_in_the_key_of_every_run",
             "experiment/test_staleness.py::test_exactly_the_stale_jobs_run_where_snakemake_remembers_nothing",
             "experiment/test_staleness.py::test_a_copy_made_without_times_is_not_stale",
             "experiment/test_staleness.py::test_a_run_that_is_not_what_its_proof_says_is_made_again",
