@@ -1,5 +1,6 @@
 """What tests share: a strict process, the repository, and small tensors to train on."""
 
+import gc
 import json
 import os
 import sys
@@ -28,7 +29,7 @@ sys.path.append(
 LONGEST = (
     *("test_staleness", "test_interruption", "test_workflow", "test_pretended_cuda", "test_training"),
     *("test_resume", "test_documents", "test_figures", "test_summary", "test_faults", "test_models"),
-    *("test_selection", "test_own_images", "test_report", "test_short_of_memory", "test_tuning"),
+    *("test_selection", "test_own_images", "test_report", "test_tuning"),
     *("test_combined", "test_stopping", "test_device", "test_odd_inputs", "test_image_folder"),
     *("test_contributing", "test_data", "test_frozen", "test_plan", "test_cluster_guide"),
     *("test_together", "test_augment", "test_card"),
@@ -39,6 +40,17 @@ LONGEST = (
 def pytest_xdist_auto_num_workers():
     """One worker more than there are cores, since tests also wait: for signals, for processes and for each other."""
     return (yield) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Import the tests while the garbage collector rests; later it passes over what they imported."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
