@@ -44,6 +44,7 @@ KINDS = (
         "What differs is made again, what is equal stays, what cannot be known is told",
         (
             "experiment/test_staleness.py::test_exactly_the_stale_jobs_run",
+            "experiment/test_staleness.py::test_a_training_setting_is_in_the_key_of_every_run",
             "experiment/test_staleness.py::test_exactly_the_stale_jobs_run_where_snakemake_remembers_nothing",
             "experiment/test_staleness.py::test_a_copy_made_without_times_is_not_stale",
             "experiment/test_staleness.py::test_a_run_that_is_not_what_its_proof_says_is_made_again",
@@ -75,7 +76,6 @@ KINDS = (
             "machine/test_interruption.py::"
             "test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works_there",
             "machine/test_interruption.py::test_what_shows_the_finished_runs_forces_nothing_and_ends_with_the_first",
-            "machine/test_interruption.py::test_a_snakemake_that_has_not_said_its_name_yet_keeps_others_out",
             "experiment/test_partial.py",
             "experiment/test_lock.py",
         ),

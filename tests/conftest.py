@@ -1,5 +1,6 @@
 """What tests share: a strict process, the repository, and small tensors to train on."""
 
+import gc
 import json
 import os
 import sys
@@ -14,6 +15,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Where this is set, each of the hundreds of processes would compile all that it imports of this project.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Only a power cut could tell whether a file was on the disk, and a test run waits for the disk some thousand times.
+# Programs in processes of their own wait for it all the same (tests/workflow/test_faults.py).
+os.fsync = lambda descriptor: None
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(
@@ -23,11 +27,30 @@ sys.path.append(
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
 LONGEST = (
-    *("test_interruption", "test_staleness", "test_workflow", "test_training", "test_pretended_cuda"),
-    *("test_figures", "test_documents", "test_resume", "test_faults", "test_models"),
-    *("test_own_images", "test_short_of_memory", "test_contributing", "test_summary", "test_together"),
-    *("test_augment", "test_tuning", "test_report", "test_combined", "test_card"),
+    *("test_staleness", "test_interruption", "test_workflow", "test_pretended_cuda", "test_training"),
+    *("test_resume", "test_documents", "test_figures", "test_summary", "test_faults", "test_models"),
+    *("test_selection", "test_own_images", "test_report", "test_tuning"),
+    *("test_combined", "test_stopping", "test_device", "test_odd_inputs", "test_image_folder"),
+    *("test_contributing", "test_data", "test_frozen", "test_plan", "test_cluster_guide"),
+    *("test_together", "test_augment", "test_card"),
 )
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One worker more than there are cores, since tests also wait: for signals, for processes and for each other."""
+    return (yield) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Import the tests while the garbage collector rests; later it passes over what they imported."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ works in. A workflow that runs for real finds `warm_python.py` as `python`, so i
 What only a new process shows (a seed of hashes, a kill, several ranks, what planning imports) is tested with one.
 """
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -105,6 +106,8 @@ def _serve(listener: socket.socket, last: int) -> None:
         figure.text(0, 0, "A figure imports more only when it is written, much of it for its fonts.")
         for kind in ("pdf", "png"):
             figure.savefig(io.BytesIO(), format=kind)
+    os.fsync = lambda descriptor: None  # as in conftest.py
+    atexit._clear()  # a child does at its end what it has asked for itself, as keeping what it found in the code
     gc.freeze()  # a child that looks for garbage would copy these pages
     listener.settimeout(1)
     while True:
@@ -148,6 +151,7 @@ def _answer(connection: socket.socket) -> None:
         traceback.print_exc()
         code = 1
     finally:
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         connection.sendall(str(code).encode())

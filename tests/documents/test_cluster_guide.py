@@ -19,12 +19,16 @@ COMMANDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Workspace:
+    return Workspace.create(tmp_path_factory.mktemp("cluster") / "workspace")
+
+
 @pytest.mark.skipif(
     not find_spec("snakemake_executor_plugin_slurm"), reason="needs the plugin of `make test-slurm`"
 )
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("snakemake ")])
-def test_snakemake_commands_plan_their_jobs(command, tmp_path):
-    workspace = Workspace.create(tmp_path / "workspace")
+def test_snakemake_commands_plan_their_jobs(workspace, command, tmp_path):
     # All that planning asks Apptainer is its version.
     apptainer = tmp_path / "bin" / "apptainer"
     apptainer.parent.mkdir()

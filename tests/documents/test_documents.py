@@ -65,7 +65,8 @@ def test_make_commands_name_a_target(words):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_config_plans(plan, path):
-    assert "train" in plan("--configfile", f"config/{path.name}")
+    own = path.name == "config.yaml"  # which is read without being named
+    assert "train" in plan(*([] if own else ["--configfile", f"config/{path.name}"]))
 
 
 def test_the_full_experiment_is_56_training_jobs_with_a_gpu_each(plan):

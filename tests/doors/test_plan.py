@@ -74,7 +74,14 @@ def test_a_plan_says_what_its_runs_will_be_able_to_find():
 
 def test_a_reader_that_has_seen_enough_is_no_error(repository):
     with subprocess.Popen(
-        [sys.executable, "-m", "longtail.plan"],
+        [
+            sys.executable,
+            "-m",
+            "longtail.plan",
+            "--configfile",
+            "config/demo.yaml",
+            "results/demo/data/sets.parquet",
+        ],
         cwd=repository,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

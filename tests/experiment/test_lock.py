@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
-from longtail.experiment.lock import lock_results
+from longtail.experiment import lock
+from longtail.experiment.lock import LOCK, lock_results
 from longtail.experiment.partial import partial_words
 
 
@@ -44,3 +46,11 @@ def test_a_second_process_is_told_who_works_here_until_that_one_is_killed(tmp_pa
             lock_results(tmp_path)
         holder.kill()
     lock_results(tmp_path)
+
+
+def test_a_process_that_has_not_said_its_name_yet_keeps_others_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE", 0.2)
+    told = rf"Another Snakemake \(which has not said its number\) is working on the results in {tmp_path}\."
+    (tmp_path / LOCK).parent.mkdir()
+    with FileLock(tmp_path / LOCK), pytest.raises(BlockingIOError, match=told):
+        lock_results(tmp_path)

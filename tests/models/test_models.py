@@ -74,9 +74,12 @@ def test_parameters_with_the_10_classes_of_he_et_al_table_6(name, millions):
 
 
 @pytest.mark.parametrize(
-    "name", [*known_models(), "torchvision/resnet18", "timm/resnet18", "timm/resnet18.tv_in1k"]
+    ("name", "head"),
+    [
+        *((name, "linear") for name in (*known_models(), "torchvision/resnet18", "timm/resnet18.tv_in1k")),
+        *((name, "cosine") for name in ("resnet8", "vit_b16", "timm/resnet18")),
+    ],
 )
-@pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_images_to_features_to_logits(name, head):
     model = abstract(name, 7, image_size=96, head=head)
     images = torch.empty(2, 3, 96, 96, device="meta")

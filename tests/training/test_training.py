@@ -1,5 +1,7 @@
 """What a run computes: the same bytes again, and the same thing however it is divided."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -42,8 +44,20 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
 
 
-def train(arguments: list[str], spawn: bool = False) -> tuple[int, str]:
-    """The exit code of train.py with these arguments, and all that it printed."""
+def train(arguments: list[str]) -> tuple[int, str]:
+    """The exit code of train.py with these arguments, run in this process, and all that it printed."""
+    told, code = io.StringIO(), 0
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        try:
+            run_program("train", *arguments)
+        except SystemExit as end:
+            code = 1 if isinstance(end.code, str) else end.code
+            print(end.code)
+    return code, told.getvalue()
+
+
+def train_in_ranks(arguments: list[str], spawn: bool) -> tuple[int, str]:
+    """The same of a program whose processes share the run; they are forks or, as users have them, new ones."""
     program = (str(SCRIPT),) if spawn else ("-c", FORKING)
     done = warm.run(ROOT, "python", *program, *arguments, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
@@ -53,7 +67,7 @@ def train(arguments: list[str], spawn: bool = False) -> tuple[int, str]:
 def run(digits, train_arguments, tmp_path_factory):
     """Train once with these changes, in a folder of its own, and give the folder back.
 
-    With an environment it is a process of its own, as the workflow starts it.
+    With an environment it is a process of its own, as the workflow starts it, and with several GPUs several of them.
     """
     made = {}
 
@@ -62,7 +76,8 @@ def run(digits, train_arguments, tmp_path_factory):
             out = tmp_path_factory.mktemp(name)
             arguments = train_arguments(digits, out, **changes)
             if environment is None:
-                code, told = train(arguments, spawn)
+                shared = changes.get("gpus", 1) > 1
+                code, told = train_in_ranks(arguments, spawn) if shared else train(arguments)
                 (out / "stdout").write_text(told)
             else:
                 with (out / "stdout").open("w") as log:
@@ -78,7 +93,7 @@ def run(digits, train_arguments, tmp_path_factory):
 
 
 def test_the_same_config_gives_the_same_bytes_whatever_the_process_and_its_cores(run):
-    settings = {"threads": 2, "recipe": {"epochs": 2, "image_size": 32}}
+    settings = {"threads": 2, "recipe": {"epochs": 1, "warmup_epochs": 0, "image_size": 32}}
     first, cores = run("two threads", **settings), os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
