@@ -272,7 +272,7 @@ def main(args: Namespace) -> None:
     for folder, tables in results.items():
         about = basis(selections[folder], Grid.of(selections[folder]), data_seed=None)
         for name, table in tables.items():
-            write_page(name, table, about, args.output_folder / folder)
+            write_page(name, table, about, Path(args.output_folder) / folder)
     if args.document:
         printed = document_tables(evaluation, *results.values())
         document = fill(Path(args.document).read_text(encoding="utf-8"), printed)
@@ -281,8 +281,11 @@ def main(args: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    whole = "where to write the tables in full"
-    parser = program(__doc__, thesis="resources/thesis_results.csv", output_folder=whole)
+    parser = program(__doc__)
+    parser.add_argument("--thesis", required=True, metavar="FILE", help="resources/thesis_results.csv")
+    parser.add_argument(
+        "--output-folder", required=True, metavar="FOLDER", help="where to write the tables in full"
+    )
     parser.add_argument(
         "--document", metavar="FILE", help="Markdown file whose tables are replaced: docs/thesis.md"
     )

@@ -168,13 +168,11 @@ class Experiment:
     def folder_split_settings(self) -> dict[str, Any]:
         data = self.config.data
         settings = {"seed": data.seed, **data.image_folder.model_dump(include=DIVISION)}
-        return {**settings, **self._classes(), "frozen": data.split.file}
+        return {**settings, "classes": data.classes.model_dump(), "frozen": data.split.file}
 
     def list_split_settings(self) -> dict[str, Any]:
-        return {**self.config.data.lists.model_dump(), **self._classes()}
-
-    def _classes(self) -> dict[str, Any]:
-        return {"classes": self.config.data.classes.model_dump()}
+        data = self.config.data
+        return {**data.lists.model_dump(), "classes": data.classes.model_dump()}
 
     def groups_settings(self) -> dict[str, Any]:
         return self.config.data.model_dump(include={"groups", "group_limits"})

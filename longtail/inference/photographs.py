@@ -140,8 +140,7 @@ def _known(
             f"{', '.join(map(repr, card.class_names[:5]))}"
         )
     told = f"{sum(unknown.values())} photographs of {len(unknown)} classes that the model does not know: {listed}"
-    told += more
-    return [entry for entry in entries if entry.class_name in names], [told]
+    return [entry for entry in entries if entry.class_name in names], [told + more]
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -89,8 +89,7 @@ def claim(
         (index, slot): _byte(name, slot)
         for slot, (index, name) in itertools.product(range(slots), enumerate(names))
     }
-    told = -reminder
-    began = time.monotonic()
+    next_told = time.monotonic()
     while True:
         descriptor = _opened(node)
         try:
@@ -105,8 +104,8 @@ def claim(
                 return
         finally:
             os.close(descriptor)  # with all its locks; the kernel does the same when the process dies
-        if time.monotonic() - began - told >= reminder:
-            told = time.monotonic() - began
+        if time.monotonic() >= next_told:
+            next_told = time.monotonic() + reminder
             _say_who_holds(len(names), count, set(places.values()), node)
         time.sleep(poll)
 
