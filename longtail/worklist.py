@@ -105,7 +105,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
-    print(f"{len(table)} pictures; {outputs[0]}, {outputs[1]}")
+    print(f"{len(table):,} picture{'s' * (len(table) != 1)}; {outputs[0]}, {outputs[1]}")
     return 0
 
 

@@ -223,6 +223,7 @@ def test_several_models_are_averaged(model, made, tmp_path):
     assert "<h1>" in (tmp_path / "wrong.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("photographs")
 def test_pictures_to_label_next(made, tmp_path, capsys):
     rows = [(f"new/{place}.png", 0.9 - 0.01 * place, 0.1 + 0.01 * place) for place in range(12)]
     table = pd.DataFrame(rows, columns=["path", "probability_1", "probability_2"])
@@ -246,6 +247,8 @@ def test_pictures_to_label_next(made, tmp_path, capsys):
     assert worklist([*words, "--one-per", str(groups), "--by", "entropy"]) == 0
     assert pd.read_csv(tmp_path / "out/next.csv")["path"].tolist() == ["new/11.png", "new/7.png", "new/3.png"]
     assert worklist([*words, "--one-per", "folder"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(";")[0] for line in told] == ["5 pictures", "3 pictures", "1 picture"]
     assert len(pd.read_csv(tmp_path / "out/next.csv")) == 1
     assert worklist([*words, "--one-per", str(groups), "--column", "trap"]) == 1
     assert "lacks the columns trap" in capsys.readouterr().err
