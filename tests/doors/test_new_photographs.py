@@ -1,7 +1,10 @@
 """`python -m longtail.evaluate` and `longtail.worklist`, on a small folder of results made for the purpose."""
 
+import base64
 import csv
 import hashlib
+import io
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -221,6 +224,22 @@ def test_several_models_are_averaged(model, made, tmp_path):
     assert worklist(["wrong", *both, "--output", str(tmp_path)]) == 0
     assert len(pd.read_csv(tmp_path / "wrong.csv")) == 0
     assert "<h1>" in (tmp_path / "wrong.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "height"), [(400, 100), (100, 400), (50, 50), (1000, 500)])
+def test_a_picture_to_label_is_shown_whole_and_in_proportion(tmp_path, width, height):
+    Image.new("RGB", (width, height), (200, 0, 0)).save(tmp_path / "long.png")
+    table = {"path": ["long.png"], "class_1": ["a"], "probability_1": [0.5], "class_2": ["b"]}
+    pd.DataFrame(table | {"probability_2": [0.5], "error": [""]}).to_csv(tmp_path / "p.csv", index=False)
+    words = ["next", str(tmp_path / "p.csv"), "--pictures", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert worklist(words) == 0
+    page = (tmp_path / "out/next.html").read_text(encoding="utf-8")
+    (shown,) = re.findall(r'<img src="data:image/\w+;base64,([^"]+)"', page)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown))).convert("RGB")).astype(int)
+    red = (pixels[..., 0] > 150) & (pixels[..., 1] < 100)
+    across, down = red.any(0).sum(), red.any(1).sum()
+    assert across / down == pytest.approx(width / height, rel=0.05)
+    assert max(across, down) == len(pixels)
 
 
 @pytest.mark.usefixtures("photographs")
