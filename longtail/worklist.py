@@ -23,6 +23,7 @@ from scipy.special import softmax
 from longtail.analysis.label_errors import joint_counts, suspected
 from longtail.analysis.uncertainty import MEASURES, to_label_next
 from longtail.data.collection.decoding import UnreadableImage, decode
+from longtail.data.collection.shape import Shape
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import read_csv, write_csv
 from longtail.files.outputs import check_outputs
@@ -33,6 +34,8 @@ from longtail.inference.options import count_argument, given_path, model_argumen
 from longtail.models.card import read_card
 from longtail.report.sheet import MOST, SIDE, Framed, contact_sheet
 
+WHOLE = Shape("pad", (255, 255, 255))
+"""A person recognises a picture in its own proportions, whatever the model sees."""
 SOURCES = {
     "labels": "Northcutt et al., Confident Learning, Journal of Artificial Intelligence Research 70, 2021",
     "next": "Settles, Active Learning Literature Survey, 2009",
@@ -105,7 +108,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
-    print(f"{len(table)} pictures; {outputs[0]}, {outputs[1]}")
+    print(f"{len(table):,} picture{'s' * (len(table) != 1)}; {outputs[0]}, {outputs[1]}")
     return 0
 
 
@@ -272,7 +275,7 @@ def _groups(args: argparse.Namespace, paths: pd.Series) -> pd.Series | None:
 def _decoded(path: Path) -> tuple[np.ndarray | None, list[str]]:
     """The pixels of a picture for the page, and why there are none."""
     try:
-        return decode(path, SIDE).permute(1, 2, 0).numpy(), []
+        return decode(path, SIDE, shape=WHOLE).permute(1, 2, 0).numpy(), []
     except UnreadableImage as error:
         return None, [f"not shown: {error.reason}; --pictures names the folder where the paths begin"]
 

@@ -1,14 +1,19 @@
 """Markdown as a page of its own: one HTML file that loads nothing, whose tables sort."""
 
+import re
 from html import escape
 
 from markdown_it import MarkdownIt
 
+LONG = 48
+"""From as many characters on, a cell may be broken into lines: numbers with their intervals and names are shorter."""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a; background: #fff; }
 p, li, h1, h2 { max-width: 60rem; }
 table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th, td.text { white-space: normal; }
+td.text { min-width: 18rem; overflow-wrap: anywhere; }
 thead th { border-bottom: 2px solid #333; position: sticky; top: 0; background: #fff; cursor: pointer; }
 th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
@@ -48,7 +53,8 @@ def webpage(markdown: str, title: str) -> str:
 
 def rendered(markdown: str) -> str:
     """Markdown as HTML; HTML within it is shown as text."""
-    return MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return re.sub(rf"<td(?=[^<>]*>[^<]{{{LONG}}})", '<td class="text"', html)
 
 
 def page_of(body: str, title: str) -> str:

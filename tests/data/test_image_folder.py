@@ -703,6 +703,38 @@ def test_the_screen_has_classes_with_their_sets_and_groups(tmp_path):
     assert "  … 10 classes between them" in text.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"classes": {"exclude": ["moth c"]}}, {"moth a": 40, "moth b": 30, "tiny": 4, "few": 3}),
+        ({"classes": {"merge": {"moth": ["/^moth/"]}}}, {"moth": 90, "tiny": 4, "few": 3}),
+        (
+            {"classes": {"rename": {"moth c": "bee"}}},
+            {"moth a": 40, "moth b": 30, "bee": 20, "tiny": 4, "few": 3},
+        ),
+        ({"classes": {"min_images": 10}}, {"moth a": 40, "moth b": 30, "moth c": 20}),
+        (
+            {"small_classes": "merge", "min_test_per_class": 4},
+            {"moth a": 40, "moth b": 30, "moth c": 20, "other": 7},
+        ),
+        ({"small_classes": "error"}, {"moth a": 40, "moth b": 30, "moth c": 20, "tiny": 4, "few": 3}),
+        ({"classes": {"exclude": ["/./"]}}, {"moth a": 40, "moth b": 30, "moth c": 20, "tiny": 4, "few": 3}),
+    ],
+    ids=["exclude", "merge", "rename", "min_images", "small merged", "small refused", "no split"],
+)
+def test_the_screen_and_the_headline_have_the_classes_that_will_be_trained(changes, expected):
+    index = index_of({"moth a": 40, "moth b": 30, "moth c": 20, "tiny": 4, "few": 3})
+    table, split = check(index, findings_table([]), False, **{**SPLIT, **changes})
+    lines = screen(table, index, split).splitlines()
+    told = f"{sum(expected.values())} usable images of {len(expected)} classes. "
+    assert lines[0].startswith(told), lines[0]
+    rows = [line.split() for line in lines[3 : 3 + len(expected)]]
+    assert lines[3 + len(expected)] == ""
+    own = 1 if split is None else 4  # the images, and those of each set of the split
+    assert {" ".join(row[:-own]): int(row[-own]) for row in rows} == expected
+    assert split is None or all(int(row[-4]) == sum(map(int, row[-3:])) for row in rows)
+
+
 def test_images_that_are_alike_stand_side_by_side_on_the_page(tmp_path):
     root = collection(tmp_path / "c", {"a": 6, "b": 6})
     original = picture(77, 80, 64)

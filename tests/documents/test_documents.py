@@ -11,7 +11,9 @@ import yaml
 from scipy.stats import binomtest
 from workspace import Workspace, jobs
 
+from longtail import evaluate, export, predict, worklist
 from longtail.analysis.statistics.score import tango
+from longtail.config.load import load_files
 from tools.glyphs import write_letters
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,16 @@ SNAKEMAKE = {
     for words in commands(path, "snakemake")
     if "slurm" not in " ".join(words)
 }
+DOORS = {"evaluate": evaluate, "export": export, "predict": predict, "worklist": worklist}
+OPENED = [
+    (door, words[2 if words[0] == "longtail" else 3 :])
+    for path in DOCUMENTS
+    for door in DOORS
+    for words in commands(path, rf"(?:python -m longtail\.|longtail ){door}")
+]
+BLOCKS = re.findall(
+    r"```yaml\n(.*?)```", (ROOT / "docs/own-images.md").read_text(encoding="utf-8"), re.DOTALL
+)
 MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
 
 
@@ -48,7 +60,10 @@ MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
 def plan(tmp_path_factory):
     """From the words of a command to what its dry run prints; each is planned once."""
     workspace = Workspace.create(tmp_path_factory.mktemp("documents") / "workspace")
-    write_letters(workspace.folder / "data/letters")  # the collection of docs/own-images.md
+    # The collections of docs/own-images.md; letters stand for its photographs too.
+    write_letters(workspace.folder / "data/letters")
+    write_letters(workspace.folder / "data/butterflies")
+    (workspace.folder / "config/butterflies.yaml").write_text(BLOCKS[0], encoding="utf-8")
     return cache(workspace.plan)
 
 
@@ -61,6 +76,23 @@ def test_snakemake_commands_plan(plan, words):
 def test_make_commands_name_a_target(words):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {word for word in words[1:] if "=" not in word} <= set(targets)
+
+
+@pytest.mark.parametrize(
+    ("door", "words"), OPENED, ids=[f"{door} {' '.join(words)}" for door, words in OPENED]
+)
+def test_commands_of_the_doors_are_understood(door, words):
+    """MODEL stands for the file of a model, and what is in brackets may be given."""
+    given = ["model.safetensors" if word.strip("[]") == "MODEL" else word for word in words if word != "…]"]
+    DOORS[door].arguments(given)  # ends the program where it does not understand them
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[1].strip())
+def test_every_configuration_on_the_page_of_own_images_is_accepted(tmp_path, block):
+    start, shown = tmp_path / "start.yaml", tmp_path / "shown.yaml"
+    start.write_text("data: {source: image_folder, image_folder: {path: moths}}")
+    shown.write_text(block, encoding="utf-8")
+    load_files([start, shown], {})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -96,6 +128,21 @@ def test_links_between_the_documents_lead_somewhere():
             assert (path.parent / link).exists(), f"{path.name} links to {link}"
 
 
+def headings(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_links_to_a_heading_find_it():
+    checked = 0
+    for path in PAGES:
+        for link, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", path.read_text(encoding="utf-8")):
+            assert anchor in headings(path.parent / link if link else path), f"{path.name}: {link}#{anchor}"
+            checked += 1
+    assert checked > 10
+
+
 def test_files_that_the_documents_name_are_there():
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
@@ -103,7 +150,9 @@ def test_files_that_the_documents_name_are_there():
             r"`((?:config|docs|envs|longtail|profiles|resources|tests|tools)/[^`* ]*)`", text
         ):
             known = (ROOT / name).exists() or path.name == "CHANGELOG.md"
-            assert known or name == "config/mine.yaml", f"{path.name} names {name}"
+            assert known or name in ("config/mine.yaml", "config/butterflies.yaml"), (
+                f"{path.name} names {name}"
+            )
 
 
 def test_the_planning_code_imports_neither_torch_nor_pandas():

@@ -1,7 +1,10 @@
 """`python -m longtail.evaluate` and `longtail.worklist`, on a small folder of results made for the purpose."""
 
+import base64
 import csv
 import hashlib
+import io
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -223,6 +226,23 @@ def test_several_models_are_averaged(model, made, tmp_path):
     assert "<h1>" in (tmp_path / "wrong.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("width", "height"), [(400, 100), (100, 400), (50, 50), (1000, 500)])
+def test_a_picture_to_label_is_shown_whole_and_in_proportion(tmp_path, width, height):
+    Image.new("RGB", (width, height), (200, 0, 0)).save(tmp_path / "long.png")
+    table = {"path": ["long.png"], "class_1": ["a"], "probability_1": [0.5], "class_2": ["b"]}
+    pd.DataFrame(table | {"probability_2": [0.5], "error": [""]}).to_csv(tmp_path / "p.csv", index=False)
+    words = ["next", str(tmp_path / "p.csv"), "--pictures", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert worklist(words) == 0
+    page = (tmp_path / "out/next.html").read_text(encoding="utf-8")
+    (shown,) = re.findall(r'<img src="data:image/\w+;base64,([^"]+)"', page)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown))).convert("RGB")).astype(int)
+    red = (pixels[..., 0] > 150) & (pixels[..., 1] < 100)
+    across, down = red.any(0).sum(), red.any(1).sum()
+    assert across / down == pytest.approx(width / height, rel=0.05)
+    assert max(across, down) == len(pixels)
+
+
+@pytest.mark.usefixtures("photographs")
 def test_pictures_to_label_next(made, tmp_path, capsys):
     rows = [(f"new/{place}.png", 0.9 - 0.01 * place, 0.1 + 0.01 * place) for place in range(12)]
     table = pd.DataFrame(rows, columns=["path", "probability_1", "probability_2"])
@@ -246,6 +266,8 @@ def test_pictures_to_label_next(made, tmp_path, capsys):
     assert worklist([*words, "--one-per", str(groups), "--by", "entropy"]) == 0
     assert pd.read_csv(tmp_path / "out/next.csv")["path"].tolist() == ["new/11.png", "new/7.png", "new/3.png"]
     assert worklist([*words, "--one-per", "folder"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(";")[0] for line in told] == ["5 pictures", "3 pictures", "1 picture"]
     assert len(pd.read_csv(tmp_path / "out/next.csv")) == 1
     assert worklist([*words, "--one-per", str(groups), "--column", "trap"]) == 1
     assert "lacks the columns trap" in capsys.readouterr().err

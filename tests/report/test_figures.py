@@ -642,6 +642,22 @@ def test_class_distribution_of_a_collection_with_a_tail_of_its_own():
     assert len(titles) == 3
 
 
+@pytest.mark.parametrize("letters", [1, 12, 22, 45])
+def test_the_counts_of_the_groups_hide_no_bar_however_long_the_names_are(letters):
+    frame = split()
+    frame["class_name"] = [f"{name:n<{letters}.{letters}}{name}" for name in frame["class_name"]]
+    figure = class_distribution.draw(frame).figure
+    figure.draw_without_rendering()
+    drawn = [axes for axes in figure.axes if axes.axison]
+    assert len(drawn) == 5
+    for axes in drawn:
+        bars = [bar.get_window_extent() for bar in axes.patches]
+        plates = [text.get_bbox_patch().get_window_extent() for text in axes.texts]
+        hidden = [bar for bar in bars for plate in plates if plate.overlaps(bar)]
+        assert not hidden, axes.get_title(loc="left")
+        assert max(bar.y1 for bar in bars) < axes.get_window_extent().y1
+
+
 def test_example_images_show_the_images_and_leave_gaps():
     figure, caption = example_images.draw(tensors(), split(), classes_per_group=2, images_per_class=4)
     tail = figure.axes[2].images[0].get_array()

@@ -178,6 +178,25 @@ def test_a_table_sorts_by_value_with_missing_numbers_last(tmp_path):
     assert console == ""
 
 
+@pytest.mark.parametrize("align", [":--", "--:", "--"])
+@pytest.mark.parametrize(
+    ("cell", "broken"),
+    [
+        ("what is to be said of it in a whole sentence, which says why", True),
+        ("a <b> & c, in a whole sentence that has marks which are spelt", True),
+        ("97.50 [93.4, 97.4]", False),
+        ("Heliconius charitonius", False),
+        ("", False),
+    ],
+)
+def test_sentences_in_a_table_are_broken_into_lines_and_numbers_are_not(align, cell, broken):
+    from longtail.report.webpage import webpage
+
+    page = webpage(f"| Short | Cell |\n|--|{align}|\n| 1 | {cell} |\n", "t")
+    assert page.count('<td class="text"') == broken
+    assert page.count("<td") == 2 and "th, td.text { white-space: normal; }" in page
+
+
 def test_markup_in_a_cell_is_shown_as_text():
     from longtail.report.webpage import webpage
 

@@ -45,7 +45,7 @@ def main(args: Namespace) -> None:
     table, split = check(index, findings_table([*findings_of(findings), *boxes]), **args.settings)
     sizes = class_sizes(index, split)
     pictures = _pictures(args.images, index, alike(table))
-    facts = table, len(index), len(sizes), sizes if split is None else None
+    facts = table, sizes["images"].sum(), len(sizes), sizes if split is None else None
     shown = f"{screen(table, index, split)}\nThe page: {args.output_html}; all findings: {args.output_csv}\n"
     of_split = "" if split is None else split_page(split, asked_of(args.settings))
     with atomic_path(args.output_csv) as temporary:

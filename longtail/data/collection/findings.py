@@ -131,7 +131,8 @@ def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None)
     shown = classes if len(classes) <= 2 * _SHOWN else pd.concat([classes.head(_SHOWN), classes.tail(_SHOWN)])
     ranks = importance(table)
     counts = ", ".join(f"{(ranks == rank).sum():,} {name}" for rank, name in enumerate(IMPORTANCE))
-    about = f"{len(index):,} usable images of {len(classes):,} classes. {len(table):,} findings: {counts}."
+    usable = classes["images"].sum()
+    about = f"{usable:,} usable images of {len(classes):,} classes. {len(table):,} findings: {counts}."
     lines = [about, "", *_columns(shown)]
     if len(shown) < len(classes):
         lines.insert(len(lines) - _SHOWN, f"  … {len(classes) - len(shown):,} classes between them")
@@ -155,7 +156,14 @@ def verdict(table: pd.DataFrame) -> str:
 
 
 def class_sizes(index: pd.DataFrame, split: pd.DataFrame | None) -> pd.DataFrame:
-    """The classes from the largest on: images, groups where there are any, and the images of each set of the split."""
+    """The classes from the largest on: images, groups where there are any, and the images of each set of the split.
+
+    Where there is a split, they are its classes, after all that `data.classes` and `small_classes` make of the index's.
+    """
+    if split is not None:
+        names = split.set_index("image_id")["class_name"]
+        index = index[index["image_id"].isin(names.index)]
+        index = index.assign(class_name=index["image_id"].map(names))
     table = index.groupby("class_name").agg(images=("image_id", "size"))
     if (index["group"] != "").any():
         own = index["group"].mask(index["group"] == "", index["image_id"].astype(str))

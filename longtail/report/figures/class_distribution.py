@@ -11,6 +11,7 @@ from longtail.report.labels import label
 
 SUBSETS = {"train": "Training", "test": "Test", "val": "Validation"}
 NAMED = 20  # most classes whose names fit below a panel
+LETTER = 0.06  # inches of a letter of these names
 
 
 @style.look()
@@ -21,11 +22,16 @@ def draw(split: pd.DataFrame) -> style.Drawn:
     panels = _panels(split, classes)
     subsets = [name for name in SUBSETS if any(subset == name for subset, _ in panels)]
     rows = [name for name in ("balanced", "longtailed") if any(kind == name for _, kind in panels)]
-    figure = style.new_figure(1.75 * len(rows) + (0.9 if len(classes) <= NAMED else 0.5))
+    named = 0.5
+    if len(classes) <= NAMED:  # below the last panel of each column, which may end early
+        ends = {max(rows.index(kind) for other, kind in panels if other == subset) for subset in subsets}
+        named = max(0.9, 0.4 + len(ends) * LETTER * classes["class_name"].str.len().max())
+    figure = style.new_figure(1.75 * len(rows) + named)
     grid = figure.subplots(len(rows), len(subsets), sharex=True, sharey="col", squeeze=False)
     for axes, (kind, subset) in zip(grid.flat, [(k, s) for k in rows for s in subsets], strict=True):
         if (subset, kind) in panels:
-            _panel(axes, panels[subset, kind], classes, _title(subset, kind, panels))
+            top = max(counts.max() for (other, _), counts in panels.items() if other == subset)
+            _panel(axes, panels[subset, kind], classes, _title(subset, kind, panels), top)
         else:
             style.explain(axes, f"{SUBSETS[subset]}:\nno {label(kind).lower()} set")
     for axes in grid[:, 0]:
@@ -70,7 +76,8 @@ def _title(subset: str, kind: str, panels: dict[tuple[str, str], pd.Series]) -> 
     return f"{SUBSETS[subset]}, {label(kind).lower()}" if both else SUBSETS[subset]
 
 
-def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str) -> None:
+def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str, top: int) -> None:
+    """Bars of one set; `top` is the most images of a class in the panels that share the axis."""
     colors = [style.GROUPS[group].color for group in classes["group"]]
     axes.grid(axis="y")
     axes.bar(np.arange(len(counts)), counts, width=0.85, color=colors)
@@ -78,7 +85,7 @@ def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str) -> 
     smallest, largest = counts.min(), counts.max()
     each = f"{largest:,} per class" if largest == smallest else f"{smallest:,} to {largest:,} per class"
     axes.set_title(f"{title}\n{counts.sum():,} images, {each}", loc="left")
-    axes.set_ylim(0, 1.25 * largest)  # room for the names of the groups
+    axes.set_ylim(0, 1.25 * top)  # room for the names of the groups
     for group in (name for name in GROUPS if name in set(classes["group"])):
         own = (classes["group"] == group).to_numpy()
         axes.annotate(
