@@ -43,5 +43,11 @@ rule all:
         ),
 
 
+onsuccess:
+    put_leftovers_aside()
+    if EXPERIMENT.source.natural and CHECK_IS_ASKED:
+        show_check()
+
+
 onerror:
     show_what_is_there()

@@ -148,8 +148,9 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs).",
         *_by_stage(Counter(job.rule for job in jobs)),
     ]
-    if changes := collection_changes(experiment):
-        lines += ["", changes]
+    changes = collection_changes(experiment)
+    if not runs and changes:
+        lines += ["", f"{changes} No run would be trained again."]
     if not runs:
         return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
     if wrong := list(_refused_models(runs, config)):
@@ -157,6 +158,13 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
     device_type, at_a_time = _device(args, config)
     speeds = known_speeds(runs, config, Path(config.paths.results, "runs"), device_type)
     works = training(runs, keys, images_of(config), speeds, anew=anew)
+    if changes:
+        known = [work.seconds for work in works.values() if work.seconds is not None]
+        hours = f", {_duration(sum(known))} of training" if known else ""
+        lines += [
+            "",
+            f"{changes} {len(runs)} run{'' if len(runs) == 1 else 's'} would be trained again{hours}.",
+        ]
     lines += ["", *_table(works, speeds), "", _total(works, device_type, min(at_a_time, len(runs)))]
     if done := sum(epochs_done(keys, run) for run in runs if run not in anew):
         lines.append(

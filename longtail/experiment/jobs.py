@@ -46,6 +46,13 @@ class Experiment:
         every = itertools.product(grid.train_sets, grid.models, self.losses, self.config.seeds)
         return [Run(model, loss, train_set, seed) for train_set, model, loss, seed in every]
 
+    @cached_property
+    def trained_runs(self) -> list[Run]:
+        """Every run that is trained: those of the grid, and those that others or variants start from."""
+        grid = self.config.grid
+        every = itertools.product(grid.train_sets, grid.models, self.config.trained, self.config.seeds)
+        return [Run(model, loss, train_set, seed) for train_set, model, loss, seed in every]
+
     def is_variant(self, run: Run) -> bool:
         """Whether a run is a variant: another run whose classifier was changed without training."""
         return run.loss in self.config.variants

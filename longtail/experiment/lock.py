@@ -9,11 +9,14 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from longtail.experiment.runs import RECORD, Run
 from longtail.files.atomic import write_text
+from longtail.files.regular import read_bytes
 from longtail.machine.processes import all_described, holders
 from longtail.machine.stopping import has_ended, own_name
 
@@ -56,14 +59,36 @@ def lock_results(results: Path, patience: float = PATIENCE_WITH_JOBS) -> None:
     _HELD.append(lock)
 
 
-def sign(results: Path) -> None:
-    """Say in a results folder that it is this Snakemake that works on it.
+def sign(results: Path, runs: Iterable[Run], anew: Iterable[Run] = ()) -> None:
+    """Say in a results folder that it is this Snakemake that works on it, and on which runs.
+
+    Args:
+        runs: all that are trained, now or before.
+        anew: those of them that this Snakemake trains. What is there of them is of an earlier training.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    if Path("/proc/self/stat").exists():
-        write_text(results / WORKER, own_name())
+    trained, lines = {*anew}, [own_name() if Path("/proc/self/stat").exists() else ""]
+    for run in runs:
+        record = results / "runs" / str(run) / RECORD
+        old = record.stat().st_mtime_ns if run in trained and record.is_file() else ""
+        lines.append(f"{run} {old}".rstrip())
+    write_text(results / WORKER, "\n".join(lines) + "\n")
+
+
+def signed_runs(results: Path) -> dict[str, int | None]:
+    """The runs of the Snakemake that last signed these results, empty where nobody did.
+
+    Each has the time (mtime, in ns) of the record of an earlier training that it replaces; None: it replaces none.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or makes no sense.
+    """
+    path = results / WORKER
+    lines = read_bytes(path).decode().splitlines()[1:] if path.is_file() else []
+    parts = [line.partition(" ") for line in lines]
+    return {str(Run.of(run)): int(old) if old else None for run, _, old in parts}
 
 
 def workflow_has_ended(results: Path) -> bool:
@@ -72,7 +97,7 @@ def workflow_has_ended(results: Path) -> bool:
     It cannot on another machine, nor where nobody signed.
     """
     try:
-        return has_ended((results / WORKER).read_text())
+        return has_ended((results / WORKER).read_text().partition("\n")[0])
     except (OSError, ValueError):
         return False
 

@@ -80,9 +80,16 @@ class Proofs:
         """
         place, real = _place(outputs), os.path.realpath(Path(outputs[0]).parent)
         record = next((path for path in map(Path, outputs) if path.name == RECORD), None)
+        # What an earlier job of this name has made besides stays known as made, so that it can be put aside.
+        earlier = self.read(outputs)
+        left = (
+            {name: own for name, own in earlier.files.items() if Path(real, name).is_file()}
+            if earlier
+            else {}
+        )
         proof = Proof(
             key,
-            {_name(path): (_state(path), ends_hash(path)) for path in map(str, outputs)},
+            left | {_name(path): (_state(path), ends_hash(path)) for path in map(str, outputs)},
             [os.path.relpath(path, real) for path in self.configuration],
             _trained_with(record) if record else {},
             {
@@ -176,6 +183,15 @@ class Proofs:
         if theirs in ([], self.configuration) or not all(map(os.path.isfile, theirs)):
             return None
         return _shown(theirs, self.configuration), _shown(self.configuration, theirs)
+
+
+def made_files(place: Path) -> Iterator[Path]:
+    """The files that a proof names and that are still as they were made."""
+    proof = _proof_in(str(place))
+    for name, (_, ends) in proof.files.items() if proof else ():
+        path = place.parents[1] / name
+        if path.is_file() and not path.is_symlink() and ends_hash(path) == ends:
+            yield path
 
 
 def made_together(path: Path, other: Path) -> bool:

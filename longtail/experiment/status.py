@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from longtail.experiment.lock import signed_runs
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import HISTORIES, HISTORY, RECORD, Run, found_in
 from longtail.files.regular import read_bytes
@@ -59,25 +60,28 @@ def statuses(results: Path) -> list[Status]:
     Raises:
         FileNotFoundError: this is no results folder, or the workflow has not begun to fill it.
     """
-    runs = known_runs(results)
+    runs, old = known_runs(results), signed_runs(results)
     if not runs:
         raise FileNotFoundError(
             f"{results} knows of no run yet. Give the results folder of a workflow that has started, "
             "such as results/demo"
         )
-    return [_readable(results, run, time.time()) for run in runs]
+    return [_readable(results, run, time.time(), old.get(run)) for run in runs]
 
 
-def _readable(results: Path, run: str, now: float) -> Status:
+def _readable(results: Path, run: str, now: float, old: int | None) -> Status:
     """The status of a run; files that this project did not write so hide no other run."""
     try:
-        return status(results, run, now)
+        return status(results, run, now, old)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         return Status(run, "unreadable", reason=str(error) or repr(error))
 
 
 def known_runs(results: Path) -> list[str]:
-    """Names of the runs: those of the grid as the workflow listed them, and others with a log or a record."""
+    """Names of the runs: those of the Snakemake that works on the results or last did; else those of the grid as it was
+    listed last; else those that have a log or a record."""
+    if signed := signed_runs(results):
+        return list(signed)
     names: dict[str, None] = {}
     listed = results / "lists/folders.txt"
     if listed.is_file():
@@ -93,11 +97,19 @@ def known_runs(results: Path) -> list[str]:
     return list(names)
 
 
-def status(results: Path, run: str, now: float) -> Status:
-    """The status of one run, such as `balanced/resnet8/focal/seed42`."""
+def status(results: Path, run: str, now: float, old: int | None = None) -> Status:
+    """The status of one run, such as `balanced/resnet8/focal/seed42`.
+
+    Args:
+        old: time (mtime, in ns) of the record of an earlier training, which says nothing of the one that is to come.
+    """
     record, log = results / "runs" / run / RECORD, results / "logs/train" / f"{run}.log"
     try:
-        return _finished(run, record, record.stat().st_mtime_ns)
+        finished = record.stat().st_mtime_ns
+        if finished != old:
+            return _finished(run, record, finished)
+        if log.stat().st_mtime_ns <= finished:  # the log of the earlier training
+            return Status(run)
     except FileNotFoundError:
         pass
     try:

@@ -80,12 +80,12 @@ rule check_data:
         " --output-text {output.text:q} > {log:q} 2>&1"
 
 
-onsuccess:
-    if CHECK_IS_ASKED:
-        shown = Path(CHECK).read_text(encoding="utf-8")
-        print(f"\n{shown}", end="", flush=True)
-        if "\nThe workflow refuses this collection" in shown:
-            sys.exit(1)
+def show_check():
+    """What check_data found, on the screen; ends with exit status 1 where the workflow would refuse the collection."""
+    shown = Path(CHECK).read_text(encoding="utf-8")
+    print(f"\n{shown}", end="", flush=True)
+    if "\nThe workflow refuses this collection" in shown:
+        sys.exit(1)
 
 
 rule folder_split:

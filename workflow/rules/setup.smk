@@ -19,6 +19,7 @@ from longtail.experiment.forcing import begin_anew, forced_jobs
 from longtail.experiment.interruption import Interruption
 from longtail.experiment.jobs import PREDICT_MINUTES, Experiment
 from longtail.experiment.keys import NUMBERS, Keys
+from longtail.experiment.leftovers import put_aside
 from longtail.experiment.lock import JOBS, lock_results, sign
 from longtail.experiment.partial import show_finished
 from longtail.experiment.proof import Proofs, with_proofs
@@ -113,7 +114,8 @@ onstart:
     if MAIN:
         try:
             lock_results(Path(CONFIG.paths.results))
-            sign(Path(CONFIG.paths.results))
+            anew = [run_of(job.wildcards) for job in workflow.dag.needrun_jobs() if job.rule.name == "train"]
+            sign(Path(CONFIG.paths.results), EXPERIMENT.trained_runs, anew)
         except OSError as error:
             raise WorkflowError(str(error)) from None
         for job in forced_jobs(workflow.dag, workflow.dag_settings, "train"):
@@ -181,6 +183,15 @@ def model_it_starts_from(wildcards):
 def of_all_runs(name):
     """The path of a file in the folder of every run that tables and figures wait for."""
     return files_of(name, EXPERIMENT.shown_runs)
+
+
+def put_leftovers_aside():
+    """Once all is made, part figures and tables of an earlier grid from those of this one."""
+    if not MAIN or not any(job.rule.name == "all" for job in workflow.dag.jobs):
+        return
+    told = put_aside(Path(CONFIG.paths.results), [file for job in workflow.dag.jobs for file in job.output])
+    if told:
+        logger.warning(told)
 
 
 def show_what_is_there():
