@@ -1,5 +1,7 @@
 """Every command that the README and the documents show, and every shipped configuration, does what is said."""
 
+import contextlib
+import importlib
 import re
 import shlex
 from functools import cache
@@ -9,7 +11,9 @@ import pytest
 from scipy.stats import binomtest
 from workspace import Workspace, jobs
 
+from longtail.__main__ import COMMANDS, every_action, workflow_parser
 from longtail.analysis.statistics.score import tango
+from longtail.init import main as init
 from tools.glyphs import write_letters
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +43,7 @@ SNAKEMAKE = {
     for words in commands(path, "snakemake")
     if "slurm" not in " ".join(words)
 }
+LONGTAIL = sorted({tuple(words[1:]) for path in DOCUMENTS for words in commands(path, "longtail")})
 MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
 
 
@@ -47,12 +52,28 @@ def plan(tmp_path_factory):
     """From the words of a command to what its dry run prints; each is planned once."""
     workspace = Workspace.create(tmp_path_factory.mktemp("documents") / "workspace")
     write_letters(workspace.folder / "data/letters")  # the collection of docs/own-images.md
+    with contextlib.chdir(workspace.folder):
+        assert init(["data/letters"]) == 0  # as the README does, which makes config/letters.yaml
     return cache(workspace.plan)
 
 
 @pytest.mark.parametrize("words", sorted(SNAKEMAKE), ids=lambda words: " ".join(("snakemake", *words)))
 def test_snakemake_commands_plan(plan, words):
     plan(*words)
+
+
+@pytest.mark.parametrize("words", LONGTAIL, ids=" ".join)
+def test_longtail_commands_are_there_and_take_the_options(words):
+    name, *rest = words
+    options = [word for word in rest if word.startswith("--")]
+    if name.startswith("--"):
+        assert name == "--print-completion"
+        return
+    door = COMMANDS[name].workflow or importlib.import_module(f"longtail.{name}")
+    parser = workflow_parser(name) if door is True else door.parser()
+    known = {option for action in every_action(parser) for option in action.option_strings}
+    passed_on = {"--resources", "--workflow-profile"} if door is True else set()
+    assert {*options} <= known | passed_on
 
 
 @pytest.mark.parametrize("words", MAKE, ids=" ".join)
