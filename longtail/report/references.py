@@ -48,11 +48,11 @@ def named_in(text: str) -> list[str]:
     text = " ".join(text.split())
     places = {}
     for one in references().values():
-        found = re.search(rf"\b{one.surname}{_ET_AL},? [^;()]*?\b{one.year}\b", text)
+        found = re.search(rf"\b{one.surname}{_ET_AL},? [^;()]*?\b((?:19|20)\d\d)\b", text)
         twins = [
             other for other in references().values() if (other.surname, other.year) == (one.surname, one.year)
         ]
-        if found and (len(twins) == 1 or one.eprint in text):
+        if found and found[1] == one.year and (len(twins) == 1 or one.eprint in text):
             places[one.key] = found.start()
     return sorted(places, key=lambda key: places[key])
 
