@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "init": Command("write a configuration for a collection of your own, with the reason of each choice"),
+    "init": Command("propose a configuration for your own images, with its reasons"),
     "check": Command("say what is wrong with a collection, and whether the workflow takes it", True),
     "plan": Command("say what would run, and what it would cost", True),
     "demo": Command("run the whole workflow on images that a dependency ships", True),
@@ -113,7 +113,7 @@ def page() -> str:
             )
         ),
         "",
-        "An experiment itself is run by Snakemake: snakemake --configfile config/mine.yaml",
+        "Snakemake runs an experiment: snakemake --configfile config/mine.yaml",
     ]
     return "\n".join(lines)
 

@@ -4,11 +4,14 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 from typing import TextIO
 
 BOLD, RED, CYAN = "1", "1;31", "36"
-_HEADING = re.compile(r"^(usage:|[\w ]+:)(?=\s|$)", re.MULTILINE | re.IGNORECASE)
-_NAME = re.compile(r"^(  +)(-[^\s,]+(?:, -[^\s,]+)*|[a-z]+|[A-Z][A-Z.|]*)(?=  |\s[A-Z\[{]|$)", re.MULTILINE)
+_HEADING = re.compile(r"^(usage:|[a-z ]+:$)", re.MULTILINE)
+_NAME = re.compile(
+    r"^( {2,4})(-[^\s,]+(?:, -[^\s,]+)*|[a-z]+|[A-Z][A-Z.|]*)(?=  |\s[A-Z\[{]|$)", re.MULTILINE
+)
 
 
 def in_colour(text: str, colour: str, stream: TextIO | None = None) -> str:
@@ -23,8 +26,18 @@ def complain(error: object) -> None:
     print(in_colour("error:", RED, sys.stderr), error, file=sys.stderr)
 
 
-class Help(argparse.RawDescriptionHelpFormatter):
-    """Help whose description stays as it is written, with headings and the names of options in colour."""
+class Help(argparse.HelpFormatter):
+    """Help whose paragraphs fit the terminal, with headings and the names of options in colour.
+
+    A paragraph with an indented line stays as it is written.
+    """
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(
+            part if "\n " in f"\n{part}" else textwrap.fill(part, width, break_on_hyphens=False)
+            for part in paragraphs
+        )
 
     def format_help(self) -> str:
         text = _HEADING.sub(lambda found: in_colour(found[1], BOLD), super().format_help())
