@@ -143,7 +143,7 @@ def what_lacks(words: Sequence[str]) -> str | None:
             f"Snakemake, which {sys.executable} does not have; `make setup` in a checkout installs all it needs, and "
             "`pip install snakemake` installs Snakemake alone"
         )
-    named = any(word.startswith(("-s", "--snakefile", "--directory", "-d")) for word in words)
+    named = any(word.startswith(("-s", "--snakefile")) for word in words)
     if named or all(map(os.path.isfile, FILES)):
         return None
     such = f", such as {ROOT}" if all((ROOT / name).is_file() for name in FILES) else ""
@@ -180,16 +180,22 @@ def _in_checkout(name: str, words: list[str]) -> int:
 
 def _become(module: str, *words: str) -> None:
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *words])  # noqa: S606 (this Python, and a list)
+    os.execv(sys.executable, [*_python(module), *words])  # noqa: S606 (this Python, and a list)
 
 
 def _beside(module: str, *words: str) -> int:
     """Run a module of Python and wait for it. Ctrl-C reaches it by itself; other ends are handed on to it."""
-    with subprocess.Popen([sys.executable, "-m", module, *words]) as process:
+    with subprocess.Popen([*_python(module), *words]) as process:
         signal.signal(signal.SIGINT, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: process.send_signal(number))
-        return process.wait()
+        code = process.wait()
+    return code if code >= 0 else 128 - code  # as a shell has it
+
+
+def _python(module: str) -> list[str]:
+    """The words that run a module of Python. One of this project is that of the folder here, and no other is."""
+    return [sys.executable, *([] if module.startswith("longtail.") else ["-P"]), "-m", module]
 
 
 def completion(shell: str) -> str:

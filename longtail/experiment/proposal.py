@@ -125,9 +125,27 @@ def planned(seen: "Overview", machine: Machine) -> Plan:
         _costed(seen, machine, Plan(architecture, size, epochs, batch, losses, None))
         for size in ([sizes[0]] if machine.gpus else sizes)
     ]
+    patience = PATIENCE_OF_PEOPLE[machine.device_type]
     return next(
-        (one for one in plans if (one.seconds or 0) <= PATIENCE_OF_PEOPLE[machine.device_type]), plans[-1]
+        (
+            one
+            for one in plans
+            if (one.seconds or 0) <= patience and _megabytes(seen, one, machine) <= 800 * machine.memory
+        ),
+        plans[-1],
     )
+
+
+def _megabytes(seen: "Overview", plan: Plan, machine: Machine) -> int:
+    """The memory of the host that a training is estimated to take, in MB.
+
+    What a step on the CPU keeps of an image is about 80 MB at 224 x 224 in MobileNetV2, and a few MB in the small
+    networks. PyTorch itself takes about 1 GB, and images are held twice while they are read.
+    """
+    held = 4 if is_tiny(seen) else 80
+    step = 0 if machine.gpus else held * (plan.size / 224) ** 2 * plan.batch
+    images = 2 * seen.images * 3 * plan.size**2 / 1e6
+    return 1000 * math.ceil((2000 + step + images) / 1000)
 
 
 def _losses(imbalance: float) -> tuple[str, ...]:
@@ -303,7 +321,7 @@ def _training(seen: "Overview", plan: Plan, tiny: bool) -> list[Choice]:
         size += (
             "that the pictures have."
             if plan.size == max(one for one in SIZES if one <= max(side, SIZES[-1]))
-            else f"with which all trainings of a seed take less than {PATIENCE_OF_PEOPLE['cpu'] // 3600} hours here."
+            else f"that the memory holds, with all trainings of a seed in {PATIENCE_OF_PEOPLE['cpu'] // 3600} hours."
         )
         epochs = f"{steps:,} steps in all; config/modern.yaml takes 20 epochs, and Kolesnikov et al. (2020) at least "
         epochs += f"{FINE_TUNING_STEPS} steps" + (
@@ -363,12 +381,6 @@ def _training(seen: "Overview", plan: Plan, tiny: bool) -> list[Choice]:
 
 
 def _job(seen: "Overview", plan: Plan, machine: Machine) -> list[Choice]:
-    # Of what a training step keeps of an image: about 80 MB at 224 x 224 in MobileNetV2, more in deeper networks, and a
-    # few MB in the small ones. PyTorch itself takes about 1 GB.
-    held = 4 if plan.architecture.startswith("resnet") and plan.architecture != "resnet50" else 80
-    step = 0 if machine.gpus else held * (plan.size / 224) ** 2 * plan.batch
-    images = 2 * seen.images * 3 * plan.size**2 / 1e6
-    memory = 1000 * math.ceil((2000 + step + images) / 1000)
     here = f"The machine has {machine.memory:.0f} GB."
     threads = []
     if not machine.gpus:
@@ -377,7 +389,11 @@ def _job(seen: "Overview", plan: Plan, machine: Machine) -> list[Choice]:
     longest = (plan.seconds or 3600) / len(plan.losses)
     return [
         *threads,
-        Choice(("job", "memory_mb"), memory, f"Estimated, for clusters and their limits. {here}"),
+        Choice(
+            ("job", "memory_mb"),
+            _megabytes(seen, plan, machine),
+            f"Estimated, for clusters and their limits. {here}",
+        ),
         Choice(
             ("job", "minutes"),
             max(10, 10 * math.ceil(3 * longest / 600)),

@@ -21,7 +21,7 @@ def became(monkeypatch):
     words: list[list[str]] = []
 
     def execv(_, given):
-        words.append(given[2:])
+        words.append(given[given.index("-m") + 1 :])
         raise SystemExit(0)
 
     monkeypatch.setattr(os, "execv", execv)

@@ -324,6 +324,11 @@ def test_more_images_take_fewer_epochs_and_at_last_smaller_pictures():
     assert all(one.seconds <= PATIENCE_OF_PEOPLE["cpu"] for one in plans[:3])
 
 
+def test_what_the_memory_cannot_hold_is_not_proposed():
+    sizes = [planned(seen([60, 20]), LAPTOP._replace(memory=memory)).size for memory in (16.0, 5.5, 4.0)]
+    assert sizes[0] == max(SIZES) and sizes == sorted(sizes, reverse=True) and sizes[-1] < sizes[0]
+
+
 def test_no_picture_is_enlarged():
     for side in (100, 130, 170, 200, 3000):
         assert planned(seen([60, 20], side), LAPTOP).size == max(size for size in SIZES if size <= side)
