@@ -230,7 +230,7 @@ def _data(seen: "Overview", own: dict[str, Any], tiny: bool) -> list[Choice]:
         Choice(
             (*folder, "path"),
             own["path"],
-            f"{seen.images:,} images of {len(seen.counts):,} classes by their names.",
+            _told_images(seen),
         )
     )
     choices += [Choice((*folder, name), value, "") for name, value in own.items() if name != "path"]
@@ -261,6 +261,20 @@ def _data(seen: "Overview", own: dict[str, Any], tiny: bool) -> list[Choice]:
     if seen.limits:
         choices.append(Choice(("data", "group_limits"), list(seen.limits), ""))
     return choices
+
+
+def _told_images(seen: "Overview") -> str:
+    """How many images there are, and what cannot be used of what was seen."""
+    wrong = [
+        *([f"{seen.left_out:,} more files are left out"] if seen.left_out else []),
+        *(
+            [f"{seen.unreadable:,} of {seen.looked_at:,} that were looked at cannot be read"]
+            if seen.unreadable
+            else []
+        ),
+    ]
+    told = f" But {' and '.join(wrong)}: `longtail check` names them." if wrong else ""
+    return f"{seen.images:,} images of {len(seen.counts):,} classes by their names.{told}"
 
 
 def _no_groups(seen: "Overview") -> str:

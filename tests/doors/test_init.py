@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -159,6 +160,16 @@ def test_a_split_of_ones_own_and_equal_classes_are_seen(tmp_path):
     assert mapping["train"]["select"] == "best" and mapping["train"]["flip"] is True
 
 
+def test_what_cannot_be_used_is_told(letters, tmp_path):
+    shutil.copytree(letters, tmp_path / "letters")
+    for name in ("1.txt", "2.txt"):
+        (tmp_path / "letters/letter e" / name).write_text("notes")
+    # All of the rarest class are looked at.
+    sorted((tmp_path / "letters/letter u").glob("*.png"))[0].write_bytes(b"\x89PNG\r\n\x1a\n")
+    text, _ = made(tmp_path, tmp_path / "letters")
+    assert "But 2 more files are left out and 1 of 120 that were looked at cannot be read" in plain(text)
+
+
 def test_an_existing_file_is_kept_unless_it_is_forced(letters, tmp_path, capsys):
     output = tmp_path / "mine.yaml"
     output.write_text("mine: true\n")
@@ -250,6 +261,7 @@ def seen(counts, side=500, **changes):
     return replace(
         Overview(
             images=2 * sum(counts),
+            left_out=0,
             counts={f"kind {number:03} of it": count for number, count in enumerate(counts)},
             tested=sum(counts) // 3,
             validated=max(1, sum(counts) // 7),

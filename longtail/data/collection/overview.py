@@ -47,6 +47,7 @@ class Overview:
 
     Attributes:
         images: usable by their names, regions counted each.
+        left_out: files and rows that are not.
         counts: training images of each class that the split would leave, by class name.
         tested, validated: images of these sets, and the most of one class in the latter.
         small: the classes that are too small to be tested.
@@ -62,6 +63,7 @@ class Overview:
     """
 
     images: int
+    left_out: int
     counts: Mapping[str, int]
     tested: int
     validated: int
@@ -120,6 +122,7 @@ def look(
     sizes, mean, std, looked_at = _decoded(listing, threads)
     return Overview(
         images=len(listing.entries),
+        left_out=sum(finding.action == "left out" for finding in listing.findings),
         counts=counts,
         tested=int(shares["test"].sum()),
         validated=int(shares["val"].sum()),
