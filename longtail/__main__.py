@@ -175,7 +175,7 @@ def _in_checkout(name: str, words: list[str]) -> int:
         return code
     # After a dry run there may be nothing to show.
     shown = not {"-n", "--dry-run", "--dryrun"} & {*others}
-    return importlib.import_module("longtail.demo").main([results]) if shown else 0
+    return (importlib.import_module("longtail.demo").main([results]) or 0) if shown else 0
 
 
 def _become(module: str, *words: str) -> None:

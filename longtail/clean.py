@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from longtail.config.command_line import add_configuration, configured
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help
 
 STATE = re.compile(r"(current|previous|new)\.state|progress\.json|\.progress\.\d+\.tmp\.json|holder|lock")
 
@@ -60,15 +60,13 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> None:
     given = parser().parse_args(words)
     try:
         print("\n".join(clean(Path(configured(given.configfile, given.config).paths.work))))
     except (OSError, ValueError) as error:
-        complain(error)
-        return 1
-    return 0
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from longtail.analysis.frames import read_evaluation
 from longtail.data.split.sets import tested_sets
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help
 from longtail.report.labels import label
 from longtail.settings import path_argument
 
@@ -50,7 +50,7 @@ def summary(results: Path) -> str:
     )
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m longtail.demo", description=__doc__, formatter_class=Help
     )
@@ -60,10 +60,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         print(summary(Path(parser.parse_args(words).results)))
     except (OSError, ValueError) as error:
-        complain(error)
-        return 1
-    return 0
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
