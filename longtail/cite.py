@@ -275,7 +275,7 @@ def _losses(trained: list[Trained], cite: Citations) -> str:
 def _training(trained: list[Trained], cite: Citations) -> str:
     recipes = [one.recipe for one in trained]
     optimizers = dict.fromkeys(recipe.optimizer for recipe in recipes)
-    papers = {"adamw": ["loshchilov2019"]}
+    papers = {"adam": ["kingma2015"], "adamw": ["loshchilov2019"]}
     told = _and([f"{OPTIMIZERS[name]}{cite(papers.get(name, []))}" for name in optimizers])
     used = [
         f"{called}{cite(keys)}" + ("" if all(map(uses, recipes)) else " in some of them")
