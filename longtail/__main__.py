@@ -32,16 +32,16 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "init": Command("propose a configuration for your own images, with its reasons"),
-    "check": Command("say what is wrong with a collection, and whether the workflow takes it", True),
+    "check": Command("say what is wrong with a collection, and whether it can be used", True),
     "plan": Command("say what would run, and what it would cost", True),
     "demo": Command("run the whole workflow on images that a dependency ships", True),
     "watch": Command("show how far every run is"),
     "report": Command("make one file of all figures and tables", True),
     "predict": Command("classify pictures with a trained model"),
-    "evaluate": Command("say how good a model is on new photographs whose classes are known"),
+    "evaluate": Command("say how good a model is on new photographs of known classes"),
     "worklist": Command("list pictures that are worth a person's time"),
     "export": Command("write a model as ONNX, and the page that describes it"),
-    "cite": Command("write BibTeX and a paragraph on the methods that results rest on"),
+    "cite": Command("write a paragraph on the methods of results, and BibTeX"),
     "clean": Command("delete the states of unfinished runs"),
 }
 SHELLS = ("bash", "zsh", "fish")
