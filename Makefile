@@ -3,6 +3,9 @@
 VENV := .venv
 READY := $(VENV)/.ready
 SNAKEMAKE := $(VENV)/bin/snakemake
+LONGTAIL := $(VENV)/bin/longtail
+# What all targets of the workflow take: CONFIG=config/mine.yaml, and further options as ARGS="…".
+OPTIONS = $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
 PYTHON ?= python3
 
 .PHONY: help setup demo check-data report test test-long test-slurm faults attack lint audit plan watch published soak clean
@@ -12,20 +15,19 @@ help:  ## list the targets
 setup: $(READY)  ## install everything into .venv, as the other targets do where it is missing
 
 demo: $(READY)  ## run the whole pipeline on real images that a dependency ships
-	$(SNAKEMAKE) --configfile config/demo.yaml
-	@$(VENV)/bin/python -m longtail.demo
+	@$(LONGTAIL) demo $(ARGS)
 
 check-data: $(READY)  ## list what is wrong with your images: make check-data CONFIG=config/mine.yaml
-	$(SNAKEMAKE) check_data $(if $(CONFIG),--configfile $(CONFIG))
+	@$(LONGTAIL) check $(OPTIONS)
 
-report: $(READY)  ## the report of finished runs, one file that opens without a network: results/report.html
-	$(SNAKEMAKE) --report results/report.html
+report: $(READY)  ## the report of finished runs, one file that opens without a network: make report CONFIG=config/mine.yaml
+	@$(LONGTAIL) report $(OPTIONS)
 
-plan: $(READY)  ## say what would run, and what it would cost: make plan ARGS="--configfile config/demo.yaml"
-	@$(VENV)/bin/python -m longtail.plan $(ARGS)
+plan: $(READY)  ## say what would run, and what it would cost: make plan CONFIG=config/demo.yaml
+	@$(LONGTAIL) plan $(OPTIONS)
 
 watch: $(READY)  ## show how far every run is: make watch ARGS=results/demo
-	@$(VENV)/bin/python -m longtail.watch $(ARGS)
+	@$(LONGTAIL) watch $(ARGS)
 
 published: $(READY)  ## train by the protocol of the long-tail papers, print ours beside theirs (GPU hours)
 	$(SNAKEMAKE) --configfile config/cao2019.yaml
@@ -62,8 +64,8 @@ lint: $(READY)  ## check style, security rules, types and the workflow
 audit: $(READY)  ## look the pinned packages up in PyPI's list of known vulnerabilities (needs a network)
 	$(VENV)/bin/uv tool run pip-audit@2.10.1 --strict --no-deps --disable-pip -r requirements.txt -r requirements-slurm.txt
 
-clean: $(READY)  ## delete state that only unfinished runs need: make clean ARGS="--configfile config/demo.yaml"
-	@$(VENV)/bin/python -m longtail.clean $(ARGS)
+clean: $(READY)  ## delete state that only unfinished runs need: make clean CONFIG=config/demo.yaml
+	@$(LONGTAIL) clean $(OPTIONS)
 
 # `uv` comes from the registry into the environment it then fills. Compiled once, the packages are imported in a
 # third of the time by each of the hundred processes of an experiment. Every start of Snakemake imports the plugin for

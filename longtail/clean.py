@@ -1,4 +1,4 @@
-"""Delete the states of unfinished runs: `python -m longtail.clean`, with the configuration's options of `snakemake`.
+"""Delete the states of unfinished runs: `longtail clean`, with the configuration's options of `snakemake`.
 
 The configuration says where they are (`paths.work`). Only files that training leaves there are deleted; everything else
 stays and is named, and so does the state of a run that is being trained.
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from longtail.config.load import load_files
-from longtail.settings import path_argument
+from longtail.config.command_line import add_configuration, configured
+from longtail.machine.terminal import Help
 
 STATE = re.compile(r"(current|previous|new)\.state|progress\.json|\.progress\.\d+\.tmp\.json|holder|lock")
 
@@ -54,19 +54,19 @@ def clean(work: Path) -> list[str]:
     return [f"{work}: deleted the states of {runs} unfinished runs, {size / 1e6:,.1f} MB.", *kept]
 
 
-def main(words: Sequence[str]) -> None:
-    from snakemake.cli import parse_config
+def parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="longtail clean", description=__doc__, formatter_class=Help)
+    add_configuration(parser)
+    return parser
 
-    parser = ArgumentParser(prog="python -m longtail.clean", description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--configfile", "--configfiles", nargs="+", type=path_argument, default=[])
-    parser.add_argument("--config", "-C", nargs="+", default=[], metavar="NAME=VALUE")
-    given = parser.parse_args(words)
+
+def main(words: Sequence[str] | None = None) -> None:
+    given = parser().parse_args(words)
     try:
-        config = load_files(["config/config.yaml", *given.configfile], parse_config(given.config))
-        print("\n".join(clean(Path(config.paths.work))))
+        print("\n".join(clean(Path(configured(given.configfile, given.config).paths.work))))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,11 +1,13 @@
-"""What `make demo` prints at its end: the long-tail effect in the results, and where everything is."""
+"""What `longtail demo` prints at its end: the long-tail effect in the results, and where everything is."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.analysis.frames import read_evaluation
 from longtail.data.split.sets import tested_sets
+from longtail.machine.terminal import Help
 from longtail.report.labels import label
 from longtail.settings import path_argument
 
@@ -20,7 +22,7 @@ def summary(results: Path) -> str:
     path = results / "evaluation.parquet"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} does not exist; make it with `make demo`, or name the folder of other results"
+            f"{path} does not exist; make it by `longtail demo`, or name the folder of other results"
         )
     evaluation = read_evaluation(path)
     rows = evaluation[(evaluation["metric"] == "acc1") & (evaluation["train_set"] == "longtailed")]
@@ -48,13 +50,15 @@ def summary(results: Path) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m longtail.demo", description=__doc__, formatter_class=Help
+    )
     parser.add_argument(
         "results", nargs="?", type=path_argument, default="results/demo", help="folder of the results"
     )
     try:
-        print(summary(Path(parser.parse_args().results)))
+        print(summary(Path(parser.parse_args(words).results)))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

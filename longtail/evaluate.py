@@ -23,6 +23,7 @@ from longtail.files.text import printable
 from longtail.inference.options import add_computing, add_model, given_path
 from longtail.inference.photographs import Photographs, read_photographs
 from longtail.machine.devices import device_named
+from longtail.machine.terminal import Help, complain
 from longtail.models.file import load_model
 from longtail.report.new_photographs import Report, report
 from longtail.report.typeset import write_table
@@ -31,11 +32,11 @@ from longtail.report.webpage import webpage
 SOME_LEFT_OUT = 3
 
 
-def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m longtail.evaluate",
+        prog="longtail evaluate",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     add_model(parser)
     parser.add_argument(
@@ -57,7 +58,11 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--leave-out-unknown", action="store_true", help="leave out classes that the model does not know"
     )
     add_computing(parser)
-    return parser.parse_args(words)
+    return parser
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    return parser().parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -85,10 +90,10 @@ def main(words: Sequence[str] | None = None) -> int:
         if args.output:
             write(found, photographs, Path(args.output))
     except torch.OutOfMemoryError as error:
-        print(f"error: out of GPU memory; lower --batch-size ({error})", file=sys.stderr)
+        complain(f"out of GPU memory; lower --batch-size ({error})")
         return 1
     except (OSError, ValueError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(printable(str(error)))
         return 1
     for told in left_out:
         print(printable(f"left out: {told}"), file=sys.stderr)

@@ -16,6 +16,7 @@ from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
 from longtail.inference.onnx import write_onnx
 from longtail.inference.page import model_page, read_run
+from longtail.machine.terminal import Help, complain
 from longtail.models.card import read_card
 from longtail.models.file import load_model
 from longtail.settings import path_argument
@@ -23,11 +24,11 @@ from longtail.settings import path_argument
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m longtail.export",
+        prog="longtail export",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument(
         "model", metavar="MODEL", type=path_argument, help="model.safetensors in the folder of a run"
@@ -45,20 +46,24 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         type=path_argument,
         help="evaluation.parquet of the results, if the model is not in their folder",
     )
-    args = parser.parse_args(words)
+    return parser
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    args = parser().parse_args(words)
     if not args.onnx and not args.card:
-        parser.error("give --onnx FILE, or --card FILE, or both")
+        parser().error("give --onnx FILE, or --card FILE, or both")
     if args.onnx and Path(args.onnx).suffix != ".onnx":
-        parser.error(f"--onnx {args.onnx}: the name must end in .onnx")
+        parser().error(f"--onnx {args.onnx}: the name must end in .onnx")
     if args.card and Path(args.card).suffix != ".md":
-        parser.error(f"--card {args.card}: the name must end in .md")
+        parser().error(f"--card {args.card}: the name must end in .md")
     return args
 
 
 def main(words: Sequence[str] | None = None) -> int:
     args = arguments(words)
     if args.onnx and (missing := [name for name in ONNX_PACKAGES if not find_spec(name)]):
-        print(f"error: ONNX needs {' and '.join(missing)}: pip install {' '.join(missing)}", file=sys.stderr)
+        complain(f"ONNX needs {' and '.join(missing)}: pip install {' '.join(missing)}")
         return 1
     page = Path(args.card or Path(args.onnx).with_suffix(".md"))
     try:
@@ -74,7 +79,7 @@ def main(words: Sequence[str] | None = None) -> int:
         without = "" if run["evaluation"] is not None else f", without results. {run['note']}"
         print(f"{page}: model card{without}")
     except (OSError, ValueError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(printable(str(error)))
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Show what would run and what it would cost: `python -m longtail.plan`, with the options of `snakemake`.
+"""Show what would run and what it would cost: `longtail plan`, with the options of `snakemake`.
 
 The jobs are those of Snakemake's own dry run. The hours of training come from images per second: measured ones
 where this results folder holds a run of the same architecture and image size, else assumed ones, which are named.
@@ -306,9 +306,7 @@ def main() -> None:
     words = sys.argv[1:]
     if words in (["-h"], ["--help"]):
         print((__doc__ or "").strip())
-        print(
-            "\n  python -m longtail.plan --configfile config/demo.yaml --config 'seeds=[1,2]' --resources gpu=4"
-        )
+        print("\n  longtail plan --configfile config/demo.yaml --config 'seeds=[1,2]' --resources gpu=4")
         return
     try:
         print(page(words), flush=True)

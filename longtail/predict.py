@@ -24,17 +24,18 @@ from longtail.files.text import printable
 from longtail.inference.options import add_computing, add_model, count_argument, given_path
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
+from longtail.machine.terminal import Help, complain
 from longtail.models.card import ModelCard
 from longtail.models.file import load_model
 
 SOME_FAILED = 3
 
 
-def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m longtail.predict",
+        prog="longtail predict",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     add_model(parser)
     parser.add_argument(
@@ -55,9 +56,13 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--column", default="path", help="column of a csv with the paths (default: path)")
     add_computing(parser)
-    args = parser.parse_args(words)
+    return parser
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    args = parser().parse_args(words)
     if args.output and Path(args.output).suffix not in (".csv", ".parquet"):
-        parser.error(f"--output {args.output}: the name must end in .csv or .parquet")
+        parser().error(f"--output {args.output}: the name must end in .csv or .parquet")
     return args
 
 
@@ -85,10 +90,10 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         write_table(frame, args.output)
     except torch.OutOfMemoryError as error:
-        print(f"error: out of GPU memory; lower --batch-size ({error})", file=sys.stderr)
+        complain(f"out of GPU memory; lower --batch-size ({error})")
         return 1
     except (OSError, ValueError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(printable(str(error)))
         return 1
     failed = frame[frame["error"] != ""]
     for row in failed.itertuples():

@@ -1,4 +1,4 @@
-"""How far every run is: `python -m longtail.watch results`, beside a local or SLURM workflow or after it.
+"""How far every run is: `longtail watch results`, beside a local or SLURM workflow or after it.
 
 Reads only files below the results folder (logs of training, records and histories of finished runs), so that it
 can look on from any machine that sees them. A live table on a terminal; plain lines of what changed elsewhere.
@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from rich.text import Text
 from longtail.experiment.lock import workflow_has_ended
 from longtail.experiment.status import Status, seconds_left, statuses
 from longtail.files.text import printable
+from longtail.machine.terminal import Help
 from longtail.settings import path_argument
 
 PATIENCE = 15.0
@@ -158,11 +159,11 @@ def _seconds(text: str) -> float:
     return value
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m longtail.watch",
+        prog="longtail watch",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument(
         "results",
@@ -173,7 +174,11 @@ def main() -> None:
     )
     parser.add_argument("--once", action="store_true", help="show what is now, and end")
     parser.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="(default: 2)")
-    args = parser.parse_args()
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    args = parser().parse_args(words)
     results = Path(args.results)
     try:
         if not args.once:

@@ -5,7 +5,7 @@
     next    pictures without a label that a model is least sure of, to be labelled next
 
 The first two take one or several trained models where the workflow made them; of several, the mean of their calibrated
-probabilities counts. The last takes the table that longtail.predict wrote.
+probabilities counts. The last takes the table that `longtail predict` wrote.
 
 Training images are in no list, since a model repeats the labels that it has learned: divide the collection anew
 (data.seed) and train again to look at others.
@@ -31,6 +31,7 @@ from longtail.files.parquet import read_parquet
 from longtail.files.text import in_markdown, printable
 from longtail.inference.held_out import HeldOut, joined, pixels_of, results_of, tested, validated
 from longtail.inference.options import count_argument, given_path, model_argument
+from longtail.machine.terminal import Help, complain
 from longtail.models.card import read_card
 from longtail.report.sheet import MOST, SIDE, Framed, contact_sheet
 
@@ -42,11 +43,11 @@ SOURCES = {
 }
 
 
-def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m longtail.worklist",
+        prog="longtail worklist",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     lists = parser.add_subparsers(dest="list", required=True, metavar="LIST")
     for name, told in (("labels", "labels that are probably wrong"), ("wrong", "wrong predictions")):
@@ -60,7 +61,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         )
     own = lists.add_parser("next", help="what to label next", description="what to label next")
     own.add_argument(
-        "predictions", metavar="TABLE", type=given_path, help=".csv or .parquet of longtail.predict"
+        "predictions", metavar="TABLE", type=given_path, help=".csv or .parquet of `longtail predict`"
     )
     own.add_argument(
         "--by", choices=MEASURES, default=MEASURES[0], help=f"measure of doubt (default: {MEASURES[0]})"
@@ -90,7 +91,11 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
             default="worklists",
             help="gets LIST.csv and LIST.html (default: worklists)",
         )
-    return parser.parse_args(words)
+    return parser
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    return parser().parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -106,7 +111,7 @@ def main(words: Sequence[str] | None = None) -> int:
         with atomic_path(outputs[1]) as temporary:
             temporary.write_text(contact_sheet(text, "Work list", pictures), encoding="utf-8")
     except (OSError, ValueError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        complain(printable(str(error)))
         return 1
     print(f"{len(table):,} picture{'s' * (len(table) != 1)}; {outputs[0]}, {outputs[1]}")
     return 0
@@ -161,11 +166,11 @@ def unsure(args: argparse.Namespace) -> List:
     """Pictures that a model is least sure of."""
     path = Path(args.predictions)
     if path.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"{path}: the table of longtail.predict ends in .csv or .parquet")
+        raise ValueError(f"{path}: the table of `longtail predict` ends in .csv or .parquet")
     found = read_csv(path) if path.suffix == ".csv" else read_parquet(path)
     if lacking := [name for name in ("path", "class_1", "probability_1") if name not in found]:
         raise ValueError(
-            f"{path} lacks the columns {', '.join(lacking)}; give a table that longtail.predict wrote"
+            f"{path} lacks the columns {', '.join(lacking)}; give a table that `longtail predict` wrote"
         )
     read = found[found["class_1"].notna()].astype({"path": str})
     if read.empty:

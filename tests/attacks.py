@@ -258,7 +258,7 @@ KINDS = (
     ),
     Kind(
         "Sizes, layers or attention that a model does not have; sides and counts that leave no images",
-        "In the list of problems; what only a library knows, by longtail.plan and when the job starts",
+        "In the list of problems; what only a library knows, by `longtail plan` and when the job starts",
         (
             "config/test_fit.py::test_what_a_model_cannot_take_is_refused_without_its_library",
             "config/test_fit.py::test_low_rank_updates_of_convolutions_are_refused",

@@ -7,7 +7,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "longtail"
-DOORS = {"clean", "predict", "evaluate", "worklist", "export", "plan", "watch", "demo", "testing"}
+DOORS = {
+    *(
+        "__main__",
+        "cite",
+        "clean",
+        "demo",
+        "evaluate",
+        "export",
+        "init",
+        "plan",
+        "predict",
+        "testing",
+        "watch",
+    ),
+    "worklist",
+}
 # From the top down. The doors stand above all rooms, and the value types of `settings` below.
 ROOMS = (
     *("inference", "report", "analysis", "experiment", "config", "training", "batches"),

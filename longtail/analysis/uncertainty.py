@@ -16,7 +16,7 @@ def uncertainty(predictions: pd.DataFrame, measure: str) -> np.ndarray:
     """How unsure a model is of each picture, float64, N; the larger, the less sure.
 
     Args:
-        predictions: columns probability_1, probability_2, …, the largest first, as `longtail.predict` writes them.
+        predictions: columns probability_1, probability_2, …, the largest first, as `longtail predict` writes them.
         measure: `margin`, 1 less the difference of the two largest probabilities, or `entropy`, in nats.
 
     Raises:
@@ -28,7 +28,7 @@ def uncertainty(predictions: pd.DataFrame, measure: str) -> np.ndarray:
     if len(names) < 2:
         raise ValueError(
             f"the predictions have {len(names)} columns probability_1, probability_2, …; two are needed: run "
-            "longtail.predict with --top 2 or more"
+            "`longtail predict` with --top 2 or more"
         )
     values = predictions[names].to_numpy(dtype=float)
     if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1.000001).all()):
@@ -38,7 +38,7 @@ def uncertainty(predictions: pd.DataFrame, measure: str) -> np.ndarray:
     if len(values) and (least := values.sum(axis=1).min()) < COMPLETE:
         raise ValueError(
             f"the entropy needs the probabilities of all classes, but those of a picture add up to {least:.3f}: run "
-            "longtail.predict with a --top that is the number of classes, or choose the margin"
+            "`longtail predict` with a --top that is the number of classes, or choose the margin"
         )
     return -np.sum(values * np.log(np.where(values > 0, values, 1)), axis=1)
 

@@ -1,6 +1,7 @@
 """The configuration: every key that a user may set, checked as a whole before anything runs.
 
     files      the files of the configuration, read so that YAML says what was written
+    command_line   the same as the options of a command give it
     load       the whole of it: `load_config` gives a `Config`, or a `ConfigError` with everything that is wrong
     grid       which combinations are run, and what each model is
     data       where the images come from, how they are split, how the classes differ in size

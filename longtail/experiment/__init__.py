@@ -8,13 +8,14 @@
     runs          one run: its name, its folder, and the files in it
     status        how far every run is, read from its log and its results
     cost          what the runs that are left would cost
+    proposal      a configuration for a collection and a machine, with the reason of each choice
     forcing       runs that a command forces begin at their first epoch
     interruption  the end of Snakemake and all its jobs on Ctrl-C, SIGTERM or SIGHUP
     lock          one Snakemake at a time works in a folder, after the jobs of the one before
     partial       the second start of Snakemake, which shows what is finished after a failure
 
-It uses the configuration and the names of the rooms below. The rules of the workflow use all of it, `longtail.plan` and
-`longtail.watch` print parts of it, and every room above takes the name of a run from `runs`.
+It uses the configuration and the names of the rooms below. The rules of the workflow use all of it, the doors `plan`,
+`watch` and `init` print parts of it, and every room above takes the name of a run from `runs`.
 
 Facts that a newcomer needs:
 

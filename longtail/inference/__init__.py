@@ -11,7 +11,7 @@
     page          the model described for people, in Markdown
 
 It uses the rooms below: `models` for a model and its card, `batches` and `data` for images, `report` for the
-names on the page. The doors `longtail.predict`, `evaluate`, `worklist` and `export` use it, and so do the programs
+names on the page. The doors `predict`, `evaluate`, `worklist` and `export` use it, and so do the programs
 train and predict.
 
 Three facts that a newcomer needs:

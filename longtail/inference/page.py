@@ -145,7 +145,7 @@ def _use(card: ModelCard, file: str) -> str:
         )
     return f"""## Use
 
-    python -m longtail.predict {printable(file)} photos/
+    longtail predict {printable(file)} photos/
 
 Pictures are turned upright, converted to RGB and {card.squared}{resized}.
 Values from 0 to 1 are normalised with mean {_numbers(card.mean)} and standard deviation {_numbers(card.std)}.

@@ -7,6 +7,7 @@
     memory        which errors mean that memory ran out, and what to change then
     processes     other processes of this machine, as the kernel knows them, and which of them hold a lock
     environment   versions, machine, time and memory of a run, for its record
+    terminal      colours, where there is a terminal
     stopping      signals of a scheduler, and the end of the workflow that started a job
 
 It uses `longtail.files` alone. Everything that computes uses it, the workflow too: its rules ask `cores`.

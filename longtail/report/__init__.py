@@ -8,6 +8,7 @@
     counts       the table of the data
     new_photographs  the evaluation of a model on new photographs
     pages        the statistics as tables, with what they rest on
+    references   the papers of methods, as BibTeX
     sheet        pictures with their captions on a page
     typeset      a table as csv, Markdown, LaTeX and a web page: the one place that writes tables
     webpage      Markdown as one HTML file, whose tables sort by a click

@@ -12,7 +12,7 @@
     ranks         the processes that share a run, one for each GPU
     checkpoint    the state to resume from, whole on disk at any moment
     progress      finished epochs, the sums of the current one, and the file of the history
-    epoch_log     what people see meanwhile: lines, a bar, TensorBoard, a note for `longtail.watch`
+    epoch_log     what people see meanwhile: lines, a bar, TensorBoard, a note for `longtail watch`
     outputs       the card of the model, and the record of the run
     failures      which setting to change when memory or a deterministic kernel is missing
 

@@ -151,10 +151,10 @@ class Recipe(Section):
     eval_batch_size: Count = 256
     """Images per forward pass of validation and prediction."""
     calibrate: bool = True
-    """Fit a temperature on the validation set and keep it in the model file, for `longtail.predict`. The accuracies
+    """Fit a temperature on the validation set and keep it in the model file, for `longtail predict`. The accuracies
     and calibration errors of the tables are those of the model as trained."""
     false_rejection: OpenUnit | None = 0.05
-    """Which share of pictures of the known classes `longtail.predict` may call unknown. With `calibrate`, the threshold
+    """Which share of pictures of the known classes `longtail predict` may call unknown. With `calibrate`, the threshold
     for it comes from the validation set; null: none is kept."""
     gpus_per_job: Count = 1
     """GPUs of one training job. Above 1 each computes its share of every batch (distributed data parallel). For a grid

@@ -1,5 +1,7 @@
 """Every command that the README and the documents show, and every shipped configuration, does what is said."""
 
+import contextlib
+import importlib
 import json
 import re
 import shlex
@@ -11,9 +13,10 @@ import yaml
 from scipy.stats import binomtest
 from workspace import Workspace, jobs
 
-from longtail import evaluate, export, predict, worklist
+from longtail.__main__ import COMMANDS, every_action, workflow_parser
 from longtail.analysis.statistics.score import tango
 from longtail.config.load import load_files
+from longtail.init import main as init
 from tools.glyphs import write_letters
 
 ROOT = Path(__file__).parents[2]
@@ -43,16 +46,10 @@ SNAKEMAKE = {
     for words in commands(path, "snakemake")
     if "slurm" not in " ".join(words)
 }
-DOORS = {"evaluate": evaluate, "export": export, "predict": predict, "worklist": worklist}
-OPENED = [
-    (door, words[2 if words[0] == "longtail" else 3 :])
-    for path in DOCUMENTS
-    for door in DOORS
-    for words in commands(path, rf"(?:python -m longtail\.|longtail ){door}")
-]
 BLOCKS = re.findall(
     r"```yaml\n(.*?)```", (ROOT / "docs/own-images.md").read_text(encoding="utf-8"), re.DOTALL
 )
+LONGTAIL = sorted({tuple(words[1:]) for path in DOCUMENTS for words in commands(path, "longtail")})
 MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
 
 
@@ -64,6 +61,8 @@ def plan(tmp_path_factory):
     write_letters(workspace.folder / "data/letters")
     write_letters(workspace.folder / "data/butterflies")
     (workspace.folder / "config/butterflies.yaml").write_text(BLOCKS[0], encoding="utf-8")
+    with contextlib.chdir(workspace.folder):
+        assert init(["data/letters"]) == 0  # as the README does, which makes config/letters.yaml
     return cache(workspace.plan)
 
 
@@ -72,19 +71,24 @@ def test_snakemake_commands_plan(plan, words):
     plan(*words)
 
 
+@pytest.mark.parametrize("words", LONGTAIL, ids=" ".join)
+def test_longtail_commands_are_there_and_take_the_options(words):
+    name, *rest = words
+    options = [word for word in rest if word.startswith("--")]
+    if name.startswith("--"):
+        assert name == "--print-completion"
+        return
+    door = COMMANDS[name].workflow or importlib.import_module(f"longtail.{name}")
+    parser = workflow_parser(name) if door is True else door.parser()
+    known = {option for action in every_action(parser) for option in action.option_strings}
+    passed_on = {"--resources", "--workflow-profile"} if door is True else set()
+    assert {*options} <= known | passed_on
+
+
 @pytest.mark.parametrize("words", MAKE, ids=" ".join)
 def test_make_commands_name_a_target(words):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {word for word in words[1:] if "=" not in word} <= set(targets)
-
-
-@pytest.mark.parametrize(
-    ("door", "words"), OPENED, ids=[f"{door} {' '.join(words)}" for door, words in OPENED]
-)
-def test_commands_of_the_doors_are_understood(door, words):
-    """MODEL stands for the file of a model, and what is in brackets may be given."""
-    given = ["model.safetensors" if word.strip("[]") == "MODEL" else word for word in words if word != "…]"]
-    DOORS[door].arguments(given)  # ends the program where it does not understand them
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[1].strip())

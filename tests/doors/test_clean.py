@@ -1,4 +1,4 @@
-"""`python -m longtail.clean`: it deletes states of unfinished runs where the configuration says, and nothing else."""
+"""`longtail clean`: it deletes states of unfinished runs where the configuration says, and nothing else."""
 
 import pytest
 from filelock import FileLock

@@ -1,4 +1,4 @@
-"""`python -m longtail.export`: an ONNX file that says what the model says, and a page that says what it is."""
+"""`longtail export`: an ONNX file that says what the model says, and a page that says what it is."""
 
 import contextlib
 import hashlib
@@ -76,8 +76,8 @@ def user(tmp_path_factory) -> Path:
     Image.effect_noise((300, 200), 50).save(folder / "photos/one.jpg")
     (folder / "list.csv").write_text("path\nphotos/one.jpg\n")
 
-    programs = {"longtail.predict": predict, "longtail.export": main}
-    commands = re.findall(r"^    python -m (.*)$", GUIDE.read_text(), re.MULTILINE)
+    programs = {"predict": predict, "export": main}
+    commands = re.findall(r"^    longtail (.*)$", GUIDE.read_text(), re.MULTILINE)
     assert len(commands) == 3
     with contextlib.chdir(folder):
         for words in map(shlex.split, commands):
@@ -178,7 +178,7 @@ def test_the_page_states_data_results_recipe_and_limits(user):
     assert "2 of 3 classes had fewer than 20 training images: `Biene`, `ćma/тест`" in page
     assert "few test images (middle 20, tail 0)" in page
     run_folder = "results/demo/runs/longtailed/resnet8/balanced_softmax/seed42"
-    assert f"python -m longtail.predict {run_folder}/model.safetensors photos/" in page
+    assert f"longtail predict {run_folder}/model.safetensors photos/" in page
 
 
 def test_names_with_markdown_in_them_stay_names():

@@ -1,4 +1,4 @@
-"""`python -m longtail.evaluate` and `longtail.worklist`, on a small folder of results made for the purpose."""
+"""`longtail evaluate` and `longtail worklist`, on a small folder of results made for the purpose."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""`python -m longtail.predict`: what a user gets from a model file and pictures, good and bad ones."""
+"""`longtail predict`: what a user gets from a model file and pictures, good and bad ones."""
 
 import json
 from dataclasses import replace

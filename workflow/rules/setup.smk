@@ -68,7 +68,7 @@ if workflow.is_main_process and not CONFIG.partial:
 if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(
         f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
-        "your images: make check-data CONFIG=config/mine.yaml, or snakemake check_data --configfile config/mine.yaml"
+        "your images: longtail check --configfile config/mine.yaml"
     )
 RUN_NAME = runs.PATTERN
 RUN = f"<results>/runs/{RUN_NAME}"

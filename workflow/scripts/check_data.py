@@ -1,7 +1,7 @@
 """Everything that is noteworthy about a collection of images, the important first, and what is done about it.
 
 A table of all findings, a page in Markdown, the same in HTML with the pictures that are alike side by side, and the
-text that `snakemake check_data` shows on the screen.
+text that `longtail check` shows on the screen.
 """
 
 import base64

@@ -109,7 +109,7 @@ def require_none(findings: pd.DataFrame) -> None:
         first = refused.iloc[0]
         raise ValueError(
             f"data.image_folder.strict refuses this collection: {kinds}; such as {first['path']!r}, which "
-            f"{first['found']}. `snakemake check_data` lists all of it; mend it, or set strict: false"
+            f"{first['found']}. `longtail check` lists all of it; mend it, or set strict: false"
         )
 
 

@@ -119,8 +119,8 @@ def _files(evidence: Evidence, key: tuple[str, str], train_set: str) -> str:
     others = f" (the others, {', '.join(map(str, seeds[1:]))}, lie beside it)" if len(seeds) > 1 else ""
     return (
         f"Its file, in the folder of this page: {as_code(path)}, of seed {seeds[0]}{others}. Each class: "
-        f"{as_code(tables)}. `python -m longtail.predict FILE PICTURES` classifies pictures, "
-        "`python -m longtail.evaluate FILE LIST` says how good it is on new ones whose classes are known."
+        f"{as_code(tables)}. `longtail predict FILE PICTURES` classifies pictures, "
+        "`longtail evaluate FILE LIST` says how good it is on new ones whose classes are known."
     )
 
 

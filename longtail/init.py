@@ -1,0 +1,191 @@
+"""Write a configuration for a collection of your own, with the reason of each choice: `longtail init FOLDER`.
+
+COLLECTION is a folder with a folder for each class, or a list: a table with the columns path and label, or what GBIF,
+iNaturalist, Wildlife Insights, COCO, MegaDetector, Label Studio or CVAT export. Some of its pictures are decoded. What
+the configuration chooses depends on them, on the classes and on this machine, and says so in comments.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from longtail.config.command_line import configured
+from longtail.config.data import Data, ImageFolder
+from longtail.config.load import Config
+from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN, Choices
+from longtail.experiment.cost import known_speeds, training
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.keys import Keys
+from longtail.experiment.proposal import Machine, header, is_tiny, next_steps, planned, proposal, written
+from longtail.files.atomic import atomic_path
+from longtail.files.outputs import check_outputs
+from longtail.files.text import printable
+from longtail.inference.options import given_path
+from longtail.machine.terminal import Help, complain
+from longtail.settings import unknown
+
+if TYPE_CHECKING:
+    from longtail.data.collection.overview import Overview
+
+OF_SPLIT = {"test_fraction", "val_fraction", "min_test_per_class", "small_classes", "merged_name"}
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="longtail init", description=__doc__, formatter_class=Help)
+    parser.add_argument(
+        "collection", metavar="COLLECTION", type=given_path, help="a folder of class folders, or a list"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=given_path,
+        help="configuration to write, .yaml (default: config/NAME.yaml, by the name of the collection)",
+    )
+    parser.add_argument("--force", action="store_true", help="write over a file of that name")
+    parser.add_argument("--root", metavar="FOLDER", type=given_path, help="where the paths of a list begin")
+    parser.add_argument(
+        "--columns",
+        metavar="MEANING=COLUMN",
+        nargs="+",
+        default=[],
+        type=_meaning,
+        help=f"columns of a list that are called otherwise than {', '.join(COLUMNS[:3])}, …",
+    )
+    parser.add_argument(
+        "--group-column",
+        metavar="COLUMN",
+        default=GROUP_COLUMN,
+        help=f"column of a list whose equal values stay together (default: {GROUP_COLUMN}, or one that is called so)",
+    )
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(words)
+    try:
+        output = Path(args.output or f"config/{_plain(Path(args.collection).resolve().stem)}.yaml")
+        if output.suffix not in (".yaml", ".yml"):
+            raise ValueError(f"--output {output}: the name must end in .yaml")
+        check_outputs([output], [args.collection])
+        if output.exists() and not args.force:
+            raise FileExistsError(
+                f"{output} exists; name another file by --output, or write over it by --force"
+            )
+        cost = _write(args, output)
+    except (OSError, ValueError) as error:
+        complain(printable(str(error)))
+        return 1
+    print(f"{output}: {cost}\n\nNext:\n")
+    print("\n".join(f"    {command}" for command in next_steps(output)))
+    return 0
+
+
+def _write(args: argparse.Namespace, output: Path) -> str:
+    """Write the configuration; a sentence on what it costs."""
+    # They import PyTorch, which a command line that cannot be used does without.
+    from longtail.data.collection.overview import look
+
+    machine = _machine()
+    choices = Choices(columns=dict(args.columns), group_column=args.group_column)
+    settings = {**ImageFolder().model_dump(include=OF_SPLIT), "seed": Data().seed}
+    seen = look(args.collection, choices, args.root, settings, machine.cores)
+    plan = planned(seen, machine)
+    own: dict[str, Any] = {"path": _from_here(args.collection)}
+    if args.root:
+        own["root"] = _from_here(args.root)
+    if args.columns:
+        own["columns"] = dict(args.columns)
+    weights = "" if is_tiny(seen) else _weights(plan.architecture)
+    made = proposal(seen, machine, plan, own, f"results/{_plain(output.stem)}", weights)
+    with atomic_path(output) as temporary:
+        temporary.write_text(written(made), encoding="utf-8")
+        cost = _cost(configured([temporary], []), seen, machine)
+        top = header(output, own["path"], cost)
+        temporary.write_text(written(made, top), encoding="utf-8")
+    return cost
+
+
+def _plain(name: str) -> str:
+    """The name without what a file's or folder's name is better without."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-") or "mine"
+
+
+def _from_here(path: str) -> str:
+    """A path as it is written where the workflow is, which takes it from there; else whole."""
+    return path if Path("Snakefile").is_file() else str(Path(path).resolve())
+
+
+def _machine() -> Machine:
+    import torch
+
+    gpus = torch.cuda.device_count()
+    return Machine(
+        cores=len(os.sched_getaffinity(0)),
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
+        gpus=gpus,
+        gpu_memory=min(torch.cuda.get_device_properties(one).total_memory / 1e9 for one in range(gpus))
+        if gpus
+        else 0.0,
+    )
+
+
+def _weights(architecture: str) -> str:
+    """A sentence on where the pretrained weights are, or come from."""
+    import torch
+
+    from longtail.models.pretrained import describe
+
+    address = describe(architecture).url or ""
+    file = Path(
+        torch.hub.get_dir(), "checkpoints", Path(urlsplit(address).path).name
+    )  # torchvision's own place
+    if file.is_file():
+        return f"They are here already: {file}."
+    return (
+        f"They are fetched first ({address}). Without a network, put that file as {file.name} into {file.parent}, "
+        f"or name it as models.{architecture}.weights."
+    )
+
+
+def _cost(config: Config, seen: "Overview", machine: Machine) -> str:
+    """What all trainings cost, as `longtail plan` counts it once the collection is decoded."""
+    experiment = Experiment(config)
+    runs = [run for run in experiment.runs if not experiment.is_variant(run)]
+    images = {"longtailed": sum(seen.counts.values()), "val": seen.validated}
+    speeds = known_speeds(runs, config, Path(config.paths.results, "runs"), machine.device_type)
+    (work,) = training(runs, Keys(experiment), images, speeds, anew=runs).values()
+    (speed,) = {
+        speeds[config.model(run.model).architecture, config.recipe(run.model, run.loss).image_size]
+        for run in runs
+    }
+    seconds = work.seconds or 0.0
+    time = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{max(1, round(seconds / 60))} minutes"
+    device = "one GPU" if machine.gpus else f"{machine.cores} CPU cores"
+    how = "as measured here" if speed.source.startswith("measured") else "assumed, not measured"
+    return (
+        f"{work.runs} training jobs go through {work.images:,} images, about {time} of {device} at "
+        f"{speed.images_per_second:,.0f} images/s ({how}; the first finished run replaces it in `longtail plan`)."
+    )
+
+
+def _meaning(text: str) -> tuple[str, str]:
+    """The type of an argument MEANING=COLUMN.
+
+    Raises:
+        argparse.ArgumentTypeError: it has no =, or the meaning is unknown.
+    """
+    meaning, equals, column = text.partition("=")
+    if not equals or not column:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected such as path=File")
+    if meaning not in COLUMNS:
+        raise argparse.ArgumentTypeError(unknown(f"{meaning!r}", meaning, COLUMNS))
+    return meaning, column
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""The command `longtail`: its help, what it opens, and what it says where it cannot."""
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+from longtail import __main__ as command
+from longtail.__main__ import COMMANDS, SHELLS, completion, main
+from longtail.machine import terminal
+
+DOORS = [name for name, one in COMMANDS.items() if not one.workflow]
+
+
+@pytest.fixture
+def became(monkeypatch):
+    """What the process would become, in place of becoming it."""
+    words: list[list[str]] = []
+
+    def execv(_, given):
+        words.append(given[given.index("-m") + 1 :])
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execv", execv)
+    return words
+
+
+def test_the_console_script_is_this_command():
+    (script,) = [one for one in entry_points(group="console_scripts") if one.name == "longtail"]
+    assert script.load() is main
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
+def test_the_help_names_every_command(words, capsys):
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert all(f"\n  {name} " in told and one.told in told for name, one in COMMANDS.items())
+    assert max(map(len, told.splitlines())) < 80
+
+
+def test_the_help_imports_nothing_heavy():
+    code = (
+        "import sys, runpy; sys.argv = ['longtail', '--help']\n"
+        "try: runpy.run_module('longtail', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print({'torch', 'pandas', 'numpy', 'pydantic', 'snakemake', 'rich', 'shtab'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_under_its_own_name(name, capsys):
+    assert main([name, "--help"]) == 0
+    assert f"usage: longtail {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("predct", "predict"),
+        ("Predict", "predict"),
+        ("evalute", "evaluate"),
+        ("citation", "cite"),
+        ("plam", "plan"),
+    ],
+)
+def test_a_misspelt_command_names_the_nearest(word, meant, capsys):
+    assert main([word]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: the command '{word}' is not known; did you mean '{meant}'?")
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_door_gets_the_words_and_gives_the_status(name, monkeypatch):
+    given = []
+    door = pytest.importorskip(f"longtail.{name}")
+    monkeypatch.setattr(door, "main", lambda words: given.append(words) or 3)
+    assert main([name, "a", "--b"]) == 3
+    assert given == [["a", "--b"]]
+
+
+@pytest.mark.parametrize("ending", [SystemExit("error: why"), SystemExit("why")])
+def test_a_door_that_ends_with_a_sentence_is_an_error_with_status_1(ending, monkeypatch, capsys):
+    def door(_):
+        raise ending
+
+    monkeypatch.setattr("longtail.watch.main", door)
+    assert main(["watch"]) == 1
+    assert capsys.readouterr().err == "error: why\n"
+
+
+@pytest.mark.parametrize("name", ["check", "plan", "report", "demo"])
+def test_where_there_is_no_workflow_a_sentence_says_where_it_is(name, tmp_path, monkeypatch, capsys, became):
+    monkeypatch.chdir(tmp_path)
+    assert main([name, "--cores", "1"]) == 1
+    told = capsys.readouterr().err
+    assert f"error: `longtail {name}` needs the files of the workflow (Snakefile," in told
+    assert str(tmp_path) in told and f"such as {command.ROOT}" in told
+    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    assert main([name]) == 1
+    assert f"`longtail {name}` needs Snakemake" in capsys.readouterr().err
+    assert became == []
+
+
+def test_a_snakefile_of_another_workflow_is_not_ours(tmp_path, monkeypatch, capsys, became):
+    (tmp_path / "Snakefile").write_text("rule all:\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["check"]) == 1
+    assert "needs the files of the workflow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["plan", "--configfile", "config/demo.yaml", "-j1"],
+            "longtail.plan --configfile config/demo.yaml -j1",
+        ),
+        (["check", "--configfile", "a.yaml", "-c2"], "snakemake check_data --configfile a.yaml -c2"),
+        (["report"], "snakemake --report results/report.html"),
+        (
+            ["report", "-c1", "--configfile", "config/demo.yaml"],
+            "snakemake -c1 --configfile config/demo.yaml --report results/demo/report.html",
+        ),
+        (
+            ["report", "--config", "paths={results: results/mine}"],
+            "snakemake --config paths={results: results/mine} --report results/mine/report.html",
+        ),
+        (["report", "--output", "x.zip"], "snakemake --report x.zip"),
+    ],
+)
+def test_in_a_checkout_options_are_passed_on(words, expected, monkeypatch, became, repository):
+    monkeypatch.chdir(repository)
+    assert main(words) == 0
+    assert " ".join(became[0]) == expected
+
+
+def test_the_demo_shows_what_came_out_but_not_after_a_dry_run_or_a_failure(monkeypatch, capsys, repository):
+    monkeypatch.chdir(repository)
+    ran, shown = [], []
+    codes = iter([0, 0, 7])
+    monkeypatch.setattr(command, "_beside", lambda *words: ran.append(words) or next(codes))
+    monkeypatch.setattr("longtail.demo.main", lambda words: shown.append(words) or 0)
+    assert [main(["demo", *words]) for words in ([], ["-n"], [])] == [0, 0, 7]
+    assert ran[0] == ("snakemake", "--configfile", "config/demo.yaml")
+    assert shown == [["results/demo"]]
+
+
+def test_a_signal_to_the_demo_reaches_snakemake(tmp_path):
+    """The handler of the child writes a file, so that a demo that only ends itself is seen."""
+    child = (
+        "import signal, sys, time, pathlib\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path('told').touch(), sys.exit(5)))\n"
+        "pathlib.Path('ready').touch()\n"
+        "time.sleep(60)"
+    )
+    (tmp_path / "sleeper.py").write_text(child)
+    code = "import sys; from longtail.__main__ import _beside; sys.exit(_beside('sleeper'))"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{command.ROOT}"}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment) as process:
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(30) == 5
+    assert (tmp_path / "told").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_completion_is_a_program_of_the_shell_and_knows_commands_and_options(shell, tmp_path):
+    text = completion(shell)
+    assert all(name in text for name in COMMANDS)
+    assert "group-column" in text and "configfile" in text
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=text, text=True, check=True)
+
+
+def test_bash_completes_commands_and_options():
+    script = completion("bash") + (
+        "\nCOMP_WORDS=(longtail ev); COMP_CWORD=1; _shtab_longtail; echo ${COMPREPLY[@]}"
+        "\nCOMP_WORDS=(longtail init --fo); COMP_CWORD=2; _shtab_longtail; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["evaluate", "--force"]
+
+
+def test_an_unknown_shell_names_those_there_are(capsys):
+    for words in ([], ["ksh"]):
+        assert main(["--print-completion", *words]) == 1
+        assert "bash, zsh, fish" in capsys.readouterr().err
+
+
+def test_colours_are_on_a_terminal_alone(monkeypatch, capsys):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True, raising=False)
+    assert "\033[" in command.page() and "\033[" in command.workflow_parser("check").format_help()
+    terminal.complain("why")
+    assert capsys.readouterr().err == "\033[1;31merror:\033[0m why\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\033" not in command.page() + command.workflow_parser("check").format_help()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert "\033" not in command.page()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    words = [sys.executable, "-m", "longtail", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 0
