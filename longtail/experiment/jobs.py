@@ -69,11 +69,15 @@ class Experiment:
 
     @property
     def published_protocol(self) -> bool:
-        """Whether the runs follow the protocol of the long-tail papers: CIFAR100-LT by Cao et al. (2019), ResNet-32."""
+        """Whether the runs follow the protocol of the long-tail papers: CIFAR100-LT by Cao et al. (2019), ResNet-32.
+
+        What changes every loss, such as mixup under `train`, makes other methods of all of them.
+        """
         config, data = self.config, self.config.data
         protocol = (data.source, data.train_per_class, data.test_per_class, data.imbalance_factor)
         return (
             protocol == ("cifar100", 500, None, 0.01)
+            and (config.train.drw, config.train.mixup, config.train.sampler) == (None, None, "instance")
             and "resnet32" in config.grid.models
             and "longtailed" in config.grid.train_sets
         )
@@ -134,7 +138,8 @@ class Experiment:
 
     def folder_images_settings(self) -> dict[str, Any]:
         folder, grid = self.config.data.image_folder, self.config.grid
-        sizes = [self.config.recipe(m, loss).image_size for m in grid.models for loss in grid.losses]
+        trained = itertools.product(grid.models, self.config.trained)
+        sizes = [self.config.recipe(model, loss).image_size for model, loss in trained]
         settings = folder.model_dump(include={*CHOICES, "max_side", "min_side", "near_duplicates"})
         return {**settings, "size": folder.size or max(sizes), **self.shape_settings()}
 

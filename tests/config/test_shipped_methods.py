@@ -29,6 +29,18 @@ def test_the_published_protocol_is_that_of_the_papers():
     assert (recipe.batch_size, recipe.momentum, recipe.weight_decay) == (128, 0.9, 2e-4)
 
 
+def test_what_changes_every_loss_leaves_the_published_protocol():
+    own = {
+        "data": yaml.safe_load((ROOT / "config/cao2019.yaml").read_text())["data"],
+        "grid": {"models": ["resnet32"], "losses": ["softmax"]},
+        "models": {"resnet32": {"pretrained": False}},
+    }
+    last = {"select": "last", "calibrate": False}
+    assert Experiment(load_config({**own, "train": last})).published_protocol
+    for train in ({"mixup": {}}, {"sampler": "square_root"}, {"drw": {}}):
+        assert not Experiment(load_config({**own, "train": last | train})).published_protocol
+
+
 def test_the_readmes_methods_load():
     text = (ROOT / "README.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
