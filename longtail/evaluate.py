@@ -25,7 +25,7 @@ from longtail.inference.photographs import Photographs, read_photographs
 from longtail.machine.devices import device_named
 from longtail.models.file import load_model
 from longtail.report.new_photographs import Report, report
-from longtail.report.typeset import write_table
+from longtail.report.typeset import STATISTIC_FORMATS, write_table
 from longtail.report.webpage import webpage
 
 SOME_LEFT_OUT = 3
@@ -83,6 +83,10 @@ def main(words: Sequence[str] | None = None) -> int:
         new, old, left_out = photographs.answered, photographs.old, photographs.left_out
         found = report(new, old, photographs.groups, card, args.model, args.photographs, left_out)
         if args.output:
+            tables = [
+                Path(args.output, f"{name}.{end}") for name in found.tables for end in STATISTIC_FORMATS
+            ]
+            check_outputs(tables, [args.model, args.photographs])
             write(found, photographs, Path(args.output))
     except torch.OutOfMemoryError as error:
         print(f"error: out of GPU memory; lower --batch-size ({error})", file=sys.stderr)

@@ -121,10 +121,7 @@ def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
 
     rows, texts = [], []
     for name in ("all", *GROUPS):
-        sides = [
-            side and _part(side, np.isin(groups[side.labels], GROUPS if name == "all" else [name]))
-            for side in (new, old)
-        ]
+        sides = [side and _part(side, (groups[side.labels] == name) | (name == "all")) for side in (new, old)]
         own, before = sides
         if own is None or not len(own.labels):
             continue
