@@ -88,6 +88,7 @@ def main(words: Sequence[str] | None = None) -> int:
             ]
             check_outputs(tables, [args.model, args.photographs])
             write(found, photographs, Path(args.output))
+        print(found.answer if args.output else found.page, flush=True)
     except torch.OutOfMemoryError as error:
         print(f"error: out of GPU memory; lower --batch-size ({error})", file=sys.stderr)
         return 1
@@ -96,7 +97,6 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     for told in left_out:
         print(printable(f"left out: {told}"), file=sys.stderr)
-    print(found.answer if args.output else found.page)
     if args.output:
         print(f"{args.output}/evaluation.html")
     return SOME_LEFT_OUT if left_out else 0

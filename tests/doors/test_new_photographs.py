@@ -1,6 +1,7 @@
 """`python -m longtail.evaluate` and `longtail.worklist`, on a small folder of results made for the purpose."""
 
 import csv
+import errno
 import hashlib
 import shutil
 from dataclasses import replace
@@ -265,6 +266,15 @@ def test_a_class_without_test_images_has_the_group_of_the_split(own, photographs
     page = capsys.readouterr().out
     assert "Few" in page
     assert "Tail" not in page
+
+
+def test_a_full_disk_behind_the_standard_output_is_told(model, photographs, capsys, monkeypatch):
+    def full(_: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout.write", full)
+    assert evaluate([model, str(photographs), "--threads", "1"]) == 1
+    assert "error: [Errno 28]" in capsys.readouterr().err
 
 
 def test_what_cannot_be_evaluated_says_why(model, made, tmp_path, capsys):
