@@ -26,7 +26,7 @@ from longtail.machine.devices import device_named
 from longtail.machine.terminal import Help, complain
 from longtail.models.file import load_model
 from longtail.report.new_photographs import Report, report
-from longtail.report.typeset import write_table
+from longtail.report.typeset import STATISTIC_FORMATS, write_table
 from longtail.report.webpage import webpage
 
 SOME_LEFT_OUT = 3
@@ -88,7 +88,12 @@ def main(words: Sequence[str] | None = None) -> int:
         new, old, left_out = photographs.answered, photographs.old, photographs.left_out
         found = report(new, old, photographs.groups, card, args.model, args.photographs, left_out)
         if args.output:
+            tables = [
+                Path(args.output, f"{name}.{end}") for name in found.tables for end in STATISTIC_FORMATS
+            ]
+            check_outputs(tables, [args.model, args.photographs])
             write(found, photographs, Path(args.output))
+        print(found.answer if args.output else found.page, flush=True)
     except torch.OutOfMemoryError as error:
         complain(f"out of GPU memory; lower --batch-size ({error})")
         return 1
@@ -97,7 +102,6 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     for told in left_out:
         print(printable(f"left out: {told}"), file=sys.stderr)
-    print(found.answer if args.output else found.page)
     if args.output:
         print(f"{args.output}/evaluation.html")
     return SOME_LEFT_OUT if left_out else 0

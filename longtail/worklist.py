@@ -172,6 +172,8 @@ def unsure(args: argparse.Namespace) -> List:
         raise ValueError(
             f"{path} lacks the columns {', '.join(lacking)}; give a table that `longtail predict` wrote"
         )
+    if found["path"].isna().any():
+        raise ValueError(f"{path}, row {found['path'].isna().argmax() + 2}: the path is empty; fill it in")
     read = found[found["class_1"].notna()].astype({"path": str})
     if read.empty:
         raise ValueError(f"{path} has no picture that was classified")
@@ -179,6 +181,8 @@ def unsure(args: argparse.Namespace) -> List:
         table = to_label_next(read, args.by, _groups(args, read["path"]), args.number)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    if "class_2" not in table:
+        raise ValueError(f"{path} lacks the column class_2; give a table that longtail predict wrote")
     left = len(found) - len(read)
     each = ", one of each group" if args.one_per else ""
     text = (

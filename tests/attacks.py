@@ -174,7 +174,7 @@ KINDS = (
     Kind(
         "An output that is an input, a folder, or has another ending",
         "Refused by every program; the file stays as it was",
-        ("doors/test_outputs.py",),
+        ("doors/test_outputs.py", "doors/test_new_photographs.py::test_nothing_is_written_over_the_list"),
     ),
     Kind(
         "A run that is forced with --forcerun, --forceall or --force",
@@ -267,6 +267,60 @@ KINDS = (
             "doors/test_plan.py::test_what_only_a_library_knows_of_a_model_is_told_by_the_plan",
             "models/test_models.py::test_image_sizes_that_do_not_fit_are_refused",
             "models/test_models.py::test_a_size_that_shows_only_on_an_image_is_refused",
+        ),
+    ),
+    Kind(
+        "A FIFO, a device, a folder or a circle of links in place of a result, or where a setting names a file",
+        "No content and no result; planning does not wait for it",
+        (
+            "experiment/test_contents.py::test_what_is_no_file_has_no_content_and_is_not_waited_for",
+            "experiment/test_contents.py::test_a_parameter_of_ones_own_loss_may_be_any_text",
+            "experiment/test_proof.py::test_what_is_no_file_any_more_is_not_what_was_made_and_is_not_read",
+        ),
+    ),
+    Kind(
+        "Lists that name a picture twice, hide regions in other columns, or get settings that mean nothing for them",
+        "Refused or asked about, with the row, the columns or the setting",
+        (
+            "data/test_lists.py::test_four_columns_that_may_be_a_region_are_asked_about",
+            "data/test_lists.py::test_a_picture_that_a_list_names_twice_and_differently_is_refused",
+            "data/test_lists.py::test_groups_that_differ_only_in_case_are_told",
+            "data/test_lists.py::test_a_setting_that_means_nothing_for_a_list_is_refused",
+            "data/test_lists.py::test_an_id_of_coco_that_means_two_things_is_refused",
+            "data/test_lists.py::test_a_category_without_a_name_is_no_class",
+            "data/test_lists.py::test_an_occurrence_that_is_listed_twice_and_differently_is_refused",
+            "data/test_lists.py::test_subsets_of_cvat_are_a_split_or_refused",
+            "data/test_image_folder.py::test_names_of_classes_in_a_list_are_different_and_do_nothing",
+        ),
+    ),
+    Kind(
+        "A frozen split whose pictures were renamed, retouched, or have names like formulas",
+        "No picture leaves its set",
+        ("data/test_frozen.py",),
+    ),
+    Kind(
+        "The model, the predictions or the split of another run beside a model, for new photographs and work lists",
+        "Refused by name; a link leads to the run of its model",
+        (
+            "doors/test_new_photographs.py::test_what_another_model_has_answered_is_refused",
+            "doors/test_new_photographs.py::test_a_split_that_was_made_anew_since_is_refused",
+            "doors/test_new_photographs.py::test_a_link_to_a_model_leads_to_its_run",
+            "doors/test_new_photographs.py::"
+            "test_without_the_index_of_a_collection_nobody_knows_what_was_trained_on",
+            "doors/test_new_photographs.py::test_a_model_of_equal_counts_has_no_head_and_tail",
+            "doors/test_new_photographs.py::test_a_class_without_test_images_has_the_group_of_the_split",
+            "doors/test_new_photographs.py::test_a_table_that_predict_did_not_write_is_refused_by_name",
+        ),
+    ),
+    Kind(
+        "An input that the workflow makes itself; runs whose images are stored too small, or whose seed is long",
+        "Refused before any job, or right",
+        (
+            "config/test_together.py::test_an_input_that_the_workflow_makes_itself_is_refused",
+            "config/test_together.py::test_the_worst_of_groups_that_are_not_there_chooses_no_epoch",
+            "experiment/test_variant_runs.py::"
+            "test_images_are_stored_as_large_as_any_training_needs_them_also_outside_of_the_grid",
+            "experiment/test_variant_runs.py::test_every_seed_that_the_configuration_takes_names_a_run",
         ),
     ),
     Kind(

@@ -24,15 +24,24 @@ def uncertainty(predictions: pd.DataFrame, measure: str) -> np.ndarray:
     """
     if measure not in MEASURES:
         raise ValueError(f"the measure {measure!r} is unknown; there are {' and '.join(MEASURES)}")
-    names = sorted((n for n in predictions if str(n).startswith("probability_")), key=lambda n: int(n[12:]))
-    if len(names) < 2:
+    count = sum(str(name).startswith("probability_") for name in predictions)
+    names = [f"probability_{rank}" for rank in range(1, count + 1)]
+    if count < 2:
         raise ValueError(
-            f"the predictions have {len(names)} columns probability_1, probability_2, …; two are needed: run "
+            f"the predictions have {count} columns probability_1, probability_2, …; two are needed: run "
             "`longtail predict` with --top 2 or more"
         )
-    values = predictions[names].to_numpy(dtype=float)
+    if lacking := [name for name in names if name not in predictions]:
+        raise ValueError(
+            f"the predictions have {count} columns of probabilities and lack {', '.join(lacking)}; make them anew"
+        )
+    values = predictions[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1.000001).all()):
         raise ValueError("the probabilities are not numbers from 0 to 1; make the predictions anew")
+    if (np.diff(values, axis=1) > 0).any():
+        raise ValueError(
+            "the probabilities of a picture do not fall from one to the next; make the predictions anew"
+        )
     if measure == "margin":
         return 1 - (values[:, 0] - values[:, 1])
     if len(values) and (least := values.sum(axis=1).min()) < COMPLETE:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from longtail.config.data import Data
-from longtail.config.methods import CustomLoss, Loss, ResolvedVariant
+from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant
 from longtail.config.own_loss import derives_from_module
 from longtail.data.sources.table import known_sources
+from longtail.losses import known_losses
 from longtail.losses.declarations import declarations
 from longtail.models import model_module, pretrained_source, unfilled_patches
 from longtail.settings import constant
@@ -271,6 +272,23 @@ def names_mean_what_tables_print(run: Training) -> Iterator[str]:
             f"losses.{run.loss}: under this name, tables show {' or '.join(known.losses)} {known.words}, and this is "
             "something else; call the entry otherwise"
         )
+    own = METHODS.get(run.loss, {})
+    if run.loss not in METHODS and run.loss not in known_losses():
+        return
+    given, usual = run.entry.train, own.get("train", {})
+    for setting, none in (("drw", None), ("mixup", None), ("sampler", "instance")):
+        found, known_as = given.get(setting, none), usual.get(setting, none)
+        if (found == none) != (known_as == none):
+            what = f"{setting}: {'null' if found is None else found if isinstance(found, str) else '{…}'}"
+            yield (
+                f"losses.{run.loss}.train: {what} makes another method of {run.loss}, which tables and published "
+                "numbers know by that name; call the entry otherwise"
+            )
+    if run.entry.retrain and "retrain" not in own:
+        yield (
+            f"losses.{run.loss}.retrain: makes another method of {run.loss}, which tables and published numbers know "
+            "by that name; call the entry otherwise"
+        )
 
 
 RULES = (
@@ -319,6 +337,9 @@ def corrected_twice(run: Training) -> Iterator[str]:
         declared.corrects if declared else None,
         "re-weighs its classes in its last epochs (drw)" if recipe.drw else None,
         f"draws them by the sampler {recipe.sampler}" if recipe.sampler != "instance" else None,
+        "gives mixed images the label of the rarer class (remix)"
+        if recipe.mixup and recipe.mixup.remix
+        else None,
     ]
     if len(found := [way for way in ways if way]) > 1:
         yield (
@@ -350,6 +371,16 @@ def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Itera
             "train.calibrate: true would fit the temperature to the test images, as data.test_per_class: null "
             "leaves no others to validate with; set train.calibrate: false"
         )
+
+
+def worst_group_is_there(data: Data, runs: list[Training]) -> Iterator[str]:
+    """The epoch cannot be chosen by the worst of three groups where one has no class."""
+    for empty in data.empty_groups[:1]:
+        for run in [run for run in runs if run.recipe.select == "min_group"][:1]:
+            yield (
+                f"train.select: min_group, for {run.model} with {run.loss}, compares three groups, and {empty}; change "
+                "the limits, or select by mean_class_acc"
+            )
 
 
 def enough_images(data: Data) -> Iterator[str]:

@@ -23,6 +23,7 @@ from longtail.config.fit import (
     misfits,
     misfits_of_the_original_test_set,
     misfits_of_variant,
+    worst_group_is_there,
 )
 from longtail.config.grid import Distinct, Grid, Model, ResolvedModel, wrong_weights
 from longtail.config.job import Job
@@ -101,7 +102,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         wrong = [
-            *relations(self.paths, self.data.image_folder.path, self.data.split.file),
+            *relations(self.paths, self.data.image_folder.path, self.data.split.file, self._files),
             *enough_images(self.data),
             *self._misleading_names(),
             *self._wrong_overrides(),
@@ -117,6 +118,17 @@ class Config(Section):
         if wrong or misfits:
             raise ValueError("\n".join(dict.fromkeys([*wrong, *misfits])))
         return self
+
+    @property
+    def _files(self) -> dict[str, str | None]:
+        """The files that are read, by their settings, beside those of a collection and its split."""
+        classes, lists = self.data.classes, self.data.lists
+        return {
+            "data.classes.names": classes.names,
+            "data.classes.taxonomy.file": classes.taxonomy and classes.taxonomy.file,
+            **{f"data.lists.{name}": file for name, file in lists.model_dump().items()},
+            **{f"models.{name}.weights": model.weights for name, model in self.models.items()},
+        }
 
     def _misleading_names(self) -> Iterator[str]:
         """A name of this project means what it always means, since tables and published numbers go by names."""
@@ -227,6 +239,7 @@ class Config(Section):
         for loss in self.trained:
             if isinstance(own := self.loss(loss).loss, CustomLoss):
                 yield from wrong_with_own_loss(f"losses.{loss}.loss", own.path, own.name)
+        yield from worst_group_is_there(self.data, fit)
         if self.data.test_per_class is None:
             yield from misfits_of_the_original_test_set(self.data.source, fit)
 

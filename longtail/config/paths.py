@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import field_validator
@@ -28,14 +28,21 @@ class Paths(Section):
         return path
 
 
-CODE = ("config", "envs", "longtail", "profiles", "resources", "workflow")
-"""The folders of this project that the workflow reads."""
+CODE = ("config", "envs", "longtail", "profiles", "resources", "workflow", ".snakemake", ".git", ".venv")
+"""The folders of this project that the workflow reads, and those that other programs keep for themselves."""
+MADE = ("data", "runs", "weights")
+"""The folders in that of the results whose files are made anew, and which a user may take for inputs."""
 
 
-def relations(paths: Paths, images: str | None, split: str | None = None) -> Iterator[str]:
-    """Why these folders, the one of the user's images and the file of a frozen split cannot lie as they do.
+def relations(
+    paths: Paths, images: str | None, split: str | None = None, inputs: Mapping[str, str | None] | None = None
+) -> Iterator[str]:
+    """Why these folders, the one of the user's images, the file of a frozen split and others cannot lie as they do.
 
     Symbolic links are followed.
+
+    Args:
+        inputs: further files that are read, by their settings.
     """
     real = {name: os.path.realpath(path) for name, path in paths}
     here = os.path.realpath(".")
@@ -43,10 +50,10 @@ def relations(paths: Paths, images: str | None, split: str | None = None) -> Ite
     for name in above:
         yield f"paths.{name}: {getattr(paths, name)} holds the project itself; name a folder in it, such as {name}"
     for name in real.keys() - above:
-        if file := next(
-            (str(part) for part in (Path(real[name]), *Path(real[name]).parents) if part.is_file()), ""
-        ):
-            yield f"paths.{name}: {os.path.relpath(file)} is a file; name a folder"
+        there = next(part for part in (Path(real[name]), *Path(real[name]).parents) if os.path.lexists(part))
+        if not there.is_dir():
+            kind = "is a file" if there.is_file() else "is no folder"
+            yield f"paths.{name}: {os.path.relpath(there)} {kind}; name a folder"
         if code := next((part for part in CODE if _holds(os.path.join(here, part), real[name])), ""):  # noqa: PTH118
             yield f"paths.{name}: lies in {code}, which holds the project's own files; put it elsewhere"
     if above:
@@ -62,6 +69,13 @@ def relations(paths: Paths, images: str | None, split: str | None = None) -> Ite
                 f"data.split.file: {split} lies in paths.{name}, whose files are made anew; copy it elsewhere, so it "
                 "stays"
             )
+    for setting, path in ({"data.image_folder.path": images} | dict(inputs or {})).items():
+        for made in MADE:
+            if path and _holds(os.path.join(real["results"], made), os.path.realpath(path)):  # noqa: PTH118
+                yield (
+                    f"{setting}: {path} lies in {paths.results}/{made}, whose files are made anew; copy it "
+                    "elsewhere, so it stays"
+                )
     if images:
         collection = os.path.realpath(images)
         if _holds(real["work"], collection):

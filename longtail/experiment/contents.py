@@ -41,14 +41,18 @@ T = TypeVar("T")
 
 @cache
 def content_hash(path: str | Path) -> str | None:
-    """The SHA-256 of a file; None: there is no such file.
+    """The SHA-256 of a file; None: there is no such file, or it cannot be read, which the job that needs it says.
 
-    A large file is read again when its size, its inode, or the time of its last change by the clock of the file system
-    (ctime, which no program sets) is another than when it was read before.
+    What is no regular file (a FIFO or a device would be read for ever) has none. A large file is read again when its
+    size, its inode, or the time of its last change by the clock of the file system (ctime, which no program sets) is
+    another than when it was read before.
     """
     path = Path(path).absolute()
     try:
-        if path.stat().st_size <= SMALL:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            return None
+        if status.st_size <= SMALL:
             return hashlib.sha256(path.read_bytes()).hexdigest()
         state = _state(str(path))
         known = _hashed_before()
@@ -56,7 +60,7 @@ def content_hash(path: str | Path) -> str | None:
             with path.open("rb") as file:
                 known[str(path)] = state, hashlib.file_digest(file, "sha256").hexdigest()
         return known[str(path)][1]
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except OSError:  # a text that is no path may be too long for one, and links may lead in a circle
         return None
 
 

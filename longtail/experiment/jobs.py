@@ -83,6 +83,8 @@ class Experiment:
         config, data = self.config, self.config.data
         if "resnet32" not in config.grid.models or "longtailed" not in config.grid.train_sets:
             return ""
+        if (config.train.drw, config.train.mixup, config.train.sampler) != (None, None, "instance"):
+            return ""  # what changes every loss makes other methods of all of them
         if (data.test_per_class, data.imbalance, data.imbalance_factor) != (None, "exponential", 0.01):
             return ""
         return PUBLISHED_PROTOCOLS.get((data.source, data.train_per_class), "")
@@ -161,7 +163,8 @@ class Experiment:
 
     def folder_images_settings(self) -> dict[str, Any]:
         folder, grid = self.config.data.image_folder, self.config.grid
-        sizes = [self.config.recipe(m, loss).image_size for m in grid.models for loss in grid.losses]
+        trained = itertools.product(grid.models, self.config.trained)
+        sizes = [self.config.recipe(model, loss).image_size for model, loss in trained]
         settings = folder.model_dump(include={*CHOICES, "max_side", "min_side", "near_duplicates"})
         return {**settings, "size": folder.size or max(sizes), **self.shape_settings()}
 

@@ -122,7 +122,7 @@ class Proofs:
         for path in map(str, outputs):
             state, ends = proof.files.get(_name(path), ([], ""))
             with suppress(FileNotFoundError):
-                if _state(path) != state and ends_hash(path) != ends:
+                if _state(path) != state and (not os.path.isfile(path) or ends_hash(path) != ends):  # noqa: PTH113
                     return f"{_name(path)} is not the file that was made"
         if self.trained_anew and (others := self.other_versions(proof)):
             return f"trained with {others}"
@@ -200,6 +200,16 @@ def made_together(path: Path, other: Path) -> bool:
     return proof is not None and all(
         one.is_file() and proof.files.get(one.name, ([], ""))[1] == ends_hash(one) for one in (path, other)
     )
+
+
+def was_made_of(path: Path, model: Path) -> bool | None:
+    """Whether the job that made this file read this very model; None: no proof tells."""
+    proof = _proof_in(_place([path]))
+    if proof is None or model.name not in proof.inputs:
+        return None
+    return proof.inputs[model.name] == ends_hash(model) and proof.files.get(path.name, ([], ""))[
+        1
+    ] == ends_hash(path)
 
 
 def evaluated_models(evaluation: Path, runs: Iterable[Run]) -> dict[Run, str]:

@@ -15,7 +15,7 @@ MODEL = "model.safetensors"
 HISTORY = "history.parquet"
 RECORD = "run.json"
 PREDICTIONS = "predictions.parquet"
-IN_PATH = re.compile(r"([^/]+)/([^/]+)/([^/]+)/seed([0-9]{1,18})$")
+IN_PATH = re.compile(r"([^/]+)/([^/]+)/([^/]+)/seed([0-9]{1,19})$")
 
 
 class Run(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 # Control characters, ends of lines, signs that turn the direction of writing, and halves of characters.
 OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MARKDOWN = re.compile(r"[\\`<\[|]")
-FORMULA = re.compile(r"[=+\-@]")
+FORMULA = re.compile(r"'*[=+\-@]")
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
@@ -43,6 +43,8 @@ def as_code(name: str) -> str:
 
 def in_csv(text: str) -> str:
     """The text as a cell that no spreadsheet runs: an apostrophe before what begins like a formula and is no number.
+
+    A name that begins so with an apostrophe of its own gets another, so that two names stay two.
 
     Source: OWASP, CSV Injection. Quotes would not do, since spreadsheets run formulas in quotes too.
     """

@@ -16,7 +16,8 @@ from longtail.analysis.frames import read_answers
 from longtail.analysis.shift import Answered
 from longtail.data.split.sets import CLUSTER, SPLIT, with_sets
 from longtail.data.tensors.files import LabelledImages, load_tensors
-from longtail.experiment.runs import PREDICTIONS, Run
+from longtail.experiment.proof import was_made_of
+from longtail.experiment.runs import IN_PATH, PATTERN, PREDICTIONS
 from longtail.files.parquet import read_parquet
 from longtail.inference.logits import logits_of
 from longtail.models.card import ModelCard, read_card
@@ -45,14 +46,21 @@ class HeldOut:
         return Answered(self.images["label"].to_numpy(), self.logits, cluster)
 
 
+def place_of(model: str | Path) -> Path | None:
+    """Where a model lies in the folder of its run, also where a link leads to it; None: in no such folder."""
+    places = (Path(model).absolute(), Path(model).resolve())
+    return next((path for path in places if IN_PATH.search(path.parent.as_posix())), None)
+
+
 def results_of(model: str | Path) -> Path:
     """The folder of results that a model lies in.
 
     Raises:
         ValueError: it does not lie in the folder of a run, or the folder of results lacks the split.
     """
-    path = Path(model).absolute()
-    Run.of_file(path)
+    path = place_of(model)
+    if path is None:
+        raise ValueError(f"{model} is not in the folder of a run, …/{PATTERN}/")
     results = path.parents[5]
     if not (results / "data/split.parquet").is_file():
         raise ValueError(
@@ -69,14 +77,25 @@ def tested(model: str | Path) -> HeldOut:
         FileNotFoundError: the run has no predictions.
         ValueError: the model was moved, a file is damaged, or the files do not belong together; names it.
     """
-    results, path = results_of(model), Path(model).with_name(PREDICTIONS)
+    results, place = results_of(model), place_of(model)
+    path = (place or Path(model)).with_name(PREDICTIONS)
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; run the workflow, which predicts after it has trained"
         )
     card, split = read_card(model), SPLIT.read(results / "data/split.parquet")
     _check_classes(card, split, model)
+    if was_made_of(path, place or Path(model)) is False:
+        raise ValueError(
+            f"{path} holds what another model has answered, as {model} or that file was replaced since; run the "
+            "workflow again"
+        )
     frame = read_answers(path)
+    if set(frame["image_id"]) != set(split.loc[split["subset"] == "test", "image_id"]):
+        raise ValueError(
+            f"{path} is of other test images than {results / 'data/split.parquet'}, which was made anew since, so that "
+            f"{model} may have learned what is to test it; run the workflow again"
+        )
     logits = np.stack(frame.pop("logits").to_list()).astype(np.float64)
     if logits.shape[1] != len(card.class_names):
         raise ValueError(

@@ -61,10 +61,12 @@ def count_argument(text: str) -> int:
     """The type of an argument that is a number of things, at least one.
 
     Raises:
-        argparse.ArgumentTypeError: it is smaller.
-        ValueError: it is no whole number.
+        argparse.ArgumentTypeError: it is smaller, or no whole number.
     """
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}, needed: a whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError(f"found {value}, needed: at least 1")
     return value

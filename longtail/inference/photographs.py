@@ -16,10 +16,9 @@ from longtail.analysis.shift import Answered
 from longtail.data.collection.decoding import content_of
 from longtail.data.collection.listing import Entry, list_images
 from longtail.data.lists.rows import GROUP_COLUMN, Choices
-from longtail.data.split.sets import SPLIT, frequency_groups
-from longtail.experiment.runs import IN_PATH
+from longtail.data.split.sets import CLUSTER, SPLIT, frequency_groups
 from longtail.files.parquet import read_parquet
-from longtail.inference.held_out import HeldOut, results_of, tested
+from longtail.inference.held_out import HeldOut, place_of, results_of, tested
 from longtail.inference.pictures import batches_of
 from longtail.models.card import ModelCard
 
@@ -79,7 +78,7 @@ def read_photographs(
             left_out.append(f"{others} photographs that the list itself gives to training or validation")
     entries, unknown = _known(entries, card, source, leave_out_unknown)
     left_out += unknown
-    old = tested(file) if IN_PATH.search(Path(file).absolute().parent.as_posix()) else None
+    old = tested(file) if place_of(file) else None
     entries, seen = _unseen(listing.root, entries, file, old)
     left_out += seen
     pictures = [(entry.name, listing.root / entry.path) for entry in entries]
@@ -94,11 +93,31 @@ def read_photographs(
         left_out += [f"{entries[place].name}: {reason}" for place, reason in failed.items()]
     if not rows:
         raise ValueError(f"{source} has no photograph that counts: {'; '.join(left_out[:5])}")
-    return _answers([entries[row] for row in rows], torch.cat(logits).double().numpy(), card, old, left_out)
+    groups = _groups(card, file if old is not None else None)
+    answers = torch.cat(logits).double().numpy()
+    return _answers([entries[row] for row in rows], answers, card, groups, old, left_out)
+
+
+def _groups(card: ModelCard, file: str | Path | None) -> list[str]:
+    """The group of each label: that of the split where `file` lies in its results, else by the card's counts.
+
+    A model of a balanced training set says nothing of how frequent classes are; then there are none ("").
+    """
+    if file is not None:
+        split = SPLIT.read(results_of(file) / "data/split.parquet", ["label", "group"])
+        return split.groupby("label")["group"].first().tolist()
+    if len(set(card.class_counts)) == 1:
+        return [""] * len(card.class_counts)
+    return frequency_groups(card.class_counts, "thirds")
 
 
 def _answers(
-    entries: list[Entry], logits: np.ndarray, card: ModelCard, old: HeldOut | None, left_out: list[str]
+    entries: list[Entry],
+    logits: np.ndarray,
+    card: ModelCard,
+    groups: list[str],
+    old: HeldOut | None,
+    left_out: list[str],
 ) -> Photographs:
     label_of = {name: label for label, name in enumerate(card.class_names)}
     labels = np.array([label_of[entry.class_name] for entry in entries])
@@ -116,10 +135,6 @@ def _answers(
             "group": [entry.group for entry in entries],
         }
     )
-    by_label = dict(enumerate(frequency_groups(card.class_counts, "thirds")))
-    if old is not None:  # as the configuration has them
-        by_label |= old.images.groupby("label")["group"].first().to_dict()
-    groups = [by_label[label] for label in range(len(card.class_names))]
     return Photographs(answered, table, groups, old.answered if old else None, left_out)
 
 
@@ -157,7 +172,11 @@ def _unseen(
         return entries, []
     results = results_of(file)
     if not (results / "data/index.parquet").is_file():
-        return entries, []
+        if CLUSTER not in old.images:  # no collection: it was not trained on files
+            return entries, []
+        raise ValueError(
+            f"{results} has no data/index.parquet, which says on which files {file} was trained; run the workflow again"
+        )
     index = read_parquet(results / "data/index.parquet", ["image_id", "sha256"])
     split = SPLIT.read(results / "data/split.parquet", ["image_id", "subset"])
     used = set(split.loc[split["subset"] != "test", "image_id"])

@@ -18,7 +18,8 @@ from longtail.data.collection.decoding import UnreadableImage, decode, in_order
 from longtail.data.collection.folder import SUFFIXES, is_picture, read_tree
 from longtail.data.collection.named import Files
 from longtail.data.collection.shape import Shape
-from longtail.data.lists.rows import Box
+from longtail.data.lists.own_table import regions_of
+from longtail.data.lists.rows import Box, listed
 from longtail.data.lists.text import read_text, table_of
 from longtail.inference.logits import logits_of, probabilities
 from longtail.inference.unknown import known_scores
@@ -60,7 +61,10 @@ def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> Found:
             left_out += passed
         elif path.suffix.lower() in (".csv", ".tsv"):
             files = Files(path.parent)
-            named = [(name, files.find((name,))) for name in _column(path, column)]
+            names, regions = _column(path, column)
+            named = [(name, files.find((name,))) for name in names]
+            if regions:
+                left_out.append(f"{path}: the regions in {listed(regions)}; whole pictures are classified")
             pictures += [(name, path.parent / (found[0] if found else name)) for name, found in named]
         else:
             pictures.append((str(path), path))
@@ -182,7 +186,8 @@ def _pictures_below(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(names + unreadable), told
 
 
-def _column(path: Path, column: str) -> list[str]:
+def _column(path: Path, column: str) -> tuple[list[str], list[str]]:
+    """The cells of a column, and the columns of regions beside it."""
     table = table_of(read_text(path).text, path, lambda columns: column in columns)
     if column not in table.columns:
         raise ValueError(
@@ -195,7 +200,7 @@ def _column(path: Path, column: str) -> list[str]:
         raise ValueError(f"{path} lists no picture")
     if "" in names:
         raise ValueError(f"{path}, {table.rows[names.index('')][0]}: the column {column!r} is empty")
-    return names
+    return names, regions_of([name for name in table.columns if name != column])
 
 
 def _decoded(wanted: tuple[Path, Box | None], size: int, shape: Shape) -> torch.Tensor | UnreadableImage:

@@ -186,7 +186,10 @@ def device_named(name: str | None) -> torch.device:
     """
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"there is no device {name!r} here ({reason}); cpu is always there") from None
+    if device.type == "meta":
+        raise ValueError("the device 'meta' computes nothing; choose cpu or cuda")
+    return device

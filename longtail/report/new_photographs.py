@@ -116,9 +116,9 @@ def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
 
     rows = []
     for name in ("all", *GROUPS):
-        chosen = GROUPS if name == "all" else [name]
-        own = _part(new, np.isin(groups[new.labels], chosen))
-        if not len(own.labels):
+        sides = [side and _part(side, (groups[side.labels] == name) | (name == "all")) for side in (new, old)]
+        own, before = sides
+        if own is None or not len(own.labels):
             continue
         # Named like the balanced set, on which F1 is the mean over the classes.
         answers = Answers("balanced", own.labels, groups[own.labels], own.logits, nn.Identity())
@@ -127,9 +127,8 @@ def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
             row["clusters"] = len(np.unique(own.cluster))
         row["acc1"] = float(own.right.mean())
         row["low"], row["high"] = own.interval(own.right)
-        if old is not None:
-            before = old.right[np.isin(groups[old.labels], chosen)]
-            row["acc1_test"] = float(before.mean()) if len(before) else math.nan
+        if before is not None:
+            row["acc1_test"] = float(before.right.mean()) if len(before.labels) else math.nan
         row["confidence"] = float(own.confidence.mean())
         rows.append(row | {metric: METRICS[metric].compute(answers) for metric in METRICS_SHOWN})
     data = pd.DataFrame(rows)

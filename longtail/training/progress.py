@@ -30,7 +30,7 @@ class Progress:
         epoch: how many epochs are finished.
         history: a row for each of them: epoch, train_loss, train_acc1, val_loss, val_acc1, the score that the epoch is
             selected by where that is another one, and learning_rate; nan for what an epoch without a validation lacks.
-        timing: their seconds and their speed.
+        timing: their seconds, their speed, and the threads that computed them.
         best_epoch: the epoch, from 1, whose weights are kept; 0 before there is one.
         best_weights: these weights, on the CPU.
         ended_early: whether no epoch was better for as long as the recipe's `patience`, which ends training.

@@ -186,6 +186,7 @@ class Trainer:
             "train_seconds": trained - started,
             "val_seconds": time.perf_counter() - trained,
             "train_images_per_second": images / (trained - started),
+            "threads": torch.get_num_threads(),  # a run may go on with others than it began with
         }
         self._end_epoch(history, timing)
 

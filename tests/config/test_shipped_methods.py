@@ -61,6 +61,18 @@ def test_the_thesis_stands_beside_its_own_images_alone(change):
     assert not Experiment(Config().model_copy(update={"data": data})).thesis_data
 
 
+def test_what_changes_every_loss_leaves_the_published_protocol():
+    own = {
+        "data": yaml.safe_load((ROOT / "config/cao2019.yaml").read_text())["data"],
+        "grid": {"models": ["resnet32"], "losses": ["softmax"]},
+        "models": {"resnet32": {"pretrained": False}},
+    }
+    last = {"select": "last", "calibrate": False}
+    assert Experiment(load_config({**own, "train": last})).published_protocol
+    for train in ({"mixup": {}}, {"sampler": "square_root"}, {"drw": {}}):
+        assert not Experiment(load_config({**own, "train": last | train})).published_protocol
+
+
 def test_the_readmes_methods_load():
     text = (ROOT / "README.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]

@@ -115,6 +115,23 @@ def test_entries_outside_the_grid_need_not_go_together_with_the_rest():
             {"grid": {"losses": ["focal_drw"]}, "losses": {"focal_drw": {"loss": "focal"}}},
             "re-weighted in its last",
         ),
+        *(
+            ({"grid": {"losses": [name]}, "losses": {name: {"train": train}}}, f"losses.{name}.train: {said}")
+            for name, train, said in (
+                ("softmax", {"drw": {}}, "drw: {…} makes another method of softmax"),
+                ("softmax", {"mixup": {}}, "mixup: {…} makes another"),
+                ("balanced_softmax", {"mixup": {"remix": {}}}, "mixup: {…} makes another"),
+                ("focal", {"sampler": "square_root"}, "sampler: square_root makes another"),
+                ("ldam", {"drw": {"start": 0.9}}, "drw: {…} makes another method of ldam"),
+                ("ldam_drw", {"drw": None}, "drw: null makes another method of ldam_drw"),
+                ("crt", {"sampler": "instance"}, "sampler: instance makes another method of crt"),
+                ("lws", {"drw": {}}, "drw: {…} makes another"),
+            )
+        ),
+        (
+            {"grid": {"losses": ["focal"]}, "losses": {"focal": {"retrain": {"start": "softmax"}}}},
+            "losses.focal.retrain: makes another method of focal",
+        ),
     ],
 )
 def test_a_name_of_this_project_means_what_it_always_means(mapping, message):
@@ -150,6 +167,10 @@ def test_an_architecture_of_a_library_may_have_the_name_of_its_model():
         ({"results": "."}, "paths.results: . holds the project itself"),
         ({"results": "README.md"}, "paths.results: README.md is a file; name a folder"),
         ({"work": "README.md/work"}, "paths.work: README.md is a file; name a folder"),
+        ({"results": "/dev/null"}, "/dev/null is no folder; name a folder"),
+        ({"work": "/dev/null/x"}, "/dev/null is no folder; name a folder"),
+        ({"results": ".snakemake/x"}, "paths.results: lies in .snakemake, which holds"),
+        ({"work": ".git"}, "paths.work: lies in .git, which holds"),
         ({"results": "longtail"}, "paths.results: lies in longtail, which holds the project's own files"),
         ({"data": "resources/data"}, "paths.data: lies in resources, which holds the project's own files"),
         ({"work": ".."}, "paths.work: .. holds the project itself"),
@@ -169,6 +190,58 @@ def test_the_users_pictures_lie_outside_of_work_and_do_not_hold_the_results():
     refused("data.image_folder.path: lies in paths.work", **given("x/pictures", work="x"))
     refused("paths.results: lies in data.image_folder.path", **given("pictures", results="pictures/results"))
     load_config({"paths": {"work": "results/work", "data": "results/downloads"}})
+
+
+MADE = "results/runs/longtailed/resnet8/softmax/seed42/model.safetensors"
+
+
+def collection(**classes):
+    return {"data": {"source": "image_folder", "image_folder": {"path": "x"}, "classes": classes}}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "key"),
+    [
+        (
+            {"data": {"source": "image_folder", "image_folder": {"path": "results/data/split.csv"}}},
+            "data.image_folder.path",
+        ),
+        ({"data": {"source": "lists", "lists": {"train": "results/data/a.txt"}}}, "data.lists.train"),
+        (
+            {"data": {"source": "lists", "lists": {"train": "a", "class_names": "results/data/b"}}},
+            "lists.class_names",
+        ),
+        (
+            {"models": {"resnet8": {"weights": MADE}}, "grid": {"models": ["resnet8"]}},
+            "models.resnet8.weights",
+        ),
+        ({"models": {"other": {"architecture": "resnet8", "weights": MADE}}}, "models.other.weights"),
+        (
+            {"models": {"resnet8": {"weights": "results/weights/resnet8.safetensors"}}},
+            "models.resnet8.weights",
+        ),
+        (collection(names="results/data/n.csv"), "data.classes.names"),
+        (collection(taxonomy={"file": "results/data/t.csv", "rank": "genus"}), "data.classes.taxonomy.file"),
+    ],
+)
+def test_an_input_that_the_workflow_makes_itself_is_refused(mapping, key):
+    refused(f"{key}: ", **mapping)
+    refused("whose files are made anew; copy it elsewhere", **mapping)
+
+
+def test_what_another_experiment_has_made_is_an_input_like_others():
+    found = problems(models={"resnet8": {"weights": MADE}}, paths={"results": "results/mine"})
+    assert not [problem for problem in found if "made anew" in problem]
+
+
+def test_the_worst_of_groups_that_are_not_there_chooses_no_epoch():
+    small = {"source": "digits", "train_per_class": 60, "test_per_class": 40, "groups": "counts"}
+    refused(
+        "train.select: min_group, for mobilenetv2 with softmax, compares",
+        data=small,
+        train={"select": "min_group"},
+    )
+    load_config({"data": {**small, "group_limits": [30, 10]}, "train": {"select": "min_group"}})
 
 
 def test_links_are_followed_between_folders(tmp_path):
@@ -299,6 +372,9 @@ def test_a_double_correction_is_warned_of_and_a_published_one_is_not():
         for train in ({"drw": {}}, {"sampler": "class_balanced"}, {"sampler": "square_root"}):
             (sentence,) = warned(loss, **train)
             assert sentence.startswith("losses.x: ") and "corrects the imbalance twice" in sentence
+        (sentence,) = warned(loss, mixup={"remix": {}})
+        assert "gives mixed images the label of the rarer class (remix)" in sentence
+    assert warned("softmax", mixup={"remix": {}}) == []
     assert len(warned("softmax", drw={}, sampler="progressive")) == 1
     twice = {"x": {"loss": "balanced_softmax", "train": {"drw": {}}}}
     caveats = load_config({"grid": {"losses": ["softmax", "x"]}, "losses": twice}).caveats

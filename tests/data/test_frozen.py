@@ -1,5 +1,7 @@
 """A frozen split: more photographs join, and none of the old ones leaves its set, whatever it is called by then."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -187,3 +189,24 @@ def test_names_that_a_spreadsheet_would_run_are_found_again(tmp_path):
     split, findings = natural_split(index, **KEEP, frozen=path)
     assert split["subset"].tolist() == given["subset"].tolist()
     assert not findings
+
+
+def test_a_retouched_file_stays_where_it_was_whichever_way_its_name_is_written(tmp_path):
+    index = index_of([(name, i, "") for name in ("\u00e9", "b") for i in range(30)])
+    path, before = frozen(tmp_path, index)
+    expected = index["sha256"].map(before).set_axis(index["image_id"])
+    written = index["path"].map(lambda name: unicodedata.normalize("NFD", name))
+    after = index.assign(path=written, sha256=[f"{place:064x}" for place in range(len(index))])
+    split, findings = natural_split(after, **KEEP, frozen=path)
+    assert (split.set_index("image_id")["subset"] == expected.reindex(split["image_id"])).all()
+    (told,) = (found for found in findings if found.kind == "frozen split")
+    assert told.found.startswith("images whose files have changed: 60")
+
+
+@pytest.mark.parametrize("name", ["=x", "+x", "-x", "@x", "-1", "x"])
+def test_names_that_a_spreadsheet_would_run_come_back_as_they_were(tmp_path, name):
+    index = index_of([(f"{apostrophes}{name}", i, "") for apostrophes in ("", "'", "''") for i in range(12)])
+    path, before = frozen(tmp_path, index)
+    split, findings = natural_split(index, **KEEP, frozen=path)
+    assert (by_content(index, split) == before).all()
+    assert not [found for found in findings if found.kind == "frozen split"]

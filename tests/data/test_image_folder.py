@@ -836,6 +836,8 @@ def test_a_wrong_list_names_the_line(tmp_path, text, message):
             "./a//x.jpg 1\n",
             "test, line 1: the image ./a//x.jpg stands in .*train, line 1 too",
         ),
+        ("a/x.jpg 0\nb.jpg 1\n", "a\\x.jpg 1\n", r"test, line 1: the image a\\x.jpg stands in"),
+        ("\u00e9.jpg 0\nb.jpg 1\n", "e\u0301.jpg 1\n", "test, line 1: the image"),
         (
             "a.jpg 0\nb.jpg 1\n\na.jpg 0\n",
             "c.jpg 0\n",
@@ -859,6 +861,23 @@ def test_more_names_than_labels_are_refused(tmp_path, names, count):
     with pytest.raises(
         ValueError, match=rf"names has {count} names, but the largest label of the lists is 1"
     ):
+        split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("cat\ndog\ncat\n", "names, line 3: 'cat' is the name in line 1 too"),
+        ("cat  x\ncat x\n", "line 2: 'cat x' is the name in line 1"),
+        ("\u00e9\ne\u0301\n", "line 2: '\u00e9' is the name in line 1"),
+        ("cat\n\x1b[31mdog\n", "line 2: .* has a control character"),
+        ("cat\n\u202edog\n", "line 2: .* has a control character"),
+    ],
+)
+def test_names_of_classes_in_a_list_are_different_and_do_nothing(tmp_path, names, message):
+    (tmp_path / "train").write_text("".join(f"{label} {label}\n" for label in range(names.count("\n"))))
+    (tmp_path / "names").write_text(names)
+    with pytest.raises(ValueError, match=message):
         split_of_lists({"train": tmp_path / "train"}, class_names=tmp_path / "names")
 
 

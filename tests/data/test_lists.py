@@ -1,6 +1,7 @@
 """Lists as people and programs write them: tables of any make, and the exports of other programs."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -722,3 +723,158 @@ def test_a_damaged_export_gets_one_sentence_that_names_the_file(root, content):
         list_images(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# -- what a list may say twice, by another name, or in vain
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(
+            "x1,y1,x2,y2",
+            "x0,y0,x1,y1",
+            "left,top,right,bottom",
+            "x_min,y_min,x_max,y_max",
+            "box_x1,box_y1,box_x2,box_y2",
+        ),
+        *(
+            "x,y,w,h",
+            "x,y,width,height",
+            "left,top,width,height",
+            "roi-x,roi-y,roi-w,roi-h",
+            "BBox X,BBox Y,W,H",
+        ),
+        *("minx,miny,maxx,maxy", "xtl,ytl,xbr,ybr", "Region_Left,Region_Top,Region_Width,Region_Height"),
+    ],
+)
+def test_four_columns_that_may_be_a_region_are_asked_about(root, names):
+    rows = ["a/1.png,x,10,6,20,12", "b/1.png,y,0,0,5,5"]
+    path = write(root / "l.csv", "\n".join([f"path,label,{names}", *rows]))
+    with pytest.raises(ValueError, match="which may be a region") as caught:
+        list_images(path)
+    said = re.search(r"columns: \{(.*?)\}", str(caught.value))[1]
+    columns = dict(part.split(": ") for part in said.split(", "))
+    assert list(columns.values()) == names.split(",")
+    boxes = [entry.box for entry in list_images(path, Choices(columns)).entries]
+    assert tuple(boxes[0][:2]) == (10, 6)
+    assert entries(path, regions="ignore") == [("a/1.png", "x"), ("b/1.png", "y")]
+
+
+@pytest.mark.parametrize(
+    "names", ["width,height", "x,y", "lat,lon", "left,right", "x,width,height", "xmas,hat,y,z"]
+)
+def test_other_numbers_are_no_region(root, names):
+    numbers = ",1" * (1 + names.count(","))
+    path = write(root / "l.csv", f"path,label,{names}\na/1.png,x{numbers}\nb/1.png,y{numbers}\n")
+    assert entries(path) == [("a/1.png", "x"), ("b/1.png", "y")]
+
+
+@pytest.mark.parametrize(
+    ("column", "first", "second"),
+    [("split", "train", "test"), ("group", "1", "2"), ("group", "1", ""), ("label", "x", "y")],
+)
+def test_a_picture_that_a_list_names_twice_and_differently_is_refused(root, column, first, second):
+    cells = {"path": "a/1.png", "label": "x", "split": "train", "group": "1"}
+    other = cells | {"path": "b/1.png", "label": "y", "split": "test"}
+    rows = [cells | {column: first}, other, cells | {column: second}]
+    lines = [",".join(cells), *(",".join(row.values()) for row in rows)]
+    with pytest.raises(
+        ValueError, match=f"row 4: a/1.png stands in row 2 too, as {first!r} and not {second!r}"
+    ):
+        list_images(write(root / "l.csv", "\n".join(lines)))
+
+
+def test_groups_that_differ_only_in_case_are_told(root):
+    path = write(root / "l.csv", "path,label,group\na/1.png,x,Night 1\nb/1.png,y,night 1\n")
+    (found,) = list_images(path).findings
+    assert (found.path, found.kind, found.refused) == ("night 1", "case", True)
+    assert found.action == "kept as two groups"
+
+
+def list_of(form: str) -> str:
+    """Two pictures of two classes, in one of the forms of lists."""
+    whole = [{"image_id": 1, "category_id": 7}, {"image_id": 2, "category_id": 0}]
+    tasks = [label_studio(name, [choice(name[0])]) for name in ("a/1.png", "b/1.png")]
+    images = (
+        f'<image id="{name}" name="{name}"><tag label="{name[0]}"/></image>'
+        for name in ("a/1.png", "b/1.png")
+    )
+    return {
+        "table": "path,label\na/1.png,x\nb/1.png,y\n",
+        "coco": json.dumps({**COCO, "annotations": whole}),
+        "megadetector": json.dumps(MEGADETECTOR),
+        "label studio": json.dumps(tasks),
+        "cvat": cvat(*images),
+        "inaturalist": "image_url,scientific_name,observed_on\na/1.png,x,1\nb/1.png,y,1\n",
+    }[form]
+
+
+@pytest.mark.parametrize("form", ["table", "coco", "megadetector", "label studio", "cvat", "inaturalist"])
+@pytest.mark.parametrize(
+    "setting", [{"columns": {"split": "set"}}, {"columns": {"xmin": "x"}}, {"min_confidence": 0.5}]
+)
+def test_a_setting_that_means_nothing_for_a_list_is_refused(root, form, setting):
+    path = write(root / "list.txt", list_of(form))
+    assert len(entries(path)) == 2
+    if form == "megadetector" and "min_confidence" in setting:
+        return
+    lacking = form == "table" and "columns" in setting
+    with pytest.raises(ValueError, match="lacks the columns" if lacking else "means nothing for"):
+        list_images(path, Choices(**setting))
+
+
+@pytest.mark.parametrize(
+    ("part", "entry"),
+    [
+        ("categories", {"id": 7, "name": "wolf"}),
+        ("images", {"id": 1, "file_name": "b/2.png", "width": 40, "height": 30, "location": 3}),
+    ],
+)
+def test_an_id_of_coco_that_means_two_things_is_refused(root, part, entry):
+    def of(entries_of_part):
+        return write(root / "c.json", json.dumps({**json.loads(list_of("coco")), part: entries_of_part}))
+
+    for repeated in COCO[part]:
+        assert len(entries(of([*COCO[part], repeated]))) == 2
+    with pytest.raises(ValueError, match=f"{part} has different entries with the id {entry['id']}"):
+        list_images(of([*COCO[part], entry]))
+
+
+@pytest.mark.parametrize("name", [None, "", "  "])
+@pytest.mark.parametrize("box", [{}, {"bbox": [1, 1, 9, 9]}])
+def test_a_category_without_a_name_is_no_class(root, name, box):
+    marks = [
+        {"image_id": image, "category_id": category, **box} for image, category in ((1, 7), (2, 0), (3, 9))
+    ]
+    categories = [*COCO["categories"], {"id": 9, "name": name}]
+    path = write(root / "c.json", json.dumps({**COCO, "categories": categories, "annotations": marks}))
+    assert entries(path) == [("a/1.png", "fox"), ("a/2.png", "empty")]
+    assert ("b/1.png", "no label") in kinds(path)
+
+
+def test_an_occurrence_that_is_listed_twice_and_differently_is_refused(root):
+    media = [
+        f"{number}\tStillImage\thttps://h.org/{name}" for number, name in ((1, "a/1.png"), (2, "b/1.png"))
+    ]
+    write(root / "multimedia.txt", "\n".join(["gbifID\ttype\tidentifier", *media]))
+    rows = ["gbifID\tspecies\tscientificName", "1\tApis mellifera\tx", "2\tVespa crabro\tx"]
+    path = write(root / "occurrence.txt", "\n".join(rows))
+    assert len(entries(path)) == 2
+    write(path, "\n".join([*rows, "1\tBombus terrestris\tx"]))
+    with pytest.raises(ValueError, match="has different entries with the gbifid '1'"):
+        list_images(path)
+
+
+def test_subsets_of_cvat_are_a_split_or_refused(root):
+    def of(*subsets):
+        images = (
+            f'<image id="{place}" name="{name}" subset="{subset}"><tag label="{name[0]}"/></image>'
+            for place, (name, subset) in enumerate(zip(NAMES, subsets, strict=True))
+        )
+        return [entry.subset for entry in list_images(write(root / "c.xml", cvat(*images))).entries]
+
+    assert of("Train", "Test", "Train", "Test") == ["train", "test", "train", "test"]
+    assert of("default", "default", "default", "other") == [""] * 4
+    with pytest.raises(ValueError, match="has the subsets 'test', 'train', 'validation'; for a split"):
+        of("Train", "Test", "Train", "Validation")

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import errno
 import hashlib
 import io
 import re
@@ -20,7 +21,8 @@ from longtail.data.collection.listing import image_id
 from longtail.data.tensors.files import LabelledImages, save_tensors
 from longtail.evaluate import SOME_LEFT_OUT
 from longtail.evaluate import main as evaluate
-from longtail.files.parquet import write_parquet
+from longtail.experiment.proof import Proofs
+from longtail.files.parquet import read_parquet, write_parquet
 from longtail.inference.pictures import classify, find_pictures
 from longtail.models import build_model
 from longtail.models.file import load_model, save_model
@@ -162,6 +164,122 @@ def test_a_class_that_the_model_does_not_know_is_refused_or_left_out(model, made
     assert "of 1 photographs" in capsys.readouterr().out
 
 
+@pytest.fixture
+def own(made, tmp_path) -> Path:
+    """A copy of the results, to change."""
+    return Path(shutil.copytree(made / "results", tmp_path / "results"))
+
+
+def door(name, model, photographs, tmp_path):
+    if name == "evaluate":
+        return evaluate([str(model), str(photographs), "--threads", "1"])
+    return worklist([name, str(model), "--output", str(tmp_path / "lists")])
+
+
+DOORS = ["evaluate", "wrong", "labels"]
+IN_RUN = "runs/longtailed/resnet8/softmax/seed1"
+
+
+@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("replaced", ["model.safetensors", "predictions.parquet"])
+def test_what_another_model_has_answered_is_refused(own, photographs, tmp_path, capsys, name, replaced):
+    model, answers = own / IN_RUN / "model.safetensors", own / IN_RUN / "predictions.parquet"
+    Proofs().write([answers], "key", [model])
+    assert door(name, model, photographs, tmp_path) in (0, SOME_LEFT_OUT)
+    if replaced == "model.safetensors":
+        network, known = load_model(model)
+        save_model(model, network.state_dict(), replace(known, seed=7))
+    else:
+        frame = read_parquet(answers)
+        write_parquet(frame.assign(logits=frame["logits"].map(lambda logits: logits[::-1])), answers)
+    capsys.readouterr()
+    assert door(name, model, photographs, tmp_path) == 1
+    assert "holds what another model has answered" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_split_that_was_made_anew_since_is_refused(own, photographs, tmp_path, capsys, name):
+    path = own / "data/split.parquet"
+    split = read_parquet(path)
+    train, test = (split.index[split["subset"] == subset][0] for subset in ("train", "test"))
+    split.loc[[train, test], "subset"] = ["test", "train"]
+    write_parquet(split, path)
+    assert door(name, own / IN_RUN / "model.safetensors", photographs, tmp_path) == 1
+    assert "which was made anew since" in capsys.readouterr().err
+
+
+def test_a_link_to_a_model_leads_to_its_run(made, model, photographs, tmp_path, capsys):
+    link = tmp_path / "best.safetensors"
+    link.symlink_to(model)
+    trained = made / "photos/0"
+    rows = [(str(path), NAMES[0], "") for path in sorted(trained.glob("*.png"))]
+    listed = write_list(tmp_path / "old.csv", rows)
+    said = []
+    for path in (model, link):
+        code = evaluate([str(path), str(listed), "--threads", "1"])
+        said.append((code, capsys.readouterr().err))
+    assert said[0] == said[1]
+    assert "photographs that the model was trained on or selected by" in said[1][1]
+
+
+def test_without_the_index_of_a_collection_nobody_knows_what_was_trained_on(own, photographs, capsys):
+    (own / "data/index.parquet").unlink()
+    assert evaluate([str(own / IN_RUN / "model.safetensors"), str(photographs), "--threads", "1"]) == 1
+    assert "says on which files" in capsys.readouterr().err
+
+
+WRITTEN = [
+    f"{name}.{end}"
+    for name in ("sets", "calibration", "classes", "confusion")
+    for end in ("csv", "md", "html")
+]
+
+
+@pytest.mark.parametrize("name", [*WRITTEN, "evaluation.md", "evaluation.html", "predictions.csv"])
+def test_nothing_is_written_over_the_list(made, model, photographs, tmp_path, capsys, name):
+    shutil.copytree(made / "new", tmp_path / "new")
+    lines = photographs.read_text(encoding="utf-8").splitlines(keepends=True)
+    listed = tmp_path / name
+    listed.write_text("".join(line for line in lines if not line.startswith("photos")), encoding="utf-8")
+    before = listed.read_bytes()
+    assert evaluate([model, str(listed), "--output", str(tmp_path), "--threads", "1"]) == 1
+    assert listed.read_bytes() == before
+    assert "is one of the inputs" in capsys.readouterr().err
+
+
+def test_a_model_of_equal_counts_has_no_head_and_tail(photographs, tmp_path, capsys):
+    path = tmp_path / "balanced.safetensors"
+    network = build_model("resnet8", num_classes=3, image_size=8)
+    save_model(path, network.state_dict(), replace(CARD, class_counts=[5, 5, 5]))
+    assert evaluate([str(path), str(photographs), "--threads", "1"]) == 0
+    page = capsys.readouterr().out
+    assert "Each class" in page
+    assert not any(group in page for group in ("Head", "Middle", "Tail"))
+
+
+def test_a_class_without_test_images_has_the_group_of_the_split(own, photographs, capsys):
+    for name in ("data/split.parquet", f"{IN_RUN}/predictions.parquet"):
+        frame = read_parquet(own / name)
+        tested = frame["subset"] == "test" if "subset" in frame else frame["label"] >= 0
+        frame = frame[~((frame["label"] == 2) & tested)].reset_index(drop=True)
+        if "group" in frame:
+            frame["group"] = frame["label"].map(["many", "medium", "few"].__getitem__)
+        write_parquet(frame, own / name)
+    assert evaluate([str(own / IN_RUN / "model.safetensors"), str(photographs), "--threads", "1"]) != 1
+    page = capsys.readouterr().out
+    assert "Few" in page
+    assert "Tail" not in page
+
+
+def test_a_full_disk_behind_the_standard_output_is_told(model, photographs, capsys, monkeypatch):
+    def full(_: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout.write", full)
+    assert evaluate([model, str(photographs), "--threads", "1"]) == 1
+    assert "error: [Errno 28]" in capsys.readouterr().err
+
+
 def test_what_cannot_be_evaluated_says_why(model, made, tmp_path, capsys):
     seen = write_list(made / "seen.csv", [("photos/0/0.png", NAMES[0], "")])
     assert evaluate([model, str(seen)]) == 1
@@ -290,6 +408,30 @@ def test_a_work_list_says_what_it_lacks(model, made, tmp_path, capsys):
     assert worklist(["wrong", str(alone), "--output", str(tmp_path / "out")]) == 1
     assert "run the workflow, which predicts after it has trained" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        (lambda table: table.drop(columns="class_2"), "lacks the column class_2"),
+        (lambda table: table.rename(columns={"probability_2": "probability_10"}), "lack probability_2"),
+        (lambda table: table.assign(probability_x=0.1), "lack probability_4"),
+        (lambda table: table.assign(probability_1="much"), "are not numbers from 0 to 1"),
+        (
+            lambda table: table.assign(probability_1=table["probability_3"] / 2),
+            "do not fall from one to the next",
+        ),
+        (lambda table: table.assign(path=["", *table["path"][1:]]), "row 2: the path is empty"),
+    ],
+)
+def test_a_table_that_predict_did_not_write_is_refused_by_name(model, made, tmp_path, capsys, odd, told):
+    network, own = load_model(model)
+    table = classify(network, own, find_pictures([made / "new"]).pictures[:3], top=3)
+    path = tmp_path / "odd.csv"
+    odd(table).to_csv(path, index=False)
+    assert worklist(["next", str(path), "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}") and told in error
 
 
 def test_a_model_of_other_classes_is_refused(model, made, tmp_path, capsys):

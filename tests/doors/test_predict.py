@@ -281,6 +281,8 @@ def test_a_file_that_is_no_model_is_refused_in_one_message(photos, tmp_path, cap
     [
         (["--output", "out.xlsx"], "must end in .csv or .parquet"),
         (["--top", "0"], "found 0, needed: at least 1"),
+        (["--top", "x"], "found 'x', needed: a whole number"),
+        (["--batch-size", "1.5"], "found '1.5', needed: a whole number"),
     ],
 )
 def test_options_out_of_range_are_refused(model, capsys, words, message):
@@ -311,6 +313,22 @@ def test_a_model_of_an_earlier_version_sees_pictures_in_its_own_size(photos, tmp
 def test_a_device_that_is_not_there_is_named(model, photos, capsys, name):
     assert main([model, str(photos / "a.png"), "--device", name]) == 1
     assert f"there is no device '{name}' here" in capsys.readouterr().err
+
+
+def test_a_device_that_computes_nothing_is_refused(model, photos, capsys):
+    assert main([model, str(photos / "a.png"), "--device", "meta"]) == 1
+    assert "'meta' computes nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "columns", ["bbox_x,bbox_y,bbox_width,bbox_height", "xmin,ymin,xmax,ymax", "x1,y1,x2,y2"]
+)
+def test_regions_that_a_csv_names_are_told_to_be_passed_over(model, photos, tmp_path, capsys, columns):
+    listed = tmp_path / "l.csv"
+    listed.write_text(f"path,{columns}\n{photos}/a.png,1,1,5,5\n", encoding="utf-8")
+    assert main([model, str(listed), "--output", str(tmp_path / "out.csv"), "--threads", "1"]) == 0
+    assert "left out: " in (told := capsys.readouterr().err)
+    assert f"'{columns.partition(',')[0]}'" in told and "whole pictures are classified" in told
 
 
 def test_names_of_classes_do_nothing_on_a_terminal_and_in_a_csv(photos, tmp_path, capsys):

@@ -325,3 +325,34 @@ def test_only_what_depends_on_it_is_stale_after_a_change_of_a_list(folder, chang
         (folder / "list.csv").write_text(text, newline="")
         found.append({name: key(settings, getattr(Keys, name)) for name in ("images", "metadata")})
     assert {name for name in found[0] if found[0][name] != found[1][name]} == stale
+
+
+KINDS = ("FIFO", "circle", "folder", "device", "too long", "below a file")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_file_has_no_content_and_is_not_waited_for(tmp_path, kind):
+    path = tmp_path / "odd"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "circle":
+        path.symlink_to(path)
+    elif kind == "folder":
+        path.mkdir()
+    others = {
+        "device": Path("/dev/zero"),
+        "too long": path / ("a" * 5000),
+        "below a file": Path(__file__) / "x",
+    }
+    assert content_hash(others.get(kind, path)) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 300, "a/" * 3000, "/dev/zero", "a\nb", "~nobody/x", "$NOTHING", "\U0001f600", ""]
+)
+def test_a_parameter_of_ones_own_loss_may_be_any_text(folder, text):
+    mine = {**TRAINED["losses"]["mine"], "parameters": {"note": text}}
+    keys_of = [
+        key(TRAINED | {"losses": {"mine": each}}, lambda keys: keys.train(RUN)) for each in (mine, mine)
+    ]
+    assert keys_of[0] == keys_of[1] != key(TRAINED, lambda keys: keys.train(RUN))

@@ -61,6 +61,15 @@ def test_files_that_are_missing_are_for_snakemake_to_make(made):
     assert doubt(made) is None
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_any_more_is_not_what_was_made_and_is_not_read(made, name, put):
+    path = made[0].with_name(name)
+    path.unlink()
+    put(path)
+    assert doubt(made) == f"{name} is not the file that was made"
+
+
 def test_small_files_are_known_whole(tmp_path):
     path = tmp_path / "small.csv"
     path.write_bytes(bytes(2 * END))

@@ -73,3 +73,22 @@ def test_keys_follow_the_start_and_not_the_other_way_round():
 def test_the_default_experiment_knows_none_of_this():
     assert Config().variants == {}
     assert all(Experiment(Config()).start(run) is None for run in Experiment(Config()).runs)
+
+
+def test_images_are_stored_as_large_as_any_training_needs_them_also_outside_of_the_grid():
+    settings = {
+        "data": {"source": "image_folder", "image_folder": {"path": "x"}},
+        "grid": {"losses": ["softmax"], "models": ["resnet8"]},
+        "models": {"resnet8": {"pretrained": False}},
+        "train": {"image_size": 32},
+        "losses": {"large": {"loss": "softmax", "train": {"image_size": 64}}},
+    }
+    assert Experiment(load_config(settings)).folder_images_settings()["size"] == 32
+    varied = {**settings, "variants": {"large+la": {}}}
+    assert Experiment(load_config(varied)).folder_images_settings()["size"] == 64
+
+
+def test_every_seed_that_the_configuration_takes_names_a_run():
+    for seed in (0, 2**32, 10**18, 2**63 - 1):
+        (run,) = varied(seeds=[seed], grid={**VARIED["grid"], "losses": ["softmax"]}, variants={}).runs
+        assert Run.of(f"results/runs/{run}") == run

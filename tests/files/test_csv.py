@@ -80,6 +80,11 @@ def test_no_cell_begins_like_a_formula(name):
     assert row["probability_1"] == "-0.5"
 
 
+def test_no_two_names_become_one_in_a_csv():
+    names = [before + name for before in ("", "'", "''") for name in (*FORMULAS[:-2], "x", "-1")]
+    assert len({in_csv(name) for name in names}) == len(names)
+
+
 @pytest.mark.parametrize(
     "name", ["-1", "+1", "-0.5", "1e3", "ape", "ape, small", "a=b", "'tis", "ćma/тест", ""]
 )

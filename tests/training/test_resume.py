@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import small_runs
+import torch
 from forked import CONTEXT, redirect
 from programs import run_program
 from small_runs import same_weights
@@ -235,6 +237,26 @@ def test_history_holds_one_row_for_each_epoch_and_no_times(uninterrupted, tmp_pa
     rows = pq.read_table(path).to_pylist()
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[0].keys() == {"epoch", "train_loss", "train_acc1", "val_loss", "val_acc1", "learning_rate"}
+
+
+def test_every_epoch_says_how_many_threads_computed_it(trained, monkeypatch):
+    own = torch.get_num_threads()
+
+    class Switching(small_runs.StopAfter):
+        def __bool__(self) -> bool:
+            if stops := super().__bool__():
+                torch.set_num_threads(torch.get_num_threads() + 1)
+            return stops
+
+    whole, _ = trained("whole", recipe={"epochs": 2})
+    assert [row["threads"] for row in whole.timing] == [own, own]
+    monkeypatch.setattr(small_runs, "StopAfter", Switching)
+    try:
+        stopped, _ = trained("stopped", stop_after=4, recipe={"epochs": 2})
+    finally:
+        torch.set_num_threads(own)
+    first, last = (row["threads"] for row in stopped.timing)
+    assert own <= first < last
 
 
 # -- no memory left

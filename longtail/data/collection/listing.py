@@ -304,15 +304,16 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
         image = f"{name}#{box}"
         other = seen.setdefault(image, row)
         if other is not row:
-            if other.label == row.label:
+            said = [(each.label, each.split, each.group) for each in (other, row)]
+            if said[0] == said[1] or (other.label == row.label and named.exported):
                 found = f"stands in {other.place} and in {row.place}"
                 listing.note(name, "repeated", found, "used once", False)
             elif named.exported:
                 several[image] = name
             else:
                 raise ValueError(
-                    f"{path}, {row.place}: {name} stands in {other.place} too, as {other.label!r} and not "
-                    f"{row.label!r}; keep one of them"
+                    f"{path}, {row.place}: {name} stands in {other.place} too, as "
+                    f"{' and not '.join(_listed(one, two) for one, two in (said, said[::-1]))}; keep one of them"
                 )
             continue
         if ELSEWHERE.match(row.paths[0].strip()) and name != row.paths[0]:
@@ -339,6 +340,11 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
                     f"{path}: no row with a file has the split '{subset}'; add some, or remove the column"
                 )
     return listing
+
+
+def _listed(said: tuple[str, ...], beside: tuple[str, ...]) -> str:
+    """What a list says of a picture, as far as it differs from what it says elsewhere."""
+    return ", ".join(repr(one) for one, other in zip(said, beside, strict=True) if one != other)
 
 
 def _one_form(original: str, what: str, first: dict[str, str], listing: Listing) -> str:
@@ -400,17 +406,18 @@ def _in_one_line(names: Iterable[str], listing: Listing) -> dict[str, str]:
 
 
 def _similar_names(listing: Listing) -> None:
-    """Note classes, and files of one folder, whose names differ only in case."""
+    """Note classes, groups, and files of one folder, whose names differ only in case."""
     for what, names in (
         ("classes", sorted({entry.class_name for entry in listing.entries})),
+        ("groups", sorted({entry.group for entry in listing.entries})),
         ("files", list(dict.fromkeys(entry.path for entry in listing.entries))),
     ):
         first: dict[str, str] = {}
         for name in names:
             other = first.setdefault(_composed(name).casefold(), name)
-            if other != name and (what == "classes" or other.rpartition("/")[0] == name.rpartition("/")[0]):
-                action = "kept as two classes" if what == "classes" else "both are kept"
-                listing.note(name, "case", f"differs from {other} only in case", action, what == "classes")
+            if other != name and (what != "files" or other.rpartition("/")[0] == name.rpartition("/")[0]):
+                action = "both are kept" if what == "files" else f"kept as two {what}"
+                listing.note(name, "case", f"differs from {other} only in case", action, what != "files")
 
 
 def _composed(name: str) -> str:

@@ -8,7 +8,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from longtail.data.lists.rows import Choices, NamedImages, Note, Row, box_of, grouped, text_fields, whole
+from longtail.data.lists.rows import (
+    Choices,
+    NamedImages,
+    Note,
+    Row,
+    box_of,
+    by_id,
+    grouped,
+    text_fields,
+    whole,
+)
 
 _PLACES = ("location",)
 """Fields of an image that say where it was taken, by which pictures are grouped where the user names no other."""
@@ -25,8 +35,10 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
     Raises:
         ValueError: an annotation has a category or an image that is not listed.
     """
-    categories = {category["id"]: str(category["name"]) for category in content["categories"]}
-    images = {image["id"]: image for image in content["images"]}
+    choices.check(path)
+    categories = by_id(content["categories"], "id", f"{path}: categories")
+    images = by_id(content["images"], "id", f"{path}: images")
+    names = {identity: text_fields(category).get("name", "") for identity, category in categories.items()}
     by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for number, annotation in enumerate(content["annotations"], start=1):
         for key, known in (("category_id", categories), ("image_id", images)):
@@ -42,11 +54,13 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
         paths = name, f"images/{name}", f"../images/{name}"
         row = Row(f"image {identity}", paths, "", more=text_fields(image))
         if not crop:
-            rows += whole(row, [categories[each["category_id"]] for each in own], note)
+            rows += whole(row, [names[each["category_id"]] for each in own], note)
             continue
         for each in own:
-            label = categories[each["category_id"]]
-            if not each.get("bbox"):
+            label = names[each["category_id"]]
+            if not label.strip():
+                note(name, "no label", f"has a bbox of a category without a name, in {row.place}")
+            elif not each.get("bbox"):
                 note(name, "no region", f"is {label!r}, without a bbox, in {row.place}")
             elif each.get("iscrowd"):
                 note(name, "crowd", f"has a bbox around several of {label!r}, in {row.place}")

@@ -7,7 +7,18 @@ from collections import Counter
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from longtail.data.lists.rows import SUBSETS, Choices, NamedImages, Note, Row, box_of, corners, grouped, whole
+from longtail.data.lists.rows import (
+    SUBSETS,
+    Choices,
+    NamedImages,
+    Note,
+    Row,
+    box_of,
+    corners,
+    grouped,
+    listed,
+    whole,
+)
 from longtail.data.lists.xml import parsed
 
 _SHAPES = ("polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
@@ -19,6 +30,7 @@ def read(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
     Raises:
         ValueError: it is another XML, that of a video, or has boxes and tags.
     """
+    choices.check(path, ("label",))
     root = parsed(text, path)
     if root.tag != "annotations":
         raise ValueError(
@@ -40,7 +52,13 @@ def read(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
     rows: list[Row] = []
     for image in images:
         rows += _rows_of(path, image, what, choices, note)
-    if not rows or any(row.split not in SUBSETS for row in rows):
+    subsets = {row.split for row in rows}
+    if others := subsets - {*SUBSETS}:
+        if subsets != others:
+            raise ValueError(
+                f"{path} has the subsets {listed(subsets)}; for a split, every image is in one of "
+                f"{', '.join(SUBSETS)}. Mend the others, or call none so"
+            )
         rows = [row._replace(split="") for row in rows]
     return grouped(rows, choices, "", path)
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from longtail.data.lists.rows import Choices, NamedImages, Note, Row, grouped, listed
+from longtail.data.lists.rows import Choices, NamedImages, Note, Row, by_id, grouped, listed
 from longtail.data.lists.text import Table, beside, read_text, table_of
 from longtail.data.lists.xml import parsed
 
@@ -76,7 +76,8 @@ def _joined(
     path: Path, media: list[Record], occurrences: list[Record], key: str, choices: Choices, note: Note
 ) -> NamedImages:
     """A row for each picture of each occurrence. `key` is the column that media and occurrences share."""
-    by_key = {record[key]: record for record in occurrences}
+    choices.check(path, ("path", "label"))
+    by_key = by_id(occurrences, key, path)
     label = _chosen(path, "label", occurrences, _LABELS, choices)
     file = _chosen(path, "path", media or [{key: ""}], _ADDRESSES, choices)
     rows = []

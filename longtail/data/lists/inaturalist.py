@@ -17,6 +17,7 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
     Raises:
         ValueError: a column that the user names is missing.
     """
+    choices.check(path, ("path", "label"))
     label = choices.columns.get("label", "scientific_name")
     file = choices.columns.get("path", "image_url")
     if unknown := [name for name in (label, file) if name not in table.columns]:

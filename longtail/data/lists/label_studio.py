@@ -47,6 +47,7 @@ def read(path: Path, content: list[dict[str, Any]], choices: Choices, note: Note
     Raises:
         ValueError: several fields may be the picture, or several controls the class.
     """
+    choices.check(path, ("path", "label"))
     field = _picture_field(path, content, choices)
     control = _control(path, content, choices)
     rows: list[Row] = []

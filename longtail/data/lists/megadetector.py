@@ -22,6 +22,7 @@ def read(path: Path, content: dict[str, Any], choices: Choices, note: Note) -> N
     Raises:
         ValueError: neither the file nor the user says which confidence suffices.
     """
+    choices.check(path, confidence=True)
     least = choices.min_confidence
     if least is None:
         least = (content.get("info", {}).get("detector_metadata") or {}).get(_THRESHOLD)

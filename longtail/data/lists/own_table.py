@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from longtail.data.lists.rows import (
+    COLUMNS,
     GROUP_COLUMN,
     SUBSETS,
     Box,
@@ -27,12 +28,27 @@ _BOX_NAMES = {
     **{name: name for name in _CORNERS},
 }
 """The names, in lower case, of columns that can mean nothing but a region."""
+_REGION = {
+    "x": ("x", "left", "xmin", "minx", "xtl", "x0", "x1"),
+    "y": ("y", "top", "ymin", "miny", "ytl", "y0", "y1"),
+    "width": ("w", "width"),
+    "height": ("h", "height"),
+    "xmax": ("right", "xmax", "maxx", "xbr", "x2", "x1"),
+    "ymax": ("bottom", "ymax", "maxy", "ybr", "y2", "y1"),
+}
+"""What the sides of a region are called elsewhere, without what separates words, the likeliest first."""
 _BARE_BOXES = ("bbox", "box", "bounding_box", "bounding box")
 
 
 def is_meant(columns: list[str], choices: Choices) -> bool:
     """Whether a table has columns of paths and labels by their default names, or as the user calls them."""
     return {"path", "label"} <= set(_meanings(columns, choices))
+
+
+def regions_of(columns: list[str]) -> list[str]:
+    """The columns of a table that are or may be a region."""
+    there = [name for name in columns if simple(name) in (*_BOX_NAMES, *_BARE_BOXES)]
+    return there or list(_like_a_region(columns).values())
 
 
 def _meanings(columns: list[str], choices: Choices) -> dict[str, str]:
@@ -55,6 +71,7 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
     Raises:
         ValueError: a column is missing or may mean two things, or a row lacks something. The message names it.
     """
+    choices.check(path, COLUMNS)
     meanings = _meanings(table.columns, choices)
     _check_columns(path, table, meanings, choices)
     region = _region(path, table, meanings, choices)
@@ -136,6 +153,12 @@ def _region(path: Path, table: Table, meanings: Mapping[str, str], choices: Choi
     if choices.regions == "ignore":
         return ()
     if not there and bare is None:
+        if like := _like_a_region([name for name in table.columns if name not in meanings.values()]):
+            said = ", ".join(f"{meaning}: {column}" for meaning, column in like.items())
+            raise ValueError(
+                f"{path} has the columns {listed(like.values())}, which may be a region. Say so by "
+                f"data.image_folder.columns: {{{said}}}, or set regions: ignore, or give them other names"
+            )
         return ()
     for form in (_CORNERS, _SIDES):
         if sorted(there) == sorted(form):
@@ -148,6 +171,24 @@ def _region(path: Path, table: Table, meanings: Mapping[str, str], choices: Choi
         "bbox_height, or xmin, ymin, xmax and ymax, or those that data.image_folder.columns names; with regions: "
         "ignore the whole pictures are taken"
     )
+
+
+def _like_a_region(columns: list[str]) -> dict[str, str]:
+    """The columns that may be the four sides of a region, by what each would be; empty where there are no four."""
+    plain = {
+        re.sub(r"^(boundingbox|bbox|box|region|rect|roi)(?=.)", "", re.sub(r"[\W_]", "", simple(name))): name
+        for name in columns
+    }
+    for form in (_SIDES, ("x", "y", "xmax", "ymax")):
+        found: dict[str, str] = {}
+        for meaning in form:
+            free = [plain[name] for name in _REGION[meaning] if name in plain]
+            free = [column for column in free if column not in found.values()]
+            if free:
+                found[meaning] = free[0]
+        if len(found) == len(form):
+            return found if form == _SIDES else dict(zip(_CORNERS, found.values(), strict=True))
+    return {}
 
 
 def _box(numbers: list[str], form: tuple[str, ...], place: str) -> Box:

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 COLUMNS = ("path", "label", "split", "x", "y", "width", "height", "xmin", "ymin", "xmax", "ymax")
 """What `data.image_folder.columns` may say the column of. Groups have a setting of their own, `group_column`."""
 GROUP_COLUMN = "group"
 SUBSETS = ("train", "val", "test")
 
+Entry = TypeVar("Entry", bound=Mapping[str, Any])
 Note = Callable[[str, str, str], None]
 """Takes what is left out: a path, or what stands for it, then kind and found, as in a `Finding`."""
 
@@ -73,6 +74,22 @@ class Choices:
     regions: str = "crop"
     min_confidence: float | None = None
 
+    def check(self, source: object, columns: Iterable[str] = (), *, confidence: bool = False) -> None:
+        """Refuse what means nothing for a form of list, so that nobody takes it for obeyed.
+
+        Args:
+            source: the list, for the error.
+            columns: the `COLUMNS` that the form lets the user name.
+            confidence: whether it has a confidence.
+
+        Raises:
+            ValueError: names the setting.
+        """
+        unused = [f"columns.{name}" for name in self.columns if name not in columns]
+        unused += ["min_confidence"] if self.min_confidence is not None and not confidence else []
+        if unused:
+            raise ValueError(f"data.image_folder.{unused[0]} means nothing for {source}; leave it out")
+
     def lowered(self) -> "Choices":
         """The same, for forms whose columns are known in lower case."""
         columns = {meaning: simple(name) for meaning, name in self.columns.items()}
@@ -116,6 +133,21 @@ def box_of(sides: Iterable[Any], place: str, *, relative: bool = False, of: tupl
         return Box(x, y, width, height, relative, int(of[0] or 0), int(of[1] or 0))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{place}: its region is not four numbers ({error})") from None
+
+
+def by_id(records: Iterable[Entry], key: str, source: object) -> dict[Any, Entry]:
+    """The records by their id; equal records count once.
+
+    Raises:
+        ValueError: two records have one id, so that what refers to it may mean either.
+    """
+    found: dict[Any, Entry] = {}
+    for record in records:
+        if found.setdefault(record[key], record) != record:
+            raise ValueError(
+                f"{source} has different entries with the {key} {record[key]!r}; export it again"
+            )
+    return found
 
 
 def text_fields(values: Mapping[str, Any], without: Iterable[str] = ()) -> dict[str, str]:

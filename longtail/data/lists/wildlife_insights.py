@@ -25,6 +25,7 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
     Raises:
         ValueError: a column that the user names is missing.
     """
+    choices.check(path, ("path", "label"))
     label, file = choices.columns.get("label"), choices.columns.get("path")
     if unknown := [name for name in (label, file) if name and name not in table.columns]:
         raise ValueError(f"{path} has no column {unknown[0]!r}; it has {listed(table.columns)}")

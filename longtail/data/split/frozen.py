@@ -1,5 +1,6 @@
 """A split as a list that a later split is made from, so that more images join without moving those that it has."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,9 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
             f"the collection has a split of its own (train, val and test folders, or a column), and "
             f"{_KEY} names another one; remove one of them"
         )
-    paths = index["path"].map(in_csv)
+    # File systems write accented letters in two ways, and a copy of the collection may have the other one.
+    paths = index["path"].map(in_csv).map(_composed)
+    frozen = frozen.assign(path=frozen["path"].map(_composed), label=frozen["label"].map(_composed))
     rows = _matches(paths.tolist(), index["sha256"].tolist(), frozen)
     if (rows < 0).all():
         raise ValueError(
@@ -117,6 +120,10 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
             some = ", ".join(sorted(places)[:_SHOWN]) + (", …" if len(places) > _SHOWN else "")
             findings.append(Finding(_KEY, kind, f"{found}: {len(places):,} ({some})", action, False))
     return subset, findings
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _matches(paths: Sequence[str], hashes: Sequence[str], frozen: pd.DataFrame) -> np.ndarray:

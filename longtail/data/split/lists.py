@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,9 @@ def _labels(path: Path, seen: dict[str, str]) -> tuple[np.ndarray, list[int]]:
                 f"{path}, line {number}: found {line[:60]!r}; expected a path, a space and a label from 0 to 999999999"
             )
         place = f"{path}, line {number}"
-        if (other := seen.setdefault(posixpath.normpath(name), place)) is not place:
+        # Backslashes and the two ways to write accented letters are of the computer that wrote the list.
+        same = posixpath.normpath(unicodedata.normalize("NFC", name).replace("\\", "/"))
+        if (other := seen.setdefault(same, place)) is not place:
             raise ValueError(
                 f"{place}: the image {name[:100]} stands in {other} too; keep it in one place, since an image that "
                 "both trains and tests makes accuracies too high, and one that is counted twice makes its class larger"
@@ -118,12 +121,24 @@ def _labels(path: Path, seen: dict[str, str]) -> tuple[np.ndarray, list[int]]:
 
 
 def _names(path: Path) -> list[str]:
-    """The name of each class, in label order; a blank line among them would move those below it to other labels."""
-    lines = _lines(path)
+    """The name of each class, in label order; a blank line among them would move those below it to other labels.
+
+    Names are in one form and printable, as those of a collection are.
+    """
+    lines = [unicodedata.normalize("NFC", " ".join(line.split())) for line in _lines(path)]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
         raise ValueError(f"{path}, line {lines.index('') + 1}: the name of a class is missing; add it")
+    seen: dict[str, int] = {}
+    for number, name in enumerate(lines, start=1):
+        if (first := seen.setdefault(name, number)) < number:
+            raise ValueError(
+                f"{path}, line {number}: {name!r} is the name in line {first} too, and names tell classes apart; to "
+                "make them one class, give each a name of its own and use data.classes.merge"
+            )
+        if not name.isprintable():
+            raise ValueError(f"{path}, line {number}: {name!r} has a control character; remove it")
     return lines
 
 
