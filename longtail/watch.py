@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -30,6 +31,9 @@ from longtail.settings import path_argument
 PATIENCE = 15.0
 """Seconds for which a workflow must be gone, so that one that is about to begin is waited for."""
 MOST_NAMES = 20
+COLUMNS = ("state", "epoch", "val top-1", "images/s", "left")
+LEAST_NAME = 12
+"""Letters of a run's name that are shown, however narrow the terminal is."""
 STATES = ("running", "failed", "unreadable", "stopped", "silent", "starting", "waiting", "finished")
 """In the order of the table: what a person looks for first."""
 STYLES = {
@@ -72,23 +76,38 @@ def duration(seconds: float | None) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def table(found: list[Status], height: int) -> Table:
-    """The live table: the runs that matter most now, as many as fit, and the grid's line below."""
+def table(found: list[Status], height: int, width: int) -> Table:
+    """The live table: the runs that matter most now, as many as fit, and the grid's line below.
+
+    Where the names of runs do not fit the width, they lose their middle, and no other column loses anything.
+    """
     ordered = sorted(found, key=lambda one: STATES.index(one.state))
     room = max(1, height - 5)
     shown = ordered if len(ordered) <= room else ordered[: room - 1]
     drawn = Table(caption=summary(found), caption_justify="left", box=SIMPLE_HEAD)
+    rows = [cells(one) for one in shown]
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    room = max(LEAST_NAME, width - sum(widths) - 3 * (1 + len(widths)))
     drawn.add_column("run", no_wrap=True, overflow="ellipsis")
-    for name in ("state", "epoch", "val top-1", "images/s", "left"):
-        drawn.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    for one in shown:
-        drawn.add_row(Text(printable(one.run)), *map(Text, cells(one)), style=STYLES.get(one.state))
+    for name, least in zip(COLUMNS, widths, strict=True):
+        justify: Literal["left", "right"] = "left" if name == "state" else "right"
+        drawn.add_column(name, justify=justify, no_wrap=True, min_width=least)
+    for one, row in zip(shown, rows, strict=True):
+        drawn.add_row(Text(shortened(printable(one.run), room)), *map(Text, row), style=STYLES.get(one.state))
     if len(shown) < len(ordered):
         rest = Counter(one.state for one in ordered[len(shown) :])
         drawn.add_row(
             "… and " + ", ".join(f"{number} {state}" for state, number in rest.items()), style="dim"
         )
     return drawn
+
+
+def shortened(name: str, room: int) -> str:
+    """The name in at most so many letters, without its middle where it is longer."""
+    if len(name) <= room:
+        return name
+    end = (room - 1) // 2
+    return f"{name[: room - 1 - end]}…{name[len(name) - end :]}"
 
 
 def lines(found: Iterable[Status]) -> list[str]:
@@ -114,7 +133,7 @@ def watch(results: Path, every: float) -> list[Status]:
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, screen=False) as live:
             for found in _looks(results, every):
-                live.update(table(found, console.height), refresh=True)
+                live.update(table(found, console.height, console.width), refresh=True)
         return found
     told: dict[str, tuple] = {}
     for found in _looks(results, every):
@@ -185,7 +204,7 @@ def main(words: Sequence[str] | None = None) -> None:
             if told := left(watch(results, args.every)):
                 sys.exit(f"error: {told}")
         elif (console := Console()).is_terminal:
-            console.print(table(statuses(results), sys.maxsize))
+            console.print(table(statuses(results), sys.maxsize, console.width))
         else:
             found = statuses(results)
             print("\n".join([*lines(found), summary(found)]))

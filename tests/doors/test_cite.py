@@ -157,7 +157,10 @@ CHANGES = (
 )
 
 
-@pytest.mark.parametrize(("change", "setting"), [*zip(CHANGES, SETTINGS, strict=True)], ids=str)
+@pytest.mark.parametrize(
+    ("change", "setting"),
+    [pytest.param(*both, id=str(both[0])) for both in zip(CHANGES, SETTINGS, strict=True)],
+)
 def test_a_setting_is_told_where_it_is_used(change, setting, tmp_path, capsys):
     uses, called, papers = setting
     assert uses(Recipe(**change)) and not uses(Recipe())

@@ -1,6 +1,7 @@
 """What is shown of runs, from the files they leave. Files of real runs are watched in test_workflow.py."""
 
 import itertools
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from longtail import watch
 from longtail.experiment.lock import sign
+from longtail.experiment.runs import Run
 from longtail.experiment.status import Status, from_log, known_runs, seconds_left, statuses
 from longtail.files.parquet import write_parquet
 from longtail.files.sealed_json import seal
@@ -103,7 +105,7 @@ def test_the_table_fits_the_terminal_and_starts_with_what_runs():
     found = [Status(f"longtailed/resnet50/softmax/seed{i}", "finished", 9, 9) for i in range(50)]
     found.append(Status("balanced/vit_b16/ldam/seed1", "running", 3, 9, 0.5, 1234.5, 90.0, 60.0, True))
     console = Console(width=100, height=20, record=True, force_terminal=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(table(found, console.height))
+    console.print(table(found, console.height, console.width))
     shown = console.export_text().rstrip().split("\n")
     assert len(shown) <= 20
     first = next(line for line in shown if "seed" in line)
@@ -111,6 +113,49 @@ def test_the_table_fits_the_terminal_and_starts_with_what_runs():
         assert part in first
     assert any("… and" in line and "finished" in line for line in shown)
     assert "51 runs: 1 running, 50 finished; all trained in 0:01:00" in shown[-1]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_in_a_narrow_terminal_names_lose_their_middle_and_nothing_else_is_cut(width):
+    names = [f"longtailed/vit_base_patch16_224/class_balanced_sampler/seed{i}" for i in (1, 23)]
+    found = [Status(name, "running", 31, 200, 0.5, 1234.5, 90.0, 3660.0, True) for name in names]
+    console = Console(width=width, height=20, record=True, force_terminal=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(table(found, console.height, console.width))
+    shown = console.export_text().rstrip().split("\n")
+    for heading in watch.COLUMNS:
+        assert heading in "\n".join(shown)
+    for name, line in zip(names, [line for line in shown if "1:01:00" in line], strict=False):
+        begin, _, end = line.split()[0].partition("…")
+        assert begin and name.startswith(begin) and name.endswith(end) and end.endswith(name[-4:])
+        assert line.split()[1:] == ["running", "(resumed)", "31/200", "50.0%", "1,234", "1:01:00"]
+
+
+def test_the_runs_of_the_snakemake_that_works_are_followed_and_not_an_older_list(tmp_path):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/folders.txt").write_text("runs/balanced/a/left/seed1\nruns/balanced/a/b/seed1\n")
+    assert known_runs(tmp_path) == ["balanced/a/left/seed1", "balanced/a/b/seed1"]
+    runs = [Run("a", "b", "balanced", 1), Run("a", "new", "balanced", 1)]
+    sign(tmp_path, runs)
+    assert known_runs(tmp_path) == ["balanced/a/b/seed1", "balanced/a/new/seed1"]
+
+
+def test_a_run_that_is_trained_again_waits_until_it_begins(tmp_path):
+    run = Run("a", "b", "balanced", 1)
+    record, log = tmp_path / "runs" / str(run) / "run.json", tmp_path / "logs/train" / f"{run}.log"
+    finished(tmp_path, str(run), seal(RECORD))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(DEVICE + EPOCHS)
+    before = record.stat().st_mtime_ns
+    os.utime(log, ns=(before, before))
+    sign(tmp_path, [run])
+    assert [one.state for one in statuses(tmp_path)] == ["finished"]
+    sign(tmp_path, [run], anew=[run])
+    assert [one.state for one in statuses(tmp_path)] == ["waiting"]
+    log.write_text(DEVICE + EPOCHS)
+    os.utime(log)
+    assert [(one.state, one.epoch) for one in statuses(tmp_path)] == [("running", 2)]
+    os.utime(record)
+    assert [one.state for one in statuses(tmp_path)] == ["finished"]
 
 
 def test_lines_are_told_once_for_each_change(tmp_path, capsys, monkeypatch):
@@ -208,7 +253,7 @@ def test_no_terminal_obeys_the_name_of_a_run():
 def shown(found) -> str:
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
-        console.print(table(found, 40))
+        console.print(table(found, 40, console.width))
     return capture.get()
 
 
@@ -253,7 +298,8 @@ SIGNER = """
 import sys
 from pathlib import Path
 from longtail.experiment.lock import sign
-sign(Path(sys.argv[1]))
+from longtail.experiment.runs import Run
+sign(Path(sys.argv[1]), [])
 print("signed", flush=True)
 sys.stdin.read()
 """
@@ -356,6 +402,6 @@ def test_a_workflow_that_begins_is_waited_for_after_an_earlier_one_failed(tmp_pa
 
     def begin(number):
         if number == 1:
-            sign(tmp_path)
+            sign(tmp_path, [])
 
     assert looks(monkeypatch, tmp_path, begin, watch.PATIENCE) is None
