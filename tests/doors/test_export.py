@@ -1,5 +1,6 @@
 """`python -m longtail.export`: an ONNX file that says what the model says, and a page that says what it is."""
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -19,12 +20,15 @@ from PIL import Image
 from test_predict import CARD, save
 
 from longtail import export, load_results
+from longtail.data.collection.decoding import decode
+from longtail.data.collection.shape import Shape
 from longtail.experiment.proof import Proofs
 from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD
 from longtail.export import main
 from longtail.files.parquet import read_parquet, write_parquet
-from longtail.inference.onnx import largest_difference, metadata
+from longtail.inference.onnx import example, largest_difference, metadata
 from longtail.inference.page import model_page
+from longtail.inference.pictures import classify
 from longtail.models.file import load_model, save_model
 from longtail.predict import main as predict
 
@@ -120,6 +124,93 @@ def test_the_onnx_file_gives_the_probabilities_of_predict_for_any_batch(user, ru
         np.testing.assert_allclose(ranked, rows.filter(like="probability").to_numpy(), atol=1e-4)
         names = np.array(CARD.class_names)[shares.argmax(axis=1)]
         assert names.tolist() == rows["class_1"].tolist()
+
+
+def odd_pictures(folder: Path) -> list[Path]:
+    """Pictures of every kind whose pixels are not simply red, green and blue as they lie in the file."""
+    rng = np.random.default_rng(5)
+    noise = Image.fromarray(rng.integers(0, 256, (23, 38, 4), dtype=np.uint8), "RGBA")
+    rgb, exif = noise.convert("RGB"), Image.Exif()
+    deep = Image.fromarray(rng.integers(0, 65536, (38, 23), dtype=np.uint16))
+    for orientation in (3, 5, 6, 8):
+        exif[274] = orientation
+        rgb.save(folder / f"turned{orientation}.png", exif=exif)
+    deep.save(folder / "deep_turned.png", exif=exif)
+    rgb.save(folder / "photo.jpg")
+    rgb.resize((300, 2)).save(folder / "strip.png")
+    rgb.resize((12, 12)).save(folder / "exact.png")
+    rgb.convert("CMYK").save(folder / "cmyk.jpg")
+    rgb.convert("YCbCr").save(folder / "ycbcr.tif")
+    rgb.convert("LAB").save(folder / "lab.tif")
+    rgb.convert("1").save(folder / "bits.png")
+    rgb.convert("L").save(folder / "grey.png")
+    rgb.convert("L").save(folder / "grey_clear.png", transparency=90)
+    rgb.save(folder / "rgb_clear.png", transparency=rgb.getpixel((3, 3)))
+    noise.save(folder / "alpha.png")
+    noise.save(folder / "alpha.webp", lossless=True)
+    noise.convert("LA").save(folder / "grey_alpha.png")
+    palette = rgb.quantize(20)
+    palette.save(folder / "palette.png")
+    palette.save(folder / "palette_clear.png", transparency=4)
+    palette.save(folder / "palette_clear.gif", transparency=4)
+    deep.save(folder / "deep.tif")
+    frames = [rgb.rotate(90 * turns) for turns in range(3)]
+    for name in ("moving.gif", "moving.png", "moving.webp", "pages.tif"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    Image.fromarray(np.arange(35, dtype=np.int32).reshape(5, 7) * 1800).save(folder / "whole.tif")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"resize": "crop"},
+        {"resize": "pad"},
+        {"resize": "pad", "pad_with": [9, 0, 255]},
+        {"resize": "pad", "pad_with": "reflect"},
+    ],
+)
+def test_the_code_beside_the_onnx_file_gives_what_predict_gives(user, run_folder, tmp_path, capsys, facts):
+    model, card = load_model(run_folder / "model.safetensors")
+    card, pictures = replace(card, **facts), odd_pictures(tmp_path)
+    expected = classify(model, card, [(path.name, path) for path in pictures], top=1)
+    assert (expected["error"] == "").all()
+    shape = Shape(card.resize, card.pad_with)
+    for path, row in zip(pictures, expected.itertuples(), strict=True):
+        code, found = example(card, str(user / "digits.onnx"), str(path)), {}
+        assert "longtail" not in code.replace(str(user), "").replace(str(path), "")
+        exec(compile(code, path.name, "exec"), found)  # noqa: S102 (our own code)
+        np.testing.assert_array_equal(
+            found["pixels"], decode(path, card.picture_size, shape=shape), path.name
+        )
+        name, share = capsys.readouterr().out.strip().rsplit(" ", 1)
+        assert (name, float(share)) == (row.class_1, pytest.approx(row.probability_1, abs=1e-4)), path.name
+
+
+@pytest.mark.parametrize(
+    "values", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), -1, np.int32), np.ones((4, 4), np.float32)]
+)
+def test_the_code_refuses_values_without_a_range_as_predict_does(user, tmp_path, values):
+    path = tmp_path / "odd.tif"
+    Image.fromarray(values).save(path)
+    for read in (
+        lambda: decode(path, 12),
+        lambda: exec(example(CARD, str(user / "digits.onnx"), str(path)), {}),  # noqa: S102
+    ):
+        with pytest.raises(ValueError, match="have no known range; save the picture with 8 or 16 bits"):
+            read()
+
+
+def test_paths_in_the_code_stay_texts():
+    hostile = "a\"b'\nimport os\nFILE ``` PICTURE.onnx"
+    tree = ast.parse(example(CARD, hostile, f"{hostile}.jpg"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert hostile in texts and f"{hostile}.jpg" in texts
+
+
+def test_the_guide_shows_the_code_of_the_card():
+    assert f"```python\n{example(CARD, 'digits.onnx')}```" in GUIDE.read_text()
 
 
 def test_the_onnx_file_is_one_file_that_says_how_to_use_it(user):
