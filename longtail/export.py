@@ -2,7 +2,7 @@
 
 The ONNX file takes uint8 pixels and gives probabilities: the preprocessing, the softmax and the calibration are in it.
 It is compared with PyTorch before it is kept. The model card holds what the model's file and the evaluation of its
-run say: data, counts, recipe, results by group, limits.
+run say: data, results by group and by class, calibration, training, limits; and begins with the YAML of model hubs.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from longtail.files.atomic import atomic_path
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
 from longtail.inference.onnx import write_onnx
-from longtail.inference.page import model_page, read_run
+from longtail.inference.page import LICENSE, classes_csv, classes_of, model_page, read_run
 from longtail.machine.terminal import Help, complain
 from longtail.models.card import read_card
 from longtail.models.file import load_model
@@ -46,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
         type=path_argument,
         help="evaluation.parquet of the results, if the model is not in their folder",
     )
+    parser.add_argument(
+        "--license",
+        metavar="NAME",
+        type=str.lower,
+        help="licence of the model as hubs call it, such as cc-by-4.0 (default: the card says that nobody stated it)",
+    )
     return parser
 
 
@@ -57,6 +63,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         parser().error(f"--onnx {args.onnx}: the name must end in .onnx")
     if args.card and Path(args.card).suffix != ".md":
         parser().error(f"--card {args.card}: the name must end in .md")
+    if args.license and not LICENSE.fullmatch(args.license):
+        found = f"--license {args.license}"
+        parser().error(f"{found}: give a short name of letters, digits, . + and -, such as cc-by-4.0")
     return args
 
 
@@ -67,16 +76,24 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     page = Path(args.card or Path(args.onnx).with_suffix(".md"))
     try:
+        beside = page.with_suffix(".classes.csv")
         check_outputs(
-            [*([args.onnx] if args.onnx else []), page], [args.model, args.evaluation or args.model]
+            [*([args.onnx] if args.onnx else []), page, beside], [args.model, args.evaluation or args.model]
         )
         card, run = read_card(args.model), read_run(args.model, args.evaluation)
+        all_classes = classes_csv(classes_of(card, run))
+        names = {"onnx": args.onnx, "license": args.license, "csv_file": beside.name if all_classes else ""}
         if args.onnx:
             difference = write_onnx(args.onnx, *load_model(args.model))
             print(f"{args.onnx}: onnxruntime and PyTorch agree to {difference:.1e} in every probability")
-        with atomic_path(page) as temporary:
-            temporary.write_text(model_page(card, file=args.model, **run), encoding="utf-8")
-        without = "" if run["evaluation"] is not None else f", without results. {run['note']}"
+        for path, text in (
+            (beside, all_classes),
+            (page, model_page(card, file=args.model, run=run, **names)),
+        ):
+            if text is not None:
+                with atomic_path(path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+        without = "" if run.evaluation is not None else f", without results. {run.note}"
         print(f"{page}: model card{without}")
     except (OSError, ValueError) as error:
         complain(printable(str(error)))

@@ -1,7 +1,8 @@
-"""A trained model as an ONNX file that takes pixels and gives probabilities, checked against PyTorch."""
+"""A trained model as an ONNX file that takes pixels and gives probabilities, checked against PyTorch; and its use."""
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from longtail.batches.cropping import resize_matrix, scale_and_shift
+from longtail.data.collection.shape import BLACK
 from longtail.files.atomic import atomic_path
 from longtail.inference.logits import logits_of, probabilities
 from longtail.models.card import ModelCard
@@ -103,6 +105,74 @@ def metadata(card: ModelCard) -> dict[str, str]:
         "temperature": str(card.temperature),
         **({"known": known} if card.known_from is not None else {}),
     }
+
+
+def example(card: ModelCard, file: str, picture: str = "photos/one.jpg") -> str:
+    """Python that classifies a picture by the ONNX file and gives what `longtail predict` gives, without this project.
+
+    It prepares pictures as `longtail.data.collection.decoding` does, for the one shape that this model takes.
+
+    Args:
+        file, picture: the paths that the code names.
+    """
+    lines = _CUT[card.resize]
+    if card.resize == "pad":
+        lines += _REFLECTED if card.pad_with == "reflect" else _BORDERED
+    colour = tuple(card.pad_with or BLACK) if card.pad_with != "reflect" else ()
+    code = _EXAMPLE.replace("SHAPE\n", lines.replace("COLOUR", str(colour)))
+    return re.sub("FILE|PICTURE", lambda found: repr(file if found[0] == "FILE" else picture), code)
+
+
+_EXAMPLE = """\
+import json
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+session = onnxruntime.InferenceSession(FILE)
+names = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
+size = session.get_inputs()[0].shape[-1]
+
+picture = ImageOps.exif_transpose(Image.open(PICTURE))
+if picture.mode[0] in "IF":  # grey of 16 bits, of which the leading 8 count
+    values = np.asarray(picture)
+    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError("these pixel values have no known range; save the picture with 8 or 16 bits")
+    picture = Image.fromarray((values >> 8).astype(np.uint8))
+elif picture.has_transparency_data:
+    picture = picture.convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+picture = picture.convert("RGB")
+SHAPE
+pixels = np.asarray(picture).transpose(2, 0, 1)
+logits, probabilities = session.run(None, {"images": pixels[None]})
+print(names[probabilities[0].argmax()], probabilities[0].max())
+"""
+_CUT = {
+    "stretch": """\
+picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+""",
+    "crop": """\
+(width, height), side = picture.size, min(picture.size)
+middle = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+picture = picture.resize((size, size), Image.Resampling.BILINEAR, box=middle)
+""",
+    "pad": """\
+width, height = (max(1, round(side * size / max(picture.size))) for side in picture.size)
+picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+left, top = round((size - width) / 2), round((size - height) / 2)
+""",
+}
+_BORDERED = """\
+square = Image.new("RGB", (size, size), COLOUR)
+square.paste(picture, (left, top))
+picture = square
+"""
+_REFLECTED = """\
+border = ((top, size - height - top), (left, size - width - left), (0, 0))
+picture = np.pad(np.asarray(picture), border, mode="reflect")
+"""
 
 
 def largest_difference(path: Path, model: nn.Module, card: ModelCard) -> float:

@@ -1,23 +1,43 @@
-"""A page in Markdown that tells people about a trained model: use, data, results, recipe and limits."""
+"""A page in Markdown that tells people about a trained model: use, data, results, training and limits.
 
-from collections.abc import Sequence
+Its first lines are the YAML that hubs of models read.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import yaml
 from tabulate import tabulate
 
+from longtail import __version__
+from longtail.analysis.calibration import calibration_error_by_chance, expected_calibration_error
+from longtail.analysis.classes import by_class, confusion
 from longtail.analysis.frames import read_evaluation
 from longtail.analysis.metrics import METRICS
-from longtail.data.split.sets import TEST_SETS
+from longtail.analysis.shift import Answered
+from longtail.config.files import read_file
+from longtail.config.methods import METHODS, Retrain, merged
+from longtail.data.split.sets import CLUSTER, SPLIT, TEST_SETS, class_counts, class_table, in_set
 from longtail.experiment.contents import ends_hash
-from longtail.experiment.proof import evaluated_models, made_together
+from longtail.experiment.proof import Proofs, evaluated_models, made_together
 from longtail.experiment.record import Record, read_record
-from longtail.experiment.runs import RECORD, RUN, Run
+from longtail.experiment.runs import PREDICTIONS, RECORD, RUN, Run
+from longtail.files.parquet import read_parquet
 from longtail.files.text import as_code, in_markdown, printable
-from longtail.models.card import ModelCard
-from longtail.report.labels import label
+from longtail.inference.held_out import tested
+from longtail.inference.onnx import example
+from longtail.losses.declarations import declaration
+from longtail.models.card import ModelCard, read_card
+from longtail.report.classes import DEFINED, class_page, counted_classes
+from longtail.report.labels import VARIANTS, label
+from longtail.report.typeset import Table, csv, pipe_table
+from longtail.training.recipe import Recipe
 
 NONE_FOUND = (
     "None were found: the run was not evaluated, or the model was moved. `--evaluation` names the "
@@ -35,48 +55,86 @@ _SEEN = {
     "pad": "the whole picture and its border",
     "crop": "the square in the middle of the picture, and nothing beside it",
 }
-SHOWN = ("acc1", "f1", "mean_class_acc", "ece", "ece_by_chance")
+SHOWN = ("acc1", "f1", "mean_class_acc")
+LISTED = 20
+"""Of more than twice as many classes, so many of the best and of the worst are printed; a csv beside has all."""
+LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
+HUB_DATASETS = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
+"""What hubs call the sources that they have, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """What the workflow wrote about the run of a model; None or empty for what is missing.
+
+    Attributes:
+        evaluation: the run's rows of evaluation.parquet.
+        record: its run.json.
+        note: why there are no results, or what is to be said of those there are.
+        split: the split that it was trained on, and `train_set` the part of it.
+        answered: its answers to the test images.
+        source: where the pictures are from, as the configuration calls it; `folder` is that of a collection.
+        columns: what a list says of each picture beside its class; a column of dates with the first and the last.
+    """
+
+    evaluation: pd.DataFrame | None = None
+    record: Record | None = None
+    note: str = NONE_FOUND
+    split: pd.DataFrame | None = None
+    train_set: str = ""
+    answered: Answered | None = None
+    source: str = ""
+    folder: str = ""
+    columns: Sequence[str] = ()
 
 
 def model_page(
     card: ModelCard,
     *,
     file: str,
-    evaluation: pd.DataFrame | None = None,
-    record: Record | None = None,
-    note: str = NONE_FOUND,
+    run: RunFiles | None = None,
+    onnx: str | None = None,
+    license: str | None = None,
+    csv_file: str = "",
 ) -> str:
-    """The page: use, data, results by group, recipe, limits, and every class with its training images.
+    """The page: header for hubs, use, data, results by group and class, calibration, training, limits, classes.
 
     Args:
         card: what the model's file says.
         file: the path of that file, for the command that is shown.
-        evaluation: the run's rows of evaluation.parquet. Without them the page has no results.
-        record: the run's run.json. Without it, machine and versions are left out.
-        note: why there are no results, or what is to be said of those there are.
+        onnx: the path of the ONNX file beside it, for the code that is shown.
+        license: that of the model, as hubs call it, such as `cc-by-4.0`; None: nobody said.
+        csv_file: the name of the csv that has all classes, where the page has not.
     """
+    run = run or RunFiles()
     sections = [
-        f"# {label(card.architecture)}, {_loss(card)}",
+        _header(card, run, license),
+        f"# {label(card.architecture)}, {in_markdown(loss_name(card))}",
         _use(card, file),
-        _data(card),
-        _results(evaluation, note),
-        _recipe(card, record),
-        _limits(card, evaluation),
-        _classes(card),
+        *(
+            [f"### With the ONNX file, without this project\n\n```python\n{example(card, onnx)}```"]
+            if onnx
+            else []
+        ),
+        _data(card, run),
+        _results(run),
+        *_species(card, run, csv_file),
+        *_calibration(card, run),
+        _training(card, run.record),
+        _limits(card, run.evaluation),
+        _license(license),
+        *([] if run.answered else [_classes(card)]),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[str, Any]:
+def read_run(model: str | Path, evaluation: str | Path | None = None) -> RunFiles:
     """Read what the workflow wrote about a model's run, where it is proven to be about this very file.
 
     Args:
         model: in the folder of its run, `{results}/runs/{train_set}/{model}/{loss}/seed{seed}/`, unless it was moved.
         evaluation: evaluation.parquet of the results; by default the one of the results that the model lies in. One
             without a proof beside it is believed where it has one run alone, since somebody named it.
-
-    Returns:
-        The rows of the `evaluation`, the `record` and the `note` as `model_page` takes them; None for what is missing.
 
     Raises:
         FileNotFoundError: the given `evaluation` does not exist.
@@ -86,7 +144,56 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> dict[st
     path = place.with_name(RECORD)
     record = read_record(path) if path.exists() else None
     rows, note = _rows_of_model(place, evaluation)
-    return {"evaluation": rows, "record": record if made_together(place, path) else None, "note": note}
+    return RunFiles(
+        evaluation=rows,
+        record=record if made_together(place, path) else None,
+        note=note,
+        **_of_collection(place),
+    )
+
+
+def _of_collection(model: Path) -> dict[str, Any]:
+    """What the folder of results says of the pictures, where its split and predictions are those of this model."""
+    try:
+        run = Run.of_file(model)
+    except ValueError:  # it was moved
+        return {}
+    results, predictions = model.parents[5], model.with_name(PREDICTIONS)
+    path, made = results / "data/split.parquet", Proofs().read([predictions])
+    if made is None or made.inputs.get(model.name) != ends_hash(model) or not path.is_file():
+        return {}
+    split, card = SPLIT.read(path), read_card(model)
+    if class_counts(split, run.train_set).tolist() != card.class_counts:
+        return {}  # it was made anew since
+    return {
+        "split": split,
+        "train_set": run.train_set,
+        "answered": tested(model).answered if made.files[PREDICTIONS][1] == ends_hash(predictions) else None,
+        "columns": _columns(results / "data/metadata.parquet"),
+        **_named(path),
+    }
+
+
+def _named(split: Path) -> dict[str, str]:
+    """The source and the folder of the collection, as the files of the configuration that made the split name them."""
+    proof, data = Proofs().read([split]), dict[str, Any]()
+    for name in proof.by if proof else []:
+        if (path := split.parent.resolve() / name).is_file():
+            data = merged(data, read_file(path).content.get("data") or {})
+    folder = (data.get("image_folder") or {}).get("path") or ""
+    return {"source": str(data.get("source") or ""), "folder": Path(str(folder)).name}
+
+
+def _columns(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    table = read_parquet(path).drop(columns=["image_id", "path"])
+    found = []
+    for name in table:
+        days = table.loc[table[name] != "", name]
+        dated = len(days) and days.str.fullmatch(r"\d{4}-\d\d(-\d\d([T ].*)?)?").all()
+        found.append(as_code(str(name)) + (f" ({days.min()[:10]} to {days.max()[:10]})" if dated else ""))
+    return found
 
 
 def _rows_of_model(model: Path, given: str | Path | None) -> tuple[pd.DataFrame | None, str]:
@@ -126,8 +233,75 @@ def _rows_of_model(model: Path, given: str | Path | None) -> tuple[pd.DataFrame 
     )
 
 
-def _loss(card: ModelCard) -> str:
-    return in_markdown(label(card.loss) if isinstance(card.loss, str) else card.loss["name"])
+def loss_name(card: ModelCard) -> str:
+    """What the model was trained with as people say it, such as LDAM-DRW, or Softmax with Remix + LA."""
+    name = label(card.loss) if isinstance(card.loss, str) else card.loss["name"]
+    stages = {own["retrain"]["classifier"]: key for key, own in METHODS.items() if "retrain" in own}
+    started, recipe = card.started_from or {}, card.recipe
+    if key := stages.get(started.get("retrain") or ("scale" if card.head == "scaled" else "")):
+        name = label(key) if card.loss == METHODS[key]["loss"] else f"{label(key)} with {name}"
+    elif (sampler := recipe.get("sampler", "instance")) != "instance":
+        name += f" with {label(f'{sampler}_sampler').lower()}"
+    if recipe.get("drw"):
+        name += "-DRW"
+    if mixup := recipe.get("mixup"):
+        name += f" with {label('remix' if mixup.get('remix') else 'mixup')}"
+    if card.variant:
+        name += f" + {VARIANTS.get(card.variant['adjust'], card.variant['adjust'])}"
+    return name
+
+
+def _header(card: ModelCard, run: RunFiles, license: str | None) -> str:
+    """The metadata that hubs of models read. What YAML could misread is quoted by its own library."""
+    name = f"{label(card.architecture)}, {loss_name(card)}"
+    about: dict[str, Any] = {
+        "license": license or "unknown",
+        "library_name": "longtail",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "long-tailed-recognition", card.architecture],
+        "metrics": ["accuracy", "f1"],
+    }
+    if run.source in HUB_DATASETS:
+        about["datasets"] = [HUB_DATASETS[run.source]]
+    hub = re.match(r"https://huggingface\.co/([\w.-]+/[\w.-]+)/", (card.started_from or {}).get("url") or "")
+    if hub:
+        about["base_model"] = hub[1]
+    if run.evaluation is not None:
+        about["model-index"] = [{"name": name, "results": list(_indexed(run.evaluation, run))}]
+    told = yaml.safe_dump(_printable(about), sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{told}---"
+
+
+def _indexed(evaluation: pd.DataFrame, run: RunFiles) -> Iterator[dict[str, Any]]:
+    """The results as hubs take them: accuracy and F1 on each test set."""
+    found = evaluation[evaluation["metric"].isin(["acc1", "f1"]) & evaluation["value"].notna()]
+    for name in TEST_SETS:
+        rows = found[found["test_set"] == name]
+        if rows.empty:
+            continue
+        metrics = [
+            {
+                "type": {"acc1": "accuracy", "f1": "f1"}[row.metric],
+                "name": METRICS[row.metric].label,
+                "value": round(float(row.value), 6),
+            }
+            for row in rows.itertuples()
+        ]
+        source = run.source or "unknown"
+        dataset = {
+            "name": f"{run.folder or source}, {label(name).lower()} test images",
+            "type": HUB_DATASETS.get(run.source, source),
+            "split": "test",
+        }
+        yield {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": metrics}
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _printable(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return list(map(_printable, value))
+    return printable(value) if isinstance(value, str) else value
 
 
 def _use(card: ModelCard, file: str) -> str:
@@ -145,6 +319,9 @@ def _use(card: ModelCard, file: str) -> str:
         )
     return f"""## Use
 
+In a checkout of longtail {__version__}:
+
+    pip install .
     longtail predict {printable(file)} photos/
 
 Pictures are turned upright, converted to RGB and {card.squared}{resized}.
@@ -154,25 +331,60 @@ The ONNX file takes uint8, batch x 3 x {stored} x {stored}, and does the rest it
 {calibration}"""
 
 
-def _data(card: ModelCard) -> str:
+def _data(card: ModelCard, run: RunFiles) -> str:
     counts = card.class_counts
     most, least = max(counts), min(counts)
     ratio = f"{most / least:.4g} to 1" if least else "without bound: a class has none"
+    name = run.folder or run.source
     table = [
+        *([["collection" if run.folder else "source", as_code(name)]] if name else []),
         ["classes", f"{len(counts):,}"],
-        ["training images", f"{sum(counts):,}"],
+        ["training images", f"{sum(counts):,}{_groups_of(run, 'train')}"],
+    ]
+    if run.split is not None:
+        for subset, called in (("val", "validation images"), ("test", "test images")):
+            table.append([called, f"{(run.split['subset'] == subset).sum():,}{_groups_of(run, subset)}"])
+    table += [
         ["of the most frequent class", f"{most:,} ({as_code(card.class_names[counts.index(most)])})"],
         ["of the rarest class", f"{least:,} ({as_code(card.class_names[counts.index(least)])})"],
         ["imbalance", ratio],
         ["size as stored", f"{card.picture_size} x {card.picture_size} pixels"],
+        *([["also known of each image", ", ".join(run.columns)]] if run.columns else []),
     ]
-    return "## Data\n\n" + _table(table, ["", ""])
+    return "## Data\n\n" + _table(table, ["", ""]) + _divided(run)
 
 
-def _results(evaluation: pd.DataFrame | None, said: str) -> str:
-    heading = "## Results by group\n\n"
+def _groups_of(run: RunFiles, subset: str) -> str:
+    """In how many groups the images of a subset are; empty where the split knows none."""
+    if run.split is None or CLUSTER not in run.split or run.split[CLUSTER].is_unique:
+        return ""
+    chosen = run.split["subset"] == subset
+    if subset == "train":
+        chosen &= in_set(run.split, run.train_set)
+    return f" in {run.split.loc[chosen, CLUSTER].nunique():,} groups"
+
+
+def _divided(run: RunFiles) -> str:
+    """Whether images that belong together are in one set."""
+    if run.split is None:
+        return ""
+    if CLUSTER not in run.split or run.split[CLUSTER].is_unique:
+        return "\n\nThe split takes each image for itself: it knows no groups of images that belong together."
+    torn = int((run.split.groupby(CLUSTER)["subset"].nunique() > 1).sum())
+    if torn:
+        return (
+            f"\n\nOf the groups of images that belong together, {torn:,} are in more than one of these sets."
+        )
+    return (
+        "\n\nImages that belong together (of one individual or night as far as a list says so, or duplicates) are all "
+        "in one of these sets."
+    )
+
+
+def _results(run: RunFiles) -> str:
+    heading, evaluation = "## Results by group\n\n", run.evaluation
     if evaluation is None:
-        return heading + said
+        return heading + run.note
     values = evaluation.pivot(index="test_set", columns="metric", values="value")
     images = evaluation.groupby("test_set")["n"].first()
     rows = [
@@ -180,26 +392,119 @@ def _results(evaluation: pd.DataFrame | None, said: str) -> str:
         for name in TEST_SETS
         if name in images.index
     ]
-    note = (
-        "F1 is the mean over classes on the balanced test set and weighted by their images on the others. The "
-        "calibration error is that of the probabilities before the temperature; by chance is that of a perfectly "
-        "calibrated model on as many images."
-    )
+    note = "F1 is the mean over classes on the balanced test set and weighted by their images on the others."
+    if run.answered is None and "ece" in values:  # else there is a section about it
+        rows = [
+            [*row, *map(_percent, values.reindex(columns=["ece", "ece_by_chance"]).loc[name])]
+            for row, name in zip(rows, [each for each in TEST_SETS if each in images.index], strict=True)
+        ]
+        note += (
+            " The calibration error is that of the probabilities before the temperature; by chance is that of a "
+            "perfectly calibrated model on as many images."
+        )
+    heads = ["Test set", "Images", *(METRICS[name].label for name in (*SHOWN, "ece", "ece_by_chance"))]
     return (
         heading
-        + _table(rows, ["Test set", "Images", *(METRICS[name].label for name in SHOWN)])
+        + _table(rows, heads[: len(rows[0])] if rows else heads)
         + "\n\n"
-        + f"{note} {said}".rstrip()
+        + f"{note} {run.note}".rstrip()
     )
 
 
-def _recipe(card: ModelCard, record: Record | None) -> str:
+def classes_of(card: ModelCard, run: RunFiles) -> Table | None:
+    """The table of the single classes, the best F1 first; None where the run's answers are not at hand."""
+    if run.answered is None or run.split is None:
+        return None
+    answered, labels = run.answered, run.answered.labels
+    table = counted_classes(class_table(run.split, run.train_set), run.split, run.train_set)
+    found = pd.DataFrame({"label": labels, "predicted": answered.logits.argmax(axis=1)})
+    data = by_class(confusion(found, table.set_index("label")["class_name"]), table)
+    limits = [_interval(answered, labels == own) for own in data["label"]]
+    data["recall_low"], data["recall_high"] = zip(*limits, strict=True)
+    data = data.sort_values("f1", ascending=False, kind="stable", ignore_index=True)
+    shown = data.assign(
+        recall_interval=[
+            "" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
+            for low, high in zip(data["recall_low"], data["recall_high"], strict=True)
+        ]
+    )
+    about = f"All {len(labels):,} test images, the class with the best F1 first. {DEFINED}"
+    return Table(data, class_page(shown, about).text, about, keys=2)
+
+
+def _interval(answered: Answered, chosen: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the recall of these images; NaN where there are none."""
+    if not chosen.any():
+        return np.nan, np.nan
+    cluster = answered.cluster
+    own = None if cluster is None else np.unique(cluster[chosen], return_inverse=True)[1]
+    part = Answered(answered.labels[chosen], answered.logits[chosen], own)
+    return part.interval(part.right)
+
+
+def classes_csv(table: Table | None) -> str | None:
+    """The csv of all classes where the page has only the best and the worst; None where it has all."""
+    return csv(table) if table is not None and len(table.text) > 2 * LISTED else None
+
+
+def _species(card: ModelCard, run: RunFiles, csv_file: str) -> list[str]:
+    table, answered = classes_of(card, run), run.answered
+    if table is None or answered is None:
+        return []
+    low, high = answered.interval(answered.right)
+    groups = "" if answered.cluster is None else f" in {len(np.unique(answered.cluster)):,} groups"
+    text = table.text
+    parts = [
+        "## Results by class",
+        f"Of {len(answered.labels):,} test images{groups}, {100 * answered.right.mean():.1f} % are right "
+        f"[{100 * low:.1f}, {100 * high:.1f}]. In brackets, and beside the recall: 95 % intervals for further images "
+        "like these.",
+        table.caption,
+    ]
+    if len(text) <= 2 * LISTED:
+        return ["\n\n".join([*parts, pipe_table(text, table.keys)])]
+    known = text[table.data["f1"].notna()]
+    ends = [("best", known.head(LISTED)), ("worst", known.tail(LISTED).iloc[::-1])]
+    beside = f"; {as_code(csv_file)} has all {len(text):,}" if csv_file else ""
+    for which, rows in ends:
+        parts += [f"The {len(rows)} {which} classes{beside}:", pipe_table(rows, table.keys)]
+    return ["\n\n".join(parts)]
+
+
+def _calibration(card: ModelCard, run: RunFiles) -> list[str]:
+    if run.answered is None:
+        return []
+    right, rows = run.answered.right, []
+    temperature = card.temperature or 1.0
+    kinds = [("as trained", temperature), *([("after the temperature", 1.0)] if card.temperature else [])]
+    for name, factor in kinds:
+        confidence = Answered(run.answered.labels, run.answered.logits * factor).confidence
+        error, chance = expected_calibration_error(confidence, right), calibration_error_by_chance(confidence)
+        rows.append([name, *map(_percent, (confidence.mean(), right.mean(), error, chance))])
+    heads = ["Probabilities", "Claimed", "Right", "Calibration error", "… by chance"]
+    note = (
+        f"On all {len(right):,} test images. By chance is the error of a perfectly calibrated model on as many images: "
+        "an error near it shows nothing. `predict` and the ONNX file give the probabilities of the last row."
+    )
+    return ["## Calibration\n\n" + _table(rows, heads) + f"\n\n{note}"]
+
+
+def _training(card: ModelCard, record: Record | None) -> str:
+    declared = declaration(card.loss) if isinstance(card.loss, str) else None
+    started = card.started_from or {}
     rows = [
         ["architecture", card.architecture],
         ["head", card.head],
-        ["loss", label(card.loss) if isinstance(card.loss, str) else card.loss["name"]],
-        *([f"loss: {name}", value] for name, value in sorted(card.loss_parameters.items())),
-        *([name, value] for name, value in card.recipe.items() if value is not None),
+        ["loss", loss_name(card)],
+        *([["paper of the loss", declared.source]] if declared and declared.source else []),
+        *(
+            [f"loss: {name}", value]
+            for name, value in sorted(card.loss_parameters.items())
+            if value is not None
+        ),
+        *([["retrain", f"{started['retrain']}: {Retrain.__doc__}"]] if started.get("retrain") else []),
+        *([name, value or about] for name, value, about in Recipe.acting(card.recipe)),
+        *([["classifier changed afterwards", _pairs(card.variant)]] if card.variant else []),
         ["seed", card.seed],
         ["epoch that was kept", card.best_epoch],
     ]
@@ -211,7 +516,48 @@ def _recipe(card: ModelCard, record: Record | None) -> str:
             *([name, version] for name, version in record.packages.items() if version),
         ]
     cells = [[as_code(name), _cell(value)] for name, value in rows]
-    return "## Recipe\n\n" + _table(cells, ["Setting", "Value"])
+    return (
+        f"## Training\n\n{_started(card)}\n\n"
+        + _table(cells, ["Setting", "Value"])
+        + "\n\nSettings that were off, or belong to something that was off, are not listed."
+    )
+
+
+def _pairs(settings: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def _started(card: ModelCard) -> str:
+    facts = card.started_from
+    if facts is None or "source" not in facts:
+        return "Which weights training started from is not known: an earlier version made the file."
+    source = facts["source"]
+    if source is None:
+        return "Training started from random weights."
+    told = [f"Training started from the weights {as_code(source)}"]
+    if url := facts.get("url"):
+        told.append(f" ({as_code(url)})")
+    if facts.get("file"):
+        told.append(
+            f", read from the file {as_code(facts['file'])} (SHA-256 {as_code(str(facts.get('sha256')))})"
+        )
+        if facts.get("as_published") is not True:
+            told.append(", which nothing proves to be the published one")
+    license = facts.get("license")
+    told.append(f". Their licence: {as_code(license)}." if license else ". Their licence is not known.")
+    return "".join(told)
+
+
+def _license(license: str | None) -> str:
+    stated = (
+        f"The licence of this model is {as_code(license)}."
+        if license
+        else ("Nobody has stated the licence of this model (`--license` of `longtail export` does).")
+    )
+    return (
+        f"## Licence\n\n{stated} Those of the training images and of the weights that training started from may limit "
+        "it. longtail itself is under the MIT licence."
+    )
 
 
 def _limits(card: ModelCard, evaluation: pd.DataFrame | None) -> str:

@@ -23,6 +23,8 @@ class Declaration(NamedTuple):
     summary: str
     parameters: dict[str, tuple[Any, Any, str]]
     """Type, default (`...`: none) and what the docstring says under `Args`, by name."""
+    source: str
+    """What the docstring says after `Source:`, without line breaks; empty where it names none."""
     default_head: str = "linear"
     corrects: str | None = None
     no_mixup: str | None = None
@@ -79,7 +81,8 @@ def _read(path: Path) -> Declaration | None:
         if isinstance(target, ast.Name) and target.id in Declaration._field_defaults
     }
     parameters = dict(_parameters(path, node, _descriptions(document)))
-    return Declaration(node.name, document.partition("\n\n")[0], parameters, **facts)
+    source = " ".join(document.partition("\nSource: ")[2].partition("\n\n")[0].split())
+    return Declaration(node.name, document.partition("\n\n")[0], parameters, source, **facts)
 
 
 def _parameters(

@@ -59,6 +59,18 @@ class OwnLoss(BaseModel):
     name: Text
 
 
+class Start(BaseModel):
+    """What training started from: `source` is None for random weights, and not there where nobody knows."""
+
+    source: Text | None = None
+    url: Text | None = None
+    license: Text | None = None
+    file: Text | None = None
+    sha256: Text | None = None
+    as_published: Annotated[bool, Strict()] | None = None
+    retrain: Text | None = None
+
+
 def _is(checked: type[BaseModel]) -> Any:
     """Annotates a mapping that is checked as this model and stays a mapping."""
     return GetPydanticSchema(lambda _, handler: handler.generate_schema(checked))
@@ -82,6 +94,8 @@ class ModelCard:
             known class; None, not told.
         temperature: what logits are then divided by, fitted on the validation set; None, not calibrated.
         variant: how the classifier was changed after training; None, it was not.
+        started_from: the facts of `Start` about the weights that training began with, and which classifier decoupled
+            training gave to a backbone that had them; None, not known, in files of an earlier version.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -105,6 +119,7 @@ class ModelCard:
     temperature: Factor | None = None
     known_from: Real | None = None
     variant: Mapping[str, Any] | None = None
+    started_from: Annotated[Mapping[str, Any], _is(Start)] | None = None
 
     @property
     def picture_size(self) -> int:
@@ -217,10 +232,11 @@ def _contradictions(card: ModelCard, shapes: Mapping[str, Sequence[int]]) -> Ite
     rows = [shapes[name][0] for name in ("head.weight", "head.linear.weight") if shapes.get(name)]
     if rows and rows[0] != names:
         yield f"class_names: found {names} for weights of {rows[0]} classes"
-    free = [card.loss, card.loss_parameters, card.recipe, card.variant]
+    free = [card.loss, card.loss_parameters, card.recipe, card.variant, card.started_from]
     if (letters := len(json.dumps(free))) > MOST_LETTERS:
         yield (
-            f"loss, loss_parameters, recipe and variant: found {letters:,} characters, allowed are {MOST_LETTERS:,}"
+            f"loss, loss_parameters, recipe, variant and started_from: found {letters:,} characters, allowed are "
+            f"{MOST_LETTERS:,}"
         )
 
 

@@ -29,6 +29,7 @@ class Published:
         url: None where the library has the architecture but no weights.
         input_size: height and width in pixels.
         mean, std: of the three channels, from 0 to 1, that images were normalised with.
+        license: what the library says of it; None: nothing.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Published:
     input_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    license: str | None = None
 
 
 def describe(name: str) -> Published:
@@ -92,7 +94,8 @@ def fetch(name: str, origin: str | None = None) -> tuple[dict[str, Tensor], dict
             state = _through_timm(architecture, address)
         except OSError as error:
             raise _unavailable(path, address, error) from None
-    return state, {"model": name, **asdict(published), **_file_facts(path)}
+    facts = {"model": name, **asdict(published), **_file_facts(path)}
+    return state, facts | ({"license": None} if origin else {})  # nobody knows that of a file of one's own
 
 
 def _own_model(name: str, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -135,6 +138,7 @@ def _describe_torchvision(architecture: str) -> Published:
         input_size=preset.crop_size[0],
         mean=tuple(preset.mean),
         std=tuple(preset.std),
+        license=weights.meta.get("license"),
     )
 
 
@@ -157,6 +161,7 @@ def _describe_timm(architecture: str) -> Published:
         input_size=config.input_size[-1],
         mean=tuple(config.mean),
         std=tuple(config.std),
+        license=config.license,
     )
 
 

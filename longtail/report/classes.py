@@ -25,6 +25,7 @@ HEADINGS = {
     "group": "Part",
     "precision": "Precision (%)",
     "recall": "Recall (%)",
+    "recall_interval": "… [95 %]",
     "f1": "F1 (%)",
     "n_train": "Training images",
     "n_test": "Test images",
@@ -50,12 +51,7 @@ def classes(predictions: pd.DataFrame, split: pd.DataFrame, train_set: str, mode
             together.
     """
     runs, table = _selected(predictions, split, train_set, model, loss)
-    test, trained = split["subset"] == "test", (split["subset"] == "train") & in_set(split, train_set)
-    table = table.drop(columns="n_train")
-    for chosen, name in ((trained, "train"), (test, "test")):
-        table = table.join(images_by_class(split, chosen, name), on="label")
-    counted = [name for name in table if name.startswith(("n_", "groups_"))]
-    table[counted] = table[counted].fillna(0).astype("int64")
+    table = counted_classes(table, split, train_set)
     data = by_class(confusion(runs, _names(table)), table)
     caption = captions.caption(
         f"Every class for {captions.training(model, train_set, loss)}, {captions.seeds(runs)}; all test images.",
@@ -78,6 +74,17 @@ def confusions(
         captions.missing(runs, "predicted"),
     )
     return confusion_page(confusion(runs, _names(table)), _names(table), caption)
+
+
+def counted_classes(table: pd.DataFrame, split: pd.DataFrame, train_set: str) -> pd.DataFrame:
+    """The table of the classes, as `class_table` returns it, with training and test images and groups of them."""
+    test, trained = split["subset"] == "test", (split["subset"] == "train") & in_set(split, train_set)
+    table = table.drop(columns="n_train")
+    for chosen, name in ((trained, "train"), (test, "test")):
+        table = table.join(images_by_class(split, chosen, name), on="label")
+    counted = [name for name in table if name.startswith(("n_", "groups_"))]
+    table[counted] = table[counted].fillna(0).astype("int64")
+    return table
 
 
 def class_page(data: pd.DataFrame, caption: str) -> Table:

@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+from longtail.files.safetensors import WEIGHTS, read_content
 from longtail.machine.environment import environment, peak_memory_mb
-from longtail.models.card import ModelCard
+from longtail.models.card import ModelCard, Start, read_card
 from longtail.training.run import Trainer
 
 
-def model_card(trainer: Trainer, class_names: list[str]) -> ModelCard:
+def model_card(
+    trainer: Trainer, class_names: list[str], weights: str | None = None, start: str | None = None
+) -> ModelCard:
     """The card of the model that a finished run keeps, not calibrated.
 
     Args:
         class_names: one for each label.
+        weights, start: the files that the trainer started from.
     """
     settings, recipe = trainer.settings, trainer.recipe
     return ModelCard(
@@ -32,7 +36,15 @@ def model_card(trainer: Trainer, class_names: list[str]) -> ModelCard:
         recipe=recipe.settings(),
         seed=settings.seed,
         best_epoch=trainer.progress.best_epoch,
+        started_from=_started_from(weights, start, settings.retrain),
     )
+
+
+def _started_from(weights: str | None, start: str | None, retrain: str | None) -> dict[str, Any]:
+    if start:
+        return {**(read_card(start).started_from or {}), "retrain": retrain}
+    facts = read_content(weights, WEIGHTS) if weights else {}
+    return {"source": None} | {name: facts[name] for name in Start.model_fields if name in facts}
 
 
 def run_record(trainer: Trainer, settings: Mapping[str, Any]) -> dict[str, Any]:

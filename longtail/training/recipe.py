@@ -4,7 +4,8 @@ This is the only place that lists them. The configuration, the training, the tes
 """
 
 import math
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +30,13 @@ Flips = Annotated[str, one_of(constant("batches/feed.py", "FLIPS"))]
 PolicyName = Annotated[str, one_of(constant("batches/policies.py", "POLICIES"))]
 SamplerName = Annotated[str, one_of(constant("batches/sampling.py", "SAMPLERS"))]
 Tune = Annotated[str, one_of(constant("training/tuning.py", "TUNES"))]
+
+
+class Where(NamedTuple):
+    """Annotates a setting that acts only where another one has one of these values."""
+
+    name: str
+    values: tuple[Any, ...]
 
 
 class DeferredReweighting(Section):
@@ -74,16 +82,16 @@ class Recipe(Section):
     """Random crops are taken from the resized image with a black border of this many pixels."""
     flip: bool = True
     """Random flips of training images, as `flips` says."""
-    flips: Flips = "horizontal"
+    flips: Annotated[Flips, Where("flip", (True,))] = "horizontal"
     """Which mirror images `flip` makes, all equally often: `horizontal` exchanges left and right; `both` also top and
     bottom, for pictures from above; `d4` adds quarter turns, which makes eight, for pictures that have no up, such as
     micrographs."""
     augment: PolicyName | None = None
     """Operations on the cropped images: `trivial`, one of random strength (TrivialAugment Wide, Müller and Hutter,
     2021); `rand`, several of one strength (RandAugment, Cubuk et al., 2020); null: none."""
-    augment_operations: Annotated[int, Field(ge=1, le=14)] = 2
+    augment_operations: Annotated[int, Field(ge=1, le=14), Where("augment", ("rand",))] = 2
     """The number of operations that `rand` applies to each image."""
-    augment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    augment_magnitude: Annotated[int, Field(ge=0, le=30), Where("augment", ("rand",))] = 9
     """The strength of the operations of `rand`; 0 is none."""
     mean: Rgb = (0.4914, 0.4822, 0.4465)
     """The mean of the normalisation; CIFAR-10's, as in the thesis."""
@@ -102,17 +110,17 @@ class Recipe(Section):
     """Which weights of the backbone are trained beside the head: all; low-rank updates of the attention of a vision
     transformer (LoRA), merged into its weights at the end; biases (BitFit); scales and biases of normalisations; none.
     Unless all are, the statistics of batch norms stay those of the pretrained weights."""
-    lora_rank: Count = 4
+    lora_rank: Annotated[Count, Where("tune", ("lora",))] = 4
     """The rank of the updates of `tune: lora`."""
-    momentum: HalfOpenUnit = 0.9
+    momentum: Annotated[HalfOpenUnit, Where("optimizer", ("sgd",))] = 0.9
     """The momentum of `sgd`; Adam's betas are PyTorch's."""
     schedule: Literal["step", "multistep", "cosine", "constant"] = "step"
     """How the learning rate changes over the epochs."""
-    step_size: Count = 30
+    step_size: Annotated[Count, Where("schedule", ("step",))] = 30
     """Epochs between two steps of the `step` schedule."""
-    milestones: tuple[Count, ...] = (160, 180)
+    milestones: Annotated[tuple[Count, ...], Where("schedule", ("multistep",))] = (160, 180)
     """Epochs after which the `multistep` schedule steps."""
-    gamma: Positive = 0.1
+    gamma: Annotated[Positive, Where("schedule", ("step", "multistep"))] = 0.1
     """Factor of each step of `step` and `multistep`."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs over which the learning rate rises linearly to its value."""
@@ -153,7 +161,7 @@ class Recipe(Section):
     calibrate: bool = True
     """Fit a temperature on the validation set and keep it in the model file, for `longtail predict`. The accuracies
     and calibration errors of the tables are those of the model as trained."""
-    false_rejection: OpenUnit | None = 0.05
+    false_rejection: Annotated[OpenUnit | None, Where("calibrate", (True,))] = 0.05
     """Which share of pictures of the known classes `longtail predict` may call unknown. With `calibrate`, the threshold
     for it comes from the validation set; null: none is kept."""
     gpus_per_job: Count = 1
@@ -212,6 +220,27 @@ class Recipe(Section):
         """Every setting that can change a result, as JSON knows it: what a key hashes and a model file keeps."""
         return self.model_dump(mode="json", exclude=NOT_RESULTS)
 
+    @classmethod
+    def acting(cls, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+        """The settings of a run that did something in it: each name, value, and what a section of them is.
+
+        What is off (null, false, 0) or belongs to something that is off is left out. A setting within a section has a
+        dot in its name and no description.
+
+        Args:
+            settings: as `settings` gives them, or those of an earlier version.
+        """
+        for name, value in settings.items():
+            field = cls.model_fields.get(name)
+            needs = [each for each in field.metadata if isinstance(each, Where)] if field else []
+            if not value or any(settings.get(need.name) not in need.values for need in needs):
+                continue
+            if not isinstance(value, Mapping):
+                yield name, value, ""
+                continue
+            yield name, "", SECTIONS[name].__doc__ or "" if name in SECTIONS else ""
+            yield from cls.acting({f"{name}.{key}": own for key, own in value.items()})
+
     def unreached(self) -> list[str]:
         """A sentence for each step of the learning rate, and a patience, that lies behind the last epoch."""
         steps = {"step": (self.step_size,), "multistep": self.milestones}.get(self.schedule, ())
@@ -246,3 +275,7 @@ class Recipe(Section):
             return self.learning_rate * ((1 + math.cos(angle)) / 2)
         steps = {"step": epoch // self.step_size, "multistep": sum(epoch >= own for own in self.milestones)}
         return self.learning_rate * self.gamma ** steps.get(self.schedule, 0)
+
+
+SECTIONS: dict[str, type[Section]] = {"drw": DeferredReweighting, "mixup": Mixup, "mixup.remix": Remix}
+"""The sections within the recipe, by name."""

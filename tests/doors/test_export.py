@@ -1,5 +1,6 @@
 """`longtail export`: an ONNX file that says what the model says, and a page that says what it is."""
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -14,19 +15,25 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+import yaml
 from markdown_it import MarkdownIt
 from PIL import Image
 from test_predict import CARD, save
 
 from longtail import export, load_results
+from longtail.data.collection.decoding import decode
+from longtail.data.collection.shape import Shape
 from longtail.experiment.proof import Proofs
 from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD
 from longtail.export import main
 from longtail.files.parquet import read_parquet, write_parquet
-from longtail.inference.onnx import largest_difference, metadata
-from longtail.inference.page import model_page
+from longtail.files.text import printable
+from longtail.inference.onnx import example, largest_difference, metadata
+from longtail.inference.page import RunFiles, loss_name, model_page
+from longtail.inference.pictures import classify
 from longtail.models.file import load_model, save_model
 from longtail.predict import main as predict
+from longtail.training.recipe import Recipe, Where
 
 GUIDE = Path(__file__).parents[2] / "docs/use-a-model.md"
 
@@ -122,6 +129,93 @@ def test_the_onnx_file_gives_the_probabilities_of_predict_for_any_batch(user, ru
         assert names.tolist() == rows["class_1"].tolist()
 
 
+def odd_pictures(folder: Path) -> list[Path]:
+    """Pictures of every kind whose pixels are not simply red, green and blue as they lie in the file."""
+    rng = np.random.default_rng(5)
+    noise = Image.fromarray(rng.integers(0, 256, (23, 38, 4), dtype=np.uint8), "RGBA")
+    rgb, exif = noise.convert("RGB"), Image.Exif()
+    deep = Image.fromarray(rng.integers(0, 65536, (38, 23), dtype=np.uint16))
+    for orientation in (3, 5, 6, 8):
+        exif[274] = orientation
+        rgb.save(folder / f"turned{orientation}.png", exif=exif)
+    deep.save(folder / "deep_turned.png", exif=exif)
+    rgb.save(folder / "photo.jpg")
+    rgb.resize((300, 2)).save(folder / "strip.png")
+    rgb.resize((12, 12)).save(folder / "exact.png")
+    rgb.convert("CMYK").save(folder / "cmyk.jpg")
+    rgb.convert("YCbCr").save(folder / "ycbcr.tif")
+    rgb.convert("LAB").save(folder / "lab.tif")
+    rgb.convert("1").save(folder / "bits.png")
+    rgb.convert("L").save(folder / "grey.png")
+    rgb.convert("L").save(folder / "grey_clear.png", transparency=90)
+    rgb.save(folder / "rgb_clear.png", transparency=rgb.getpixel((3, 3)))
+    noise.save(folder / "alpha.png")
+    noise.save(folder / "alpha.webp", lossless=True)
+    noise.convert("LA").save(folder / "grey_alpha.png")
+    palette = rgb.quantize(20)
+    palette.save(folder / "palette.png")
+    palette.save(folder / "palette_clear.png", transparency=4)
+    palette.save(folder / "palette_clear.gif", transparency=4)
+    deep.save(folder / "deep.tif")
+    frames = [rgb.rotate(90 * turns) for turns in range(3)]
+    for name in ("moving.gif", "moving.png", "moving.webp", "pages.tif"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    Image.fromarray(np.arange(35, dtype=np.int32).reshape(5, 7) * 1800).save(folder / "whole.tif")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"resize": "crop"},
+        {"resize": "pad"},
+        {"resize": "pad", "pad_with": [9, 0, 255]},
+        {"resize": "pad", "pad_with": "reflect"},
+    ],
+)
+def test_the_code_beside_the_onnx_file_gives_what_predict_gives(user, run_folder, tmp_path, capsys, facts):
+    model, card = load_model(run_folder / "model.safetensors")
+    card, pictures = replace(card, **facts), odd_pictures(tmp_path)
+    expected = classify(model, card, [(path.name, path) for path in pictures], top=1)
+    assert (expected["error"] == "").all()
+    shape = Shape(card.resize, card.pad_with)
+    for path, row in zip(pictures, expected.itertuples(), strict=True):
+        code, found = example(card, str(user / "digits.onnx"), str(path)), {}
+        assert "longtail" not in code.replace(str(user), "").replace(str(path), "")
+        exec(compile(code, path.name, "exec"), found)  # noqa: S102 (our own code)
+        np.testing.assert_array_equal(
+            found["pixels"], decode(path, card.picture_size, shape=shape), path.name
+        )
+        name, share = capsys.readouterr().out.strip().rsplit(" ", 1)
+        assert (name, float(share)) == (row.class_1, pytest.approx(row.probability_1, abs=1e-4)), path.name
+
+
+@pytest.mark.parametrize(
+    "values", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), -1, np.int32), np.ones((4, 4), np.float32)]
+)
+def test_the_code_refuses_values_without_a_range_as_predict_does(user, tmp_path, values):
+    path = tmp_path / "odd.tif"
+    Image.fromarray(values).save(path)
+    for read in (
+        lambda: decode(path, 12),
+        lambda: exec(example(CARD, str(user / "digits.onnx"), str(path)), {}),  # noqa: S102
+    ):
+        with pytest.raises(ValueError, match="have no known range; save the picture with 8 or 16 bits"):
+            read()
+
+
+def test_paths_in_the_code_stay_texts():
+    hostile = "a\"b'\nimport os\nFILE ``` PICTURE.onnx"
+    tree = ast.parse(example(CARD, hostile, f"{hostile}.jpg"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert hostile in texts and f"{hostile}.jpg" in texts
+
+
+def test_the_guide_shows_the_code_of_the_card():
+    assert f"```python\n{example(CARD, 'digits.onnx')}```" in GUIDE.read_text()
+
+
 def test_the_onnx_file_is_one_file_that_says_how_to_use_it(user):
     assert [path.name for path in user.glob("*.onnx*")] == ["digits.onnx"]
     told = onnxruntime.InferenceSession(user / "digits.onnx").get_modelmeta().custom_metadata_map
@@ -179,6 +273,235 @@ def test_the_page_states_data_results_recipe_and_limits(user):
     assert "few test images (middle 20, tail 0)" in page
     run_folder = "results/demo/runs/longtailed/resnet8/balanced_softmax/seed42"
     assert f"longtail predict {run_folder}/model.safetensors photos/" in page
+
+
+def header(page: str) -> dict:
+    """The YAML at the beginning of a page, as hubs read it: to the first line of three dashes."""
+    return yaml.safe_load(re.fullmatch(r"---\n(.*?)\n---\n\n# .*", page, re.DOTALL)[1])
+
+
+def cells_of(page: str) -> dict[str, list[str]]:
+    """The rows of all tables by their first cells."""
+    rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "|" in line
+    )
+    return {first: rest for first, *rest in rows}
+
+
+FOLDER = 'mo: "ths" {{x}} --- #'
+
+
+@pytest.fixture
+def answered(user, tmp_path) -> Path:
+    """The user's results with a split, groups, a list's columns, and answers to 30 test images, 24 of them right."""
+    results = shutil.copytree(user / "results/demo", tmp_path / "results")
+    folder = results / "runs/longtailed/resnet8/balanced_softmax/seed42"
+    rows = [
+        *((label, "train") for label, count in enumerate(CARD.class_counts) for _ in range(count)),
+        *((label, "val") for label in range(3) for _ in range(2)),
+        *((label, "test") for label in range(3) for _ in range(10)),
+    ]
+    split = pd.DataFrame(rows, columns=["label", "subset"]).assign(longtailed=True)
+    split["image_id"] = split.index
+    split["class_name"] = split["label"].map(dict(enumerate(CARD.class_names)))
+    split["group"] = split["label"].map(["head", "middle", "tail"].__getitem__)
+    split["cluster"] = split.index.where(split["subset"] != "train", split["label"])
+    write_parquet(split, results / "data/split.parquet")
+    days = [f"2024-05-{1 + place % 28:02}" for place in range(len(split))]
+    metadata = pd.DataFrame({"image_id": split["image_id"], "path": "", "date": days, "trap": "A"})
+    write_parquet(metadata, results / "data/metadata.parquet")
+    configuration = tmp_path / "moths.yaml"
+    data = {"source": "image_folder", "image_folder": {"path": f"/pictures/{FOLDER}"}}
+    configuration.write_text(yaml.safe_dump({"data": data}))
+    Proofs([configuration]).write([results / "data/split.parquet"], "key of the split")
+    test = split[split["subset"] == "test"]
+    taken = test["label"].where(
+        test["image_id"] % 5 > 0, 0
+    )  # two of each ten images of the others go to class 0
+    taken[(test["label"] == 0) & (test["image_id"] % 5 == 0)] = 1
+    logits = list(np.eye(3, dtype=np.float32)[taken])
+    write_parquet(test[["image_id", "label"]].assign(logits=logits), folder / PREDICTIONS)
+    Proofs().write([folder / MODEL, folder / RECORD], "key of the training")
+    Proofs().write([folder / PREDICTIONS], "key of the prediction", [folder / MODEL])
+    Proofs().write([results / "evaluation.parquet"], "key of the evaluation", [folder / PREDICTIONS])
+    return folder
+
+
+def test_the_page_has_the_collection_every_class_and_the_calibration_after_the_temperature(
+    answered, tmp_path, monkeypatch
+):
+    page = tmp_path / "page.md"
+    assert main([str(answered / MODEL), "--card", str(page), "--license", "CC-BY-4.0"]) == 0
+    text = page.read_text(encoding="utf-8")
+    rows = cells_of(text)
+    assert rows["collection"] == [f"`{FOLDER}`"]
+    assert rows["training images"] == ["52 in 3 groups"]
+    assert rows["validation images"] == ["6 in 6 groups"]
+    assert rows["test images"] == ["30 in 30 groups"]
+    assert rows["also known of each image"] == ["`date` (2024-05-01 to 2024-05-28), `trap`"]
+    assert "all in one of these sets" in text
+    # Wilson's interval of 8 in 10, as its tables have it; precision 8 of 10 + 2 - 2 and 8 of 8.
+    by_name = {
+        name: dict(zip(heads_of(text, "Class"), [name, *cells], strict=True))
+        for name, cells in rows.items()
+        if len(cells) == len(heads_of(text, "Class")) - 1
+    }
+    bee = by_name["Biene"]
+    assert (bee["Recall (%)"], bee["… [95 %]"]) == ("80.0", "49.0 to 94.3")
+    assert (bee["Precision (%)"], bee["F1 (%)"]) == ("80.0", "80.0")
+    assert (bee["Training images"], bee["Test images"], bee["Training groups"]) == ("10", "10", "1")
+    assert (bee["Most taken for"], bee["… (%)"]) == ("ape, small", "20.0")
+    assert by_name["ćma/тест"]["Precision (%)"] == "100.0"
+    # softmax of (3, 0, 0) and, with the temperature 1.5, of (2, 0, 0): 0.909 and 0.787; 24 of 30 are right.
+    assert rows["as trained"][:3] == ["90.9%", "80.0%", "10.9%"]
+    assert rows["after the temperature"][:3] == ["78.7%", "80.0%", "1.3%"]
+    assert "Of 30 test images, 80.0 % are right [62.7, 90.5]" in text
+    told = header(text)
+    assert (told["license"], told["library_name"]) == ("cc-by-4.0", "longtail")
+    first = told["model-index"][0]["results"][0]
+    assert first["dataset"]["name"] == f"{FOLDER}, balanced test images"
+    assert {metric["type"]: metric["value"] for metric in first["metrics"]} == {"accuracy": 0.5, "f1": 0.5}
+    assert not page.with_suffix(".classes.csv").exists()
+    monkeypatch.setattr("longtail.inference.page.LISTED", 1)
+    assert main([str(answered / MODEL), "--card", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "The 1 best classes; `page.classes.csv` has all 3:" in text
+    assert header(text)["license"] == "unknown"
+    beside = pd.read_csv(page.with_suffix(".classes.csv"))
+    assert sorted(beside["class_name"]) == sorted(CARD.class_names)
+    assert beside["recall"].tolist() == [0.8] * 3
+
+
+def heads_of(page: str, first: str) -> list[str]:
+    (line,) = [line for line in page.splitlines() if re.match(rf"\| {first}  ", line)]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("subset", ["train", "test"])
+def test_a_split_or_predictions_that_were_made_anew_are_not_shown_as_the_models(answered, tmp_path, subset):
+    if subset == "test":
+        other_weights(answered / MODEL)
+    else:
+        path = answered.parents[4] / "data/split.parquet"
+        write_parquet(read_parquet(path).iloc[1:], path)
+    assert main([str(answered / MODEL), "--card", str(tmp_path / "page.md")]) == 0
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "Results by class" not in text and "validation images" not in text
+
+
+RECIPE = CARD.recipe
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({"loss": "ldam", "recipe": {**RECIPE, "drw": {"start": 0.8, "beta": 0.9999}}}, "LDAM-DRW"),
+        ({"loss": "vs", "recipe": {**RECIPE, "drw": {"start": 0.8, "beta": 0.9999}}}, "VS-DRW"),
+        ({"loss": "ldam"}, "LDAM"),
+        ({"recipe": {**RECIPE, "mixup": {"alpha": 1.0, "remix": None}}}, "Softmax with Mixup"),
+        ({"recipe": {**RECIPE, "mixup": {"alpha": 1.0, "remix": {"tau": 0.5}}}}, "Softmax with Remix"),
+        ({"recipe": {**RECIPE, "sampler": "square_root"}}, "Softmax with square-root sampler"),
+        ({"started_from": {"source": None, "retrain": "new"}}, "cRT"),
+        ({"started_from": {"retrain": "scale"}, "loss": "focal"}, "LWS with Focal"),
+        ({"head": "scaled"}, "LWS"),
+        ({"variant": {"adjust": "la", "tau": 1.0}}, "Softmax + LA"),
+        ({"loss": {"path": "own.py", "name": "Mine"}}, "Mine"),
+    ],
+)
+def test_the_loss_is_named_as_people_say_it(facts, name):
+    assert loss_name(replace(CARD, **facts)) == name
+    assert f"# ResNet-8, {name}\n" in model_page(replace(CARD, **facts), file="m.safetensors")
+
+
+def test_only_settings_that_acted_are_listed_with_the_papers():
+    off = Recipe().settings()
+    rows = cells_of(model_page(replace(CARD, loss="ldam", recipe=off), file="m.safetensors"))
+    assert {"`schedule`", "`step_size`", "`gamma`", "`flips`", "`false_rejection`"} <= set(rows)
+    absent = [
+        "augment",
+        "augment_operations",
+        "momentum",
+        "milestones",
+        "lora_rank",
+        "mixup",
+        "drw",
+        "ema",
+        "compile",
+    ]
+    assert not {f"`{name}`" for name in absent} & set(rows)
+    assert "Margin Loss, NeurIPS 2019" in rows["`paper of the loss`"][0]
+    on = Recipe(
+        augment="rand",
+        optimizer="sgd",
+        schedule="multistep",
+        mixup={},
+        drw={},
+        tune="lora",
+        flip=False,
+        calibrate=False,
+    ).settings()
+    rows = cells_of(model_page(replace(CARD, recipe=on), file="m.safetensors"))
+    assert {"`augment_operations`", "`momentum`", "`milestones`", "`lora_rank`", "`mixup.alpha`"} <= set(rows)
+    assert not {"`step_size`", "`flips`", "`false_rejection`", "`mixup.remix`"} & set(rows)
+    assert rows["`drw`"] == ["Class-balanced weights from a late epoch on (Cao et al., 2019)."]
+
+
+def test_every_condition_of_a_setting_can_be_met():
+    for name, field in Recipe.model_fields.items():
+        for need in field.metadata:
+            if isinstance(need, Where):
+                assert set(need.values) <= {*get_values(need.name)}, name
+
+
+def get_values(name: str) -> list:
+    """The values that the configuration's schema allows for a setting."""
+    schema = json.loads((GUIDE.parents[1] / "config/schema.json").read_text())
+    allowed = schema["$defs"]["Recipe"]["properties"][name]
+    options = [allowed, *allowed.get("anyOf", [])]
+    if allowed.get("type") == "boolean":
+        return [True, False]
+    return [value for each in options for value in each.get("enum", [])]
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        (None, "is not known: an earlier version made the file"),
+        ({"retrain": "new"}, "is not known"),
+        ({"source": None}, "started from random weights"),
+        ({"source": "timm/a.b", "license": "apache-2.0"}, "`timm/a.b`. Their licence: `apache-2.0`."),
+        (
+            {"source": "t/a", "file": "f.pth", "sha256": "12ab"},
+            "`f.pth` (SHA-256 `12ab`), which nothing proves",
+        ),
+        (
+            {"source": "t/a", "file": "f", "sha256": "1", "as_published": True},
+            "(SHA-256 `1`). Their licence is not known",
+        ),
+    ],
+)
+def test_the_weights_that_training_started_from_are_named(facts, told):
+    page = model_page(replace(CARD, started_from=facts), file="m.safetensors")
+    assert told in page
+    hub = {"source": "timm/a.b", "url": "https://huggingface.co/timm/a.b/resolve/main/model.safetensors"}
+    assert header(model_page(replace(CARD, started_from=hub), file="m"))["base_model"] == "timm/a.b"
+    assert "base_model" not in header(page)
+
+
+@pytest.mark.parametrize(
+    "name", ["---", "a: b", "q\"'", "x\n---\ny", "{{ y }}", "- [z](http://w)", "\ud800", "!!python/x"]
+)
+def test_hostile_names_stay_texts_in_the_header_and_the_page(name):
+    evaluation = pd.DataFrame([{"test_set": "balanced", "metric": "acc1", "value": 0.5, "n": 3}])
+    card = replace(CARD, class_names=[name, "b", "c"], loss={"path": "p", "name": name})
+    page = model_page(card, file="m", run=RunFiles(evaluation=evaluation, folder=name, source=name))
+    page.encode()
+    told = header(page)["model-index"][0]
+    assert told["name"] == f"ResNet-8, {printable(name)}"
+    assert told["results"][0]["dataset"]["name"] == f"{printable(name)}, balanced test images"
+    body = page.split("\n---\n", 1)[1]
+    assert not any(line.strip() == "---" for line in body.splitlines())
+    assert "<a " not in MarkdownIt("commonmark").enable("table").render(body)
 
 
 def test_names_with_markdown_in_them_stay_names():

@@ -337,6 +337,7 @@ def test_published_weights_and_what_they_expect_of_images(name, url, normalisati
     assert published.url == url
     assert published.input_size == 224
     assert (published.mean, published.std) == normalisation
+    assert published.license == ("apache-2.0" if "/timm/" in url else None)
 
 
 def test_no_weights_are_published_for_small_resnets(tmp_path):
@@ -429,6 +430,7 @@ def test_a_weights_file_names_its_origin_and_has_the_same_bytes_each_time(tmp_pa
     facts = read_content(path, KEY)
     assert facts["source"] == "torchvision/shufflenet_v2_x0_5.IMAGENET1K_V1"
     assert facts["as_published"] is False
+    assert facts["license"] is None, "nobody knows that of a file of one's own"
     assert facts["input_size"] == 224
     assert facts["mean"] == list(IMAGENET[0])
 

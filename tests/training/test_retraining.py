@@ -5,6 +5,8 @@ import torch
 from small_runs import same_weights, save_run
 
 from longtail.models.file import load_model
+from longtail.models.weights import write_weights
+from longtail.training.outputs import model_card
 
 SECOND_STAGE = {
     "loss": "softmax",
@@ -27,6 +29,23 @@ def test_decoupled_training_leaves_the_backbone_bit_for_bit(trained, base, digit
     resumed, _ = trained("resumed", stop_after=3, start=base, retrain=classifier, **SECOND_STAGE)
     assert resumed.history == progress.history
     assert same_weights(resumed.best_weights, progress.best_weights)
+
+
+def test_the_card_says_what_training_started_from(trained, base, tmp_path):
+    _, run = trained("named", start=base, retrain="new", **SECOND_STAGE)
+    names = [str(label) for label in range(10)]
+    assert model_card(run, names, start=str(base)).started_from == {"source": None, "retrain": "new"}
+    facts = {
+        "source": "timm/x.y",
+        "url": None,
+        "license": "mit",
+        "file": "x.pth",
+        "sha256": "1a",
+        "as_published": None,
+    }
+    weights = tmp_path / "weights.safetensors"
+    write_weights(weights, {"weight": torch.zeros(1)}, {**facts, "mean": [0.5] * 3})
+    assert model_card(run, names, str(weights)).started_from == facts
 
 
 def test_decoupled_training_needs_a_run_of_the_same_model(trained, base):
