@@ -504,7 +504,7 @@ def _training(card: ModelCard, record: Record | None) -> str:
             if value is not None
         ),
         *([["retrain", f"{started['retrain']}: {Retrain.__doc__}"]] if started.get("retrain") else []),
-        *([name, value or about] for name, value, about in Recipe.acting(card.recipe)),
+        *([name, about or value] for name, value, about in Recipe.acting(card.recipe)),
         *([["classifier changed afterwards", _pairs(card.variant)]] if card.variant else []),
         ["seed", card.seed],
         ["epoch that was kept", card.best_epoch],
