@@ -205,10 +205,12 @@ def test_the_code_refuses_values_without_a_range_as_predict_does(user, tmp_path,
             read()
 
 
-def test_paths_in_the_code_stay_texts():
-    hostile = "a\"b'\nimport os\nFILE ``` PICTURE.onnx"
-    tree = ast.parse(example(CARD, hostile, f"{hostile}.jpg"))
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+@pytest.mark.parametrize("quotes", ["a\"b'", "a'b", 'a"b', "ab\\", "\ud800ü"])
+def test_paths_in_the_code_stay_texts(quotes):
+    hostile = f"{quotes}\nimport os\nFILE ``` PICTURE.onnx"
+    code = example(CARD, hostile, f"{hostile}.jpg")
+    code.encode()
+    texts = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
     assert hostile in texts and f"{hostile}.jpg" in texts
 
 
