@@ -120,7 +120,12 @@ def example(card: ModelCard, file: str, picture: str = "photos/one.jpg") -> str:
         lines += _REFLECTED if card.pad_with == "reflect" else _BORDERED
     colour = tuple(card.pad_with or BLACK) if card.pad_with != "reflect" else ()
     code = _EXAMPLE.replace("SHAPE\n", lines.replace("COLOUR", str(colour)))
-    return re.sub("FILE|PICTURE", lambda found: repr(file if found[0] == "FILE" else picture), code)
+    return re.sub("FILE|PICTURE", lambda found: _quoted(file if found[0] == "FILE" else picture), code)
+
+
+def _quoted(text: str) -> str:
+    """The text as Python writes it, in double quotes as the rest of the code where it has none itself."""
+    return repr(text) if '"' in text else '"' + repr(f"'{text}")[2:]
 
 
 _EXAMPLE = """\

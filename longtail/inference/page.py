@@ -180,8 +180,9 @@ def _named(split: Path) -> dict[str, str]:
     for name in proof.by if proof else []:
         if (path := split.parent.resolve() / name).is_file():
             data = merged(data, read_file(path).content.get("data") or {})
-    folder = (data.get("image_folder") or {}).get("path") or ""
-    return {"source": str(data.get("source") or ""), "folder": Path(str(folder)).name}
+    path = Path(str((data.get("image_folder") or {}).get("path") or ""))
+    folder = f"{path.parent.name}/{path.name}" if path.suffix else path.name  # lists are often called alike
+    return {"source": str(data.get("source") or ""), "folder": folder}
 
 
 def _columns(path: Path) -> list[str]:
@@ -503,7 +504,7 @@ def _training(card: ModelCard, record: Record | None) -> str:
             if value is not None
         ),
         *([["retrain", f"{started['retrain']}: {Retrain.__doc__}"]] if started.get("retrain") else []),
-        *([name, value or about] for name, value, about in Recipe.acting(card.recipe)),
+        *([name, about or value] for name, value, about in Recipe.acting(card.recipe)),
         *([["classifier changed afterwards", _pairs(card.variant)]] if card.variant else []),
         ["seed", card.seed],
         ["epoch that was kept", card.best_epoch],

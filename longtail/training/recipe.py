@@ -224,16 +224,18 @@ class Recipe(Section):
     def acting(cls, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
         """The settings of a run that did something in it: each name, value, and what a section of them is.
 
-        What is off (null, false, 0) or belongs to something that is off is left out. A setting within a section has a
-        dot in its name and no description.
+        What is off (null, false, 0) or belongs to something that is off is left out. The order is that of the recipe. A
+        setting within a section has a dot in its name and no description.
 
         Args:
             settings: as `settings` gives them, or those of an earlier version.
         """
-        for name, value in settings.items():
-            field = cls.model_fields.get(name)
+        order = list(cls.model_fields)
+        for name in sorted(settings, key=lambda name: order.index(name) if name in order else -1):
+            value, field = settings[name], cls.model_fields.get(name)
             needs = [each for each in field.metadata if isinstance(each, Where)] if field else []
-            if not value or any(settings.get(need.name) not in need.values for need in needs):
+            off = value is None if "." in name else not value  # within a section, 0 is a value like others
+            if off or any(settings.get(need.name) not in need.values for need in needs):
                 continue
             if not isinstance(value, Mapping):
                 yield name, value, ""

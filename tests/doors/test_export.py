@@ -205,10 +205,12 @@ def test_the_code_refuses_values_without_a_range_as_predict_does(user, tmp_path,
             read()
 
 
-def test_paths_in_the_code_stay_texts():
-    hostile = "a\"b'\nimport os\nFILE ``` PICTURE.onnx"
-    tree = ast.parse(example(CARD, hostile, f"{hostile}.jpg"))
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+@pytest.mark.parametrize("quotes", ["a\"b'", "a'b", 'a"b', "ab\\", "\ud800ü"])
+def test_paths_in_the_code_stay_texts(quotes):
+    hostile = f"{quotes}\nimport os\nFILE ``` PICTURE.onnx"
+    code = example(CARD, hostile, f"{hostile}.jpg")
+    code.encode()
+    texts = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
     assert hostile in texts and f"{hostile}.jpg" in texts
 
 
@@ -311,7 +313,7 @@ def answered(user, tmp_path) -> Path:
     metadata = pd.DataFrame({"image_id": split["image_id"], "path": "", "date": days, "trap": "A"})
     write_parquet(metadata, results / "data/metadata.parquet")
     configuration = tmp_path / "moths.yaml"
-    data = {"source": "image_folder", "image_folder": {"path": f"/pictures/{FOLDER}"}}
+    data = {"source": "image_folder", "image_folder": {"path": f"/pictures/{FOLDER}/list.csv"}}
     configuration.write_text(yaml.safe_dump({"data": data}))
     Proofs([configuration]).write([results / "data/split.parquet"], "key of the split")
     test = split[split["subset"] == "test"]
@@ -334,7 +336,7 @@ def test_the_page_has_the_collection_every_class_and_the_calibration_after_the_t
     assert main([str(answered / MODEL), "--card", str(page), "--license", "CC-BY-4.0"]) == 0
     text = page.read_text(encoding="utf-8")
     rows = cells_of(text)
-    assert rows["collection"] == [f"`{FOLDER}`"]
+    assert rows["collection"] == [f"`{FOLDER}/list.csv`"]
     assert rows["training images"] == ["52 in 3 groups"]
     assert rows["validation images"] == ["6 in 6 groups"]
     assert rows["test images"] == ["30 in 30 groups"]
@@ -359,7 +361,7 @@ def test_the_page_has_the_collection_every_class_and_the_calibration_after_the_t
     told = header(text)
     assert (told["license"], told["library_name"]) == ("cc-by-4.0", "longtail")
     first = told["model-index"][0]["results"][0]
-    assert first["dataset"]["name"] == f"{FOLDER}, balanced test images"
+    assert first["dataset"]["name"] == f"{FOLDER}/list.csv, balanced test images"
     assert {metric["type"]: metric["value"] for metric in first["metrics"]} == {"accuracy": 0.5, "f1": 0.5}
     assert not page.with_suffix(".classes.csv").exists()
     monkeypatch.setattr("longtail.inference.page.LISTED", 1)
@@ -444,6 +446,8 @@ def test_only_settings_that_acted_are_listed_with_the_papers():
     assert {"`augment_operations`", "`momentum`", "`milestones`", "`lora_rank`", "`mixup.alpha`"} <= set(rows)
     assert not {"`step_size`", "`flips`", "`false_rejection`", "`mixup.remix`"} & set(rows)
     assert rows["`drw`"] == ["Class-balanced weights from a late epoch on (Cao et al., 2019)."]
+    at_once = Recipe(drw={"start": 0}).settings()
+    assert cells_of(model_page(replace(CARD, recipe=at_once), file="m.safetensors"))["`drw.start`"] == ["0.0"]
 
 
 def test_every_condition_of_a_setting_can_be_met():
