@@ -234,6 +234,8 @@ def _table(works: dict[tuple[str, str, int], Work], speeds: dict[tuple[str, int]
 def _total(works: dict[tuple[str, str, int], Work], device_type: str, at_a_time: int) -> str:
     known = [work.seconds for work in works.values() if work.seconds is not None]
     what = "one GPU" if device_type == "cuda" else "this CPU"
+    if not known:
+        return "How long training takes is not known."
     without = "" if len(known) == len(works) else ", without what is not known"
     text = f"Training takes {_duration(sum(known))} of {what}{without}"
     if at_a_time == 1:

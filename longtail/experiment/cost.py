@@ -7,7 +7,7 @@ kind of device. Otherwise it is assumed from arithmetic.
 import json
 import statistics
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from longtail.data.split.sets import (
     longtailed_counts,
     with_groups,
 )
+from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import RECORD, Run, found_in
@@ -69,9 +70,10 @@ class Work(NamedTuple):
 
 
 def images_of(config: Config) -> dict[str, int] | None:
-    """Images of each training set, and of the validation set `val`; None while no file tells them.
+    """Images of each training set, and of the validation set `val`; None where nothing tells them.
 
-    The table of sets in the results counts the images of a collection.
+    The table of sets in the results counts the images of a collection. Until it is made, the files are counted, and the
+    settings say which share of them is trained on.
     """
     data = config.data
     source = known_sources()[data.source]
@@ -86,13 +88,29 @@ def images_of(config: Config) -> dict[str, int] | None:
         }
     path = Path(config.paths.results, "data/sets.parquet")
     if not path.is_file():
-        return None
+        return _expected(config) if source.has_images else None
     sets = SPLIT.read(path, ["subset", "longtailed"])
     train = sets[sets["subset"] == "train"]
     return {
         "balanced": len(train),
         "longtailed": int(train["longtailed"].sum()),
         "val": int((sets["subset"] == "val").sum()),
+    }
+
+
+def _expected(config: Config) -> dict[str, int]:
+    """Images of each set of a collection that is not divided yet, about: nothing was decoded or left out so far."""
+    folder, entries = config.data.image_folder, Experiment(config).listing.entries
+    train = [entry.class_name for entry in entries if entry.subset in ("", "train")]
+    given = any(entry.subset for entry in entries)
+    share = 1.0 if given else 1 - folder.test_fraction - folder.val_fraction
+    by_class = Counter(train).values()
+    return {
+        "balanced": int(share * min(by_class)) * len(by_class),
+        "longtailed": int(share * len(train)),
+        "val": sum(entry.subset == "val" for entry in entries)
+        if given
+        else int(folder.val_fraction * len(train)),
     }
 
 

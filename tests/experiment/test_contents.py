@@ -11,6 +11,7 @@ from longtail.config.load import load_config
 from longtail.experiment import contents, fingerprint, keys
 from longtail.experiment.contents import content_hash, remembered
 from longtail.experiment.jobs import Experiment
+from longtail.experiment import keys
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import Run
 
@@ -71,6 +72,11 @@ def start():
         fingerprint._files,
     ):
         cached.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def numbers_here(folder, monkeypatch):
+    monkeypatch.setattr(keys, "ROOT", folder)  # the numbers that this project ships lie beside its code
 
 
 def key(settings, ask):

@@ -41,6 +41,17 @@ def test_tested_images_are_those_of_the_thesis():
     assert images_to_test(config) is None
 
 
+def test_a_collection_is_counted_by_its_files_until_it_is_divided(tmp_path):
+    for name, count in (("ape", 40), ("bee", 10)):
+        (tmp_path / "c" / name).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / "c" / name / f"{number}.jpg").write_bytes(b"")
+    data = {"source": "image_folder", "image_folder": {"path": str(tmp_path / "c"), "size": 8}}
+    config = load_config({"data": data, "paths": {"results": str(tmp_path / "results")}})
+    # A fifth is tested on and a tenth validates; the balanced set has as many of each class as the smallest.
+    assert images_of(config) == {"balanced": 14, "longtailed": 35, "val": 5}
+
+
 def test_the_full_experiment_trains_on_138_million_images():
     experiment = Experiment(load_config({}))
     works = training(experiment.runs, Keys(experiment), images_of(experiment.config), {})

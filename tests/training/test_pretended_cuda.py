@@ -113,7 +113,7 @@ REFUSED = {
         ("losses.base", "Loss", "set_class_weight"),
         "self.class_weight.copy_(weight)",
         "self.class_weight = weight",
-        "weight = self.class_weight[labels]",
+        "torch.ones_like(self.class_weight))[labels]",
         setting=Setting({"drw": {"start": 0.5}}),
     ),
     "a generator of the CPU": Fault(

@@ -22,7 +22,8 @@ def calls(path: Path):
 def test_nothing_that_was_read_is_run(path):
     for name, keywords in calls(path):
         assert name not in ("eval", "exec", "os.system", "os.popen"), f"{path}: {name}"
-        assert keywords.get("shell", "False") == "False", f"{path}: {name} with a shell"
+        if name != "shtab.complete":  # whose `shell` is the one that it writes a script for
+            assert keywords.get("shell", "False") == "False", f"{path}: {name} with a shell"
         if name == "torch.load":
             assert keywords.get("weights_only") == "True", f"{path}: torch.load may run code"
         if name.startswith(("pickle.load", "joblib.load", "dill.", "marshal.load", "yaml.load")):

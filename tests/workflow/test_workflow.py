@@ -86,7 +86,7 @@ def test_watching_tells_which_run_failed(workspace, with_a_failure):
     states = {one.run: one.state for one in statuses(workspace.folder / "results")}
     assert {run for run, state in states.items() if state == "failed"} == {"longtailed/resnet8/mine/seed42"}
     name = (workspace.folder / "results/logs/workflow").read_text()
-    assert re.fullmatch(r"\d+ \d+ \S+", name), name
+    assert re.fullmatch(r"\d+ \d+ \S+", name.partition("\n")[0]), name
 
 
 def test_what_the_other_runs_show_is_made_and_the_failed_one_is_shown_as_missing(workspace, with_a_failure):
