@@ -11,7 +11,6 @@ from longtail.config.load import load_config
 from longtail.experiment import contents, fingerprint, keys
 from longtail.experiment.contents import content_hash, remembered
 from longtail.experiment.jobs import Experiment
-from longtail.experiment import keys
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import Run
 
