@@ -114,7 +114,9 @@ onstart:
     if MAIN:
         try:
             lock_results(Path(CONFIG.paths.results))
-            anew = [run_of(job.wildcards) for job in workflow.dag.needrun_jobs() if job.rule.name == "train"]
+            anew = [
+                run_of(job.wildcards) for job in workflow.dag.needrun_jobs() if job.rule.name == "train"
+            ]
             sign(Path(CONFIG.paths.results), EXPERIMENT.trained_runs, anew)
         except OSError as error:
             raise WorkflowError(str(error)) from None
