@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from longtail import __version__
 from longtail.config.command_line import add_configuration, configured
 from longtail.config.load import Config, ConfigError, load_files
+from longtail.data.sources.table import known_sources
 from longtail.experiment.proof import Proofs
 from longtail.experiment.runs import MODEL, RECORD, Run, found_in
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.files.csv import read_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.regular import read_bytes
@@ -102,8 +103,7 @@ def main(words: Sequence[str] | None = None) -> int:
         bibtex = "\n\n".join(references()[key].bibtex for key in sorted(citations.keys))
         if args.bibtex:
             check_outputs([args.bibtex], [results])
-            with atomic_path(args.bibtex) as temporary:
-                temporary.write_text(f"{bibtex}\n", encoding="utf-8")
+            write_text(args.bibtex, f"{bibtex}\n")
     except (OSError, ValueError) as error:
         complain(printable(str(error)))
         return 1
@@ -209,23 +209,19 @@ def paragraph(results: Path, config: Config | None, cite: Citations) -> str:
 
 def _data(trained: list[Trained], config: Config | None, cite: Citations) -> str:
     card = trained[0].card
+    source = known_sources()[config.data.source] if config else None
     name = f"{len(card.class_names):,} classes of images"
     tail = ""
-    if config and config.data.source == "cifar100":
-        name, tail = f"CIFAR-100{cite(['krizhevsky2009'])}", f", cut to a long tail{cite(['cao2019'])}"
-    elif config and config.data.source == "digits":
-        name, tail = (
-            f"scikit-learn's digits{cite(['alpaydin1998'])}",
-            f", cut to a long tail{cite(['cao2019'])}",
-        )
-    elif config:
+    if source and source.title:
+        name, tail = f"{source.title}{cite([source.paper])}", f", cut to a long tail{cite(['cao2019'])}"
+    elif source:
         name, tail = f"a collection of {len(card.class_names):,} classes", ", with its own class counts"
     of_set = {one.run.train_set: one.card.class_counts for one in trained}
     told = [
         f"a {label(train_set).lower()} training set of {sum(counts):,} images ({_range(counts)} a class)"
         for train_set, counts in of_set.items()
     ]
-    if "longtailed" not in of_set and not (config and config.data.source == "image_folder"):
+    if "longtailed" not in of_set and not (source and source.natural):
         tail = ""
     return f"We used {name}{tail}: {_and(told)}."
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
 from longtail.inference.onnx import write_onnx
@@ -56,16 +56,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    args = parser().parse_args(words)
+    own = parser()
+    args = own.parse_args(words)
     if not args.onnx and not args.card:
-        parser().error("give --onnx FILE, or --card FILE, or both")
+        own.error("give --onnx FILE, or --card FILE, or both")
     if args.onnx and Path(args.onnx).suffix != ".onnx":
-        parser().error(f"--onnx {args.onnx}: the name must end in .onnx")
+        own.error(f"--onnx {args.onnx}: the name must end in .onnx")
     if args.card and Path(args.card).suffix != ".md":
-        parser().error(f"--card {args.card}: the name must end in .md")
+        own.error(f"--card {args.card}: the name must end in .md")
     if args.license and not LICENSE.fullmatch(args.license):
         found = f"--license {args.license}"
-        parser().error(f"{found}: give a short name of letters, digits, . + and -, such as cc-by-4.0")
+        own.error(f"{found}: give a short name of letters, digits, . + and -, such as cc-by-4.0")
     return args
 
 
@@ -91,8 +92,7 @@ def main(words: Sequence[str] | None = None) -> int:
             (page, model_page(card, file=args.model, run=run, **names)),
         ):
             if text is not None:
-                with atomic_path(path) as temporary:
-                    temporary.write_text(text, encoding="utf-8")
+                write_text(path, text)
         without = "" if run.evaluation is not None else f", without results. {run.note}"
         print(f"{page}: model card{without}")
     except (OSError, ValueError) as error:

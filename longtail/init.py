@@ -19,7 +19,7 @@ from longtail.config.data import Data, ImageFolder
 from longtail.config.load import Config
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN, Choices
 from longtail.experiment.cost import known_speeds, training
-from longtail.experiment.jobs import Experiment
+from longtail.experiment.jobs import DIVISION, Experiment
 from longtail.experiment.keys import Keys
 from longtail.experiment.proposal import Machine, header, is_tiny, next_steps, planned, proposal, written
 from longtail.files.atomic import atomic_path
@@ -31,8 +31,6 @@ from longtail.settings import unknown
 
 if TYPE_CHECKING:
     from longtail.data.collection.overview import Overview
-
-OF_SPLIT = {"test_fraction", "val_fraction", "min_test_per_class", "small_classes", "merged_name"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,7 +90,7 @@ def _write(args: argparse.Namespace, output: Path) -> str:
 
     machine = _machine()
     choices = Choices(columns=dict(args.columns), group_column=args.group_column)
-    settings = {**ImageFolder().model_dump(include=OF_SPLIT), "seed": Data().seed}
+    settings = {**ImageFolder().model_dump(include=DIVISION - {"strict"}), "seed": Data().seed}
     seen = look(args.collection, choices, args.root, settings, machine.cores)
     plan = planned(seen, machine)
     own: dict[str, Any] = {"path": _from_here(args.collection)}

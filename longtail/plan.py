@@ -149,9 +149,8 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         *_by_stage(Counter(job.rule for job in jobs)),
     ]
     changes = collection_changes(experiment)
-    if not runs and changes:
-        lines += ["", f"{changes} No run would be trained again."]
     if not runs:
+        lines += ["", f"{changes} No run would be trained again."] if changes else []
         return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
     if wrong := list(_refused_models(runs, config)):
         raise ValueError("\n".join(wrong))

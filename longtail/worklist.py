@@ -24,7 +24,7 @@ from longtail.analysis.label_errors import joint_counts, suspected
 from longtail.analysis.uncertainty import MEASURES, to_label_next
 from longtail.data.collection.decoding import UnreadableImage, decode
 from longtail.data.collection.shape import Shape
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import atomic_path, write_text
 from longtail.files.csv import read_csv, write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.parquet import read_parquet
@@ -108,8 +108,7 @@ def main(words: Sequence[str] | None = None) -> int:
         text, table, pictures = {"labels": doubtful, "wrong": mistaken, "next": unsure}[args.list](args)
         with atomic_path(outputs[0]) as temporary:
             write_csv(table, temporary, float_format="%.6f")
-        with atomic_path(outputs[1]) as temporary:
-            temporary.write_text(contact_sheet(text, "Work list", pictures), encoding="utf-8")
+        write_text(outputs[1], contact_sheet(text, "Work list", pictures))
     except (OSError, ValueError) as error:
         complain(printable(str(error)))
         return 1

@@ -42,6 +42,11 @@ class Answered:
         """The energy of each photograph, float64, N (Liu et al., Energy-based Out-of-distribution Detection, 2020)."""
         return -logsumexp(self.logits, axis=1)
 
+    def part(self, members: np.ndarray) -> "Answered":
+        """Those of the photographs, bool N, with their groups numbered anew."""
+        cluster = None if self.cluster is None else np.unique(self.cluster[members], return_inverse=True)[1]
+        return Answered(self.labels[members], self.logits[members], cluster)
+
     def interval(self, chosen: np.ndarray) -> tuple[float, float]:
         """The 95 % interval of a share of the photographs, as the statistics of the workflow have it."""
         return share_interval(chosen[None].astype(float), self.cluster)

@@ -106,7 +106,7 @@ def _expected(config: Config) -> dict[str, int]:
     share = 1.0 if given else 1 - folder.test_fraction - folder.val_fraction
     by_class = Counter(train).values()
     return {
-        "balanced": int(share * min(by_class)) * len(by_class),
+        "balanced": int(share * min(by_class, default=0)) * len(by_class),
         "longtailed": int(share * len(train)),
         "val": sum(entry.subset == "val" for entry in entries)
         if given

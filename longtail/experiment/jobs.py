@@ -20,7 +20,13 @@ from longtail.experiment.runs import MODEL, PREDICTIONS, Run
 SHAPE = {"resize", "pad_with"}
 PUBLISHED_PROTOCOLS = {("cifar100", 500): "cao2019", ("cifar10", 5000): "cao2019-cifar10"}
 """The published protocols by source and training images of the largest class."""
-THESIS_DATA = ("cifar100", 450, 50, "exponential", 0.01, 0.01)
+THESIS_DATA = {
+    "source": "cifar100",
+    "train_per_class": 450,
+    "test_per_class": 50,
+    "imbalance": "exponential",
+    "imbalance_factor": 0.01,
+}
 """How the thesis divided its images."""
 DIVISION = {"test_fraction", "val_fraction", "min_test_per_class", "small_classes", "merged_name", "strict"}
 """What the section of image folders says of the split."""
@@ -93,17 +99,8 @@ class Experiment:
     def thesis_data(self) -> bool:
         """Whether the images are divided as the thesis's, so that its numbers may stand beside these."""
         data = self.config.data
-        test_factor = (
-            data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
-        )
-        found = (
-            data.source,
-            data.train_per_class,
-            data.test_per_class,
-            data.imbalance,
-            data.imbalance_factor,
-        )
-        return (*found, test_factor) == THESIS_DATA
+        found = {name: getattr(data, name) for name in THESIS_DATA}
+        return found == THESIS_DATA and data.test_imbalance_factor in (None, data.imbalance_factor)
 
     @property
     def reference_loss(self) -> str:

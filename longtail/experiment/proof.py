@@ -82,11 +82,8 @@ class Proofs:
         record = next((path for path in map(Path, outputs) if path.name == RECORD), None)
         # What an earlier job of this name has made besides stays known as made, so that it can be put aside.
         earlier = self.read(outputs)
-        left = (
-            {name: own for name, own in earlier.files.items() if Path(real, name).is_file()}
-            if earlier
-            else {}
-        )
+        known = earlier.files if earlier else {}
+        left = {name: own for name, own in known.items() if Path(real, name).is_file()}
         proof = Proof(
             key,
             left | {_name(path): (_state(path), ends_hash(path)) for path in map(str, outputs)},
@@ -207,9 +204,8 @@ def was_made_of(path: Path, model: Path) -> bool | None:
     proof = _proof_in(_place([path]))
     if proof is None or model.name not in proof.inputs:
         return None
-    return proof.inputs[model.name] == ends_hash(model) and proof.files.get(path.name, ([], ""))[
-        1
-    ] == ends_hash(path)
+    _, ends = proof.files.get(path.name, ([], ""))
+    return proof.inputs[model.name] == ends_hash(model) and ends == ends_hash(path)
 
 
 def evaluated_models(evaluation: Path, runs: Iterable[Run]) -> dict[Run, str]:

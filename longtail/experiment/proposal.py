@@ -27,7 +27,7 @@ five halvings, two by two fields are left."""
 SIZES = (224, 192, 160, 128, 96)
 """The sizes in pixels that MobileNetV2 was published for (Sandler et al., 2018)."""
 LEARNING_RATES = {"mobilenetv2": 1e-3, "resnet50": 3e-4}
-"""Of AdamW, at batches of RATE_BATCH: those of config/modern.yaml."""
+"""The rates of config/modern.yaml, with AdamW at batches of RATE_BATCH."""
 RATE_BATCH = 128
 FINE_TUNING_STEPS = 500
 """The least steps of fine-tuning: the shortest schedule of BiT-HyperRule, for fewer than 20,000 images (Kolesnikov et
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     batch: int
     losses: tuple[str, ...]
     seconds: float | None
-    """Of one seed of all losses; None, not known."""
+    """How long all losses train with one seed; None, not known."""
 
 
 def proposal(
@@ -351,6 +351,9 @@ def _training(seen: "Overview", plan: Plan, tiny: bool) -> list[Choice]:
         )
         mean, std = IMAGENET
         why_mean = "ImageNet's, which the weights were trained with."
+    augment = (
+        "TrivialAugment (Müller and Hutter, 2021) has nothing to tune; null where colours tell classes apart."
+    )
     choices = [
         ("image_size", plan.size, size),
         ("epochs", plan.epochs, epochs),
@@ -367,12 +370,10 @@ def _training(seen: "Overview", plan: Plan, tiny: bool) -> list[Choice]:
         # He et al. (2016) shift images of 32 pixels by up to 4. Photographs are shifted by half as much of their side.
         ("padding", max(1, plan.size // (8 if tiny else 16)), "Random shifts of so many pixels."),
         ("flip", not letters, flips),
+        *([] if tiny else [("augment", "trivial", augment)]),
         ("mean", mean, why_mean),
         ("std", std, ""),
     ]
-    if not tiny:
-        why = "TrivialAugment (Müller and Hutter, 2021) has nothing to tune; null where colours tell classes apart."
-        choices.insert(10, ("augment", "trivial", why))
     share = seen.most_validated / max(1, seen.validated)
     if seen.imbalance >= 2:
         select, why = (

@@ -60,13 +60,13 @@ def statuses(results: Path) -> list[Status]:
     Raises:
         FileNotFoundError: this is no results folder, or the workflow has not begun to fill it.
     """
-    runs, old = known_runs(results), signed_runs(results)
+    runs = known_runs(results)
     if not runs:
         raise FileNotFoundError(
             f"{results} knows of no run yet. Give the results folder of a workflow that has started, "
             "such as results/demo"
         )
-    return [_readable(results, run, time.time(), old.get(run)) for run in runs]
+    return [_readable(results, run, time.time(), old) for run, old in runs.items()]
 
 
 def _readable(results: Path, run: str, now: float, old: int | None) -> Status:
@@ -77,12 +77,14 @@ def _readable(results: Path, run: str, now: float, old: int | None) -> Status:
         return Status(run, "unreadable", reason=str(error) or repr(error))
 
 
-def known_runs(results: Path) -> list[str]:
-    """Names of the runs: those of the Snakemake that works on the results or last did; else those of the grid as it was
-    listed last; else those that have a log or a record."""
+def known_runs(results: Path) -> dict[str, int | None]:
+    """The runs of the Snakemake that works on the results or last did, as `signed_runs` gives them.
+
+    Where none has signed them, these are the runs of the grid as it was listed last, else those with a log or a record.
+    """
     if signed := signed_runs(results):
-        return list(signed)
-    names: dict[str, None] = {}
+        return signed
+    names: dict[str, int | None] = {}
     listed = results / "lists/folders.txt"
     if listed.is_file():
         lines = read_bytes(listed).decode(errors="replace").split("\n")
@@ -94,7 +96,7 @@ def known_runs(results: Path) -> list[str]:
         for folder, ending in ((results / "logs/train", ".log"), (results / "runs", "")):
             found = (path.as_posix().removesuffix(ending) for path in found_in(folder, ending))
             names |= dict.fromkeys(str(Run.of(name)) for name in found)
-    return list(names)
+    return names
 
 
 def status(results: Path, run: str, now: float, old: int | None = None) -> Status:

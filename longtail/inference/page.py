@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from tabulate import tabulate
 
 from longtail import __version__
 from longtail.analysis.calibration import calibration_error_by_chance, expected_calibration_error
@@ -23,14 +22,15 @@ from longtail.analysis.metrics import METRICS
 from longtail.analysis.shift import Answered
 from longtail.config.files import read_file
 from longtail.config.methods import METHODS, Retrain, merged
+from longtail.data.sources.table import known_sources
 from longtail.data.split.sets import CLUSTER, SPLIT, TEST_SETS, class_counts, class_table, in_set
 from longtail.experiment.contents import ends_hash
-from longtail.experiment.proof import Proofs, evaluated_models, made_together
+from longtail.experiment.proof import Proofs, evaluated_models, made_together, was_made_of
 from longtail.experiment.record import Record, read_record
 from longtail.experiment.runs import PREDICTIONS, RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
-from longtail.files.text import as_code, in_markdown, printable
-from longtail.inference.held_out import tested
+from longtail.files.text import as_code, in_markdown, markdown_table, printable
+from longtail.inference.held_out import place_of, tested
 from longtail.inference.onnx import example
 from longtail.losses.declarations import declaration
 from longtail.models.card import ModelCard, read_card
@@ -57,10 +57,8 @@ _SEEN = {
 }
 SHOWN = ("acc1", "f1", "mean_class_acc")
 LISTED = 20
-"""Of more than twice as many classes, so many of the best and of the worst are printed; a csv beside has all."""
+"""How many of the best and of the worst classes are printed where there are more than twice as many; a csv has all."""
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
-HUB_DATASETS = {"cifar10": "uoft-cs/cifar10", "cifar100": "uoft-cs/cifar100"}
-"""What hubs call the sources that they have, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +138,7 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> RunFile
         FileNotFoundError: the given `evaluation` does not exist.
         ValueError: a file is damaged, or the given `evaluation` is not known to be the model's.
     """
-    place = Path(model).absolute()
+    place = place_of(model) or Path(model).absolute()
     path = place.with_name(RECORD)
     record = read_record(path) if path.exists() else None
     rows, note = _rows_of_model(place, evaluation)
@@ -159,8 +157,8 @@ def _of_collection(model: Path) -> dict[str, Any]:
     except ValueError:  # it was moved
         return {}
     results, predictions = model.parents[5], model.with_name(PREDICTIONS)
-    path, made = results / "data/split.parquet", Proofs().read([predictions])
-    if made is None or made.inputs.get(model.name) != ends_hash(model) or not path.is_file():
+    path = results / "data/split.parquet"
+    if not was_made_of(predictions, model) or not path.is_file():
         return {}
     split, card = SPLIT.read(path), read_card(model)
     if class_counts(split, run.train_set).tolist() != card.class_counts:
@@ -168,7 +166,7 @@ def _of_collection(model: Path) -> dict[str, Any]:
     return {
         "split": split,
         "train_set": run.train_set,
-        "answered": tested(model).answered if made.files[PREDICTIONS][1] == ends_hash(predictions) else None,
+        "answered": tested(model).answered,
         "columns": _columns(results / "data/metadata.parquet"),
         **_named(path),
     }
@@ -262,15 +260,23 @@ def _header(card: ModelCard, run: RunFiles, license: str | None) -> str:
         "tags": ["image-classification", "long-tailed-recognition", card.architecture],
         "metrics": ["accuracy", "f1"],
     }
-    if run.source in HUB_DATASETS:
-        about["datasets"] = [HUB_DATASETS[run.source]]
-    hub = re.match(r"https://huggingface\.co/([\w.-]+/[\w.-]+)/", (card.started_from or {}).get("url") or "")
-    if hub:
-        about["base_model"] = hub[1]
+    if hub := _hub(run):
+        about["datasets"] = [hub]
+    start = re.match(
+        r"https://huggingface\.co/([\w.-]+/[\w.-]+)/", (card.started_from or {}).get("url") or ""
+    )
+    if start:
+        about["base_model"] = start[1]
     if run.evaluation is not None:
         about["model-index"] = [{"name": name, "results": list(_indexed(run.evaluation, run))}]
     told = yaml.safe_dump(_printable(about), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{told}---"
+
+
+def _hub(run: RunFiles) -> str:
+    """What hubs call the source of the pictures; empty where they do not have it."""
+    source = known_sources().get(run.source)
+    return source.hub if source else ""
 
 
 def _indexed(evaluation: pd.DataFrame, run: RunFiles) -> Iterator[dict[str, Any]]:
@@ -291,7 +297,7 @@ def _indexed(evaluation: pd.DataFrame, run: RunFiles) -> Iterator[dict[str, Any]
         source = run.source or "unknown"
         dataset = {
             "name": f"{run.folder or source}, {label(name).lower()} test images",
-            "type": HUB_DATASETS.get(run.source, source),
+            "type": _hub(run) or source,
             "split": "test",
         }
         yield {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": metrics}
@@ -437,9 +443,7 @@ def _interval(answered: Answered, chosen: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of the recall of these images; NaN where there are none."""
     if not chosen.any():
         return np.nan, np.nan
-    cluster = answered.cluster
-    own = None if cluster is None else np.unique(cluster[chosen], return_inverse=True)[1]
-    part = Answered(answered.labels[chosen], answered.logits[chosen], own)
+    part = answered.part(chosen)
     return part.interval(part.right)
 
 
@@ -611,7 +615,7 @@ def _classes(card: ModelCard) -> str:
 
 
 def _table(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+    return "\n".join(markdown_table(headers, [map(str, row) for row in rows]))
 
 
 def _percent(value: float) -> str:

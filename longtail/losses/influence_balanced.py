@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from longtail.losses.base import Loss
+from longtail.losses.base import Loss, is_label
 from longtail.losses.weights import effective_number, inverse_frequency
 from longtail.settings import HalfOpenUnit, NonNegative, Positive, Unit
 
@@ -67,8 +67,7 @@ class InfluenceBalanced(Loss):
         cross_entropy = F.cross_entropy(logits, labels, reduction="none")
         if features is None:
             return cross_entropy
-        one_hot = (torch.arange(logits.shape[1], device=logits.device) == labels[:, None]).to(logits.dtype)
-        moved = (logits.softmax(dim=1) - one_hot).abs().sum(dim=1)
+        moved = (logits.softmax(dim=1) - is_label(logits, labels).to(logits.dtype)).abs().sum(dim=1)
         length = features.to(logits.dtype).abs().sum(dim=1)
         balanced = cross_entropy * self.alpha / (moved * length + EPSILON)
         if self.gamma:

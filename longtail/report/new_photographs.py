@@ -105,18 +105,13 @@ def _share(side: Answered, chosen: np.ndarray) -> str:
     return f"{100 * chosen.mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _part(side: Answered, members: np.ndarray) -> Answered:
-    cluster = None if side.cluster is None else np.unique(side.cluster[members], return_inverse=True)[1]
-    return Answered(side.labels[members], side.logits[members], cluster)
-
-
 def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
     """A row for all photographs and for those of each group that has any."""
     from torch import nn  # late, since pages of statistics read this room too
 
     rows = []
     for name in ("all", *GROUPS):
-        sides = [side and _part(side, (groups[side.labels] == name) | (name == "all")) for side in (new, old)]
+        sides = [side and side.part((groups[side.labels] == name) | (name == "all")) for side in (new, old)]
         own, before = sides
         if own is None or not len(own.labels):
             continue

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from longtail.losses.declarations import declaration
 from longtail.settings import PACKAGE
 
 FILE = Path(__file__).with_name("references.bib")
@@ -59,10 +60,8 @@ def named_in(text: str) -> list[str]:
 
 def source_of_loss(name: str) -> str:
     """What the file of a loss says of its source, in one line; empty where it says nothing."""
-    file = PACKAGE / "losses" / f"{name}.py"
-    text = file.read_text(encoding="utf-8") if name.isidentifier() and file.is_file() else ""
-    found = re.search(r"^ +Source: (.*?)(?:\n\n|\"\"\")", text, re.MULTILINE | re.DOTALL)
-    return " ".join(found[1].split()) if found else ""
+    declared = declaration(name)
+    return declared.source if declared else ""
 
 
 def source_of_model(architecture: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from longtail.files.atomic import atomic_path
+from longtail.files.atomic import write_text
 from longtail.files.csv import write_csv
 from longtail.files.text import in_csv
 from longtail.report.catalogue import STATISTIC_FORMATS, TABLE_FORMATS
@@ -75,8 +75,7 @@ def write_table(table: Table, folder: str | Path, name: str, label: str | None =
     if label is not None:
         contents["tex"] = latex(table, label)
     for suffix in STATISTIC_FORMATS if label is None else TABLE_FORMATS:
-        with atomic_path(Path(folder) / f"{name}.{suffix}") as temporary:
-            temporary.write_text(contents[suffix], encoding="utf-8")
+        write_text(Path(folder) / f"{name}.{suffix}", contents[suffix])
 
 
 def csv(table: Table) -> str:

@@ -6,10 +6,18 @@ from longtail.data.sources.cifar import Layout, load_archive
 from longtail.data.sources.table import Source
 from longtail.data.tensors.files import LabelledImages
 
-SOURCE = Source(archive="cifar-10-python.tar.gz", classes=10, images=50_000, test_images=10_000)
+SOURCE = Source(
+    archive="cifar-10-python.tar.gz",
+    classes=10,
+    images=50_000,
+    test_images=10_000,
+    title="CIFAR-10",
+    paper="krizhevsky2009",
+    hub="uoft-cs/cifar10",
+)
 
 LAYOUT = Layout(
-    title="CIFAR-10",
+    title=SOURCE.title,
     folder="cifar-10-batches-py",
     meta="batches.meta",
     names="label_names",

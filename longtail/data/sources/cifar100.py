@@ -6,10 +6,18 @@ from longtail.data.sources.cifar import Layout, load_archive
 from longtail.data.sources.table import Source
 from longtail.data.tensors.files import LabelledImages
 
-SOURCE = Source(archive="cifar-100-python.tar.gz", classes=100, images=50_000, test_images=10_000)
+SOURCE = Source(
+    archive="cifar-100-python.tar.gz",
+    classes=100,
+    images=50_000,
+    test_images=10_000,
+    title="CIFAR-100",
+    paper="krizhevsky2009",
+    hub="uoft-cs/cifar100",
+)
 
 LAYOUT = Layout(
-    title="CIFAR-100",
+    title=SOURCE.title,
     folder="cifar-100-python",
     meta="meta",
     names="fine_label_names",

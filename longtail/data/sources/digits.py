@@ -5,7 +5,7 @@ import torch
 from longtail.data.sources.table import Source
 from longtail.data.tensors.files import LabelledImages
 
-SOURCE = Source(classes=10, images=1797)
+SOURCE = Source(classes=10, images=1797, title="scikit-learn's digits", paper="alpaydin1998")
 
 
 def load_images() -> LabelledImages:

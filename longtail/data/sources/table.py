@@ -31,6 +31,12 @@ class Source:
     """The key of `data.NAME` that has to be set."""
     hint: str = ""
     """What to set it to."""
+    title: str = ""
+    """What the data set is called in texts; empty for collections and lists of the user's own."""
+    paper: str = ""
+    """The key of its paper in `longtail/report/references.bib`."""
+    hub: str = ""
+    """What hubs of models call it."""
 
 
 @cache
