@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from longtail import __version__
 from longtail.machine.terminal import BOLD, CYAN, Help, complain, in_colour
@@ -24,25 +24,32 @@ FILES = ("Snakefile", "workflow/rules/setup.smk")
 
 
 class Command(NamedTuple):
-    """What a command is for, and whether it needs Snakemake and the files of the workflow."""
+    """What a command is for, whether it needs Snakemake and the files of the workflow, and where its module is."""
 
     told: str
     workflow: bool = False
+    room: str = ""
+
+    def module(self, name: str) -> Any:
+        return importlib.import_module(f"longtail.{self.room}{name}")
+
+
+ROOM = "commands."
 
 
 COMMANDS = {
-    "init": Command("propose a configuration for your own images, with its reasons"),
+    "init": Command("propose a configuration for your own images, with its reasons", room=ROOM),
     "check": Command("say what is wrong with a collection, and whether it can be used", True),
     "plan": Command("say what would run, and what it would cost", True),
-    "demo": Command("run the whole workflow on images that a dependency ships", True),
+    "demo": Command("run the whole workflow on images that a dependency ships", True, ROOM),
     "watch": Command("show how far every run is"),
     "report": Command("make one file of all figures and tables", True),
     "predict": Command("classify pictures with a trained model"),
     "evaluate": Command("say how good a model is on new photographs of known classes"),
     "worklist": Command("list pictures that are worth a person's time"),
     "export": Command("write a model as ONNX, and the page that describes it"),
-    "cite": Command("write a paragraph on the methods of results, and BibTeX"),
-    "clean": Command("delete the states of unfinished runs"),
+    "cite": Command("write a paragraph on the methods of results, and BibTeX", room=ROOM),
+    "clean": Command("delete the states of unfinished runs", room=ROOM),
 }
 SHELLS = ("bash", "zsh", "fish")
 PATHS = ("Path", "path_argument", "given_path", "model_argument")
@@ -82,7 +89,7 @@ def _begin(name: str, words: list[str]) -> int:
 
         raise SystemExit(unknown(f"the command {name!r}", name, COMMANDS))
     elif not COMMANDS[name].workflow:
-        return importlib.import_module(f"longtail.{name}").main(words) or 0
+        return COMMANDS[name].module(name).main(words) or 0
     elif {"-h", "--help"} & {*words}:
         print(workflow_parser(name).format_help(), end="")
     else:
@@ -175,7 +182,7 @@ def _in_checkout(name: str, words: list[str]) -> int:
         return code
     # After a dry run there may be nothing to show.
     shown = not {"-n", "--dry-run", "--dryrun"} & {*others}
-    return (importlib.import_module("longtail.demo").main([results]) or 0) if shown else 0
+    return (COMMANDS[name].module(name).main([results]) or 0) if shown else 0
 
 
 def _become(module: str, *words: str) -> None:
@@ -208,11 +215,7 @@ def completion(shell: str) -> str:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command")
     for name, command in COMMANDS.items():
-        own = (
-            workflow_parser(name)
-            if command.workflow
-            else importlib.import_module(f"longtail.{name}").parser()
-        )
+        own = workflow_parser(name) if command.workflow else command.module(name).parser()
         for action in every_action(own):
             if getattr(action.type, "__name__", "") in PATHS:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]

@@ -7,25 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "longtail"
-DOORS = {
-    *(
-        "__main__",
-        "cite",
-        "clean",
-        "demo",
-        "evaluate",
-        "export",
-        "init",
-        "plan",
-        "predict",
-        "testing",
-        "watch",
-    ),
-    "worklist",
-}
+DOORS = {"__main__", "evaluate", "export", "plan", "predict", "testing", "watch", "worklist"}
 # From the top down. The doors stand above all rooms, and the value types of `settings` below.
 ROOMS = (
-    *("inference", "report", "analysis", "experiment", "config", "training", "batches"),
+    *("commands", "inference", "report", "analysis", "experiment", "config", "training", "batches"),
     *("data", "models", "losses", "machine", "files", "settings"),
 )
 SHORTEST_PAGE = 8

@@ -1,7 +1,6 @@
 """Every command that the README and the documents show, and every shipped configuration, does what is said."""
 
 import contextlib
-import importlib
 import json
 import re
 import shlex
@@ -15,8 +14,8 @@ from workspace import Workspace, jobs
 
 from longtail.__main__ import COMMANDS, every_action, workflow_parser
 from longtail.analysis.statistics.score import tango
+from longtail.commands.init import main as init
 from longtail.config.load import load_files
-from longtail.init import main as init
 from tools.glyphs import write_letters
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +77,7 @@ def test_longtail_commands_are_there_and_take_the_options(words):
     if name.startswith("--"):
         assert name == "--print-completion"
         return
-    door = COMMANDS[name].workflow or importlib.import_module(f"longtail.{name}")
+    door = COMMANDS[name].workflow or COMMANDS[name].module(name)
     parser = workflow_parser(name) if door is True else door.parser()
     known = {option for action in every_action(parser) for option in action.option_strings}
     passed_on = {"--resources", "--workflow-profile"} if door is True else set()

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from cards import card
 
-from longtail import cite
-from longtail.cite import SETTINGS, STATISTICS, main
+from longtail.commands import cite
+from longtail.commands.cite import SETTINGS, STATISTICS, main
+from longtail.data.sources.table import known_sources
 from longtail.experiment.proof import Proofs
 from longtail.losses import known_losses
 from longtail.machine.environment import write_record
@@ -61,8 +62,9 @@ def test_every_paper_is_named_where_a_method_is_and_may_be_cited():
     of_methods = {key for loss in known_losses() for key in named_in(source_of_loss(loss))}
     of_methods |= {key for model in known_models() for key in named_in(source_of_model(model))}
     in_cite = set(re.findall(r"[\"']([a-z]+\d{4}[a-z]*)[\"']", code[Path(cite.__file__)]))
-    assert in_cite <= {*references()}
-    assert {*references()} == of_methods | in_cite
+    of_sources = {source.paper for source in known_sources().values() if source.paper}
+    assert in_cite | of_sources <= {*references()}
+    assert {*references()} == of_methods | of_sources | in_cite
 
 
 @pytest.mark.parametrize("loss", known_losses())
@@ -198,6 +200,12 @@ def test_the_configuration_that_the_proofs_name_tells_the_data(tmp_path, capsys)
     text, keys, notes = said(capsys, results)
     assert "CIFAR-100 (Krizhevsky, 2009), cut to a long tail (Cao et al., 2019)" in text and notes == ""
     assert {"krizhevsky2009", "cao2019"} <= {*keys}
+    file.write_text(
+        "data: {source: cifar10, train_per_class: 5000, test_per_class: null}\n"
+        "train: {select: last, calibrate: false}\npaths: {results: results/mine}\n"
+    )
+    text, _, _ = said(capsys, results)
+    assert "CIFAR-10 (Krizhevsky, 2009), cut to a long tail (Cao et al., 2019)" in text
     file.write_text("data: {source: cifar100}\npaths: {results: results/other}\n")
     text, _, notes = said(capsys, results)
     assert "CIFAR" not in text and "--configfile names it" in notes

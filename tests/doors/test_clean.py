@@ -3,7 +3,7 @@
 import pytest
 from filelock import FileLock
 
-from longtail.clean import clean, main
+from longtail.commands.clean import clean, main
 from longtail.training.checkpoint import StateFolder
 
 KEY = "0123456789abcdef0123"

@@ -144,7 +144,7 @@ def test_the_demo_shows_what_came_out_but_not_after_a_dry_run_or_a_failure(monke
     ran, shown = [], []
     codes = iter([0, 0, 7])
     monkeypatch.setattr(command, "_beside", lambda *words: ran.append(words) or next(codes))
-    monkeypatch.setattr("longtail.demo.main", lambda words: shown.append(words) or 0)
+    monkeypatch.setattr("longtail.commands.demo.main", lambda words: shown.append(words) or 0)
     assert [main(["demo", *words]) for words in ([], ["-n"], [])] == [0, 0, 7]
     assert ran[0] == ("snakemake", "--configfile", "config/demo.yaml")
     assert shown == [["results/demo"]]

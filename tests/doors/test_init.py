@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from workspace import Workspace
 
+from longtail.commands.init import main
 from longtail.config.load import load_config, load_files
 from longtail.data.collection.listing import Entry, Listing
 from longtail.data.collection.overview import OF_GROUPS, Overview, _columns_of_groups
@@ -27,7 +28,6 @@ from longtail.experiment.proposal import (
     proposal,
     written,
 )
-from longtail.init import main
 from tools.glyphs import write_letters
 
 LAPTOP = Machine(cores=2, memory=16.0)
@@ -36,7 +36,7 @@ SERVER = Machine(cores=16, memory=128.0, gpus=1, gpu_memory=80.0)
 
 @pytest.fixture(autouse=True)
 def laptop(monkeypatch):
-    monkeypatch.setattr("longtail.init._machine", lambda: LAPTOP)
+    monkeypatch.setattr("longtail.commands.init._machine", lambda: LAPTOP)
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def test_the_runs_are_those_of_the_grid_whether_they_have_begun_or_not(tmp_path)
         (names[1], "waiting"),
     ]
     (tmp_path / "lists/folders.txt").unlink()
-    assert known_runs(tmp_path) == names[:1]
+    assert list(known_runs(tmp_path)) == names[:1]
 
 
 def test_a_folder_without_runs_is_named(tmp_path):
@@ -133,10 +133,10 @@ def test_in_a_narrow_terminal_names_lose_their_middle_and_nothing_else_is_cut(wi
 def test_the_runs_of_the_snakemake_that_works_are_followed_and_not_an_older_list(tmp_path):
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists/folders.txt").write_text("runs/balanced/a/left/seed1\nruns/balanced/a/b/seed1\n")
-    assert known_runs(tmp_path) == ["balanced/a/left/seed1", "balanced/a/b/seed1"]
+    assert list(known_runs(tmp_path)) == ["balanced/a/left/seed1", "balanced/a/b/seed1"]
     runs = [Run("a", "b", "balanced", 1), Run("a", "new", "balanced", 1)]
     sign(tmp_path, runs)
-    assert known_runs(tmp_path) == ["balanced/a/b/seed1", "balanced/a/new/seed1"]
+    assert list(known_runs(tmp_path)) == ["balanced/a/b/seed1", "balanced/a/new/seed1"]
 
 
 def test_a_run_that_is_trained_again_waits_until_it_begins(tmp_path):
@@ -258,7 +258,7 @@ def shown(found) -> str:
 
 
 def test_the_demo_without_results_says_so(tmp_path, capsys, monkeypatch):
-    from longtail import demo
+    from longtail.commands import demo
 
     for content, told in (
         (None, "evaluation.parquet does not exist; make it"),
@@ -278,9 +278,8 @@ def test_the_demo_without_results_says_so(tmp_path, capsys, monkeypatch):
             (tmp_path / "evaluation.parquet").write_text(content)
         elif content is not None:
             write_parquet(content, tmp_path / "evaluation.parquet")
-        monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path)])
         with pytest.raises(SystemExit, match=f"error: .*{told}"):
-            demo.main()
+            demo.main([str(tmp_path)])
 
 
 @pytest.mark.parametrize("every", ["nan", "-1", "0", "inf", "1e12"])

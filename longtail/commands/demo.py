@@ -1,15 +1,12 @@
 """What `longtail demo` prints at its end: the long-tail effect in the results, and where everything is."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from longtail.analysis.frames import read_evaluation
 from longtail.data.split.sets import tested_sets
-from longtail.machine.terminal import Help
 from longtail.report.labels import label
-from longtail.settings import path_argument
 
 
 def summary(results: Path) -> str:
@@ -50,18 +47,9 @@ def summary(results: Path) -> str:
     )
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m longtail.demo", description=__doc__, formatter_class=Help
-    )
-    parser.add_argument(
-        "results", nargs="?", type=path_argument, default="results/demo", help="folder of the results"
-    )
+def main(words: Sequence[str]) -> None:
+    """Print the summary of the folder of results that is named."""
     try:
-        print(summary(Path(parser.parse_args(words).results)))
+        print(summary(Path(*words)))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,6 @@ the configuration chooses depends on them, on the classes and on this machine, a
 import argparse
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,7 +182,3 @@ def _meaning(text: str) -> tuple[str, str]:
     if meaning not in COLUMNS:
         raise argparse.ArgumentTypeError(unknown(f"{meaning!r}", meaning, COLUMNS))
     return meaning, column
-
-
-if __name__ == "__main__":
-    sys.exit(main())

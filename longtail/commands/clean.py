@@ -66,7 +66,3 @@ def main(words: Sequence[str] | None = None) -> None:
         print("\n".join(clean(Path(configured(given.configfile, given.config).paths.work))))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -340,7 +340,3 @@ def _and(words: Sequence[str]) -> str:
 def _range(numbers: Sequence[int]) -> str:
     low, high = min(numbers), max(numbers)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
