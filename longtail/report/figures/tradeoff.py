@@ -90,4 +90,8 @@ def _widen(axes: Axes) -> None:
     ):
         middle, half = sum(limits) / 2, max(limits[1] - limits[0], LEAST_RANGE) / 2
         set_limits(max(middle - half, -2), min(middle + half, 102))
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        low, high = axis.get_view_interval()
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+        axis.set_ticks(
+            [tick for tick in ticks if low <= tick <= min(high, 100)]
+        )  # no accuracy is above 100 %
