@@ -150,11 +150,13 @@ def stop_with_workflow() -> bool:
     if lock:
         # First the lock, then the question whether the workflow lives: the next one looks the other way round.
         fcntl.flock(os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), fcntl.LOCK_SH)
-    workflow = int(number)
+    workflow, main = int(number), threading.get_ident()
 
     def stop() -> None:
         _say(f"the workflow (process {workflow}) has ended: stopping")
-        os.kill(os.getpid(), signal.SIGTERM)
+        # Python runs handlers in its main thread alone. A signal to the whole process may reach another thread, after
+        # SIGCONT for instance, and then nothing wakes the main one out of what it waits for.
+        signal.pthread_kill(main, signal.SIGTERM)
 
     descriptor = _descriptor(workflow, start)
     if descriptor is None:
