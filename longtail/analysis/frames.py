@@ -17,6 +17,7 @@ from longtail.data.split.sets import SPLIT
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import ANSWERS, HISTORIES, MODEL, RUN, Run
 from longtail.files.csv import read_csv
+from longtail.files.parquet import read_matrix
 from longtail.models.card import read_card
 
 OF_METRICS = "longtail.analysis.metrics"
@@ -45,19 +46,32 @@ read_per_class, read_differences, read_split = PER_CLASS.read, DIFFERENCES.read,
 """Figures name these readers; the tables say what they return and raise."""
 
 
-def read_answers(path: str | Path) -> pd.DataFrame:
-    """The predictions of a run, as `ANSWERS` says; each label has a logit.
+def read_answers(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """The predictions of a run by ascending image id: a frame as `ANSWERS` says, and the logits.
+
+    Returns:
+        The frame, N rows, and the logits in the type of the file, float32, N x C; each label has one.
 
     Raises:
         As `Table.read`.
     """
-    frame = ANSWERS.read(path)
-    classes = len(frame["logits"].iloc[0])
-    if (largest := frame["label"].max()) >= classes:
+    frame, logits = read_matrix(path, "logits")
+    ANSWERS.check(frame, path)
+    odd = ~(np.isfinite(logits.min(axis=1)) & np.isfinite(logits.max(axis=1)))
+    if odd.any():
+        image = frame["image_id"].iloc[odd.argmax()]
         raise ValueError(
-            f"{path} has the label {largest}, but {classes} logits for each image. {ANSWERS.remedy}"
+            f"{path} has logits of image {image} that are not finite, and of {odd.sum():,} images in all. "
+            f"{ANSWERS.remedy}"
         )
-    return frame
+    if (largest := frame["label"].max()) >= logits.shape[1]:
+        raise ValueError(
+            f"{path} has the label {largest}, but {logits.shape[1]} logits for each image. {ANSWERS.remedy}"
+        )
+    if not frame["image_id"].is_monotonic_increasing:
+        order = np.argsort(frame["image_id"].to_numpy())
+        frame, logits = frame.iloc[order].reset_index(drop=True), logits[order]
+    return frame, logits
 
 
 def read_published(path: str | Path) -> pd.DataFrame:
@@ -178,8 +192,7 @@ def _read(
 
 def _predictions(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """A frame with columns image_id, label and predicted, and the logits, float64, N x C."""
-    frame = read_answers(path)
-    logits = np.stack(frame.pop("logits").to_list()).astype(np.float64)
+    frame, logits = read_answers(path)
     return frame.assign(predicted=logits.argmax(axis=1)), logits
 
 
@@ -188,5 +201,5 @@ def _confidences(path: Path) -> pd.DataFrame:
     if not model.is_file():
         raise ValueError(f"{path} has no model beside it ({model.name}); put it there, or train again")
     frame, logits = _predictions(path)
-    below = read_card(model).logit_scale * (logits - logits.max(axis=1, keepdims=True))
+    below = read_card(model).logit_scale * (logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return frame.assign(confidence=1 / np.exp(below).sum(axis=1))

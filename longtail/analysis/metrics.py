@@ -19,7 +19,11 @@ from longtail.training import selection
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+
+    from longtail.losses.base import Loss
+
+BLOCK = 1 << 16
+"""How many logits are converted to float64 at once: few, so that they stay in the cache of the processor."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Answers:
     groups: np.ndarray
     """The group of each image's class, str, N."""
     logits: np.ndarray
-    """float64, N x C."""
-    loss: "nn.Module"
+    """float32 or float64, N x C."""
+    loss: "Loss"
     """The run's own loss, built for its training set's class counts: loss(logits, labels) -> scalar."""
 
     @cached_property
@@ -42,16 +46,25 @@ class Answers:
         return self.logits.argmax(axis=1)
 
     @cached_property
-    def scaled(self) -> "torch.Tensor":
-        """The logits times the scale of the loss, float64, N x C. Their softmax gives the probabilities."""
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted class, float64, N, of softmax(loss.logit_scale * logits)."""
+        scale = self.loss.logit_scale
+        return self.of_each(lambda logits, labels: (scale * logits).softmax(dim=1).amax(dim=1)).numpy()
+
+    def of_each(self, compute: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]") -> "torch.Tensor":
+        """A number for each image, float64, N, from its logits, float64, n x C, and label, of n images at a time.
+
+        In float64 a sum over thousands of losses is the same on every machine to far more digits than are shown.
+        """
         import torch
 
-        return torch.from_numpy(self.logits) * getattr(self.loss, "logit_scale", 1.0)
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """The probability of the predicted class, float64, N."""
-        return self.scaled.softmax(dim=1).amax(dim=1).numpy()
+        values = torch.empty(len(self.labels), dtype=torch.float64)
+        images = max(BLOCK // self.logits.shape[1], 1)
+        for first in range(0, len(values), images):
+            part = slice(first, first + images)
+            logits = torch.from_numpy(self.logits[part].astype(np.float64))
+            values[part] = compute(logits, torch.from_numpy(self.labels[part]))
+        return values
 
 
 @dataclass(frozen=True)
@@ -89,16 +102,24 @@ def own_loss(answers: Answers) -> float:
 
     from longtail.machine.randomness import derive_seed
 
+    loss, labels = answers.loss.eval(), torch.from_numpy(answers.labels)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(0, "evaluate"))
-        return float(answers.loss.eval()(torch.from_numpy(answers.logits), torch.from_numpy(answers.labels)))
+        if loss.whole_batch:
+            return float(loss(torch.from_numpy(answers.logits.astype(np.float64)), labels))
+        return float(answers.of_each(loss.weighted).sum() / loss.normalizer(labels))
 
 
 def cross_entropy(answers: Answers) -> float:
     """The mean of -log p of the true class, p being softmax(loss.logit_scale * logits)."""
-    import torch
+    from torch.nn import functional as F
 
-    return float(torch.nn.functional.cross_entropy(answers.scaled, torch.from_numpy(answers.labels)))
+    scale = answers.loss.logit_scale
+    return float(
+        answers.of_each(
+            lambda logits, labels: F.cross_entropy(scale * logits, labels, reduction="none")
+        ).mean()
+    )
 
 
 def accuracy(answers: Answers) -> float:

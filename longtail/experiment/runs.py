@@ -76,8 +76,8 @@ HISTORIES = Table(
     key=("epoch",),
 )
 """The history of a run: a row for each epoch; without a value for what an epoch without a validation lacks."""
-ANSWERS = Table({"image_id": ID, "label": LABEL, "logits": Column("list")}, key=("image_id",))
-"""The predictions of a run: a row for each test image."""
+ANSWERS = Table({"image_id": ID, "label": LABEL}, key=("image_id",))
+"""The predictions of a run: a row for each test image; its logits are a column of lists beside these."""
 
 
 def found_in(folder: Path, name: str = "") -> Iterator[Path]:

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +17,10 @@ from longtail.files.regular import check_regular
 from longtail.files.sealed_json import REMEDY
 
 CHECKSUM_KEY = b"longtail.sha256"
+PART = 1000
+"""How many lists `read_matrix` holds twice."""
+BUFFER = 1 << 20
+"""Bytes that are read from a file at once; without a limit a column is read whole before it is decoded."""
 
 
 def write_parquet(frame: pd.DataFrame, path: str | Path) -> None:
@@ -47,36 +54,100 @@ def read_parquet(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
             file and the remedy.
     """
     path = Path(path)
+    with _opened(path) as file:
+        table = file.read()
+        found = _content_sha256(table)
+    _check(path, file.schema_arrow, found, columns)
+    return table.to_pandas()
+
+
+def read_matrix(path: str | Path, name: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read a file with a column of equally long lists of numbers: its other columns, and the lists as one array.
+
+    The array is filled part by part, so it is in memory once, whatever its size.
+
+    Args:
+        name: the column of lists.
+
+    Returns:
+        The frame of the other columns, N rows, and the array, N x C, in the type of the file.
+
+    Raises:
+        As `read_parquet`; ValueError also where the column holds something else.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        names, rows = file.schema_arrow.names, file.metadata.num_rows
+        others = file.read([other for other in names if other != name or not rows])
+        digest = hashlib.sha256()
+        matrix = np.empty((0, 0))
+        for other in names:
+            digest.update(json.dumps([other, rows]).encode())
+            if other in others.column_names:
+                _digest_values(digest, others.column(other).combine_chunks())
+                continue
+            filled = 0
+            for part in file.iter_batches(PART, columns=[name], use_threads=False):
+                values = _equal_lists(part.column(0))
+                if values is None or (filled and values.shape[1] != matrix.shape[1]):
+                    raise ValueError(f"its column {name} takes lists of equally many numbers")
+                if not filled:
+                    matrix = np.empty((rows, values.shape[1]), values.dtype)
+                    digest.update(np.full(rows, values.shape[1], "<i8").tobytes())
+                    digest.update(str(values.dtype).encode())
+                digest.update(values.data)
+                matrix[filled : filled + len(values)] = values
+                filled += len(values)
+    _check(path, file.schema_arrow, digest.hexdigest().encode(), [name])
+    return others.to_pandas().drop(columns=name, errors="ignore"), matrix
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The file, to be read within the block; what goes wrong there is a ValueError that names it and the remedy."""
     check_regular(path)
-    with path.open("rb") as file:
+    with pa.OSFile(str(path)) as stream:
         try:
-            table = pq.read_table(file)
-            expected = (table.schema.metadata or {}).get(CHECKSUM_KEY)
-            found = _content_sha256(table)
+            yield pq.ParquetFile(stream, buffer_size=BUFFER, pre_buffer=False)
         except Exception as error:  # Arrow raises many unrelated types on damaged bytes
             raise ValueError(f"{path} cannot be read as parquet ({error}). {REMEDY}") from error
+
+
+def _check(path: Path, schema: pa.Schema, found: bytes, columns: Sequence[str]) -> None:
+    expected = (schema.metadata or {}).get(CHECKSUM_KEY)
     if expected is None:
         raise ValueError(f"{path} has no checksum, so this project did not write it. {REMEDY}")
     if expected != found:
         raise ValueError(f"{path} is damaged: its values do not match its checksum. {REMEDY}")
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise ValueError(f"{path} has no column {missing}, only {table.column_names}. {REMEDY}")
-    return table.to_pandas()
+    if missing := [name for name in columns if name not in schema.names]:
+        raise ValueError(f"{path} has no column {missing}, only {schema.names}. {REMEDY}")
+
+
+def _equal_lists(lists: Any) -> np.ndarray | None:
+    """Lists as one array, N x C; None if they are no equally long lists of numbers."""
+    if not pa.types.is_list(lists.type) or lists.null_count:
+        return None
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    equal = len(lengths) > 0 and lengths[0] > 0 and bool((lengths == lengths[0]).all())
+    return values.reshape(len(lengths), -1) if equal and values.dtype.kind in "iuf" else None
 
 
 def _content_sha256(table: pa.Table) -> bytes:
     digest = hashlib.sha256()
     for name in table.column_names:
         digest.update(json.dumps([name, table.num_rows]).encode())
-        column = table.column(name).combine_chunks()
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            digest.update(
-                column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
-            )
-            column = column.flatten()
-        values = column.to_numpy(zero_copy_only=False)
-        digest.update(str(values.dtype).encode())
-        # An object array holds strings; its bytes would be their addresses.
-        digest.update(json.dumps(values.tolist()).encode() if values.dtype == object else values.tobytes())
+        _digest_values(digest, table.column(name).combine_chunks())
     return digest.hexdigest().encode()
+
+
+def _digest_values(digest: Any, column: Any) -> None:
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        digest.update(
+            column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
+        )
+        column = column.flatten()
+    values = column.to_numpy(zero_copy_only=False)
+    digest.update(str(values.dtype).encode())
+    # An object array holds strings; its bytes would be their addresses.
+    digest.update(json.dumps(values.tolist()).encode() if values.dtype == object else values.tobytes())

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = {"text": "text", "whole": "whole numbers", "number": "numbers", "truth": "true and false"}
-KINDS["list"] = "lists of equally many finite numbers"
-Kind = Literal["text", "whole", "number", "truth", "list"]
+Kind = Literal["text", "whole", "number", "truth"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,6 @@ class Column:
             if self.among:
                 return odd | ~values.isin(self.among)
             return odd | ~values.astype(str).str.match(self.like) if self.like else odd
-        if self.kind == "list":
-            return _odd_lists(values)
         fits = is_bool_dtype(values) if self.kind == "truth" else is_numeric_dtype(values)
         if self.kind == "whole" and not self.gaps:
             fits = is_integer_dtype(values)
@@ -106,11 +103,15 @@ class Table:
         from longtail.files.parquet import read_parquet
 
         frame = read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
+        self.check(frame, path, needed)
+        return frame
+
+    def check(self, frame: "pd.DataFrame", path: str | Path, needed: Sequence[str] | None = None) -> None:
+        """Refuse a frame that was read from `path` and is not as declared, as `read` does."""
         if needed is None:
             needed = [name for name, column in self.columns.items() if not column.optional]
         if fault := self._fault(frame, needed):
             raise ValueError(f"{path} {fault}. {self.remedy}")
-        return frame
 
     def _fault(self, frame: "pd.DataFrame", needed: Sequence[str]) -> str:
         """What is wrong with a frame; empty if nothing is."""
@@ -136,20 +137,6 @@ class Table:
                 if twice.any():
                     return f"has more than one {name} of {_named(pairs[[by]][twice].iloc[0])}"
         return ""
-
-
-def _odd_lists(values: "pd.Series") -> "pd.Series":
-    """Whether each value is no list of finite numbers, or not as long as the first."""
-    import numpy as np
-
-    first = values.iloc[0] if len(values) else None
-    length = len(first) if isinstance(first, np.ndarray) else 0
-
-    def odd(value: Any) -> bool:
-        is_list = isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and 0 < len(value) == length
-        return not is_list or not np.isfinite(value).all()
-
-    return values.map(odd).astype(bool)
 
 
 def _shown(value: Any) -> str:

@@ -90,19 +90,18 @@ def tested(model: str | Path) -> HeldOut:
             f"{path} holds what another model has answered, as {model} or that file was replaced since; run the "
             "workflow again"
         )
-    frame = read_answers(path)
+    frame, logits = read_answers(path)
     if set(frame["image_id"]) != set(split.loc[split["subset"] == "test", "image_id"]):
         raise ValueError(
             f"{path} is of other test images than {results / 'data/split.parquet'}, which was made anew since, so that "
             f"{model} may have learned what is to test it; run the workflow again"
         )
-    logits = np.stack(frame.pop("logits").to_list()).astype(np.float64)
     if logits.shape[1] != len(card.class_names):
         raise ValueError(
             f"{path} has {logits.shape[1]} logits for each image, and {model} knows {len(card.class_names)} classes; "
             "make the predictions anew"
         )
-    return HeldOut(_described(frame, split, "test", results), logits * card.sharpness)
+    return HeldOut(_described(frame, split, "test", results), logits.astype(np.float64) * card.sharpness)
 
 
 def validated(model: str | Path) -> HeldOut:

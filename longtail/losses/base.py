@@ -35,6 +35,8 @@ class Loss(nn.Module, ABC):
         corrects: what the loss does about the imbalance, if that leaves nothing for post-hoc logit adjustment to do.
         no_mixup: why the loss cannot be trained on mixtures of images; None: it can.
         no_parts: why parts of a batch do not add up to its loss; None: they do.
+        whole_batch: whether the value of an image depends on its place in the batch, as random numbers do, or on the
+            other images, so that only the whole batch at once gives it.
         needs_features: whether it is computed from the features of each image besides its logits. Then
             `per_sample(logits, labels, features)` gets them, or None in evaluation mode, where only logits are kept.
         class_counts: int64 buffer of shape (C,).
@@ -51,6 +53,7 @@ class Loss(nn.Module, ABC):
     corrects: ClassVar[str | None] = None
     no_mixup: ClassVar[str | None] = None
     no_parts: ClassVar[str | None] = None
+    whole_batch: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
 
     class_counts: Tensor
@@ -111,12 +114,16 @@ class Loss(nn.Module, ABC):
             share: how much of its image each label is, shape (N,); None: all.
             features: as for `forward`.
         """
+        losses = self.weighted(logits, labels, features=features)
+        return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
+
+    def weighted(self, logits: Tensor, labels: Tensor, *, features: Tensor | None = None) -> Tensor:
+        """The weighted loss of each image, shape (N,): what `total` sums. Arguments as for `forward`."""
         self._check_shapes(logits, labels)
         own = [self._checked_features(features, labels)] if self.needs_features else []
         # A copy, since a loss may work in place, and the caller counts with its own which images were recognised.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
-        losses = self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels, *own)
-        return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
+        return self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels, *own)
 
     def normalizer(self, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """The number that divides the total of a batch with these labels: a float64 scalar on their device."""
@@ -188,6 +195,8 @@ class ModuleLoss(Loss):
         class_counts: training images per class, integers of shape (C,).
         module: its value is taken as the mean over the batch.
     """
+
+    whole_batch = True
 
     def __init__(self, class_counts: Tensor, module: nn.Module):
         super().__init__(class_counts)

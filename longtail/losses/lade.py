@@ -29,6 +29,7 @@ class LADE(Loss):
 
     corrects = "adjusts its logits by the class counts in training"
     no_mixup = "its regulariser takes means over the images of a class, and a mixed image has two"
+    whole_batch = True
     no_parts = "its regulariser takes means over the whole batch"
     prior: Tensor
 

@@ -107,8 +107,11 @@ def _share(side: Answered, chosen: np.ndarray) -> str:
 
 def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
     """A row for all photographs and for those of each group that has any."""
-    from torch import nn  # late, since pages of statistics read this room too
+    import torch  # late, since pages of statistics read this room too
 
+    from longtail.losses import build_loss
+
+    plain = build_loss("softmax", torch.ones(new.logits.shape[1], dtype=torch.int64))
     rows = []
     for name in ("all", *GROUPS):
         sides = [side and side.part((groups[side.labels] == name) | (name == "all")) for side in (new, old)]
@@ -116,7 +119,7 @@ def _sets(new: Answered, old: Answered | None, groups: np.ndarray) -> Table:
         if own is None or not len(own.labels):
             continue
         # Named like the balanced set, on which F1 is the mean over the classes.
-        answers = Answers("balanced", own.labels, groups[own.labels], own.logits, nn.Identity())
+        answers = Answers("balanced", own.labels, groups[own.labels], own.logits, plain)
         row: dict[str, Any] = {"set": name, "n": len(own.labels)}
         if own.cluster is not None:
             row["clusters"] = len(np.unique(own.cluster))

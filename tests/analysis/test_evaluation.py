@@ -12,19 +12,21 @@ from cards import card
 from programs import run_program
 
 import longtail
+from longtail.analysis import evaluation, metrics
 from longtail.analysis.calibration import (
     calibration_error_by_chance,
     expected_calibration_error,
     reliability,
 )
-from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine
 from longtail.data.split.sets import class_table, with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.inference.logits import write_predictions
-from longtail.losses import build_loss
+from longtail.losses import build_loss, known_losses
+from longtail.losses.base import Loss
+from longtail.machine.randomness import derive_seed
 from longtail.models.file import save_model
 
 LN2 = math.log(2)
@@ -51,6 +53,14 @@ def predictions(scale: float = 1.0) -> pd.DataFrame:
     logits = [(np.eye(3, dtype=np.float32)[predicted] * LN2 / scale) for *_, predicted in IMAGES]
     frame = pd.DataFrame([image[:3] for image in IMAGES], columns=["label", "group", "longtailed"])
     return frame.assign(image_id=range(100, 112), logits=logits)
+
+
+def evaluate(frame: pd.DataFrame, loss: Loss) -> pd.DataFrame:
+    return evaluation.evaluate(frame, np.array(frame["logits"].to_list()), loss)
+
+
+def evaluate_classes(frame: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
+    return evaluation.evaluate_classes(frame, np.array(frame["logits"].to_list()), classes)
 
 
 def values(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
@@ -124,6 +134,23 @@ def test_random_loss_has_one_value_whatever_the_order_of_the_images_and_the_stat
     )  # classes were left out
 
 
+@pytest.mark.parametrize("name", known_losses())
+def test_a_loss_is_the_same_however_many_images_are_taken_at_a_time(name, monkeypatch):
+    """What `forward` gives for the whole set, since a batch of a block's size would be weighted by its own classes."""
+    draws = np.random.default_rng(0)
+    images = pd.DataFrame({"image_id": range(300), "label": draws.integers(0, 4, 300)})
+    images = images.assign(group="head", longtailed=True)
+    logits = draws.normal(size=(300, 4)).astype(np.float32)
+    loss = build_loss(name, torch.tensor([400, 40, 4, 0])).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(0, "evaluate"))
+        whole = float(loss(torch.from_numpy(logits).double(), torch.tensor(images["label"])))
+    for block in (1, 4 * 7, 1 << 16):
+        monkeypatch.setattr(metrics, "BLOCK", block)
+        found = values(evaluation.evaluate(images, logits, loss))
+        assert found["longtailed", "loss"] == pytest.approx(whole, rel=1e-12)
+
+
 def test_group_without_images_is_missing_not_zero():
     frame = predictions()
     frame.loc[frame["group"] == "tail", "longtailed"] = False
@@ -195,7 +222,6 @@ def test_group_without_a_hit_is_zero():
         ),
         (lambda frame: frame.at[0, "logits"].__setitem__(0, np.inf), "image 100"),
         (lambda frame: frame.__setitem__("label", 3), r"labels go from 3 to 3.*0 … 2"),
-        (lambda frame: frame.at.__setitem__((2, "logits"), np.zeros(2)), "between 2 and 3 logits"),
     ],
 )
 def test_broken_predictions_are_refused(change, message):
@@ -397,10 +423,25 @@ def test_folder_without_results_is_named(tmp_path):
             lambda path, frame: write_parquet(
                 frame.assign(logits=[np.float32([np.nan, 0, 0])] * len(frame)), path
             ),
-            r"has \[nan, 0\.0, 0\.0\] in the column logits, row 1; it takes lists of .* finite numbers",
+            r"has logits of image 100 that are not finite, and of 12 images in all",
         ),
+        (
+            lambda path, frame: write_parquet(
+                frame.assign(logits=[np.zeros(3), np.zeros(2)] + [np.zeros(3)] * (len(frame) - 2)), path
+            ),
+            "column logits takes lists of equally many numbers",
+        ),
+        (
+            lambda path, frame: write_parquet(frame.assign(logits="0 1 2"), path),
+            "takes lists of equally many",
+        ),
+        (
+            lambda path, frame: write_parquet(frame.drop(columns="logits"), path),
+            r"has no column \['logits'\]",
+        ),
+        (lambda path, frame: write_parquet(frame.iloc[:0], path), "holds no row"),
     ],
-    ids=["truncated", "other images", "not finite"],
+    ids=["truncated", "other images", "not finite", "unequal", "text", "none", "empty"],
 )
 def test_a_run_that_cannot_be_evaluated_is_named_and_the_results_stay(evaluated, damage, message):
     before = (evaluated / "evaluation.parquet").read_bytes()

@@ -79,13 +79,13 @@ def test_the_page_has_no_other_recipe():
 def test_a_new_metric_is_evaluated(workspace):
     follow(workspace, "metric")
     program = """
-import pandas as pd, torch
+import numpy as np, pandas as pd, torch
 from longtail.analysis.evaluation import evaluate
 from longtail.analysis.metrics import METRICS
 from longtail.losses import build_loss
-logits = [[7.0, 6, 5, 4, 3, 2, 1]] * 4
+logits = np.array([[7.0, 6, 5, 4, 3, 2, 1]] * 4)
 frame = pd.DataFrame({"image_id": range(4), "label": [0, 4, 5, 6], "group": "head", "longtailed": True})
-table = evaluate(frame.assign(logits=logits), build_loss("softmax", torch.ones(7, dtype=torch.int64)))
+table = evaluate(frame, logits, build_loss("softmax", torch.ones(7, dtype=torch.int64)))
 print(METRICS["acc5"].heading, *table.loc[table["metric"] == "acc5", "value"])
 """
     assert run(workspace, "python", "-c", program).stdout == "Top-5 (%) 0.5 0.5 0.5 nan nan\n"

@@ -35,17 +35,18 @@ def evaluate_run(
     if own_run.loss not in losses:
         raise ValueError(f"{path} is of the loss {own_run.loss}, and --settings has {', '.join(losses)}")
     try:
-        predictions = with_sets(read_answers(path), split)
-        if len(predictions) < len(split):
-            lacking = split["image_id"][~split["image_id"].isin(predictions["image_id"])].iloc[0]
+        answered, logits = read_answers(path)
+        images = with_sets(answered, split)
+        if len(images) < len(split):
+            lacking = split["image_id"][~split["image_id"].isin(images["image_id"])].iloc[0]
             raise ValueError(
-                f"{path} lacks {len(split) - len(predictions)} of the {len(split)} test images of the split, such as "
+                f"{path} lacks {len(split) - len(images)} of the {len(split)} test images of the split, such as "
                 f"id {lacking}. {REMEDY}"
             )
         own, described = classes[own_run.train_set], losses[own_run.loss]
         counts = torch.tensor(own["n_train"].to_numpy())
         loss = build_loss(described["loss"], counts, **described["loss_parameters"]).eval()
-        return evaluate(predictions, loss), evaluate_classes(predictions, own)
+        return evaluate(images, logits, loss), evaluate_classes(images, logits, own)
     except (OSError, ValueError) as error:
         if str(path) in str(error):
             raise

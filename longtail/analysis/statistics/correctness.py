@@ -86,6 +86,5 @@ def read_correctness(runs: str | Path, split: str | Path, grid: Grid) -> Correct
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    frame = read_answers(path).sort_values("image_id", ignore_index=True)
-    predicted = np.stack(frame["logits"].to_list()).argmax(axis=1)
-    return frame[IMAGE], predicted == frame["label"].to_numpy()
+    frame, logits = read_answers(path)
+    return frame[IMAGE], logits.argmax(axis=1) == frame["label"].to_numpy()
