@@ -86,7 +86,9 @@ def main(words: Sequence[str] | None = None) -> int:
             threads=args.threads,
         )
         new, old, left_out = photographs.answered, photographs.old, photographs.left_out
-        found = report(new, old, photographs.groups, card, args.model, args.photographs, left_out)
+        found = report(
+            new, old, photographs.groups, card, args.model, args.photographs, left_out, photographs.crops
+        )
         if args.output:
             tables = [
                 Path(args.output, f"{name}.{end}") for name in found.tables for end in STATISTIC_FORMATS

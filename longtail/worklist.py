@@ -208,7 +208,10 @@ def _held_out(models: Sequence[str], *, validation: bool) -> tuple[pd.DataFrame,
         raise ValueError(
             f"the models lie in several folders of results: {', '.join(map(str, folders))}; name those of one"
         )
-    parts = [joined([tested(model), *([validated(model)] if validation else [])]) for model in models]
+    tests = [tested(model) for model in models]
+    parts = tests
+    if validation:
+        parts = [joined([own, validated(model, own.view)]) for own, model in zip(tests, models, strict=True)]
     images = parts[0].images
     chances = [
         softmax(_in_order(part, images, model), axis=1) for part, model in zip(parts, models, strict=True)

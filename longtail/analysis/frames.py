@@ -17,7 +17,8 @@ from longtail.data.split.sets import SPLIT
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import ANSWERS, HISTORIES, MODEL, RUN, Run
 from longtail.files.csv import read_csv
-from longtail.models.card import read_card
+from longtail.files.parquet import read_about
+from longtail.models.card import digest_of, read_card
 
 OF_METRICS = "longtail.analysis.metrics"
 """Named, and not imported: it only checks what is read, so a new metric need not make every figure stale."""
@@ -41,6 +42,15 @@ def read_evaluation(path: str | Path) -> pd.DataFrame:
     return frame
 
 
+def evaluated_models(path: str | Path) -> dict[Run, str]:
+    """The `digest_of` the model of each run that was evaluated, as the evaluation says; empty where it does not.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_about`.
+    """
+    return {Run.of(name): digest for name, digest in read_about(path).get("models", {}).items()}
+
+
 read_per_class, read_differences, read_split = PER_CLASS.read, DIFFERENCES.read, SPLIT.read
 """Figures name these readers; the tables say what they return and raise."""
 
@@ -49,15 +59,30 @@ def read_answers(path: str | Path) -> pd.DataFrame:
     """The predictions of a run, as `ANSWERS` says; each label has a logit.
 
     Raises:
-        As `Table.read`.
+        As `Table.read`; ValueError also where another model lies beside them.
     """
     frame = ANSWERS.read(path)
+    model = Path(path).with_name(MODEL)
+    if model.is_file() and not answered_by(path, model):
+        raise ValueError(
+            f"{path} does not say that it is what {model} has answered: one of the two was replaced since, or comes "
+            f"from an earlier version. {ANSWERS.remedy}"
+        )
     classes = len(frame["logits"].iloc[0])
     if (largest := frame["label"].max()) >= classes:
         raise ValueError(
             f"{path} has the label {largest}, but {classes} logits for each image. {ANSWERS.remedy}"
         )
     return frame
+
+
+def answered_by(predictions: str | Path, model: str | Path) -> bool:
+    """Whether the predictions say that this very model has made them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_about` and `digest_of`.
+    """
+    return read_about(predictions).get("model") == digest_of(model)
 
 
 def read_published(path: str | Path) -> pd.DataFrame:

@@ -34,6 +34,7 @@ class Photographs:
         groups: the group of each label of the model.
         old: the same of the test images of the run, for comparison; None where the model lies elsewhere.
         left_out: a sentence for each kind of photographs that do not count.
+        crops: how both were cropped (`predict.crops`); empty: shown as they are.
     """
 
     answered: Answered
@@ -41,6 +42,7 @@ class Photographs:
     groups: list[str]
     old: Answered | None
     left_out: list[str]
+    crops: str = ""
 
 
 def read_photographs(
@@ -86,7 +88,15 @@ def read_photographs(
     rows: list[int] = []
     logits = [torch.empty(0, len(card.class_names))]
     for places, own, failed in batches_of(
-        model, card, pictures, boxes, device=device, batch_size=batch_size, threads=threads, progress=True
+        model,
+        card,
+        pictures,
+        boxes,
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+        progress=True,
+        view=old.view if old else None,
     ):
         rows += places
         logits.append(own)
@@ -135,7 +145,8 @@ def _answers(
             "group": [entry.group for entry in entries],
         }
     )
-    return Photographs(answered, table, groups, old.answered if old else None, left_out)
+    crops = str(old.view.get("crops") or "") if old else ""
+    return Photographs(answered, table, groups, old.answered if old else None, left_out, crops)
 
 
 def _known(
