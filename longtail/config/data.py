@@ -30,6 +30,7 @@ from longtail.settings import (
     local_file,
     one_of,
 )
+from longtail.training.recipe import Where
 
 Resize = Annotated[str, one_of(constant("data/collection/shape.py", "RESIZES"))]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -125,7 +126,7 @@ class ImageFolder(Section):
     """The fewest test images of a class. A class that has no more images than this is too small."""
     small_classes: Literal["error", "train_only", "merge"] = "error"
     """What happens to classes that are too small: they are refused, trained on but not tested, or made one class."""
-    merged_name: Annotated[str, Field(min_length=1)] = "other"
+    merged_name: Annotated[str, Field(min_length=1), Where("small_classes", ("merge",))] = "other"
     """Name of the class that `merge` makes."""
     max_side: Count = 30_000
     """Images with a longer side, in pixels, are left out."""
@@ -275,7 +276,7 @@ class Data(Section):
     """How the classes are grouped by their long-tailed training images: thirds of the classes (head, middle, tail), or
     by number, as in the long-tail papers (many, medium, few). The same predictions serve both, so a change trains
     nothing."""
-    group_limits: tuple[Count, Count] = LIMITS
+    group_limits: Annotated[tuple[Count, Count], Where("groups", ("counts",))] = LIMITS
     """For `groups: counts`: with more training images than the first number a class is one of many, with fewer than the
     second one of few."""
     cifar100: Cifar100 = Cifar100()

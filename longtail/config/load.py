@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError, field_validator, model_validator
 
 from longtail.config.data import Data
+from longtail.config.effect import without_effect
 from longtail.config.files import Unreadable, number, read_file
 from longtail.config.fit import (
     Training,
@@ -249,7 +250,7 @@ class Config(Section):
         """What may not be meant, though it can be run."""
         runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
         found = (sentence for run in runs for sentence in (*corrected_twice(run), *run.recipe.unreached()))
-        return list(dict.fromkeys([*found, *self.data.empty_groups]))
+        return list(dict.fromkeys([*found, *self.data.empty_groups, *without_effect(self)]))
 
     @cached_property
     def caveats(self) -> dict[str, str]:
