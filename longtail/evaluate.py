@@ -3,7 +3,7 @@
 PHOTOGRAPHS is a folder with a folder for each class, or a csv with the columns path and label, and perhaps a column of
 groups (nights, individuals, traps), as for training. Classes go by the names that the model knows. Where the model lies
 in the folder of results of the workflow, its test images are those that the new ones are compared with, and files that
-it was trained on or selected by do not count.
+it was trained on, selected by or tested on do not count.
 
 Exit code: 0, every photograph counts; 3, some do not and are listed; 1, nothing was evaluated.
 """

@@ -115,10 +115,11 @@ def test_the_python_of_the_guide_runs_and_agrees_with_its_commands(user, capsys)
 def test_the_onnx_file_gives_the_probabilities_of_predict_for_any_batch(user, run_folder, tmp_path):
     rng = np.random.default_rng(2)
     pixels = rng.integers(0, 256, (5, CARD.stored_size, CARD.stored_size, 3), dtype=np.uint8)
+    (pictures := tmp_path / "pictures").mkdir()
     for index, image in enumerate(pixels):
-        Image.fromarray(image).save(tmp_path / f"{index}.png")
+        Image.fromarray(image).save(pictures / f"{index}.png")
     model = str(run_folder / "model.safetensors")
-    assert predict([model, str(tmp_path), "--output", str(tmp_path / "o.parquet"), "--threads", "1"]) == 0
+    assert predict([model, str(pictures), "--output", str(tmp_path / "o.parquet"), "--threads", "1"]) == 0
     expected = read_parquet(tmp_path / "o.parquet")
     session = onnxruntime.InferenceSession(user / "digits.onnx")
     for images, rows in ((pixels, expected), (pixels[:1], expected[:1])):

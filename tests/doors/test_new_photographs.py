@@ -305,6 +305,42 @@ def test_a_class_without_test_images_has_the_group_of_the_split(own, photographs
     assert "Tail" not in page
 
 
+@pytest.mark.parametrize("output", ["photos", "photos/0", "photos/a/new", "linked"])
+def test_nothing_is_written_into_the_folder_of_the_photographs(made, model, tmp_path, capsys, output):
+    folder = Path(shutil.copytree(made / "photos", tmp_path / "photos"))
+    (tmp_path / "linked").symlink_to(folder)
+    before = sorted(folder.rglob("*"))
+    assert evaluate([model, str(folder), "--output", str(tmp_path / output), "--threads", "1"]) == 1
+    assert f"lies in {folder}, which is read" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_old_test_images_are_no_new_photographs(made, model, tmp_path, capsys):
+    """By their content, under any name; they are named apart from those of training and validation."""
+    rows = [
+        (f"photos/{place % 3}/{place}.png", NAMES[place % 3], "") for place in (0, 6, 7, 8, 9, 10, 11, 36)
+    ]
+    rows += [(f"new/{place}.png", NAMES[place % 3], "") for place in range(4)]
+    shutil.copy(made / "photos/0/12.png", made / "renamed.png")
+    listed = write_list(made / "both.csv", [*rows, ("renamed.png", NAMES[0], "")])
+    assert evaluate([model, str(listed), "--threads", "1"]) == SOME_LEFT_OUT
+    printed = capsys.readouterr()
+    assert "of 4 photographs" in printed.out
+    assert (
+        "2 photographs that the model was trained on or selected by: photos/0/0.png, photos/0/36.png"
+        in printed.err
+    )
+    assert (
+        "7 photographs that are among its test images already: photos/" in printed.err
+        and ", …" in printed.err
+    )
+    only = write_list(made / "only.csv", rows[1:7])
+    assert evaluate([model, str(only), "--threads", "1"]) == 1
+    assert (
+        "no photograph that counts: 6 photographs that are among its test images" in capsys.readouterr().err
+    )
+
+
 def test_a_full_disk_behind_the_standard_output_is_told(model, photographs, capsys, monkeypatch):
     def full(_: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
