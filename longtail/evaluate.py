@@ -23,7 +23,7 @@ from longtail.files.text import printable
 from longtail.inference.options import add_computing, add_model, given_path
 from longtail.inference.photographs import Photographs, read_photographs
 from longtail.machine.devices import device_named
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help, complain, heard
 from longtail.models.file import load_model
 from longtail.report.new_photographs import Report, report
 from longtail.report.typeset import STATISTIC_FORMATS, write_table
@@ -124,4 +124,4 @@ def write(found: Report, photographs: Photographs, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(heard(main))

@@ -31,7 +31,7 @@ from longtail.files.parquet import read_parquet
 from longtail.files.text import in_markdown, printable
 from longtail.inference.held_out import HeldOut, joined, pixels_of, results_of, tested, validated
 from longtail.inference.options import count_argument, given_path, model_argument
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help, complain, heard
 from longtail.models.card import read_card
 from longtail.report.sheet import MOST, SIDE, Framed, contact_sheet
 
@@ -292,4 +292,4 @@ def _decoded(path: Path) -> tuple[np.ndarray | None, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(heard(main))

@@ -28,11 +28,11 @@ def place(tmp_path, monkeypatch) -> Path:
     (tmp_path / "a.png").write_bytes(b"a picture")
     (tmp_path / "list.csv").write_text("path,rating\na.png,5\n")
     (tmp_path / "page.md").symlink_to("m.safetensors")
-    (tmp_path / "folder/b.png").write_bytes(b"another")
-    (tmp_path / "linked").symlink_to("folder")
     os.link("list.csv", "other.csv")
     for folder in ("folder", "folder.csv", "folder.md", "folder.onnx"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "folder/b.png").write_bytes(b"another")
+    (tmp_path / "linked").symlink_to("folder")
     return tmp_path
 
 
