@@ -59,7 +59,9 @@ def _without_effect_in_training(config: Config) -> Iterator[str]:
     runs = {
         (model, loss): config.recipe(model, loss) for model in config.grid.models for loss in config.trained
     }
-    written = [("train", _written(config.train), list(runs.values()))]
+    written: list[tuple[str, Collection[str], list[Recipe]]] = [
+        ("train", _written(config.train), list(runs.values()))
+    ]
     for model in config.grid.models:
         own = [recipe for (name, _), recipe in runs.items() if name == model]
         written.append((f"models.{model}.train", config.model(model).train, own))
