@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from longtail import __version__
-from longtail.machine.terminal import BOLD, CYAN, Help, complain, in_colour
+from longtail.machine.terminal import BOLD, CYAN, Help, heard, in_colour
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("Snakefile", "workflow/rules/setup.smk")
@@ -59,20 +59,7 @@ PATHS = ("Path", "path_argument", "given_path", "model_argument")
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit status."""
     name, *rest = (sys.argv[1:] if words is None else list(words)) or ["--help"]
-    try:
-        code = _begin(name, rest)
-        sys.stdout.flush()
-    except SystemExit as end:
-        if not isinstance(end.code, str):
-            return end.code or 0
-        complain(end.code.removeprefix("error: "))
-        return 1
-    except BrokenPipeError:  # `| head` has read enough; Python would try again, and complain, at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
-    return code
+    return heard(lambda: _begin(name, rest))
 
 
 def _begin(name: str, words: list[str]) -> int:

@@ -3,7 +3,7 @@
 PHOTOGRAPHS is a folder with a folder for each class, or a csv with the columns path and label, and perhaps a column of
 groups (nights, individuals, traps), as for training. Classes go by the names that the model knows. Where the model lies
 in the folder of results of the workflow, its test images are those that the new ones are compared with, and files that
-it was trained on or selected by do not count.
+it was trained on, selected by or tested on do not count.
 
 Exit code: 0, every photograph counts; 3, some do not and are listed; 1, nothing was evaluated.
 """
@@ -23,7 +23,7 @@ from longtail.files.text import printable
 from longtail.inference.options import add_computing, add_model, given_path
 from longtail.inference.photographs import Photographs, read_photographs
 from longtail.machine.devices import device_named
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help, complain, heard
 from longtail.models.file import load_model
 from longtail.report.new_photographs import Report, report
 from longtail.report.typeset import STATISTIC_FORMATS, write_table
@@ -86,7 +86,9 @@ def main(words: Sequence[str] | None = None) -> int:
             threads=args.threads,
         )
         new, old, left_out = photographs.answered, photographs.old, photographs.left_out
-        found = report(new, old, photographs.groups, card, args.model, args.photographs, left_out)
+        found = report(
+            new, old, photographs.groups, card, args.model, args.photographs, left_out, photographs.crops
+        )
         if args.output:
             tables = [
                 Path(args.output, f"{name}.{end}") for name in found.tables for end in STATISTIC_FORMATS
@@ -122,4 +124,4 @@ def write(found: Report, photographs: Photographs, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(heard(main))

@@ -16,7 +16,7 @@ from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
 from longtail.inference.onnx import write_onnx
 from longtail.inference.page import LICENSE, classes_csv, classes_of, model_page, read_run
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help, complain, heard
 from longtail.models.card import read_card
 from longtail.models.file import load_model
 from longtail.settings import path_argument
@@ -102,4 +102,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(heard(main))

@@ -33,6 +33,7 @@ from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import PATTERN, Run
 from longtail.machine.cores import gpu_count, train_threads
+from longtail.machine.terminal import heard
 from longtail.report.labels import label
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -313,9 +314,7 @@ def main() -> None:
         print(page(words), flush=True)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    except BrokenPipeError:  # `| head` has read enough; Python would try again, and complain, at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(heard(main))

@@ -24,7 +24,7 @@ from longtail.files.text import printable
 from longtail.inference.options import add_computing, add_model, count_argument, given_path
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help, complain, heard
 from longtail.models.card import ModelCard
 from longtail.models.file import load_model
 
@@ -134,4 +134,4 @@ def write_table(frame: pd.DataFrame, path: str | Path | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(heard(main))

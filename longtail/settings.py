@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, Self, TypeVar, get_args, get_origin
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -75,6 +76,51 @@ def local_path(text: str) -> str:
 
 
 LocalPath = Annotated[str, AfterValidator(local_path)]
+SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def local_file(address: str) -> Path | None:
+    """The path that a `file:` address or a plain path means; None for an address on the network.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    scheme = SCHEME.match(address)
+    if scheme is None:
+        return Path(address).expanduser()
+    if scheme[1].lower() == "file":
+        parts = urlsplit(address)
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError(
+                f"a file: address must name a file of this machine, found the host {parts.netloc!r}"
+            )
+        return Path(unquote(parts.path))
+    if scheme[1].lower() in ("http", "https"):
+        return None
+    if Path(address).exists():
+        return Path(address)
+    raise ValueError("neither http:, https: or file:, nor the path of a file")
+
+
+def _address(text: str) -> str:
+    """An address as somebody wrote it; the ~ of a path is replaced.
+
+    Raises:
+        ValueError: nothing can be fetched from there.
+    """
+    why = ""
+    try:
+        file, parts = local_file(text.strip()), urlsplit(text)
+        if file.name if file else parts.hostname and parts.port != 0:
+            return local_path(text)
+    except ValueError as error:
+        why = f" ({error})"
+    raise ValueError(
+        f"found {_short(text)}{why}; expected https://HOST/FILE, http://HOST/FILE, file:///FILE or the path of a file"
+    )
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -166,13 +212,18 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         given = signature.bind(*args, **kwargs)
         for name, annotation in stated.items():
             if name in given.arguments:
-                given.arguments[name] = _checked(name, given.arguments[name], annotation)
+                given.arguments[name] = typed(name, given.arguments[name], annotation)
         return function(*given.args, **given.kwargs)
 
     return call
 
 
-def _checked(name: str, value: Any, annotation: Any) -> Any:
+def typed(name: str, value: Any, annotation: Any) -> Any:
+    """The value as the annotation has it, such as 1.0 for 1; text and truth values are no numbers.
+
+    Raises:
+        ValueError: it is of another type, or out of range; names `name`, what was found and what is allowed.
+    """
     try:
         # Pydantic would otherwise accept text and truth values as numbers.
         return TypeAdapter(annotation).validate_python(value, strict=isinstance(value, str | bool))

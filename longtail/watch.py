@@ -25,7 +25,7 @@ from rich.text import Text
 from longtail.experiment.lock import workflow_has_ended
 from longtail.experiment.status import Status, seconds_left, statuses
 from longtail.files.text import printable
-from longtail.machine.terminal import Help
+from longtail.machine.terminal import Help, heard
 from longtail.settings import path_argument
 
 PATIENCE = 15.0
@@ -215,4 +215,4 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(heard(main))

@@ -31,7 +31,7 @@ from longtail.files.parquet import read_parquet
 from longtail.files.text import in_markdown, printable
 from longtail.inference.held_out import HeldOut, joined, pixels_of, results_of, tested, validated
 from longtail.inference.options import count_argument, given_path, model_argument
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help, complain, heard
 from longtail.models.card import read_card
 from longtail.report.sheet import MOST, SIDE, Framed, contact_sheet
 
@@ -208,7 +208,10 @@ def _held_out(models: Sequence[str], *, validation: bool) -> tuple[pd.DataFrame,
         raise ValueError(
             f"the models lie in several folders of results: {', '.join(map(str, folders))}; name those of one"
         )
-    parts = [joined([tested(model), *([validated(model)] if validation else [])]) for model in models]
+    tests = [tested(model) for model in models]
+    parts = tests
+    if validation:
+        parts = [joined([own, validated(model, own.view)]) for own, model in zip(tests, models, strict=True)]
     images = parts[0].images
     chances = [
         softmax(_in_order(part, images, model), axis=1) for part, model in zip(parts, models, strict=True)
@@ -289,4 +292,4 @@ def _decoded(path: Path) -> tuple[np.ndarray | None, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(heard(main))

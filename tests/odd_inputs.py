@@ -14,6 +14,7 @@ from longtail.data.tensors.files import LabelledImages, save_tensors
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.machine.environment import write_record
 from longtail.models import build_model
+from longtail.models.card import digest_of
 from longtail.models.file import save_model
 from longtail.report.figures.sources import CHOICES, SOURCES, figures, option
 from longtail.training.progress import write_history
@@ -77,13 +78,15 @@ def write_results(folder: Path) -> Path:
             random.normal(size=(len(test), 3)).astype(np.float32)
             + 2 * np.eye(3, dtype=np.float32)[test["label"]]
         )
-        write_parquet(
-            test[["image_id", "label"]].assign(logits=list(logits)), folder / run / "predictions.parquet"
-        )
         write_history(folder / run / "history.parquet", epochs)
         write_record(folder / run / "run.json", RECORD)
         save_model(
             folder / run / "model.safetensors", weights, card(class_names=CLASSES, class_counts=[10, 4, 2])
+        )
+        write_parquet(
+            test[["image_id", "label"]].assign(logits=list(logits)),
+            folder / run / "predictions.parquet",
+            {"model": digest_of(folder / run / "model.safetensors")},
         )
     for name in ("evaluation", "statistical_analysis"):
         words, options = PROGRAMS[name](folder, folder)

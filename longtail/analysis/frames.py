@@ -17,8 +17,8 @@ from longtail.data.split.sets import SPLIT
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import ANSWERS, HISTORIES, MODEL, RUN, Run
 from longtail.files.csv import read_csv
-from longtail.files.parquet import read_matrix
-from longtail.models.card import read_card
+from longtail.files.parquet import read_about, read_matrix
+from longtail.models.card import digest_of, read_card
 
 OF_METRICS = "longtail.analysis.metrics"
 """Named, and not imported: it only checks what is read, so a new metric need not make every figure stale."""
@@ -42,6 +42,15 @@ def read_evaluation(path: str | Path) -> pd.DataFrame:
     return frame
 
 
+def evaluated_models(path: str | Path) -> dict[Run, str]:
+    """The `digest_of` the model of each run that was evaluated, as the evaluation says; empty where it does not.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_about`.
+    """
+    return {Run.of(name): digest for name, digest in read_about(path).get("models", {}).items()}
+
+
 read_per_class, read_differences, read_split = PER_CLASS.read, DIFFERENCES.read, SPLIT.read
 """Figures name these readers; the tables say what they return and raise."""
 
@@ -53,10 +62,16 @@ def read_answers(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
         The frame, N rows, and the logits in the type of the file, float32, N x C; each label has one.
 
     Raises:
-        As `Table.read`.
+        As `Table.read`; ValueError also where another model lies beside them.
     """
     frame, logits = read_matrix(path, "logits")
     ANSWERS.check(frame, path)
+    model = Path(path).with_name(MODEL)
+    if model.is_file() and not answered_by(path, model):
+        raise ValueError(
+            f"{path} does not say that it is what {model} has answered: one of the two was replaced since, or comes "
+            f"from an earlier version. {ANSWERS.remedy}"
+        )
     odd = ~(np.isfinite(logits.min(axis=1)) & np.isfinite(logits.max(axis=1)))
     if odd.any():
         image = frame["image_id"].iloc[odd.argmax()]
@@ -72,6 +87,15 @@ def read_answers(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
         order = np.argsort(frame["image_id"].to_numpy())
         frame, logits = frame.iloc[order].reset_index(drop=True), logits[order]
     return frame, logits
+
+
+def answered_by(predictions: str | Path, model: str | Path) -> bool:
+    """Whether the predictions say that this very model has made them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_about` and `digest_of`.
+    """
+    return read_about(predictions).get("model") == digest_of(model)
 
 
 def read_published(path: str | Path) -> pd.DataFrame:

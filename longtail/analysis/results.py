@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from longtail.analysis.frames import read_evaluation, read_histories, read_per_class, read_records
-from longtail.experiment.contents import ends_hash
-from longtail.experiment.proof import evaluated_models
+from longtail.analysis.frames import (
+    evaluated_models,
+    read_evaluation,
+    read_histories,
+    read_per_class,
+    read_records,
+)
 from longtail.experiment.runs import HISTORY, MODEL, RECORD, RUN, Run
-from longtail.models.card import read_card
+from longtail.models.card import digest_of, read_card
 
 
 def load_results(folder: str | Path = "results") -> "Results":
@@ -76,12 +80,12 @@ class Results:
 
     @cached_property
     def trained_anew(self) -> list[Run]:
-        """The runs whose model is not the one that was evaluated, as far as the proofs beside the files tell."""
+        """The runs whose model is not the one that was evaluated."""
         models = {
-            run: (self.folder / "runs" / str(run) / MODEL, ends)
-            for run, ends in evaluated_models(self.folder / "evaluation.parquet", self._runs).items()
+            run: (self.folder / "runs" / str(run) / MODEL, digest)
+            for run, digest in evaluated_models(self.folder / "evaluation.parquet").items()
         }
-        return [run for run, (model, ends) in models.items() if model.is_file() and ends_hash(model) != ends]
+        return [run for run, (model, own) in models.items() if model.is_file() and digest_of(model) != own]
 
     def _trained_files(self, name: str) -> list[Path]:
         def is_variant(folder: Path) -> bool:

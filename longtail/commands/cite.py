@@ -102,7 +102,7 @@ def main(words: Sequence[str] | None = None) -> int:
         text = paragraph(results, named or configuration_of(results), citations)
         bibtex = "\n\n".join(references()[key].bibtex for key in sorted(citations.keys))
         if args.bibtex:
-            check_outputs([args.bibtex], [results])
+            check_outputs([args.bibtex], [])
             write_text(args.bibtex, f"{bibtex}\n")
     except (OSError, ValueError) as error:
         complain(printable(str(error)))

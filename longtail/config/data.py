@@ -1,6 +1,8 @@
 """The section `data`: where the images come from, how they are split, and how the classes differ in size."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,19 +18,45 @@ from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN
 from longtail.data.sources.table import known_sources
 from longtail.data.split.classes import is_expression
 from longtail.data.split.sets import CUTS, IMBALANCES, LIMITS, frequency_groups, longtailed_counts
-from longtail.settings import Count, Fraction, HalfOpenUnit, LocalPath, Section, Seed, constant, one_of
+from longtail.settings import (
+    Address,
+    Count,
+    Fraction,
+    HalfOpenUnit,
+    LocalPath,
+    Section,
+    Seed,
+    constant,
+    local_file,
+    one_of,
+)
+from longtail.training.recipe import Where
 
 Resize = Annotated[str, one_of(constant("data/collection/shape.py", "RESIZES"))]
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
+Addresses = Address | Annotated[tuple[Address, ...], Field(min_length=1)]
+
+
 class Archive(Section):
     """Where the archive of a source comes from."""
 
-    url: LocalPath | tuple[LocalPath, ...]
+    url: Addresses
     """Address, `file:` address or path of the archive; several are tried in turn."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the archive, which is checked before anything in it is opened."""
+
+    @field_validator("url", mode="wrap")
+    @classmethod
+    def _one_or_several(cls, found: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(found)
+        except ValidationError as error:  # one for each of the types
+            reasons = [detail for detail in error.errors() if detail["type"] == "value_error"]
+            if reasons:
+                raise ValueError(str(reasons[0]["ctx"]["error"])) from None
+            raise ValueError(f"found {found!r}; expected an address or a path, or a list of them") from None
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -45,7 +73,7 @@ def _official(name: str) -> tuple[str, ...]:
 class Cifar100(Archive):
     """Where `cifar-100-python.tar.gz` comes from."""
 
-    url: LocalPath | tuple[LocalPath, ...] = _official("cifar-100-python.tar.gz")
+    url: Addresses = _official("cifar-100-python.tar.gz")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
         "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
     )
@@ -54,7 +82,7 @@ class Cifar100(Archive):
 class Cifar10(Archive):
     """Where `cifar-10-python.tar.gz` comes from."""
 
-    url: LocalPath | tuple[LocalPath, ...] = _official("cifar-10-python.tar.gz")
+    url: Addresses = _official("cifar-10-python.tar.gz")
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = (
         "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
     )
@@ -98,7 +126,7 @@ class ImageFolder(Section):
     """The fewest test images of a class. A class that has no more images than this is too small."""
     small_classes: Literal["error", "train_only", "merge"] = "error"
     """What happens to classes that are too small: they are refused, trained on but not tested, or made one class."""
-    merged_name: Annotated[str, Field(min_length=1)] = "other"
+    merged_name: Annotated[str, Field(min_length=1), Where("small_classes", ("merge",))] = "other"
     """Name of the class that `merge` makes."""
     max_side: Count = 30_000
     """Images with a longer side, in pixels, are left out."""
@@ -248,7 +276,7 @@ class Data(Section):
     """How the classes are grouped by their long-tailed training images: thirds of the classes (head, middle, tail), or
     by number, as in the long-tail papers (many, medium, few). The same predictions serve both, so a change trains
     nothing."""
-    group_limits: tuple[Count, Count] = LIMITS
+    group_limits: Annotated[tuple[Count, Count], Where("groups", ("counts",))] = LIMITS
     """For `groups: counts`: with more training images than the first number a class is one of many, with fewer than the
     second one of few."""
     cifar100: Cifar100 = Cifar100()
@@ -289,6 +317,18 @@ class Data(Section):
             for group in CUTS[self.groups]
             if group not in there
         ]
+
+    def unreachable(self, folder: str) -> Iterator[str]:
+        """Why the archive of the source cannot be had, as far as the addresses tell; `folder` keeps those fetched."""
+        archive = known_sources()[self.source].archive
+        if not archive or Path(folder, archive).is_file():
+            return
+        files = [local_file(url) for url in getattr(self, self.source).urls]
+        if not any(file is None or file.is_file() for file in files):
+            yield (
+                f"data.{self.source}.url: there is no file {files[0]} (looked for {Path(str(files[0])).resolve()}); "
+                "give the path of the archive, or an address that begins with https://"
+            )
 
     @model_validator(mode="after")
     def _of_collections(self) -> Self:

@@ -1,13 +1,11 @@
 """The sections `grid` and `models`: which combinations are run, and what each model is."""
 
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator
 
 from longtail.models import pretrained_source
-from longtail.settings import LocalPath, Name, Section
+from longtail.settings import Address, Name, Section, local_file
 
 TrainSet = Literal["balanced", "longtailed"]
 
@@ -56,7 +54,7 @@ class Model(Section):
     """A known architecture (`mobilenetv2`, …), `torchvision/NAME` or `timm/NAME`; null: the entry's name."""
     pretrained: bool = True
     """Start from published ImageNet weights; false: from random ones."""
-    weights: LocalPath | None = None
+    weights: Address | None = None
     """A file or address of weights to use instead of the published ones; or the `model.safetensors` of a run of the
     same architecture, whose backbone is taken."""
     train: dict[str, Any] = {}
@@ -76,13 +74,13 @@ def wrong_weights(name: str, model: ResolvedModel) -> str | None:
         if source is None:
             return f"{key}: {model.architecture} has no published weights; set {key}.pretrained: false"
         return None
-    if re.match(r"\w+://", model.weights):
+    file = local_file(model.weights)
+    if file is None:
         return (
             None
             if source
             else f"{key}.weights: {model.architecture} can start only from a file of this project"
         )
-    file = Path(model.weights)
     if not file.is_file():
         return f"{key}.weights: {model.weights} does not exist (looked for {file.resolve()})"
     if file.suffix == ".safetensors":

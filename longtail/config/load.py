@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError, field_validator, model_validator
 
 from longtail.config.data import Data
+from longtail.config.effect import without_effect
 from longtail.config.files import Unreadable, number, read_file
 from longtail.config.fit import (
     Training,
@@ -27,7 +28,7 @@ from longtail.config.fit import (
 )
 from longtail.config.grid import Distinct, Grid, Model, ResolvedModel, wrong_weights
 from longtail.config.job import Job
-from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant, Variant, merged, parse_loss
+from longtail.config.methods import METHODS, Custom, Loss, ResolvedVariant, Variant, merged, parse_loss
 from longtail.config.own_loss import wrong_with_own_loss
 from longtail.config.paths import Paths, relations
 from longtail.config.predict import Predict
@@ -104,6 +105,7 @@ class Config(Section):
         wrong = [
             *relations(self.paths, self.data.image_folder.path, self.data.split.file, self._files),
             *enough_images(self.data),
+            *self.data.unreachable(self.paths.data),
             *self._misleading_names(),
             *self._wrong_overrides(),
             *self._unknown_reference(),
@@ -237,8 +239,8 @@ class Config(Section):
                     continue  # the loss above has told it already
                 yield from misfits_of_variant(name, variant, self.loss(name), recipe)
         for loss in self.trained:
-            if isinstance(own := self.loss(loss).loss, CustomLoss):
-                yield from wrong_with_own_loss(f"losses.{loss}.loss", own.path, own.name)
+            if isinstance(own := self.loss(loss), Custom):
+                yield from wrong_with_own_loss(f"losses.{loss}", own)
         yield from worst_group_is_there(self.data, fit)
         if self.data.test_per_class is None:
             yield from misfits_of_the_original_test_set(self.data.source, fit)
@@ -248,7 +250,7 @@ class Config(Section):
         """What may not be meant, though it can be run."""
         runs = [self._training(model, loss) for model in self.grid.models for loss in self.trained]
         found = (sentence for run in runs for sentence in (*corrected_twice(run), *run.recipe.unreached()))
-        return list(dict.fromkeys([*found, *self.data.empty_groups]))
+        return list(dict.fromkeys([*found, *self.data.empty_groups, *without_effect(self)]))
 
     @cached_property
     def caveats(self) -> dict[str, str]:

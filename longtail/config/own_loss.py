@@ -2,15 +2,19 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from longtail.config.methods import Custom
+from longtail.losses.declarations import own_parameters
 from longtail.losses.own import search_path
-from longtail.settings import PACKAGE, unknown
+from longtail.settings import PACKAGE, typed, unknown
 
 
-def wrong_with_own_loss(where: str, path: str, name: str) -> Iterator[str]:
-    """A sentence for each thing that keeps the class from being built; `where` is the key of the entry's loss."""
+def wrong_with_own_loss(key: str, loss: Custom) -> Iterator[str]:
+    """A sentence for each thing that keeps the class from being built; `key` is that of the entry."""
+    where, path, name = f"{key}.loss", loss.loss.path, loss.loss.name
     file = Path(path)
     if not file.exists():
         yield f"{where}.path: {path} does not exist (looked for {file.resolve()})"
@@ -29,6 +33,25 @@ def wrong_with_own_loss(where: str, path: str, name: str) -> Iterator[str]:
                 yield unknown(f"{where}.name: in {path} the class {name!r}", name, classes)
             for node in tree.body:
                 yield from _missing(f"{where}.path: {path}, line {node.lineno}", file, node)
+            taken = own_parameters(tree, name)
+            if taken is not None:
+                yield from _wrong_parameters(f"{key}.parameters", name, loss.parameters, taken)
+
+
+def _wrong_parameters(
+    where: str, name: str, given: Mapping[str, Any], taken: Mapping[str, tuple[Any, Any]]
+) -> Iterator[str]:
+    for parameter in given.keys() - taken.keys():
+        yield unknown(f"{where}.{parameter}", parameter, taken)
+    for parameter, (annotation, default) in taken.items():
+        if parameter not in given:
+            if default is ...:
+                yield f"{where}.{parameter} is missing; {name} needs it"
+        elif annotation is not None and (given[parameter] is not None or default is not None):
+            try:
+                typed(f"{where}.{parameter}", given[parameter], annotation)
+            except ValueError as error:
+                yield str(error)
 
 
 def derives_from_module(path: str, name: str) -> bool:

@@ -21,6 +21,7 @@ from longtail.experiment.jobs import Experiment
 from longtail.experiment.proof import packages_here
 from longtail.experiment.runs import Run
 from longtail.models import model_module
+from longtail.settings import local_file
 
 SCRIPTS = "workflow/scripts"
 LISTS = ("train", "val", "test", "class_names", "frozen")
@@ -144,8 +145,9 @@ class Keys:
     @cache  # noqa: B019
     def weights(self, model: str) -> str:
         settings = self.jobs.weights_settings(model)
-        if settings["weights"]:  # an address counts as it is written
-            settings["weights"] = content_hash(settings["weights"]) or settings["weights"]
+        if settings["weights"] and (file := local_file(settings["weights"])):
+            # An address counts as it is written.
+            settings["weights"] = content_hash(str(file)) or settings["weights"]
         return self._key("fetch_weights", settings, choices=[self._model_code(model)])
 
     @cache  # noqa: B019

@@ -8,7 +8,7 @@ Snakemake remembers. What is not proven is made again.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from longtail.experiment.contents import content_hash, ends_hash
 from longtail.experiment.record import read_record
-from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD, Run
+from longtail.experiment.runs import MODEL, RECORD
 from longtail.files.atomic import write_text
 from longtail.files.regular import read_bytes
 from longtail.files.sealed_json import SEAL, seal, unseal
@@ -41,8 +41,6 @@ class Proof(NamedTuple):
     """The configuration's files, relative to this folder."""
     packages: dict[str, str]
     """The versions that a run was trained with."""
-    inputs: dict[str, str]
-    """The hash of the ends of each model and each file of predictions that the job read, by path from this folder."""
 
 
 @cache
@@ -72,8 +70,8 @@ class Proofs:
         self.asked: set[str] = set()
         self._read: dict[str, Proof | None] = {}
 
-    def write(self, outputs: Sequence[str | Path], key: str, inputs: Sequence[str | Path] = ()) -> None:
-        """Say that a job of this key has made these files from these inputs.
+    def write(self, outputs: Sequence[str | Path], key: str) -> None:
+        """Say that a job of this key has made these files.
 
         Raises:
             OSError: the proof could not be written.
@@ -89,11 +87,6 @@ class Proofs:
             left | {_name(path): (_state(path), ends_hash(path)) for path in map(str, outputs)},
             [os.path.relpath(path, real) for path in self.configuration],
             _trained_with(record) if record else {},
-            {
-                os.path.relpath(path, Path(outputs[0]).parent): ends_hash(path)
-                for path in map(str, inputs)
-                if _name(path) in (MODEL, PREDICTIONS)
-            },
         )
         write_text(place, seal(proof._asdict()))
         self._read.pop(place, None)
@@ -199,32 +192,6 @@ def made_together(path: Path, other: Path) -> bool:
     )
 
 
-def was_made_of(path: Path, model: Path) -> bool | None:
-    """Whether the job that made this file read this very model; None: no proof tells."""
-    proof = _proof_in(_place([path]))
-    if proof is None or model.name not in proof.inputs:
-        return None
-    _, ends = proof.files.get(path.name, ([], ""))
-    return proof.inputs[model.name] == ends_hash(model) and ends == ends_hash(path)
-
-
-def evaluated_models(evaluation: Path, runs: Iterable[Run]) -> dict[Run, str]:
-    """The `ends_hash` of the model of each run whose predictions were evaluated; "" where they were made anew since.
-
-    What no proof tells is left out.
-    """
-    proof = _proof_in(_place([evaluation]))
-    if proof is None or proof.files.get(evaluation.name, ([], ""))[1] != ends_hash(evaluation):
-        return {}
-    found = {}
-    for run in runs:
-        path = f"runs/{run}/{PREDICTIONS}"
-        if path in proof.inputs and (made := _proof_in(_place([evaluation.parent / path]))):
-            same = made.files.get(PREDICTIONS, ([], ""))[1] == proof.inputs[path]
-            found[run] = made.inputs.get(MODEL, "") if same else ""
-    return found
-
-
 def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
     """Snakemake's record of finished jobs, of this class, where the jobs that have a key are judged by their proofs.
 
@@ -237,7 +204,7 @@ def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
             await super().finished(job)
             # Snakemake ends failed jobs here, too, before it deletes what they left.
             if self.dag.workflow.is_main_process and _is_judged(job) and all(map(os.path.isfile, job.output)):
-                proofs.write(job.output, job.params.key, job.input)
+                proofs.write(job.output, job.params.key)
 
         def has_metadata(self, job: Any) -> bool:
             return _is_judged(job) or super().has_metadata(job)
@@ -299,12 +266,13 @@ def _name(path: str) -> str:
 def _proof_in(place: str) -> Proof | None:
     with suppress(OSError, ValueError, TypeError, AttributeError):
         text = read_bytes(place)
-        found = Proof(**{"inputs": {}, **unseal(text, place)})  # earlier proofs name no inputs
+        content = unseal(text, place)
+        content.pop("inputs", None)  # which earlier proofs held
+        found = Proof(**content)
         files = {name: (list(map(int, state)), str(ends)) for name, (state, ends) in found.files.items()}
         packages = {str(name): str(own) for name, own in found.packages.items()}
-        inputs = {str(path): str(ends) for path, ends in found.inputs.items()}
         if SEAL.encode() in text:
-            return Proof(str(found.key), files, list(map(str, found.by)), packages, inputs)
+            return Proof(str(found.key), files, list(map(str, found.by)), packages)
     return None
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 
 from longtail.files.atomic import atomic_path
 from longtail.files.regular import check_regular
-from longtail.files.sealed_json import REMEDY
+from longtail.files.sealed_json import REMEDY, seal, unseal
 
-CHECKSUM_KEY = b"longtail.sha256"
+CHECKSUM_KEY, ABOUT_KEY = b"longtail.sha256", b"longtail.about"
 PART = 1000
 """How many lists `read_matrix` holds twice."""
 BUFFER = 1 << 20
 """Bytes that are read from a file at once; without a limit a column is read whole before it is decoded."""
 
 
-def write_parquet(frame: pd.DataFrame, path: str | Path) -> None:
+def write_parquet(frame: pd.DataFrame, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
     """Write `frame`, without its index, whole or not at all.
 
     Parquet's own page checksums leave dictionaries and the footer uncovered, so that one flipped bit can turn
@@ -32,12 +32,14 @@ def write_parquet(frame: pd.DataFrame, path: str | Path) -> None:
     Args:
         frame: columns of numbers, bools, strings, or lists of numbers of one type.
         path: final name; its folder is made.
+        about: what is to be known of the table besides, as JSON; `read_about` gives it back.
 
     Raises:
         OSError: the file could not be written; nothing is left under `path`.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({CHECKSUM_KEY: _content_sha256(table)})
+    told = {ABOUT_KEY: seal(about).encode()} if about else {}
+    table = table.replace_schema_metadata({CHECKSUM_KEY: _content_sha256(table), **told})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -131,6 +133,21 @@ def _equal_lists(lists: Any) -> np.ndarray | None:
     values = lists.flatten().to_numpy(zero_copy_only=False)
     equal = len(lengths) > 0 and lengths[0] > 0 and bool((lengths == lengths[0]).all())
     return values.reshape(len(lengths), -1) if equal and values.dtype.kind in "iuf" else None
+
+
+def read_about(path: str | Path) -> dict[str, Any]:
+    """What `write_parquet` was told of the table besides, without reading its values; empty if nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, damaged or no parquet; names it and the remedy.
+    """
+    check_regular(Path(path))
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except pa.ArrowException as error:
+        raise ValueError(f"{path} cannot be read as parquet ({error}). {REMEDY}") from error
+    return unseal(metadata[ABOUT_KEY], path) if ABOUT_KEY in metadata else {}
 
 
 def _content_sha256(table: pa.Table) -> bytes:

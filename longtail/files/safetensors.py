@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from longtail.files.atomic import atomic_path
-from longtail.files.sealed_json import REMEDY, seal, unseal
+from longtail.files.sealed_json import REMEDY, digest, seal, unseal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,16 @@ def read_content(path: str | Path, key: str) -> dict[str, Any]:
     """
     with _opened(path, key, "numpy") as (_, content):
         return {name: value for name, value in content.items() if name != TENSORS_KEY}
+
+
+def read_digest(path: str | Path, key: str) -> str:
+    """The hash of the description, in which that of the tensors is, without reading them: no two models share it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_content`.
+    """
+    with _opened(path, key, "numpy") as (_, content):
+        return digest(content)
 
 
 def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ REMEDY = "Delete it and run the same command again: the workflow makes it anew."
 def seal(content: Mapping[str, Any], *, indent: int | None = None) -> str:
     """Write `content` as JSON text, with its SHA-256 in it."""
     return json.dumps(
-        {**content, SEAL: _sha256(content)}, indent=indent, sort_keys=indent is None, ensure_ascii=False
+        {**content, SEAL: digest(content)}, indent=indent, sort_keys=indent is None, ensure_ascii=False
     )
 
 
@@ -41,7 +41,7 @@ def _unsealed(content: Any, path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__} instead of named values. {REMEDY}")
     seal = content.pop(SEAL, None)
-    if seal not in (None, _sha256(content)) or (seal is None and _sealed_by_another_name(content)):
+    if seal not in (None, digest(content)) or (seal is None and _sealed_by_another_name(content)):
         raise ValueError(f"{path} is damaged: its content does not match its checksum. {REMEDY}")
     return content
 
@@ -49,11 +49,12 @@ def _unsealed(content: Any, path: str | Path) -> dict[str, Any]:
 def _sealed_by_another_name(content: Mapping[str, Any]) -> bool:
     """Whether an entry is the hash of all others. If so, only the name of that entry was damaged."""
     return any(
-        value == _sha256({other: content[other] for other in content if other != name})
+        value == digest({other: content[other] for other in content if other != name})
         for name, value in content.items()
         if isinstance(value, str) and len(value) == 64
     )
 
 
-def _sha256(content: Mapping[str, Any]) -> str:
+def digest(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of `content` as JSON, which `seal` puts into it."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

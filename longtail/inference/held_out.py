@@ -4,9 +4,10 @@ They lie in the folder of results that the model is in: the test images with the
 validation images, for which the model computes anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,8 @@ from longtail.analysis.frames import read_answers
 from longtail.analysis.shift import Answered
 from longtail.data.split.sets import CLUSTER, SPLIT, with_sets
 from longtail.data.tensors.files import LabelledImages, load_tensors
-from longtail.experiment.proof import was_made_of
 from longtail.experiment.runs import IN_PATH, PATTERN, PREDICTIONS
-from longtail.files.parquet import read_parquet
+from longtail.files.parquet import read_about, read_parquet
 from longtail.inference.logits import logits_of
 from longtail.models.card import ModelCard, read_card
 from longtail.models.file import load_model
@@ -32,10 +32,12 @@ class HeldOut:
         images: columns image_id, label, group, subset (test or val), cluster where the split has
             it, and path ("" where the source has no files); N rows.
         logits: float64, N x C, times the model's sharpness: their softmax gives calibrated probabilities.
+        view: how the images were shown, as options of `logits_of`; empty: as they are.
     """
 
     images: pd.DataFrame
     logits: np.ndarray
+    view: Mapping[str, Any]
 
     @property
     def answered(self) -> Answered:
@@ -85,11 +87,6 @@ def tested(model: str | Path) -> HeldOut:
         )
     card, split = read_card(model), SPLIT.read(results / "data/split.parquet")
     _check_classes(card, split, model)
-    if was_made_of(path, place or Path(model)) is False:
-        raise ValueError(
-            f"{path} holds what another model has answered, as {model} or that file was replaced since; run the "
-            "workflow again"
-        )
     frame, logits = read_answers(path)
     if set(frame["image_id"]) != set(split.loc[split["subset"] == "test", "image_id"]):
         raise ValueError(
@@ -101,11 +98,17 @@ def tested(model: str | Path) -> HeldOut:
             f"{path} has {logits.shape[1]} logits for each image, and {model} knows {len(card.class_names)} classes; "
             "make the predictions anew"
         )
-    return HeldOut(_described(frame, split, "test", results), logits.astype(np.float64) * card.sharpness)
+    view = {name: value for name, value in read_about(path).items() if name in ("crops", "expand")}
+    return HeldOut(
+        _described(frame, split, "test", results), logits.astype(np.float64) * card.sharpness, view
+    )
 
 
-def validated(model: str | Path) -> HeldOut:
+def validated(model: str | Path, view: Mapping[str, Any]) -> HeldOut:
     """The validation images, for which the model computes.
+
+    Args:
+        view: how they are shown to it, as the test images were.
 
     Raises:
         FileNotFoundError, ValueError: as `tested`.
@@ -115,9 +118,9 @@ def validated(model: str | Path) -> HeldOut:
     network, card = load_model(model, device)
     _check_classes(card, split, model)
     images = load_tensors(results / "data/val.pth", mmap=True)
-    logits = logits_of(network, images.images, card, device, resident=False).double().numpy()
+    logits = logits_of(network, images.images, card, device, resident=False, **view).double().numpy()
     frame = pd.DataFrame({"image_id": images.image_ids.numpy(), "label": images.labels.numpy()})
-    return HeldOut(_described(frame, split, "val", results), logits * card.sharpness)
+    return HeldOut(_described(frame, split, "val", results), logits * card.sharpness, view)
 
 
 def joined(parts: Sequence[HeldOut]) -> HeldOut:
@@ -125,7 +128,7 @@ def joined(parts: Sequence[HeldOut]) -> HeldOut:
     images = pd.concat([part.images for part in parts], ignore_index=True)
     first = ~images["image_id"].duplicated().to_numpy()
     logits = np.concatenate([part.logits for part in parts])[first]
-    return HeldOut(images[first].reset_index(drop=True), logits)
+    return HeldOut(images[first].reset_index(drop=True), logits, parts[0].view)
 
 
 def pixels_of(results: Path, image_ids: Sequence[int]) -> dict[int, np.ndarray]:

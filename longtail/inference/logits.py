@@ -1,5 +1,6 @@
 """The logits and probabilities that a trained model gives for images, and the file with the logits of test images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,17 @@ def predict(
     return logits_of(model, images.images, card, device, **options)
 
 
-def write_predictions(path: str | Path, images: LabelledImages, logits: torch.Tensor) -> None:
+def write_predictions(
+    path: str | Path, images: LabelledImages, logits: torch.Tensor, made_by: Mapping[str, Any]
+) -> None:
     """Write one row per image: image_id int64, label int64, logits (C floats).
 
     The file does not say which test sets an image is in. The split says that, so a run need not be predicted anew
     when the sets are cut differently.
+
+    Args:
+        made_by: `model`, the digest of its file, and the crops that it was shown; readers compare it with the model
+            that lies beside the predictions.
 
     Raises:
         ValueError: logits are not finite.
@@ -126,4 +133,4 @@ def write_predictions(path: str | Path, images: LabelledImages, logits: torch.Te
     """
     check_finite(logits.numpy(), images.image_ids.numpy())
     frame = pd.DataFrame({"image_id": images.image_ids.numpy(), "label": images.labels.numpy()})
-    write_parquet(frame.assign(logits=list(logits.numpy())), path)
+    write_parquet(frame.assign(logits=list(logits.numpy())), path, made_by)

@@ -17,15 +17,14 @@ import yaml
 from longtail import __version__
 from longtail.analysis.calibration import calibration_error_by_chance, expected_calibration_error
 from longtail.analysis.classes import by_class, confusion
-from longtail.analysis.frames import read_evaluation
+from longtail.analysis.frames import answered_by, evaluated_models, read_evaluation
 from longtail.analysis.metrics import METRICS
 from longtail.analysis.shift import Answered
 from longtail.config.files import read_file
 from longtail.config.methods import METHODS, Retrain, merged
 from longtail.data.sources.table import known_sources
 from longtail.data.split.sets import CLUSTER, SPLIT, TEST_SETS, class_counts, class_table, in_set
-from longtail.experiment.contents import ends_hash
-from longtail.experiment.proof import Proofs, evaluated_models, made_together, was_made_of
+from longtail.experiment.proof import Proofs, made_together
 from longtail.experiment.record import Record, read_record
 from longtail.experiment.runs import PREDICTIONS, RECORD, RUN, Run
 from longtail.files.parquet import read_parquet
@@ -33,7 +32,7 @@ from longtail.files.text import as_code, in_markdown, markdown_table, printable
 from longtail.inference.held_out import place_of, tested
 from longtail.inference.onnx import example
 from longtail.losses.declarations import declaration
-from longtail.models.card import ModelCard, read_card
+from longtail.models.card import ModelCard, digest_of, read_card
 from longtail.report.classes import DEFINED, class_page, counted_classes
 from longtail.report.labels import VARIANTS, label
 from longtail.report.typeset import Table, csv, pipe_table
@@ -132,7 +131,7 @@ def read_run(model: str | Path, evaluation: str | Path | None = None) -> RunFile
     Args:
         model: in the folder of its run, `{results}/runs/{train_set}/{model}/{loss}/seed{seed}/`, unless it was moved.
         evaluation: evaluation.parquet of the results; by default the one of the results that the model lies in. One
-            without a proof beside it is believed where it has one run alone, since somebody named it.
+            that says nothing of models is believed where it has one run alone, since somebody named it.
 
     Raises:
         FileNotFoundError: the given `evaluation` does not exist.
@@ -158,7 +157,7 @@ def _of_collection(model: Path) -> dict[str, Any]:
         return {}
     results, predictions = model.parents[5], model.with_name(PREDICTIONS)
     path = results / "data/split.parquet"
-    if not was_made_of(predictions, model) or not path.is_file():
+    if not (predictions.is_file() and path.is_file() and answered_by(predictions, model)):
         return {}
     split, card = SPLIT.read(path), read_card(model)
     if class_counts(split, run.train_set).tolist() != card.class_counts:
@@ -209,9 +208,9 @@ def _rows_of_model(model: Path, given: str | Path | None) -> tuple[pd.DataFrame 
     if run:
         rows = rows[(rows[RUN] == pd.Series(run._asdict())).all(axis=1)]
     runs = [Run(*values) for values in rows[RUN].drop_duplicates().itertuples(index=False)]
-    made_from = evaluated_models(path, runs)
-    ends = ends_hash(model)
-    own = [one for one in runs if made_from.get(one) == ends]
+    made_from = evaluated_models(path)
+    digest = digest_of(model)
+    own = [one for one in runs if made_from.get(one) == digest]
     if own:
         return rows[(rows[RUN] == pd.Series(own[0]._asdict())).all(axis=1)], ""
     if given is None and runs and made_from:

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from longtail.inference.held_out import HeldOut, place_of, results_of, tested
 from longtail.inference.pictures import batches_of
 from longtail.models.card import ModelCard
 
+NAMED = 5
+"""How many photographs of a kind that does not count are named."""
+
 
 @dataclass(frozen=True)
 class Photographs:
@@ -34,6 +37,7 @@ class Photographs:
         groups: the group of each label of the model.
         old: the same of the test images of the run, for comparison; None where the model lies elsewhere.
         left_out: a sentence for each kind of photographs that do not count.
+        crops: how both were cropped (`predict.crops`); empty: shown as they are.
     """
 
     answered: Answered
@@ -41,6 +45,7 @@ class Photographs:
     groups: list[str]
     old: Answered | None
     left_out: list[str]
+    crops: str = ""
 
 
 def read_photographs(
@@ -57,8 +62,9 @@ def read_photographs(
 ) -> Photographs:
     """Read a folder or a list of photographs, and classify them.
 
-    A photograph does not count if it cannot be read, if the model was trained on that very file or selected by it, or,
-    where that is asked for, if the model does not know its class. Of a list with a split, the test rows count.
+    A photograph does not count if it cannot be read, if the model was trained on that very file, selected by it or
+    tested on it, or, where that is asked for, if the model does not know its class. Of a list with a split, the test
+    rows count.
 
     Args:
         model, card: as `longtail.models.file.load_model` gives them, on `device`.
@@ -86,7 +92,15 @@ def read_photographs(
     rows: list[int] = []
     logits = [torch.empty(0, len(card.class_names))]
     for places, own, failed in batches_of(
-        model, card, pictures, boxes, device=device, batch_size=batch_size, threads=threads, progress=True
+        model,
+        card,
+        pictures,
+        boxes,
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+        progress=True,
+        view=old.view if old else None,
     ):
         rows += places
         logits.append(own)
@@ -135,7 +149,8 @@ def _answers(
             "group": [entry.group for entry in entries],
         }
     )
-    return Photographs(answered, table, groups, old.answered if old else None, left_out)
+    crops = str(old.view.get("crops") or "") if old else ""
+    return Photographs(answered, table, groups, old.answered if old else None, left_out, crops)
 
 
 def _known(
@@ -167,7 +182,8 @@ def _nearest(name: str, known: list[str]) -> str:
 def _unseen(
     root: Path, entries: list[Entry], file: str | Path, old: HeldOut | None
 ) -> tuple[list[Entry], list[str]]:
-    """The photographs that are no file which the model was trained on or selected by, and a sentence on the others."""
+    """The photographs that are no file of the collection which the model was trained, selected or tested on, and a
+    sentence on each kind of the others."""
     if old is None:
         return entries, []
     results = results_of(file)
@@ -179,11 +195,22 @@ def _unseen(
         )
     index = read_parquet(results / "data/index.parquet", ["image_id", "sha256"])
     split = SPLIT.read(results / "data/split.parquet", ["image_id", "subset"])
-    used = set(split.loc[split["subset"] != "test", "image_id"])
-    hashes = set(index.loc[index["image_id"].isin(used), "sha256"])
-    fresh = [entry for entry in entries if _sha256(root / entry.path) not in hashes]
-    seen = len(entries) - len(fresh)
-    return fresh, [f"{seen} photographs that the model was trained on or selected by"] if seen else []
+    subsets = index["image_id"].map(split.set_index("image_id")["subset"])
+    tested = set(index.loc[subsets == "test", "sha256"])
+    used = set(index.loc[subsets.notna() & (subsets != "test"), "sha256"])
+    fresh, seen = list[Entry](), defaultdict[str, list[str]](list)
+    for entry in entries:
+        found = _sha256(root / entry.path)
+        if found in used:
+            seen["that the model was trained on or selected by"].append(entry.name)
+        elif found in tested:
+            seen["that are among its test images already"].append(entry.name)
+        else:
+            fresh.append(entry)
+    return fresh, [
+        f"{len(names)} photographs {what}: {', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
+        for what, names in seen.items()
+    ]
 
 
 def _sha256(path: Path) -> str:

@@ -2,11 +2,11 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -136,11 +136,13 @@ def batches_of(
     batch_size: int = 64,
     threads: int = 1,
     progress: bool = False,
+    view: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[list[int], torch.Tensor, dict[int, str]]]:
     """The logits of pictures in files, some at a time; the other arguments are those of `classify`.
 
     Args:
         boxes: the region of each picture that is meant; None: the whole pictures.
+        view: how pictures are shown, as options of `logits_of`; by default as they are.
 
     Yields:
         The places of pictures in `pictures`, their logits (float32, so many x C, on the CPU), and why others of the
@@ -165,7 +167,8 @@ def batches_of(
                     readable[row] = picture
             logits = torch.empty(0, len(card.class_names))
             if readable:
-                logits = logits_of(model, torch.stack(list(readable.values())), card, device, batch_size)
+                images = torch.stack(list(readable.values()))
+                logits = logits_of(model, images, card, device, batch_size, **(view or {}))
             yield list(readable), logits, failed
             bar.update(len(readable) + len(failed))
 

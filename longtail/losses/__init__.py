@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from longtail.losses.base import Loss
 
 
-def build_loss(name: str | Mapping[str, str], class_counts: Tensor, **params: object) -> Loss:
+def build_loss(name: str | Mapping[str, str], /, class_counts: Tensor, **params: object) -> Loss:
     """The loss of that name for these class counts, on their device.
 
     Tables made from the counts stay where the counts are until `.to(device)` moves them.

@@ -48,6 +48,92 @@ def declaration(name: str) -> Declaration | None:
     return next((_read(path) for path in files if path.is_file()), None)
 
 
+def own_parameters(tree: ast.Module, name: str) -> dict[str, tuple[Any, Any]] | None:
+    """The parameters of a class in the file of a loss of one's own, after its class counts.
+
+    Returns:
+        Type (None: the annotation does not say) and default (`...`: none; None also where it is no literal) by name.
+        None where the source does not tell the parameters: `**kwargs`, decorators, or a base class from elsewhere.
+    """
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    imported = {
+        alias.asname or alias.name: (node.module or "", alias.name)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and not node.level
+        for alias in node.names
+    }
+    node = classes.get(name)
+    if node is None or node.decorator_list or node.keywords or len(node.bases) != 1:
+        return None
+    if not all(
+        isinstance(item, ast.FunctionDef | ast.AnnAssign | ast.Expr | ast.Pass) or _is_fact(item)
+        for item in node.body
+    ):
+        return None
+    functions = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
+    if function := functions.get("__init__"):
+        return None if "__new__" in functions else _signature(function, imported)
+    base = ast.unparse(node.bases[0])
+    if base in classes and classes[base].lineno < node.lineno:
+        return own_parameters(tree, base)
+    module, original = imported.get(base, ("", ""))
+    if (module, original) == (f"{ROOM}.base", "Loss"):
+        return {}
+    ours = declaration(module.removeprefix(f"{ROOM}.")) if module.startswith(f"{ROOM}.") else None
+    if ours is None or ours.class_name != original:
+        return None
+    return {parameter: facts[:2] for parameter, facts in ours.parameters.items()}
+
+
+def _is_fact(item: ast.stmt) -> bool:
+    """Whether a statement in a class gives a value to names that make no instances."""
+    return isinstance(item, ast.Assign) and not {"__init__", "__new__"} & set(map(ast.unparse, item.targets))
+
+
+def _signature(
+    function: ast.FunctionDef, imported: dict[str, tuple[str, str]]
+) -> dict[str, tuple[Any, Any]] | None:
+    arguments = function.args
+    if arguments.kwarg or function.decorator_list or len(arguments.posonlyargs) > 2:
+        return None
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+    pairs = [
+        *list(zip(positional, defaults, strict=True))[2:],
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    return {
+        argument.arg: (_type(argument.annotation, imported), ... if default is None else _literal(default))
+        for argument, default in pairs
+    }
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "tuple": tuple}
+
+
+def _type(node: ast.expr | None, imported: dict[str, tuple[str, str]]) -> Any:
+    """The type that an annotation means, where it is a plain one, of `longtail.settings`, or a union of those."""
+    match node:
+        case ast.Constant(value=None):
+            return type(None)
+        case ast.Name(id=name) if name in imported:
+            module, original = imported[name]
+            return getattr(settings, original, None) if module == settings.__name__ else None
+        case ast.Name(id=name):
+            return PLAIN.get(name)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            sides = _type(left, imported), _type(right, imported)
+            return sides[0] | sides[1] if None not in sides else None
+    return None
+
+
 def _folders() -> list[Path]:
     return [Path(folder) for folder in sys.modules[ROOM].__path__]
 

@@ -1,10 +1,12 @@
-"""Colours on a terminal; none where the output is no terminal or NO_COLOR is set (https://no-color.org)."""
+"""What a command prints: that it arrives, and colours where it is a terminal without NO_COLOR (https://no-color.org)."""
 
 import argparse
+import io
 import os
 import re
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import TextIO
 
 BOLD, RED, CYAN = "1", "1;31", "36"
@@ -22,8 +24,63 @@ def in_colour(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 
 def complain(error: object) -> None:
-    """Print an error, which is one sentence, on standard error."""
-    print(in_colour("error:", RED, sys.stderr), error, file=sys.stderr)
+    """Print an error, which is one sentence, on standard error; on the standard output where that is closed or full."""
+    try:
+        print(in_colour("error:", RED, sys.stderr), error, file=sys.stderr, flush=True)
+    except (OSError, AttributeError):
+        print("error:", error, flush=True)
+
+
+def check_streams() -> None:
+    """Refuse a closed stream: what is printed would be lost, or go into the next file that is opened.
+
+    Raises:
+        ValueError: the standard output or the standard error is closed.
+    """
+    for name, stream in (("output", sys.stdout), ("error", sys.stderr)):
+        if stream is None:
+            raise ValueError(f"the standard {name} is closed; send it to a file, or to /dev/null")
+
+
+def heard(command: Callable[[], int | None]) -> int:
+    """Run a command; its exit status, once all that it printed has arrived.
+
+    It is 1, with a sentence on the other stream, where the standard output or error is closed or full, and 0 where a
+    pipe such as `| head` has read enough.
+    """
+    try:
+        check_streams()
+    except ValueError as error:
+        if sys.stdout or sys.stderr:
+            complain(error)
+        return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            write_through=False
+        )  # argparse hides a failure to write its help, if it comes at once
+    try:
+        code = command() or 0
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            complain(end.code.removeprefix("error: "))
+        code = 1 if isinstance(end.code, str) else end.code or 0
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        code = 0
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        complain(error)
+        code = 1
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try again at its end
+        if not isinstance(error, BrokenPipeError):
+            complain(f"the standard output cannot be written: {error.strerror}")
+            return code or 1
+    return code
 
 
 class Help(argparse.HelpFormatter):

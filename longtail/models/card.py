@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
-from longtail.files.safetensors import MODEL, read_content, read_shapes
+from longtail.files.safetensors import MODEL, read_content, read_digest, read_shapes
 from longtail.files.text import printable
 from longtail.settings import constant, one_of, problems
 
@@ -181,6 +181,15 @@ def read_card(path: str | Path) -> ModelCard:
         ValueError: the file is damaged, or is no model of this project.
     """
     return card_from(read_content(path, KEY), read_shapes(path), path)
+
+
+def digest_of(path: str | Path) -> str:
+    """A hash of the weights and the card of a model file, by which its predictions know it; no weights are read.
+
+    Raises:
+        As `read_card`, though the card is not checked.
+    """
+    return read_digest(path, KEY)
 
 
 def check_run(card: ModelCard, run: Mapping[str, Any], path: str | Path) -> None:

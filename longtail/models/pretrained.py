@@ -18,6 +18,7 @@ from longtail.files.safetensors import read_content, read_safetensors
 from longtail.models import pretrained_source
 from longtail.models.card import KEY, card_from
 from longtail.models.weights import explain_mismatch
+from longtail.settings import local_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +172,7 @@ def _checkpoints() -> Path:
 
 def _local(address: str) -> Path:
     """The file of that path; or that of a URL in torch.hub's cache, where torchvision keeps its files too."""
-    if not re.match("https?://", address):
-        path = Path(address)
+    if path := local_file(address):
         if not path.is_file():
             raise FileNotFoundError(f"weights file {path} does not exist (looked for {path.resolve()})")
         return path

@@ -20,6 +20,10 @@ from longtail.report.labels import label
 from longtail.report.typeset import Table, pipe_table
 
 BINS = 10
+CROPPED = (
+    "An answer is the mean over {} crops, as on the test images (`predict.crops`); `longtail predict` shows pictures "
+    "whole."
+)
 METRICS_SHOWN = ("mean_class_acc", "f1", "ece", "ece_by_chance")
 
 
@@ -42,6 +46,7 @@ def report(
     model: str | Path,
     source: str | Path,
     left_out: Sequence[str] = (),
+    crops: str = "",
 ) -> Report:
     """Evaluate a model on new photographs.
 
@@ -50,6 +55,7 @@ def report(
         groups: the group of each label's class.
         model, source: where the model and the photographs lie.
         left_out: a sentence for each kind of photographs that do not count.
+        crops: how both were cropped (`predict.crops`); empty: shown as they are.
     """
     shift = compare(new, old) if old else None
     tables = {"sets": _sets(new, old, np.array(groups)), "calibration": _calibration(new)}
@@ -64,7 +70,8 @@ def report(
     answer = _answer(new, old, shift)
     parts = [
         f"# Evaluation on new photographs\n\n{answer}",
-        f"Model: {as_code(str(model))}. Photographs: {as_code(str(source))}.",
+        f"Model: {as_code(str(model))}. Photographs: {as_code(str(source))}."
+        + (f" {CROPPED.format(crops)}" if crops else ""),
         *(["Left out:\n\n" + "\n".join(f"- {as_code(told)}" for told in left_out)] if left_out else []),
         _section("By group of classes", tables["sets"]),
         *([f"## How far are they from the test images?\n\n{_distance(shift)}"] if shift else []),

@@ -1,6 +1,7 @@
 """Metrics against cases worked out by hand, and the files that carry them."""
 
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from longtail.analysis.calibration import (
     expected_calibration_error,
     reliability,
 )
-from longtail.analysis.frames import combine
+from longtail.analysis.frames import combine, evaluated_models, read_confidences
 from longtail.data.split.sets import class_table, with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import Run
@@ -27,6 +28,8 @@ from longtail.inference.logits import write_predictions
 from longtail.losses import build_loss, known_losses
 from longtail.losses.base import Loss
 from longtail.machine.randomness import derive_seed
+from longtail.models import build_model
+from longtail.models.card import digest_of
 from longtail.models.file import save_model
 
 LN2 = math.log(2)
@@ -460,12 +463,30 @@ def test_a_loss_without_settings_is_refused(evaluated, monkeypatch):
         evaluate_runs(evaluated)
 
 
+def test_predictions_of_another_model_are_evaluated_by_nothing(evaluated):
+    """The one that lies beside them is another, or they do not say which has made them."""
+    folder = evaluated / "runs/longtailed/resnet8/softmax/seed1"
+    path, model = folder / "predictions.parquet", folder / "model.safetensors"
+    save_model(model, build_model("resnet8", num_classes=3, image_size=8).state_dict(), card())
+    frame = read_parquet(path)
+    for made_by in ({}, {"model": "0" * 64}):
+        write_parquet(frame, path, made_by)
+        with pytest.raises(SystemExit, match=r"does not say that it is what .* has answered"):
+            evaluate_runs(evaluated)
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            read_confidences([path])
+    write_parquet(frame, path, {"model": digest_of(model)})
+    evaluate_runs(evaluated)
+    run = Run("resnet8", "softmax", "longtailed", 1)
+    assert evaluated_models(evaluated / "evaluation.parquet") == {run: digest_of(model)}
+
+
 def test_predictions_that_are_not_finite_are_not_written(tmp_path):
     images = LabelledImages(
         torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), torch.tensor([5, 8]), ["a", "b"]
     )
     with pytest.raises(ValueError, match="1 of 2 images have logits that are not finite, such as image 8"):
-        write_predictions(tmp_path / "p.parquet", images, torch.tensor([[0.0, 1.0], [0.0, torch.inf]]))
+        write_predictions(tmp_path / "p.parquet", images, torch.tensor([[0.0, 1.0], [0.0, torch.inf]]), {})
     assert not list(tmp_path.iterdir())
 
 

@@ -309,6 +309,71 @@ def test_a_dollar_that_is_no_variable_or_in_a_name_that_exists_is_one(tmp_path):
     assert load_config({"data": {"cifar100": {"url": url}}}).data.cifar100.urls == (url,)
 
 
+@pytest.mark.parametrize("key", ["data.cifar100.url", "data.cifar10.url", "models.resnet50.weights"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "",
+            " ",
+            "ftp://host/a.tar.gz",
+            "s3://bucket/a",
+            "data:,x",
+            "https://",
+            "http:/host/a",
+            "https:host/a",
+        ),
+        *(
+            "https://[bad/a",
+            "https://host:99999999/a",
+            "file:",
+            "file://",
+            "file://other/a",
+            "file:///none",
+            "/",
+        ),
+        *("nonsense", "www.cs.toronto.edu/a.tar.gz", "//host/a", 5, True),
+    ],
+)
+def test_an_address_that_gives_nothing_is_refused(key, address):
+    *above, last = key.split(".")
+    mapping = {last: address}
+    for name in reversed(above):
+        mapping = {name: mapping}
+    if above[0] == "data":
+        mapping["data"]["source"] = above[1]
+    (problem,) = problems(**mapping)
+    assert problem.startswith(f"{key}: "), problem
+
+
+@pytest.mark.parametrize("source", ["cifar100", "cifar10"])
+def test_a_list_of_addresses_needs_one_that_may_give_something(source, tmp_path):
+    def given(url, **paths):
+        return {"data": {"source": source, source: {"url": url}}, "paths": paths}
+
+    for wrong in (
+        [],
+        [""],
+        None,
+        {},
+        [["https://host/a"]],
+        ["https://host/a", "ftp://host/a"],
+        ["none", "nor this"],
+    ):
+        refused(f"data.{source}.url: ", **given(wrong))
+    for right in (
+        "https://host/a",
+        "HTTP://host/a?b",
+        ["none", "https://host/a"],
+        [__file__],
+        f"file://{__file__}",
+    ):
+        load_config(given(right))
+    archive = tmp_path / f"cifar-{source[5:]}-python.tar.gz"
+    archive.touch()
+    load_config(given("a disk that is not there now", data=str(tmp_path)))
+
+
 LOSS = "import torch\nfrom torch import nn\n\n\nclass Mine(nn.Module):\n    pass\n"
 
 

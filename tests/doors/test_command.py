@@ -213,3 +213,45 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == "" and process.wait() == 0
+
+
+REDIRECTED = {
+    ">&-": "error: the standard output is closed; send it to a file, or to /dev/null",
+    "2>&-": "error: the standard error is closed; send it to a file, or to /dev/null",
+    ">/dev/full": "error: the standard output cannot be written: No space left on device",
+}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("redirected", REDIRECTED)
+@pytest.mark.parametrize("words", ["--version", "clean --help"])
+def test_output_that_arrives_nowhere_is_told_on_the_other_stream(words, redirected, unbuffered):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m longtail {words} {redirected}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert done.returncode == 1
+    assert (done.stdout or done.stderr).strip() == REDIRECTED[redirected]
+    assert not done.stdout or not done.stderr
+
+
+def test_an_error_whose_stream_is_full_is_told_on_the_other():
+    """And nothing is lost without a status: an unknown command, with no place for its error."""
+    line = f"{sys.executable} -m longtail predcit 2>/dev/full"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the command 'predcit' is not known; did you mean 'predict'?" in done.stdout
+
+
+def test_a_program_of_the_workflow_ends_with_an_error_where_nobody_hears_it(tmp_path):
+    grid = '{"train_sets": ["balanced"], "models": ["m"], "losses": ["l"], "seeds": [1]}'
+    program = f"workflow/scripts/run_list.py --settings '{grid}' --runs runs --output {tmp_path}/list.txt"
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} {command.ROOT}/{program} >&-"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr

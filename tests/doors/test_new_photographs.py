@@ -21,10 +21,11 @@ from longtail.data.collection.listing import image_id
 from longtail.data.tensors.files import LabelledImages, save_tensors
 from longtail.evaluate import SOME_LEFT_OUT
 from longtail.evaluate import main as evaluate
-from longtail.experiment.proof import Proofs
-from longtail.files.parquet import read_parquet, write_parquet
+from longtail.files.parquet import read_about, read_parquet, write_parquet
+from longtail.inference.logits import logits_of, probabilities
 from longtail.inference.pictures import classify, find_pictures
 from longtail.models import build_model
+from longtail.models.card import digest_of
 from longtail.models.file import load_model, save_model
 from longtail.worklist import main as worklist
 
@@ -72,9 +73,15 @@ def made(tmp_path_factory) -> Path:
     save_model(run / "model.safetensors", network.state_dict(), CARD)
     test = split[split["subset"] == "test"].reset_index(drop=True)
     taken = test["label"].where(test.index % 5 > 0, (test["label"] + 1) % 3)
-    logits = (3 * np.eye(3)[taken]).astype(np.float32)
-    write_parquet(test[["image_id", "label"]].assign(logits=list(logits)), run / "predictions.parquet")
+    logits = 3 * np.eye(3)[taken]
+    answer(run, test, logits)
     return folder
+
+
+def answer(run: Path, test: pd.DataFrame, logits: np.ndarray, **view: object) -> None:
+    """The predictions of the model of a run."""
+    frame = test[["image_id", "label"]].assign(logits=list(logits.astype(np.float32)))
+    write_parquet(frame, run / "predictions.parquet", {"model": digest_of(run / "model.safetensors"), **view})
 
 
 @pytest.fixture(scope="module")
@@ -181,20 +188,47 @@ IN_RUN = "runs/longtailed/resnet8/softmax/seed1"
 
 
 @pytest.mark.parametrize("name", DOORS)
-@pytest.mark.parametrize("replaced", ["model.safetensors", "predictions.parquet"])
+@pytest.mark.parametrize("replaced", ["model.safetensors", "weights", "predictions.parquet", "copied"])
 def test_what_another_model_has_answered_is_refused(own, photographs, tmp_path, capsys, name, replaced):
+    """Whatever lies in .made: here nothing."""
     model, answers = own / IN_RUN / "model.safetensors", own / IN_RUN / "predictions.parquet"
-    Proofs().write([answers], "key", [model])
     assert door(name, model, photographs, tmp_path) in (0, SOME_LEFT_OUT)
+    network, known = load_model(model)
+    frame = read_parquet(answers)
     if replaced == "model.safetensors":
-        network, known = load_model(model)
         save_model(model, network.state_dict(), replace(known, seed=7))
+    elif replaced == "weights":
+        with torch.no_grad():
+            next(network.parameters()).mul_(1.1)
+        save_model(model, network.state_dict(), known)
+    elif replaced == "copied":  # from another run, whose model is a true one of its own
+        other = tmp_path / "other"
+        save_model(other / "model.safetensors", network.state_dict(), replace(known, seed=8))
+        answer(other, frame, np.stack(frame["logits"].to_list()))
+        shutil.copy(other / "predictions.parquet", answers)
     else:
-        frame = read_parquet(answers)
-        write_parquet(frame.assign(logits=frame["logits"].map(lambda logits: logits[::-1])), answers)
+        write_parquet(frame, answers)
     capsys.readouterr()
     assert door(name, model, photographs, tmp_path) == 1
-    assert "holds what another model has answered" in capsys.readouterr().err
+    assert f"{answers} does not say that it is what {model} has answered" in capsys.readouterr().err
+
+
+def test_new_photographs_are_cropped_as_the_test_images_were(own, photographs, tmp_path, capsys):
+    model, split = own / IN_RUN / "model.safetensors", read_parquet(own / "data/split.parquet")
+    test = split[split["subset"] == "test"].reset_index(drop=True)
+    answer(own / IN_RUN, test, 3 * np.eye(3)[test["label"]], crops="five", expand=4)
+    words = [str(model), str(photographs), "--threads", "1", "--output", str(tmp_path / "out")]
+    assert evaluate(words) == SOME_LEFT_OUT
+    network, known = load_model(model)
+    table = pd.read_csv(tmp_path / "out/predictions.csv")
+    images = [np.asarray(Image.open(photographs.parent / path)) for path in table["path"]]
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    logits = logits_of(network, pixels, known, torch.device("cpu"), crops="five", expand=4)
+    expected = probabilities(logits, known).max(dim=1).values.numpy()
+    np.testing.assert_allclose(table["probability"], expected, atol=1e-5)
+    assert "mean over five crops" in (tmp_path / "out/evaluation.md").read_text()
+    whole = probabilities(logits_of(network, pixels, known, torch.device("cpu")), known)
+    assert np.abs(whole.max(dim=1).values.numpy() - table["probability"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", DOORS)
@@ -264,11 +298,47 @@ def test_a_class_without_test_images_has_the_group_of_the_split(own, photographs
         frame = frame[~((frame["label"] == 2) & tested)].reset_index(drop=True)
         if "group" in frame:
             frame["group"] = frame["label"].map(["many", "medium", "few"].__getitem__)
-        write_parquet(frame, own / name)
+        write_parquet(frame, own / name, read_about(own / name))
     assert evaluate([str(own / IN_RUN / "model.safetensors"), str(photographs), "--threads", "1"]) != 1
     page = capsys.readouterr().out
     assert "Few" in page
     assert "Tail" not in page
+
+
+@pytest.mark.parametrize("output", ["photos", "photos/0", "photos/a/new", "linked"])
+def test_nothing_is_written_into_the_folder_of_the_photographs(made, model, tmp_path, capsys, output):
+    folder = Path(shutil.copytree(made / "photos", tmp_path / "photos"))
+    (tmp_path / "linked").symlink_to(folder)
+    before = sorted(folder.rglob("*"))
+    assert evaluate([model, str(folder), "--output", str(tmp_path / output), "--threads", "1"]) == 1
+    assert f"lies in {folder}, which is read" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_old_test_images_are_no_new_photographs(made, model, tmp_path, capsys):
+    """By their content, under any name; they are named apart from those of training and validation."""
+    rows = [
+        (f"photos/{place % 3}/{place}.png", NAMES[place % 3], "") for place in (0, 6, 7, 8, 9, 10, 11, 36)
+    ]
+    rows += [(f"new/{place}.png", NAMES[place % 3], "") for place in range(4)]
+    shutil.copy(made / "photos/0/12.png", made / "renamed.png")
+    listed = write_list(made / "both.csv", [*rows, ("renamed.png", NAMES[0], "")])
+    assert evaluate([model, str(listed), "--threads", "1"]) == SOME_LEFT_OUT
+    printed = capsys.readouterr()
+    assert "of 4 photographs" in printed.out
+    assert (
+        "2 photographs that the model was trained on or selected by: photos/0/0.png, photos/0/36.png"
+        in printed.err
+    )
+    assert (
+        "7 photographs that are among its test images already: photos/" in printed.err
+        and ", …" in printed.err
+    )
+    only = write_list(made / "only.csv", rows[1:7])
+    assert evaluate([model, str(only), "--threads", "1"]) == 1
+    assert (
+        "no photograph that counts: 6 photographs that are among its test images" in capsys.readouterr().err
+    )
 
 
 def test_a_full_disk_behind_the_standard_output_is_told(model, photographs, capsys, monkeypatch):
@@ -336,8 +406,7 @@ def test_several_models_are_averaged(model, made, tmp_path):
     shutil.copy(model, run / "model.safetensors")
     split = pd.read_parquet(made / "results/data/split.parquet")
     test = split[split["subset"] == "test"].iloc[::-1]
-    logits = list((4 * np.eye(3)[test["label"]]).astype(np.float32))
-    write_parquet(test[["image_id", "label"]].assign(logits=logits), run / "predictions.parquet")
+    answer(run, test, 4 * np.eye(3)[test["label"]])
     both = [model, str(run / "model.safetensors")]
     assert worklist(["wrong", *both, "--output", str(tmp_path)]) == 0
     assert len(pd.read_csv(tmp_path / "wrong.csv")) == 0

@@ -31,6 +31,8 @@ def place(tmp_path, monkeypatch) -> Path:
     os.link("list.csv", "other.csv")
     for folder in ("folder", "folder.csv", "folder.md", "folder.onnx"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "folder/b.png").write_bytes(b"another")
+    (tmp_path / "linked").symlink_to("folder")
     return tmp_path
 
 
@@ -45,6 +47,10 @@ def content(folder: Path) -> dict[str, bytes]:
         (["list.csv", "--output", "./folder/../list.csv"], "one of the inputs"),
         (["list.csv", "--output", "other.csv"], "one of the inputs"),
         (["a.png", "--output", "folder.csv"], "is a folder"),
+        ([".", "--output", "new.csv"], "the output new.csv lies in ., which is read"),
+        (["folder", "--output", "folder/below/new.csv"], "lies in folder, which is read"),
+        (["linked", "--output", "folder/new.parquet"], "lies in linked, which is read"),
+        (["folder", "--output", "linked/new.csv"], "lies in folder, which is read"),
         (["a.png", "--output", "m.safetensors"], "must end in .csv or .parquet"),
         (["a.png", "--output", "a.png"], "must end in .csv or .parquet"),
         (["a.png", "--output", "folder"], "must end in .csv or .parquet"),

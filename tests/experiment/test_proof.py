@@ -101,7 +101,6 @@ PROOF = {"key": "key", "files": {}, "by": [], "packages": {}}
                 PROOF | {"files": {"a": [["x"], ""]}},
                 PROOF | {"by": 2},
                 PROOF | {"packages": []},
-                PROOF | {"inputs": ["a"]},
                 PROOF | {"more": 1},
             )
         ),

@@ -24,7 +24,7 @@ from longtail.files.safetensors import read_content
 from longtail.files.sealed_json import seal, unseal
 from longtail.machine.environment import write_record
 from longtail.models import build_model
-from longtail.models.card import read_card
+from longtail.models.card import digest_of, read_card
 from longtail.models.file import load_model, save_model
 from longtail.models.pretrained import fetch
 from longtail.models.weights import KEY, read_weights, write_weights
@@ -90,7 +90,7 @@ def write_state(path: Path) -> None:
 def read_with_confidence(path: Path) -> pd.DataFrame:
     predicted = path.with_name("predictions.parquet")
     if not predicted.exists():
-        write_parquet(predictions(), predicted)
+        write_parquet(predictions(), predicted, {"model": digest_of(path)})
     return read_confidences([predicted])
 
 

@@ -15,7 +15,7 @@ from longtail.analysis.evaluation import evaluate, evaluate_classes
 from longtail.analysis.frames import combine, read_answers
 from longtail.data.split.sets import SPLIT, class_table, with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
-from longtail.files.parquet import write_parquet
+from longtail.files.parquet import read_about, write_parquet
 from longtail.files.sealed_json import REMEDY
 from longtail.losses import build_loss
 
@@ -62,7 +62,8 @@ def main(args: Namespace) -> None:
     found = {path: evaluate_run(path, test, classes, args.settings) for path in paths if path.exists()}
     metrics = {path: tables[0] for path, tables in found.items()}
     per_class = {path: tables[1] for path, tables in found.items()}
-    write_parquet(combine(paths, metrics, ["value"]), args.output)
+    made_by = {str(Run.of_file(path)): digest for path in found if (digest := read_about(path).get("model"))}
+    write_parquet(combine(paths, metrics, ["value"]), args.output, {"models": made_by})
     write_parquet(combine(paths, per_class, ["acc", "f1"], ["n_train"]), args.output_per_class)
     print(f"{args.output}: {len(found)} of {len(paths)} runs", flush=True)
     for path in paths:

@@ -34,12 +34,15 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
     """
     from longtail.files.outputs import check_outputs
     from longtail.machine.stopping import stoppable
+    from longtail.machine.terminal import check_streams
 
     args = parser.parse_args()
     try:
+        check_streams()
         with stoppable():
             check_outputs(_paths(args, outputs=True), _paths(args, outputs=False))
             code = work(args)
+        sys.stdout.flush()
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}{_inputs(args, str(error))}")
     sys.exit(code or 0)

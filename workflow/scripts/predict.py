@@ -8,7 +8,7 @@ from frame import Namespace, program, run, settings
 from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.logits import predict, write_predictions
 from longtail.machine.devices import claim_devices
-from longtail.models.card import check_run, read_card
+from longtail.models.card import check_run, digest_of, read_card
 from longtail.models.file import load_model
 
 # cuBLAS is deterministic only with a workspace that is fixed before CUDA starts.
@@ -22,7 +22,7 @@ def main(args: Namespace) -> None:
         (images,), resident = load_sets([args.tensors], device, args.images, args.jobs_per_gpu)
         model, card = load_model(args.model, device)
         logits = predict(model, images, card, device, resident=resident, **args.settings)
-    write_predictions(args.output, images, logits)
+    write_predictions(args.output, images, logits, {"model": digest_of(args.model), **args.settings})
     print(f"{args.output}: logits of {len(images.labels)} images, {logits.shape[1]} classes", flush=True)
 
 

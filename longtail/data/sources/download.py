@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import requests
 import urllib3
@@ -16,11 +15,11 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from longtail.files.atomic import atomic_path, move_into_place, writing
+from longtail.settings import SCHEME, local_file
 
 BLOCK_BYTES = 1 << 20
 SLOWEST_BYTES_PER_SECOND = 1024
 RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}
-_SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 class DownloadError(Exception):
@@ -104,7 +103,10 @@ def _fetch_in_rounds(
 
 def _fetch_checked(url: str, sha256: str, part: Path, output: Path, timeout: float) -> None:
     """Get the file from one address, and give it its name once its hash is right."""
-    local = _local_path(url)
+    try:
+        local = local_file(url)
+    except ValueError as error:
+        raise _Refused(str(error)) from None
     if local is not None:
         _copy_checked(local, sha256, output)
         part.unlink(missing_ok=True)
@@ -197,25 +199,6 @@ class _Progress:
         print(f"{self._name}: {self._done / 1e6:.1f}{total} MB", file=sys.stderr, flush=True)
 
 
-def _local_path(url: str) -> Path | None:
-    """The path that a `file:` address or a plain path means; None for an address on the network."""
-    scheme = _SCHEME.match(url)
-    if scheme is None:
-        return Path(url).expanduser()
-    if scheme[1].lower() == "file":
-        parts = urlsplit(url)
-        if parts.netloc not in ("", "localhost"):
-            raise _Refused(
-                f"a file: address must name a file of this machine, found the host {parts.netloc!r}"
-            )
-        return Path(unquote(parts.path))
-    if scheme[1].lower() in ("http", "https"):
-        return None
-    if Path(url).exists():
-        return Path(url)
-    raise _Refused("neither http:, https: or file:, nor the path of a file")
-
-
 def _copy_checked(source: Path, sha256: str, output: Path) -> None:
     """Copy, then check the copy, so that the bytes that were checked are the bytes that are kept.
 
@@ -254,7 +237,7 @@ def _innermost(error: BaseException) -> str:
 
 def _shown(url: str) -> str:
     """The address without what may be secret: user, password and query."""
-    if _SCHEME.match(url) is None:
+    if SCHEME.match(url) is None:
         return url
     return re.sub("//[^/]*@", "//", re.split("[?#]", url)[0])
 
