@@ -105,7 +105,18 @@ class Table:
         from longtail.files.csv import read_csv
         from longtail.files.parquet import read_parquet
 
-        frame = read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
+        return self.checked(
+            read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path), path, needed
+        )
+
+    def checked(
+        self, frame: "pd.DataFrame", path: str | Path, needed: Sequence[str] | None = None
+    ) -> "pd.DataFrame":
+        """The frame, which was read from `path`, after its values were checked as `read` does it.
+
+        Raises:
+            ValueError: it is not as declared.
+        """
         if needed is None:
             needed = [name for name, column in self.columns.items() if not column.optional]
         if fault := self._fault(frame, needed):
