@@ -10,8 +10,6 @@ import argparse
 import base64
 import importlib
 import itertools
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -32,6 +30,7 @@ from longtail.analysis.statistics.correctness import read_correctness
 from longtail.data.split.sets import CUTS, LIMITS, class_table, with_sets
 from longtail.experiment.runs import PREDICTIONS
 from longtail.files.atomic import write_text
+from longtail.files.folder import check_new, new_folder
 from longtail.files.parquet import write_parquet
 from longtail.files.text import printable
 from longtail.inference.options import given_path
@@ -102,18 +101,11 @@ def main(words: Sequence[str] | None = None) -> int:
         )
     output = Path(args.output)
     try:
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise ValueError(f"--output {output} is there already; name a new folder, or delete that one")
+        check_new(output)  # before an hour's tables are read
         foreign = read_foreign(args.predictions, args.train_counts, groups=args.groups, limits=(more, fewer))
         reference = _reference(foreign, args.reference)
-        output.absolute().parent.mkdir(parents=True, exist_ok=True)
-        # All or nothing: an analysis that ends early must not look like a whole one.
-        with tempfile.TemporaryDirectory(dir=output.absolute().parent, prefix=".analyse-") as folder:
-            new = Path(folder, "results")
-            told = analyse(foreign, new, reference)
-            if output.exists():
-                output.rmdir()
-            shutil.move(new, output)
+        with new_folder(output) as folder:
+            told = analyse(foreign, folder, reference)
     except (OSError, ValueError) as error:
         complain(printable(str(error)))
         return 1

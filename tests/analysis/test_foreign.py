@@ -352,7 +352,7 @@ def test_a_run_in_two_tables_is_refused(experiment, tmp_path):
     ("words", "told"),
     [
         (["--reference", "focal"], "--reference focal: no run is of it; there are softmax"),
-        (["--output", "."], "--output . is there already; name a new folder"),
+        (["--output", "."], ". is there already; name a new folder"),
     ],
 )
 def test_what_cannot_be_done_leaves_everything_as_it_was(
