@@ -1,6 +1,7 @@
 """Predictions of other programs: `longtail analyse` finds what the workflow finds, and refuses what it cannot know."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from longtail.experiment.runs import Run
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.report.catalogue import STATISTICS
 
+RESOURCES = Path(__file__).parents[2] / "resources"
 COUNTS = [200, 90, 30, 12, 4, 2]
 CLASSES = len(COUNTS)
 RUNS = [
@@ -87,6 +89,22 @@ def by_the_workflow(experiment, tmp_path_factory):
         settings={"reference": "softmax", "data_seed": None},
         output_folder=folder / "statistics",
     )
+    facts = {
+        "source": "",
+        "imbalance_factor": 1.0,
+        "seed": None,
+        "reference": "softmax",
+        "model_files": False,
+    }
+    run_program(
+        "summary",
+        evaluation=folder / "evaluation.parquet",
+        statistics=folder / "statistics",
+        thesis=RESOURCES / "thesis_results.csv",
+        published=RESOURCES / "published_results.csv",
+        settings=facts,
+        output=folder / "summary.md",
+    )
     return folder
 
 
@@ -119,6 +137,11 @@ def test_the_statistics_are_those_of_the_workflow(analysed, by_the_workflow, nam
     if "metric" in theirs:
         theirs = theirs[theirs["metric"] != "loss"].reset_index(drop=True)
     pd.testing.assert_frame_equal(mine, theirs)
+
+
+def test_the_summary_is_that_of_the_workflow(analysed, by_the_workflow):
+    mine, theirs = ((folder / "summary.md").read_text() for folder in (analysed, by_the_workflow))
+    assert mine == theirs
 
 
 def test_the_folder_is_one_of_results_and_the_page_has_everything(analysed):
