@@ -47,6 +47,7 @@ COMMANDS = {
     "predict": Command("classify pictures with a trained model"),
     "evaluate": Command("say how good a model is on new photographs of known classes"),
     "worklist": Command("list pictures that are worth a person's time"),
+    "analyse": Command("make tests, figures and a report of predictions of any program", room=ROOM),
     "export": Command("write a model as ONNX, and the page that describes it"),
     "cite": Command("write a paragraph on the methods of results, and BibTeX", room=ROOM),
     "clean": Command("delete the states of unfinished runs", room=ROOM),

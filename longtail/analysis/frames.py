@@ -65,7 +65,7 @@ def read_answers(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
         As `Table.read`; ValueError also where another model lies beside them.
     """
     frame, logits = read_matrix(path, "logits")
-    ANSWERS.check(frame, path)
+    ANSWERS.checked(frame, path)
     model = Path(path).with_name(MODEL)
     if model.is_file() and not answered_by(path, model):
         raise ValueError(
@@ -136,18 +136,18 @@ def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
     return _read(paths, lambda path: _predictions(path)[0], ["image_id", "label", "predicted"])
 
 
-def read_confidences(paths: Iterable[str | Path]) -> pd.DataFrame:
+def read_confidences(paths: Iterable[str | Path], logit_scale: float | None = None) -> pd.DataFrame:
     """The frame of `read_predictions` with a column confidence, the probability of the predicted class.
-
-    The model file is needed too, since only it has the factor that turns the logits into probabilities.
 
     Args:
         paths: the predictions, each with `model.safetensors` of its run beside it.
+        logit_scale: the factor that turns the logits into those of probabilities; None: the model file tells it.
 
     Raises:
         As `read_histories`; ValueError also where there is no model beside the predictions.
     """
-    return _read(paths, _confidences, ["image_id", "label", "predicted", "confidence"])
+    columns = ["image_id", "label", "predicted", "confidence"]
+    return _read(paths, lambda path: _confidences(path, logit_scale), columns)
 
 
 def read_records(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -220,10 +220,11 @@ def _predictions(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     return frame.assign(predicted=logits.argmax(axis=1)), logits
 
 
-def _confidences(path: Path) -> pd.DataFrame:
+def _confidences(path: Path, logit_scale: float | None) -> pd.DataFrame:
     model = path.with_name(MODEL)
-    if not model.is_file():
+    if logit_scale is None and not model.is_file():
         raise ValueError(f"{path} has no model beside it ({model.name}); put it there, or train again")
     frame, logits = _predictions(path)
-    below = read_card(model).logit_scale * (logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    scale = read_card(model).logit_scale if logit_scale is None else logit_scale
+    below = scale * (logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return frame.assign(confidence=1 / np.exp(below).sum(axis=1))

@@ -81,6 +81,8 @@ class Metric:
     """Where it is computed."""
     short: str = ""
     """Its name above a narrow column, if not the label."""
+    of: Literal["answers", "logits"] = "logits"
+    """What it is computed from: the predicted classes alone, or the logits, which not every program tells."""
 
     @property
     def heading(self) -> str:
@@ -176,12 +178,12 @@ def group_accuracies(answers: Answers) -> list[float]:
 METRICS = {
     "loss": Metric("Loss", own_loss, unit="loss", better="less"),
     "cross_entropy": Metric("Cross-entropy", cross_entropy, unit="loss", better="less"),
-    "acc1": Metric("Top-1 accuracy", accuracy, short="Top-1"),
-    "f1": Metric("F1", f1),
-    "mean_class_acc": Metric("Mean class accuracy", mean_class_accuracy),
+    "acc1": Metric("Top-1 accuracy", accuracy, of="answers", short="Top-1"),
+    "f1": Metric("F1", f1, of="answers"),
+    "mean_class_acc": Metric("Mean class accuracy", mean_class_accuracy, of="answers"),
     "ece": Metric("Calibration error", calibration_error, better="less"),
     "ece_by_chance": Metric("Calibration error by chance", chance_error, better="less"),
-    "harmonic_mean": Metric("Harmonic mean", harmonic_mean, test_sets=("longtailed",)),
-    "geometric_mean": Metric("Geometric mean", geometric_mean, test_sets=("longtailed",)),
-    "min_group": Metric("Worst group", worst_group, test_sets=("longtailed",)),
+    "harmonic_mean": Metric("Harmonic mean", harmonic_mean, of="answers", test_sets=("longtailed",)),
+    "geometric_mean": Metric("Geometric mean", geometric_mean, of="answers", test_sets=("longtailed",)),
+    "min_group": Metric("Worst group", worst_group, of="answers", test_sets=("longtailed",)),
 }

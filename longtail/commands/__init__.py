@@ -1,6 +1,7 @@
 """Commands of `longtail` that are no modules to start or import by themselves.
 
 - `init.py` proposes a configuration for a collection of one's own, with its reasons.
+- `analyse.py` makes tables, statistics, figures and a report of predictions that any program made.
 - `cite.py` writes a paragraph on the methods that results rest on, and BibTeX.
 - `clean.py` deletes the states of unfinished runs.
 - `demo.py` prints what came out of the demo.

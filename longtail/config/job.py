@@ -26,6 +26,9 @@ class Job(Section):
     """The longest time limit that the cluster grants; null: it has none."""
     jobs_per_gpu: Count = 1
     """Training jobs that share one GPU."""
+    events: bool = False
+    """Whether every run writes its curves for TensorBoard while it trains, into `logs/events` of the results:
+    `tensorboard --logdir results/logs/events`."""
     images: Literal["auto", "device", "file"] = "auto"
     """Where a job keeps its images: in the memory of the device, or in their files, from which batches are read ahead;
     `auto`: on the device if they take at most half of its free memory."""

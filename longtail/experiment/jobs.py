@@ -30,6 +30,8 @@ THESIS_DATA = {
 """How the thesis divided its images."""
 DIVISION = {"test_fraction", "val_fraction", "min_test_per_class", "small_classes", "merged_name", "strict"}
 """What the section of image folders says of the split."""
+EVENTS = "logs/events"
+"""The folder of the curves of runs that are training, in that of the results."""
 PREDICT_MINUTES = 30
 """Time limit of prediction. A job that trains and predicts gets the sum of both limits."""
 
@@ -244,6 +246,10 @@ class Experiment:
         """Options that say where a job computes. They cannot change its results, so they are in no key."""
         job = self.config.job
         return ["--jobs-per-gpu", str(job.jobs_per_gpu), "--images", job.images]
+
+    def event_options(self, run: Run) -> list[str]:
+        """The option that says where a run writes its curves while it trains; they are no result, so in no key."""
+        return ["--events", f"{self.config.paths.results}/{EVENTS}/{run}"] if self.config.job.events else []
 
     def evaluation_settings(self) -> dict[str, Any]:
         """The settings of the evaluation: type and parameters of every loss."""

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,13 +21,14 @@ NAMES = (
 """The columns of our tables that hold text."""
 
 
-def read_csv(path: str | Path, *, numbers: bool = True) -> pd.DataFrame:
+def read_csv(path: str | Path, *, numbers: bool = True, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a csv of ours, each column with its type; only an empty cell is a missing value.
 
     By itself pandas takes a loss called None, null, NA or nan for a missing one, and a model called 1e3 for a number.
 
     Args:
         numbers: whether the other columns become numbers; if not, every cell is text as it is written.
+        text: further columns that hold text.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -34,7 +36,7 @@ def read_csv(path: str | Path, *, numbers: bool = True) -> pd.DataFrame:
     """
     check_regular(path)
     _check_whole(path)
-    types: Any = dict.fromkeys(NAMES, str) if numbers else str
+    types: Any = dict.fromkeys((*NAMES, *text), str) if numbers else str
     try:
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except ValueError as error:  # pandas and UTF-8 have kinds of it

@@ -102,16 +102,23 @@ class Table:
         from longtail.files.csv import read_csv
         from longtail.files.parquet import read_parquet
 
-        frame = read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path)
-        self.check(frame, path, needed)
-        return frame
+        return self.checked(
+            read_csv(path) if Path(path).suffix == ".csv" else read_parquet(path), path, needed
+        )
 
-    def check(self, frame: "pd.DataFrame", path: str | Path, needed: Sequence[str] | None = None) -> None:
-        """Refuse a frame that was read from `path` and is not as declared, as `read` does."""
+    def checked(
+        self, frame: "pd.DataFrame", path: str | Path, needed: Sequence[str] | None = None
+    ) -> "pd.DataFrame":
+        """The frame, which was read from `path`, after its values were checked as `read` does it.
+
+        Raises:
+            ValueError: it is not as declared.
+        """
         if needed is None:
             needed = [name for name, column in self.columns.items() if not column.optional]
         if fault := self._fault(frame, needed):
             raise ValueError(f"{path} {fault}. {self.remedy}")
+        return frame
 
     def _fault(self, frame: "pd.DataFrame", needed: Sequence[str]) -> str:
         """What is wrong with a frame; empty if nothing is."""

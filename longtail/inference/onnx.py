@@ -51,7 +51,7 @@ class PixelsToProbabilities(nn.Module):
         return logits, (logits * self.sharpness).softmax(dim=1)
 
 
-def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
+def write_onnx(path: str | Path, model: nn.Module, card: ModelCard, opset: int | None = None) -> float:
     """Write the model, with its preprocessing, for batches of any size; the card goes into the file's metadata.
 
     Its input `images` is uint8, batch x 3 x picture_size x picture_size, RGB. Its outputs `logits` and `probabilities`
@@ -60,11 +60,13 @@ def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
 
     Args:
         model, card: as `longtail.models.file.load_model` gives them, on the CPU.
+        opset: the version of ONNX's operators, from OLDEST_OPSET on; None: the exporter's choice.
 
     Returns:
         The largest difference of a probability.
 
     Raises:
+        ValueError: the exporter or onnxruntime cannot do that opset.
         ValueError: a probability differs by more than 1e-4, or a logit by more than 1e-4 of the largest one.
         OSError: the file could not be written.
     """
@@ -79,13 +81,29 @@ def write_onnx(path: str | Path, model: nn.Module, card: ModelCard) -> float:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             verbose=False,
+            opset_version=opset,
         )
     # With `dynamo` the exporter returns a program; only the old exporter returns None.
     program = cast(torch.onnx.ONNXProgram, program)
+    if opset is not None and (found := program.model.opset_imports.get("")) != opset:
+        raise ValueError(
+            f"the exporter makes opset {found} of this model, and not {opset}; leave out --opset"
+        )
     program.model.metadata_props.update(metadata(card))
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
         return largest_difference(temporary, model, card)
+
+
+OLDEST_OPSET = 18
+"""What PyTorch's exporter writes without a conversion that may fail."""
+
+
+def newest_opset() -> int:
+    """The newest version of the operators that the installed onnx knows."""
+    from onnx.defs import onnx_opset_version
+
+    return onnx_opset_version()
 
 
 def metadata(card: ModelCard) -> dict[str, str]:
@@ -187,8 +205,12 @@ def largest_difference(path: Path, model: nn.Module, card: ModelCard) -> float:
         ValueError: as `write_onnx`.
     """
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except (errors.Fail, errors.InvalidGraph, errors.InvalidArgument, errors.NotImplemented) as error:
+        raise ValueError(f"onnxruntime {onnxruntime.__version__} cannot run the file ({error})") from None
     reference = replace(card, recipe={**card.recipe, "precision": "fp32"})
     largest = 0.0
     for count in (1, 3):

@@ -93,6 +93,7 @@ def model_page(
     onnx: str | None = None,
     license: str | None = None,
     csv_file: str = "",
+    elsewhere: str = "",
 ) -> str:
     """The page: header for hubs, use, data, results by group and class, calibration, training, limits, classes.
 
@@ -102,12 +103,14 @@ def model_page(
         onnx: the path of the ONNX file beside it, for the code that is shown.
         license: that of the model, as hubs call it, such as `cc-by-4.0`; None: nobody said.
         csv_file: the name of the csv that has all classes, where the page has not.
+        elsewhere: how the model is used with timm, in Markdown, where it lies beside the page in the form of timm; its
+            own file is then not there.
     """
     run = run or RunFiles()
     sections = [
-        _header(card, run, license),
+        _header(card, run, license, "timm" if elsewhere else "longtail"),
         f"# {label(card.architecture)}, {in_markdown(loss_name(card))}",
-        _use(card, file),
+        _use(card, file, elsewhere),
         *(
             [f"### With the ONNX file, without this project\n\n```python\n{example(card, onnx)}```"]
             if onnx
@@ -249,12 +252,12 @@ def loss_name(card: ModelCard) -> str:
     return name
 
 
-def _header(card: ModelCard, run: RunFiles, license: str | None) -> str:
+def _header(card: ModelCard, run: RunFiles, license: str | None, library: str) -> str:
     """The metadata that hubs of models read. What YAML could misread is quoted by its own library."""
     name = f"{label(card.architecture)}, {loss_name(card)}"
     about: dict[str, Any] = {
         "license": license or "unknown",
-        "library_name": "longtail",
+        "library_name": library,
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "long-tailed-recognition", card.architecture],
         "metrics": ["accuracy", "f1"],
@@ -310,7 +313,7 @@ def _printable(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def _use(card: ModelCard, file: str) -> str:
+def _use(card: ModelCard, file: str, elsewhere: str) -> str:
     stored, size = card.picture_size, card.image_size
     resized = f" and from there resized to {size} x {size}" if size != stored else ""
     if card.temperature:
@@ -323,16 +326,20 @@ def _use(card: ModelCard, file: str) -> str:
             "Probabilities are not calibrated: a network that was trained to the end usually claims more "
             "than it keeps."
         )
+    begin = elsewhere or (
+        f"In a checkout of longtail {__version__}:\n\n    pip install .\n    longtail predict {printable(file)} photos/"
+    )
+    last = (
+        ""
+        if elsewhere
+        else f"\nThe ONNX file takes uint8, batch x 3 x {stored} x {stored}, and does all else."
+    )
     return f"""## Use
 
-In a checkout of longtail {__version__}:
-
-    pip install .
-    longtail predict {printable(file)} photos/
+{begin}
 
 Pictures are turned upright, converted to RGB and {card.squared}{resized}.
-Values from 0 to 1 are normalised with mean {_numbers(card.mean)} and standard deviation {_numbers(card.std)}.
-The ONNX file takes uint8, batch x 3 x {stored} x {stored}, and does the rest itself.
+Values from 0 to 1 are normalised with mean {_numbers(card.mean)} and standard deviation {_numbers(card.std)}.{last}
 
 {calibration}"""
 

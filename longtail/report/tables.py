@@ -43,16 +43,23 @@ def top1_table(evaluation: pd.DataFrame, train_set: str, model: str) -> Table:
 
 
 def full_table(evaluation: pd.DataFrame, train_set: str, model: str) -> Table:
-    """Loss, top-1 accuracy and F1 of one model on one training set: a row for each test set and loss."""
+    """Loss, top-1 accuracy and F1 of one model on one training set: a row for each test set and loss.
+
+    Of runs of other programs nobody knows the loss, so their evaluation has none.
+    """
     runs = select(evaluation, train_set=train_set, model=model)
-    data = cells(runs, SHOWN)
+    shown = [name for name in SHOWN if name in {*runs["metric"]}]
+    data = cells(runs, shown)
     data = data.sort_values("test_set", key=by_appearance, kind="stable")
     text, bold = wide(data, ["test_set", "loss"], "metric", compared_within=["test_set"])
+    of_loss = "loss" in shown
+    own = (
+        " The loss is the run's own, so values of different loss functions do not compare." if of_loss else ""
+    )
     caption = (
-        f"Loss, top-1 accuracy and F1 of {label(model)}, trained on the {label(train_set).lower()} training set; "
-        f"{_over_seeds(runs)}. F1 is the macro average on the balanced test set, on the others weighted by images. "
-        "The loss is the run's own, so values of different loss functions do not compare. "
-        "The best of each test set is bold."
+        f"{'Loss, top-1' if of_loss else 'Top-1'} accuracy and F1 of {label(model)}, trained on the "
+        f"{label(train_set).lower()} training set; {_over_seeds(runs)}. F1 is the macro average on the balanced test "
+        f"set, on the others weighted by images.{own} The best of each test set is bold."
     )
     return Table(data, text, caption, keys=2, bold=bold, notes=notes(data, runs))
 

@@ -20,6 +20,8 @@ th[aria-sort=descending]::after { content: " ▼"; }
 .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
 figure { margin: 0; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
 figure img { width: 100%; max-width: 16rem; image-rendering: pixelated; display: block; }
+figure.plot { max-width: 60rem; }
+figure.plot img { max-width: 100%; width: auto; image-rendering: auto; }
 """
 # A click on a heading sorts by the number that a cell begins with ("< 0.001", "97.50 ± 0.31"); empty cells come last.
 SCRIPT = r"""

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,19 @@ class EpochLog:
         states: the folder that gets the note, for people who watch.
         events: folder of TensorBoard events; None: none are written.
         recipe: the recipe of the run.
+
+    Raises:
+        ValueError: events are wanted, and TensorBoard is not installed.
     """
 
     def __init__(self, states: StateFolder, events: str | Path | None, recipe: Recipe):
         self.states, self.epochs, self.validate_every = states, recipe.epochs, recipe.validate_every
         self.select = recipe.select
         self.events = Path(events) if events else None
+        if events and not find_spec("tensorboard"):
+            raise ValueError(
+                f"the curves in {events} need TensorBoard: pip install tensorboard, or leave out --events"
+            )
         self._writer: Any = None
         self._bar: Any = None
 
@@ -35,7 +43,7 @@ class EpochLog:
         remaining = (self.epochs - row["epoch"]) * sum(recent) / len(recent)
         validated = [r["val_acc1"] for r in history if not math.isnan(r["val_acc1"])]
         self._show(row, times, remaining)
-        self._write_events(history, times)
+        self._write_events(history, timing)
         self.states.report(
             epoch=row["epoch"],
             epochs=self.epochs,
@@ -73,20 +81,24 @@ class EpochLog:
             flush=True,
         )
 
-    def _write_events(self, history: Sequence[Mapping[str, float]], times: Mapping[str, float]) -> None:
+    def _write_events(
+        self, history: Sequence[Mapping[str, float]], timing: Sequence[Mapping[str, float]]
+    ) -> None:
         if self.events is None:
             return
-        # A resumed run writes its earlier epochs anew, since its old event file is removed.
-        missing = history[-1:] if self._writer else history
+        # A resumed run writes its earlier epochs anew, since the old files, which may end anywhere, are removed.
+        begun = -1 if self._writer else 0
         if self._writer is None:
-            for old in self.events.glob("events.out.tfevents.*"):
-                old.unlink()
             from torch.utils.tensorboard import SummaryWriter
 
+            for old in self.events.glob("events.out.tfevents.*"):
+                old.unlink()
             self._writer = SummaryWriter(self.events)
-        for row in missing:
-            for name, value in row.items():  # an epoch without a validation has some that are nan
-                if name != "epoch" and not math.isnan(value):
+        for row, times in zip(history[begun:], timing[begun:], strict=True):
+            speed = times["train_images_per_second"]
+            for name, value in {**row, "images_per_second": speed}.items():
+                if name != "epoch" and not math.isnan(
+                    value
+                ):  # an epoch without a validation has some that are nan
                     self._writer.add_scalar(name, value, row["epoch"])
-        self._writer.add_scalar("images_per_second", times["train_images_per_second"], history[-1]["epoch"])
         self._writer.flush()

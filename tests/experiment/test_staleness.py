@@ -214,7 +214,10 @@ TABLE = [
             code("longtail/losses/focal.py", '"""', '"""More: '),
             code("longtail/analysis/metrics.py", "import numpy", "\n\nimport numpy"),
             configure(
-                job={"threads": 2, "memory_mb": 9, "minutes": 9, "jobs_per_gpu": 2, "images": "file"},
+                job={
+                    **{"threads": 2, "memory_mb": 9, "minutes": 9},
+                    **{"jobs_per_gpu": 2, "images": "file", "events": True},
+                },
                 train__gpus_per_job=2,
                 paths={"work": "elsewhere"},
                 data__cifar100={"url": "https://mirror.example/cifar.tar.gz"},

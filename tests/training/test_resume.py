@@ -21,7 +21,9 @@ from small_runs import same_weights
 
 from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
 from longtail.experiment.forcing import begin_anew
+from longtail.files.parquet import read_parquet
 from longtail.machine.stopping import RESUME
+from longtail.training import epoch_log
 from longtail.training.run import Trainer
 
 OUTPUTS = ("model.safetensors", "history.parquet", "predictions.parquet")
@@ -160,10 +162,19 @@ def test_killed_at_every_step_of_every_save(digits, train_arguments, tmp_path, u
     assert contents(tmp_path) == expected
 
 
+def curves(events: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every curve of a folder of events, as TensorBoard reads it: its steps and its values (float32)."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(events)).Reload()
+    return {name: [(e.step, e.value) for e in read.Scalars(name)] for name in read.Tags()["scalars"]}
+
+
 def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
     digits, train_arguments, tmp_path, uninterrupted
 ):
-    arguments, log = train_arguments(digits, tmp_path), tmp_path / "log"
+    events = tmp_path / "events"
+    arguments, log = [*train_arguments(digits, tmp_path), "--events", str(events)], tmp_path / "log"
     # A run has 28 steps in 4 epochs; four stops fall within it, and the last start gets through.
     for name, step in (("SIGTERM", 3), ("SIGUSR2", 6), ("SIGINT", 1), ("SIGTERM", 9)):
         assert finish(arguments, log, (name, step)) == RESUME, log.read_text()
@@ -176,7 +187,23 @@ def test_a_request_to_stop_saves_within_the_epoch_and_asks_to_be_resumed(
         "resuming after epoch 1, step 3",
         "resuming after epoch 2, step 5",
     ]
+    # Curves change no byte of a result, and a resumed run has each of its epochs in them once.
     assert contents(tmp_path) == uninterrupted[0]
+    found, history = curves(events), read_parquet(tmp_path / "history.parquet").set_index("epoch")
+    speeds = found.pop("images_per_second")
+    assert [step for step, speed in speeds if speed > 0] == [1, 2, 3, 4]
+    assert found == {
+        name: list(values.astype("float32").astype(float).items()) for name, values in history.items()
+    }
+
+
+def test_curves_without_tensorboard_are_refused_before_the_first_epoch(
+    digits, train_arguments, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(epoch_log, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="need TensorBoard: pip install tensorboard"):
+        run_program("train", *train_arguments(digits, tmp_path), events=tmp_path / "events")
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -3,6 +3,7 @@
 import gc
 import re
 import shlex
+from importlib.util import find_spec
 from json import dumps as as_json  # how the settings of a job travel to its program
 from pathlib import Path
 
@@ -69,6 +70,11 @@ if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(
         f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
         "your images: longtail check --configfile config/mine.yaml"
+    )
+# Environments and containers bring their own.
+if CONFIG.job.events and not workflow.deployment_settings.deployment_method and not find_spec("tensorboard"):
+    raise WorkflowError(
+        "job.events: the curves need TensorBoard, which is not installed: pip install tensorboard, or set it to false"
     )
 RUN_NAME = runs.PATTERN
 RUN = f"<results>/runs/{RUN_NAME}"

@@ -81,6 +81,8 @@ rule train:
             {name: input[name] for name in ("weights", "start", "split")}
         ),
         work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
+        # Being a function of the output, this is not recorded.
+        events=lambda wildcards, output: EXPERIMENT.event_options(run_of(wildcards)),
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,
     shell:
@@ -88,7 +90,7 @@ rule train:
         " --train-tensors {input.train:q} --val-tensors {input.val:q}"
         " {params.begin:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
-        " --threads {params.threads} --gpus {resources.gpu} {params.place}"
+        " --threads {params.threads} --gpus {resources.gpu} {params.place} {params.events:q}"
         " > {log:q} 2>&1"
 
 

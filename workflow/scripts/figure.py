@@ -11,11 +11,8 @@ from typing import Any
 from frame import Namespace, program, run, settings
 
 from longtail.analysis import frames
-from longtail.files.atomic import write_text
-from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.sources import CHOICES, SOURCES, figures, option
-from longtail.report.fonts import choose_fonts
 
 
 def figure_arguments(args: Namespace) -> dict[str, Any]:
@@ -43,13 +40,7 @@ def figure_arguments(args: Namespace) -> dict[str, Any]:
 def main(args: Namespace) -> None:
     parameters = figure_arguments(args)
     drawn = importlib.import_module(f"longtail.report.figures.{args.name}").draw(**parameters)
-    boxes = choose_fonts(drawn.figure)
-    style.save(drawn.figure, *args.output)
-    if args.caption:
-        caption = captions.caption(drawn.caption, *args.note, boxes)
-        if args.caption.endswith(".rst"):
-            caption = "".join(f"\\{sign}" if sign in r"\*`|_" else sign for sign in caption)
-        write_text(args.caption, caption + "\n")
+    boxes = style.publish(drawn, args.output, args.caption, *args.note)
     print(f"{args.name}: {', '.join(args.output)}. {boxes}".rstrip(". "), flush=True)
     for name, source in SOURCES.items():
         for path in (getattr(args, name) or ()) if source.runs else ():

@@ -8,21 +8,17 @@ What the runs cannot support is a row that says so, and what would be needed.
 from frame import Namespace, program, run
 
 from longtail.analysis.frames import read_evaluation
-from longtail.analysis.grid import Grid, scores
-from longtail.analysis.statistics.analyses import from_accuracies, from_predictions
+from longtail.analysis.grid import Grid
+from longtail.analysis.statistics.analyses import every_statistic
 from longtail.analysis.statistics.correctness import read_correctness
-from longtail.analysis.statistics.descriptive import describe
 from longtail.report.pages import basis, write_page
 
 
 def main(args: Namespace) -> None:
     evaluation = read_evaluation(args.evaluation)
     grid = Grid.of(evaluation)
-    reference = args.settings["reference"]
     correctness = read_correctness(args.runs, args.split, grid)
-    tables = {"descriptive": describe(evaluation, grid, correctness)}
-    tables |= from_predictions(correctness, grid, reference)
-    tables |= from_accuracies(scores(evaluation, grid), grid, reference)
+    tables = every_statistic(evaluation, grid, correctness, args.settings["reference"])
     about = basis(evaluation, grid, args.settings["data_seed"])
     for name, table in tables.items():
         write_page(name, table, about, args.output_folder)

@@ -132,7 +132,7 @@ if __name__ == "__main__":
     split = "split of the data (.parquet), whose groups select: min_group compares"
     parser.add_argument("--split", metavar="FILE", help=split)
     parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")
-    parser.add_argument("--events", metavar="FOLDER", help="TensorBoard events")
+    parser.add_argument("--events", metavar="FOLDER", help="where the curves for TensorBoard go")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads to compute with (default: 1)")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs, or processes on the CPU (default: 1)")
     parser.add_argument(

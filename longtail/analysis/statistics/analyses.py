@@ -5,10 +5,28 @@ from typing import Any
 
 import pandas as pd
 
-from longtail.analysis.grid import Grid, Refusal, by_set
+from longtail.analysis.grid import Grid, Refusal, by_set, scores
 from longtail.analysis.statistics import anova, mcnemar, over_models, paired, posthoc
 from longtail.analysis.statistics.correctness import Correctness
+from longtail.analysis.statistics.descriptive import describe
 from longtail.analysis.statistics.friedman import friedman_tables
+
+
+def every_statistic(
+    evaluation: pd.DataFrame, grid: Grid, correctness: Correctness, reference: str
+) -> dict[str, pd.DataFrame]:
+    """All statistics of an experiment.
+
+    Args:
+        evaluation: the metrics of all runs.
+        grid: the runs there should be.
+        reference: the loss that the others are compared with.
+    """
+    return {
+        "descriptive": describe(evaluation, grid, correctness),
+        **from_predictions(correctness, grid, reference),
+        **from_accuracies(scores(evaluation, grid), grid, reference),
+    }
 
 
 def from_accuracies(found: pd.DataFrame, grid: Grid, reference: str) -> dict[str, pd.DataFrame]:

@@ -19,5 +19,14 @@ def change(
 
     Shapes: weight (C, F) and bias (C,) float64, class_counts (C,) integers; returns weight and bias.
     """
+    return weight, bias - tau * log_priors(class_counts) / logit_scale
+
+
+def log_priors(class_counts: Tensor) -> Tensor:
+    """The logarithm of each class's share of the training images, float64 of shape (C,).
+
+    `logits - tau * log_priors(class_counts)` adjusts logits whose softmax gives probabilities. A class with no training
+    images counts as one with a single image.
+    """
     counts = class_counts.clamp(min=1).double()
-    return weight, bias - tau * (counts / counts.sum()).log() / logit_scale
+    return (counts / counts.sum()).log()

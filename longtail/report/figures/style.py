@@ -17,8 +17,9 @@ from matplotlib.lines import Line2D
 
 from longtail.analysis.grid import Grid, without
 from longtail.data.split.sets import CUTS
-from longtail.files.atomic import atomic_path
-from longtail.report.fonts import FONT
+from longtail.files.atomic import atomic_path, write_text
+from longtail.report import captions
+from longtail.report.fonts import FONT, choose_fonts
 from longtail.report.labels import label
 
 TEXT_WIDTH = 6.9  # inches: the text of an A4 page with margins of 17 mm
@@ -181,6 +182,25 @@ def legend(figure: Figure, entries: dict[str, Style], lines: bool = False, marke
     handles = [Line2D([], [], label=name, **(style.line | hidden)) for name, style in entries.items()]
     ncols, length = min(5, len(handles)), 3 if lines else 1
     figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=length)
+
+
+def publish(drawn: Drawn, paths: Iterable[str | Path], caption: str | Path | None, *notes: str) -> str:
+    """Save a figure with fonts for its names, and its caption, which the notes end, as plain text or .rst.
+
+    Returns:
+        What the fonts lack, as a sentence of the caption; empty where they lack nothing.
+
+    Raises:
+        As `save`.
+    """
+    boxes = choose_fonts(drawn.figure)
+    save(drawn.figure, *paths)
+    if caption:
+        text = captions.caption(drawn.caption, *notes, boxes)
+        if Path(caption).suffix == ".rst":
+            text = "".join(f"\\{sign}" if sign in r"\*`|_" else sign for sign in text)
+        write_text(caption, text + "\n")
+    return boxes
 
 
 def save(figure: Figure, *paths: str | Path) -> None:

@@ -117,6 +117,8 @@ def _files(evidence: Evidence, key: tuple[str, str], train_set: str) -> str:
     run = Run(*key, train_set, seeds[0])
     path, tables = f"runs/{run}/{MODEL}", f"tables/{train_set}/{key[0]}/classes_{key[1]}.html"
     others = f" (the others, {', '.join(map(str, seeds[1:]))}, lie beside it)" if len(seeds) > 1 else ""
+    if not evidence.settings.model_files:
+        return f"Each class, in the folder of this page: {as_code(tables)}."
     return (
         f"Its file, in the folder of this page: {as_code(path)}, of seed {seeds[0]}{others}. Each class: "
         f"{as_code(tables)}. `longtail predict FILE PICTURES` classifies pictures, "

@@ -19,14 +19,16 @@ class Settings(NamedTuple):
 
     source: str
     imbalance_factor: float
-    seed: int
-    """The seed of the data split."""
+    seed: int | None
+    """The seed of the data split; None: it is not known."""
     reference: str
     pretrained: Mapping[str, bool] = MappingProxyType({})
     """Whether each model starts from pretrained weights."""
     imbalance: str = "exponential"
     thesis_data: bool = False
     """Whether the images are divided as the thesis's."""
+    model_files: bool = True
+    """Whether the results hold the trained models."""
 
 
 @dataclass(frozen=True)
