@@ -10,7 +10,7 @@ import pandas as pd
 
 from longtail.files.atomic import write_text
 from longtail.files.csv import write_csv
-from longtail.files.text import in_csv
+from longtail.files.text import in_csv, markdown_table
 from longtail.report.catalogue import STATISTIC_FORMATS, TABLE_FORMATS
 from longtail.report.webpage import webpage
 
@@ -93,10 +93,9 @@ def markdown(table: Table) -> str:
 
 def pipe_table(text: pd.DataFrame, keys: int | None = None) -> str:
     """Strings as a table in Markdown. The columns after the first `keys` align right; without `keys`, none does."""
-    align = ["left" if keys is None or place < keys else "right" for place in range(text.shape[1])]
-    escaped = text.map(lambda cell: cell.replace("|", r"\|"))
-    # numparse is off, because with it tabulate would print 80.10 as 80.1.
-    return escaped.to_markdown(index=False, disable_numparse=True, colalign=align)
+    rows = ([cell.replace("|", r"\|") for cell in row] for row in text.itertuples(index=False))
+    right = range(text.shape[1] if keys is None else keys, text.shape[1])
+    return "\n".join(markdown_table(text.columns, rows, right))
 
 
 def latex(table: Table, label: str) -> str:
