@@ -43,7 +43,7 @@ COMMANDS = {
     "plan": Command("say what would run, and what it would cost", True),
     "demo": Command("run the whole workflow on images that a dependency ships", True, ROOM),
     "watch": Command("show how far every run is"),
-    "report": Command("make one file of all figures and tables", True),
+    "report": Command("pack answers, figures and tables into one file", room=ROOM),
     "predict": Command("classify pictures with a trained model"),
     "evaluate": Command("say how good a model is on new photographs of known classes"),
     "worklist": Command("list pictures that are worth a person's time"),
@@ -136,10 +136,6 @@ def workflow_parser(name: str) -> argparse.ArgumentParser:
         formatter_class=Help,
     )
     add_configuration(parser)
-    if name == "report":
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", help=".html or .zip (default: report.html in the results)"
-        )
     return parser
 
 
@@ -176,8 +172,6 @@ def _in_checkout(name: str, words: list[str]) -> int:
         *(["--configfile", *files] if files else []),
         *(["--config", *given.config] if given.config else []),
     ]
-    if name == "report":
-        _become("snakemake", *options, "--report", str(given.output or Path(results, "report.html")))
     if code := _beside("snakemake", *options):
         return code
     # After a dry run there may be nothing to show.

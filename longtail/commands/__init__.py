@@ -3,6 +3,7 @@
 - `init.py` proposes a configuration for a collection of one's own, with its reasons.
 - `cite.py` writes a paragraph on the methods that results rest on, and BibTeX.
 - `clean.py` deletes the states of unfinished runs.
+- `report.py` packs the page of the results into one file.
 - `demo.py` prints what came out of the demo.
 
 `longtail/__main__.py` imports the one that is chosen. Each has `main(words)`, and `parser()` where it takes options of

@@ -1,7 +1,7 @@
 """One table as csv for programs, and as Markdown, LaTeX and a web page for people."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -91,11 +91,11 @@ def markdown(table: Table) -> str:
     return "\n\n".join([table.caption, pipe_table(text, table.keys), *table.notes]) + "\n"
 
 
-def pipe_table(text: pd.DataFrame, keys: int | None = None) -> str:
-    """Strings as a table in Markdown. The columns after the first `keys` align right; without `keys`, none does."""
+def pipe_table(text: pd.DataFrame, keys: int | None = None, right: Container[int] = ()) -> str:
+    """Strings as a table in Markdown. Columns after the first `keys` align right; without `keys`, those of `right`."""
     rows = ([cell.replace("|", r"\|") for cell in row] for row in text.itertuples(index=False))
-    right = range(text.shape[1] if keys is None else keys, text.shape[1])
-    return "\n".join(markdown_table(text.columns, rows, right))
+    aligned = right if keys is None else range(keys, text.shape[1])
+    return "\n".join(markdown_table(text.columns, rows, aligned))
 
 
 def latex(table: Table, label: str) -> str:

@@ -31,12 +31,8 @@ def commands(path: Path, program: str) -> list[list[str]]:
 
 
 def planned_words(words: list[str]) -> tuple[str, ...]:
-    """What a command says to Snakemake, for a dry run.
-
-    A report needs finished runs (tests/report/test_report.py); here it is what it reports that has to be planned.
-    """
-    drop = ("-n", "--report", *words[words.index("--report") + 1 :][:1]) if "--report" in words else ("-n",)
-    return tuple(word for word in words[1:] if word not in drop)
+    """What a command says to Snakemake, for a dry run."""
+    return tuple(word for word in words[1:] if word != "-n")
 
 
 SNAKEMAKE = {

@@ -1,5 +1,7 @@
 """Tables in Markdown: a reader of Markdown finds the same cells in them."""
 
+from itertools import pairwise
+
 import pytest
 from markdown_it import MarkdownIt
 
@@ -18,10 +20,12 @@ def test_a_reader_finds_the_cells_and_their_alignment(rows, right):
     tokens = MarkdownIt("commonmark").enable("table").parse("\n".join(lines))
     shown = [
         "".join(child.content for child in after.children)
-        for token, after in zip(tokens, tokens[1:], strict=False)
+        for token, after in pairwise(tokens)
         if token.type in ("th_open", "td_open")
     ]
     plain = [cell.strip("*") for row in cells for cell in row]
     assert shown == [*headings, *plain]
-    aligned = ["right" in str(token.attrGet("style")) for token in tokens if token.type in ("th_open", "td_open")]
+    aligned = [
+        "right" in str(token.attrGet("style")) for token in tokens if token.type in ("th_open", "td_open")
+    ]
     assert aligned == [place in right for place in range(3)] * (rows + 1)
