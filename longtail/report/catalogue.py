@@ -130,5 +130,7 @@ THESIS_STATISTICS = {
 
 def title(name: str) -> str:
     """The title of a table, a statistic or a figure in the list of the report."""
-    titles = TABLES | CLASS_TABLES | FIGURES | {statistic: about.title for statistic, about in STATISTICS.items()}
+    titles = (
+        TABLES | CLASS_TABLES | FIGURES | {statistic: about.title for statistic, about in STATISTICS.items()}
+    )
     return titles.get(name, name.replace("_", " ").capitalize())
