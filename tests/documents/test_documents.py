@@ -25,8 +25,10 @@ CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 
 
 def commands(path: Path, program: str) -> list[list[str]]:
-    """The commands of a program in a document's indented or fenced blocks, without their comments."""
-    lines = re.findall(rf"^(?:    |\$ )?({program} .*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    """The commands of a program in a document's tables and in its indented or fenced blocks, without comments."""
+    text = path.read_text(encoding="utf-8")
+    lines = re.findall(rf"^(?:    |\$ )?({program} .*)$", text, re.MULTILINE)
+    lines += re.findall(rf"^\|.*`({program} [^`]*)`.*\|$", text, re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
