@@ -8,7 +8,7 @@ LONGTAIL := $(VENV)/bin/longtail
 OPTIONS = $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
 PYTHON ?= python3
 
-.PHONY: help setup demo check-data report test test-long test-slurm faults attack lint audit plan watch published soak clean
+.PHONY: help setup demo check-data report test test-long test-slurm faults attack lint audit plan watch published soak docs docs-links clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / \t/' | expand -t 16
 
@@ -63,6 +63,12 @@ lint: $(READY)  ## check style, security rules, types and the workflow
 
 audit: $(READY)  ## look the pinned packages up in PyPI's list of known vulnerabilities (needs a network)
 	$(VENV)/bin/uv tool run pip-audit@2.10.1 --strict --no-deps --disable-pip -r requirements.txt -r requirements-slurm.txt
+
+docs: $(READY)  ## the documents as a site, in docs/_build/html; a warning or a link into nowhere is an error
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -c docs . docs/_build/html
+
+docs-links: $(READY)  ## look all links to other sites up (needs a network)
+	$(VENV)/bin/python -m sphinx -q -b linkcheck -c docs . docs/_build/links
 
 clean: $(READY)  ## delete state that only unfinished runs need: make clean CONFIG=config/demo.yaml
 	@$(LONGTAIL) clean $(OPTIONS)

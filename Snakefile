@@ -15,7 +15,6 @@ container: "longtail.sif"
 
 
 include: "workflow/rules/setup.smk"
-include: "workflow/rules/report.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
@@ -24,27 +23,19 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/figure_files.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/index.smk"
 
 
 rule all:
     default_target: True
     input:
-        # Lists without images have classes to count and nothing to train on.
-        (
-            [rules.table_of_counts.output, figure_files(FIGURES, "class_distribution")]
-            if not EXPERIMENT.source.has_images
-            else [
-                ([*rules.check_data.output, *rules.metadata.output] if EXPERIMENT.source.natural else []),
-                rules.tables.input,
-                rules.statistical_analysis.output,
-                rules.summary.output,
-                rules.figures.input,
-            ]
-        ),
+        rules.index.output,
+        [*rules.check_data.output, *rules.metadata.output] if EXPERIMENT.source.natural and TRAINED else [],
 
 
 onsuccess:
     put_leftovers_aside()
+    name_index()
     if EXPERIMENT.source.natural and CHECK_IS_ASKED:
         show_check()
 

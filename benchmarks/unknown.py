@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score, roc_curve
-from tabulate import tabulate
 
 from longtail.config.load import load_files
 from longtail.data.sources.digits import load_images
 from longtail.data.split.sets import longtailed_counts
 from longtail.data.tensors.files import LabelledImages
+from longtail.files.text import markdown_table
 from longtail.inference.logits import logits_of, probabilities
 from longtail.inference.temperature import calibrated
 from longtail.inference.unknown import known_scores
@@ -106,7 +106,7 @@ def main() -> None:
         rows.append([name, *(f"{area:.3f}" for area in [*areas, fmean(areas)]), f"{fmean(rates):.1%}"])
     heads = [f"AUROC without {', '.join(map(str, digits))}" for digits in HELD_OUT]
     heads = ["Score", *heads, "mean", "false positives at 95 %"]
-    print(tabulate(rows, heads, tablefmt="github", disable_numparse=True))
+    print("\n".join(markdown_table(heads, rows)))
     for place, what in enumerate(("known", "unknown")):
         shares = ", ".join(f"{model.rejected[place]:.1%}" for model in models)
         print(f"called unknown of the {what} pictures: {shares}")

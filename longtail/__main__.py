@@ -43,7 +43,7 @@ COMMANDS = {
     "plan": Command("say what would run, and what it would cost", True),
     "demo": Command("run the whole workflow on images that a dependency ships", True, ROOM),
     "watch": Command("show how far every run is"),
-    "report": Command("make one file of all figures and tables", True),
+    "report": Command("pack answers, figures and tables into one file", room=ROOM),
     "predict": Command("classify pictures with a trained model"),
     "evaluate": Command("say how good a model is on new photographs of known classes"),
     "worklist": Command("list pictures that are worth a person's time"),
@@ -124,10 +124,6 @@ def workflow_parser(name: str) -> argparse.ArgumentParser:
         formatter_class=Help,
     )
     add_configuration(parser)
-    if name == "report":
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE", help=".html or .zip (default: report.html in the results)"
-        )
     return parser
 
 
@@ -164,8 +160,6 @@ def _in_checkout(name: str, words: list[str]) -> int:
         *(["--configfile", *files] if files else []),
         *(["--config", *given.config] if given.config else []),
     ]
-    if name == "report":
-        _become("snakemake", *options, "--report", str(given.output or Path(results, "report.html")))
     if code := _beside("snakemake", *options):
         return code
     # After a dry run there may be nothing to show.
@@ -180,10 +174,22 @@ def _become(module: str, *words: str) -> None:
 
 def _beside(module: str, *words: str) -> int:
     """Run a module of Python and wait for it. Ctrl-C reaches it by itself; other ends are handed on to it."""
+    begun: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def hand_on(number: int, _: Any) -> None:
+        if begun:
+            begun[0].send_signal(number)
+        else:
+            early.append(number)
+
+    signal.signal(signal.SIGINT, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, hand_on)
     with subprocess.Popen([*_python(module), *words]) as process:
-        signal.signal(signal.SIGINT, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, _: process.send_signal(number))
+        begun.append(process)
+        for number in early:
+            process.send_signal(number)
         code = process.wait()
     return code if code >= 0 else 128 - code  # as a shell has it
 

@@ -7,11 +7,9 @@ and n_train of each class, by which the classes are grouped.
 """
 
 import argparse
-import base64
 import importlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +35,15 @@ from longtail.inference.options import given_path
 from longtail.losses.base import Loss
 from longtail.machine.terminal import Help, complain
 from longtail.report import classes, counts, tables
-from longtail.report.catalogue import CLASS_TABLES, STATISTICS, title
+from longtail.report.catalogue import CLASS_TABLES
 from longtail.report.figures import style
 from longtail.report.figures.sources import CHOICES, chosen_by, figures
-from longtail.report.labels import label
+from longtail.report.index import NAME, index, packed
 from longtail.report.pages import basis, write_page
 from longtail.report.summary.answers import summarise
 from longtail.report.summary.evidence import Evidence, Settings
 from longtail.report.typeset import write_table
-from longtail.report.webpage import page_of, rendered, webpage
+from longtail.report.webpage import webpage
 
 TRAIN_SET = "longtailed"
 NO_OWN_LOSS = "loss"
@@ -162,7 +160,12 @@ def analyse(foreign: Foreign, folder: Path, reference: str) -> list[str]:
     )
     write_text(folder / "summary.md", summary)
     write_text(folder / "summary.html", webpage(summary, "Summary"))
-    write_text(folder / "report.html", report(folder, summary))
+    drawn, made = (
+        sorted(path.stem for path in folder.glob(kind)) for kind in ("figures/*.png", "tables/*.html")
+    )
+    page = index(folder, evaluation, drawn, made, {})
+    write_text(folder / NAME, page)
+    write_text(folder / "report.html", packed(page, folder))
     return list(_notes(foreign, grid, about))
 
 
@@ -251,35 +254,6 @@ def _runs(grid: Grid, model: str) -> list[Any]:
 
 def _predictions(folder: Path, grid: Grid, model: str) -> list[Path]:
     return [folder / "runs" / str(run) / PREDICTIONS for run in _runs(grid, model)]
-
-
-def report(folder: Path, summary: str) -> str:
-    """One page, which loads nothing: the summary, every figure with its caption, the statistics and the tables."""
-    parts = [rendered(summary), "<h1>Figures</h1>"]
-    for path in sorted((folder / "figures").rglob("*.png"), key=lambda path: (len(path.parts), path)):
-        of = [label(name) for name in path.relative_to(folder / "figures").parts[1:-1]]
-        picture = base64.b64encode(path.read_bytes()).decode()
-        caption = escape(path.with_suffix(".txt").read_text(encoding="utf-8"))
-        parts.append(
-            f'<h2>{escape(": ".join([title(path.stem), *of]))}</h2>\n<figure class="plot">'
-            f'<img src="data:image/png;base64,{picture}" alt=""><figcaption>{caption}</figcaption></figure>'
-        )
-    for heading, files in (
-        ("Statistics", [folder / "statistics" / f"{name}.md" for name in STATISTICS]),
-        ("Tables", sorted((folder / "tables").rglob("*.md"), key=lambda path: (len(path.parts), path))),
-    ):
-        parts.append(f"<h1>{heading}</h1>")
-        for path in files:
-            parts.append(f"<h2>{escape(_named(path))}</h2>\n{rendered(path.read_text(encoding='utf-8'))}")
-    return page_of("\n".join(parts), "Report")
-
-
-def _named(path: Path) -> str:
-    """The heading of a table, by its file; one of single classes is called `classes_LOSS`."""
-    kind, _, loss = path.stem.partition("_")
-    of_loss = kind in CLASS_TABLES and bool(loss)
-    model = [label(path.parent.name)] if path.parent.parent.name == TRAIN_SET else []
-    return ": ".join([title(kind if of_loss else path.stem), *model, *([label(loss)] if of_loss else [])])
 
 
 def _notes(foreign: Foreign, grid: Grid, about: str) -> Iterator[str]:

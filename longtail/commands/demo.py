@@ -39,10 +39,9 @@ def summary(results: Path) -> str:
             header,
             *lines,
             "",
-            f"figures     {results}/figures/",
-            f"tables      {results}/tables/",
-            f"statistics  {results}/statistics/",
-            f"summary     {results}/summary.md",
+            f"all of it, to click through   {results}/index.html",
+            f"the answers as text           {results}/summary.md",
+            f"as one file to send           longtail report {results}",
         ]
     )
 

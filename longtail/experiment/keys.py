@@ -217,6 +217,16 @@ class Keys:
     def figure(self, figure: str, *upstream: str) -> str:
         return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
 
+    def index(self, settings: Mapping[str, Any], figures: Iterable[str]) -> str:
+        """Key of the page that shows all of them, made from what they are made from and with their code."""
+        tables = (f"longtail.report.{name}" for name in ("tables", "counts", "classes"))
+        code = [
+            fingerprint(f"{SCRIPTS}/figure.py", *(f"longtail.report.figures.{name}" for name in figures)),
+            fingerprint(f"{SCRIPTS}/tables.py", *tables),
+        ]
+        upstream = [self.split(), *([self.summary()] if self.jobs.source.has_images else [])]
+        return self._key("index", {"settings": settings, "code": code}, upstream)
+
     def check_own_code(self) -> None:
         """Read the files of losses of one's own, and what they import.
 

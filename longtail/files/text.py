@@ -7,7 +7,8 @@ in_csv       in a csv, where a spreadsheet runs what begins like a formula
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from unicodedata import east_asian_width
 
 # Control characters, ends of lines, signs that turn the direction of writing, and halves of characters.
 OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -26,11 +27,36 @@ def in_markdown(text: str) -> str:
     return MARKDOWN.sub(lambda sign: f"\\{sign[0]}", printable(text))
 
 
-def markdown_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """The lines of a table, whose cells are Markdown already."""
-    cells = [[*headings], *map(list, rows)]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    return [lines[0], "|" + "---|" * len(cells[0]), *lines[1:]]
+def markdown_table(
+    headings: Iterable[str], rows: Iterable[Iterable[str]], right: Container[int] = ()
+) -> list[str]:
+    """The lines of a table, whose cells are Markdown already.
+
+    A column is as wide as its widest cell, and wider than its heading by two, which leaves room for marks of bold text.
+
+    Args:
+        right: the places of the columns that align right.
+    """
+    table = [[*headings], *map(list, rows)]
+    widths = [max([width(heading) + 2, *map(width, cells)]) for heading, *cells in zip(*table, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        filled = [
+            f"{' ' * (size - width(cell))}{cell}" if place in right else f"{cell}{' ' * (size - width(cell))}"
+            for place, (size, cell) in enumerate(zip(widths, cells, strict=True))
+        ]
+        return f"| {' | '.join(filled)} |"
+
+    rule = [
+        f"{'-' * (size + 1)}:" if place in right else f":{'-' * (size + 1)}"
+        for place, size in enumerate(widths)
+    ]
+    return [line(table[0]), f"|{'|'.join(rule)}|", *map(line, table[1:])]
+
+
+def width(text: str) -> int:
+    """How many Latin letters are about as wide as a text; Chinese, Japanese and Korean ones count twice."""
+    return sum(2 if east_asian_width(sign) in "FW" else 1 for sign in text)
 
 
 def as_code(name: str) -> str:

@@ -130,6 +130,7 @@ def write_elsewhere(
 def _plain_weights(model: ImageClassifier) -> dict[str, torch.Tensor]:
     """The weights of the model in the order of its layers, the classifier last, with a plain linear one."""
     head = model.head
+    last: dict[str, Any]
     if isinstance(head, ScaledLinear):
         last = {
             "weight": head.linear.weight * head.scale[:, None],

@@ -11,6 +11,7 @@
     references   the papers of methods, as BibTeX
     sheet        pictures with their captions on a page
     typeset      a table as csv, Markdown, LaTeX and a web page: the one place that writes tables
+    index        the page of all results, and the same as one file to send
     webpage      Markdown as one HTML file, whose tables sort by a click
     figures/     the figures, one file each
     summary/     the questions of the experiment and their answers
@@ -23,7 +24,7 @@ A run that is missing is shown as missing, named below the table, and in no mean
 and does not compete for the best value.
 
 This room may use all below it: the analysis, the experiment, the data, the files. The programs `tables`, `figure`,
-`statistical_analysis` and `summary` of workflow/scripts use it, as do the study of the thesis in tools/ and, for
-titles and labels, the rule files. The rules import `catalogue`, `labels` and `figures.sources` alone, since planning
-must not wait for pandas. Nothing here changes a number, so a change here never trains or predicts anew.
+`statistical_analysis`, `summary` and `index` of workflow/scripts use it, as do the study of the thesis in tools/ and,
+for titles, the rule files. The rules import `catalogue` and `figures.sources` alone, since planning must not wait for
+pandas. Nothing here changes a number, so a change here never trains or predicts anew.
 """

@@ -26,6 +26,9 @@ CLASS_TABLES = {
 }
 """The tables of single classes, one of each loss, in the formats of the statistics."""
 
+FIGURES = {"head_middle_tail": "Groups of classes", "tradeoff": "Trade-off"}
+"""The titles of figures whose names, with spaces, would be none."""
+
 
 class Statistic(NamedTuple):
     """One table of the statistics."""
@@ -60,7 +63,7 @@ STATISTICS = {
         keys=5,
     ),
     "pooled_differences": Statistic(
-        "The same over these models",
+        "Differences over these models",
         "Top-1 accuracy less that of the reference loss, averaged over these models, in percentage points, with 95 % "
         "intervals after Tango: with one run of each, of these networks on further images; with several, of further "
         f"training runs of these models on further images. {OF_DIFFERENCES} Holm over all losses and (nested) test "
@@ -68,7 +71,7 @@ STATISTICS = {
         keys=5,
     ),
     "over_models": Statistic(
-        "The same over models in general",
+        "Differences over models in general",
         "Top-1 accuracy less that of the reference loss, in percentage points, by Student's paired t over the models "
         "(each the mean over its seeds), with 95 % intervals: of further models on these test images. Margin: the "
         "smallest within which the difference lies by two one-sided tests at 5 %. Dunnett: step-down over the losses "
@@ -127,5 +130,7 @@ THESIS_STATISTICS = {
 
 def title(name: str) -> str:
     """The title of a table, a statistic or a figure in the list of the report."""
-    titles = TABLES | CLASS_TABLES | {statistic: about.title for statistic, about in STATISTICS.items()}
+    titles = (
+        TABLES | CLASS_TABLES | FIGURES | {statistic: about.title for statistic, about in STATISTICS.items()}
+    )
     return titles.get(name, name.replace("_", " ").capitalize())

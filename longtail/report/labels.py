@@ -3,8 +3,6 @@
 The labels of the metrics are in `longtail.analysis.metrics`.
 """
 
-from unicodedata import east_asian_width
-
 from longtail.data.split.sets import CUTS, TEST_SETS
 
 MODELS = {
@@ -81,8 +79,3 @@ def trained(model: str, train_set: str, loss: str | None = None) -> str:
 def shortened(name: str, longest: int) -> str:
     """A name, cut where it has more characters than fit."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
-def width(text: str) -> int:
-    """How many Latin letters are about as wide as a text; Chinese, Japanese and Korean ones count twice."""
-    return sum(2 if east_asian_width(sign) in "FW" else 1 for sign in text)

@@ -1,7 +1,7 @@
 """One table as csv for programs, and as Markdown, LaTeX and a web page for people."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 
 from longtail.files.atomic import write_text
 from longtail.files.csv import write_csv
-from longtail.files.text import in_csv
+from longtail.files.text import in_csv, markdown_table
 from longtail.report.catalogue import STATISTIC_FORMATS, TABLE_FORMATS
 from longtail.report.webpage import webpage
 
@@ -91,12 +91,11 @@ def markdown(table: Table) -> str:
     return "\n\n".join([table.caption, pipe_table(text, table.keys), *table.notes]) + "\n"
 
 
-def pipe_table(text: pd.DataFrame, keys: int | None = None) -> str:
-    """Strings as a table in Markdown. The columns after the first `keys` align right; without `keys`, none does."""
-    align = ["left" if keys is None or place < keys else "right" for place in range(text.shape[1])]
-    escaped = text.map(lambda cell: cell.replace("|", r"\|"))
-    # numparse is off, because with it tabulate would print 80.10 as 80.1.
-    return escaped.to_markdown(index=False, disable_numparse=True, colalign=align)
+def pipe_table(text: pd.DataFrame, keys: int | None = None, right: Container[int] = ()) -> str:
+    """Strings as a table in Markdown. Columns after the first `keys` align right; without `keys`, those of `right`."""
+    rows = ([cell.replace("|", r"\|") for cell in row] for row in text.itertuples(index=False))
+    aligned = right if keys is None else range(keys, text.shape[1])
+    return "\n".join(markdown_table(text.columns, rows, aligned))
 
 
 def latex(table: Table, label: str) -> str:

@@ -8,20 +8,26 @@ from markdown_it import MarkdownIt
 LONG = 48
 """From as many characters on, a cell may be broken into lines: numbers with their intervals and names are shorter."""
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a; background: #fff; }
-p, li, h1, h2 { max-width: 60rem; }
-table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
+:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #ddd; --rule: #333; --link: #0b57d0; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e6e8; --paper: #17191c; --line: #3b3f45; --rule: #9aa0a6; --link: #8ab4f8; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; margin: clamp(.8rem, 3vw, 2rem); }
+body { color: var(--ink); background: var(--paper); }
+a { color: var(--link); }
+p, li, h1, h2 { max-width: 60rem; overflow-wrap: anywhere; }
+pre { overflow-x: auto; }
+.scroll { overflow: auto; max-height: 90vh; margin: 1.5rem 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th, td.text { white-space: normal; }
 td.text { min-width: 18rem; overflow-wrap: anywhere; }
-thead th { border-bottom: 2px solid #333; position: sticky; top: 0; background: #fff; cursor: pointer; }
+thead th { border-bottom: 2px solid var(--rule); position: sticky; top: 0; background: var(--paper); cursor: pointer; }
 th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
-.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
 figure { margin: 0; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
-figure img { width: 100%; max-width: 16rem; image-rendering: pixelated; display: block; }
-figure.plot { max-width: 60rem; }
-figure.plot img { max-width: 100%; width: auto; image-rendering: auto; }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
+.sheet img { width: 100%; max-width: 16rem; image-rendering: pixelated; display: block; }
 """
 # A click on a heading sorts by the number that a cell begins with ("< 0.001", "97.50 ± 0.31"); empty cells come last.
 SCRIPT = r"""
@@ -54,14 +60,17 @@ def webpage(markdown: str, title: str) -> str:
 
 
 def rendered(markdown: str) -> str:
-    """Markdown as HTML; HTML within it is shown as text."""
+    """Markdown as HTML; HTML within it is shown as text. A link to a file of Markdown leads to the page of its name."""
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    html = re.sub(r'href="((?!\w+:)[^"]+)\.md"', r'href="\1.html"', html)
+    html = html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
     return re.sub(rf"<td(?=[^<>]*>[^<]{{{LONG}}})", '<td class="text"', html)
 
 
-def page_of(body: str, title: str) -> str:
-    """HTML as a page with that title."""
+def page_of(body: str, title: str, style: str = "", script: str = "") -> str:
+    """HTML as a page with that title; style and script are its own, after those of every page."""
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n{body}<script>{SCRIPT}</script>\n</html>\n"
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
+        f"<style>{STYLE}{style}</style>\n{body}<script>{SCRIPT}{script}</script>\n</html>\n"
     )

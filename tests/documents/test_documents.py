@@ -25,18 +25,16 @@ CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 
 
 def commands(path: Path, program: str) -> list[list[str]]:
-    """The commands of a program in a document's indented or fenced blocks, without their comments."""
-    lines = re.findall(rf"^(?:    |\$ )?({program} .*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    """The commands of a program in a document's tables and in its indented or fenced blocks, without comments."""
+    text = path.read_text(encoding="utf-8")
+    lines = re.findall(rf"^(?:    |\$ )?({program} .*)$", text, re.MULTILINE)
+    lines += re.findall(rf"^\|.*`({program} [^`]*)`.*\|$", text, re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
 def planned_words(words: list[str]) -> tuple[str, ...]:
-    """What a command says to Snakemake, for a dry run.
-
-    A report needs finished runs (tests/report/test_report.py); here it is what it reports that has to be planned.
-    """
-    drop = ("-n", "--report", *words[words.index("--report") + 1 :][:1]) if "--report" in words else ("-n",)
-    return tuple(word for word in words[1:] if word not in drop)
+    """What a command says to Snakemake, for a dry run."""
+    return tuple(word for word in words[1:] if word != "-n")
 
 
 SNAKEMAKE = {

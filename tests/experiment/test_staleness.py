@@ -6,12 +6,13 @@ its output files and stops, so that a whole experiment is finished in seconds.
 
 import itertools
 import os
+import re
 import shutil
 import time
 
 import pytest
 import yaml
-from workspace import Workspace, jobs, report_parts
+from workspace import Workspace, jobs
 
 from longtail.config.load import load_config
 from longtail.experiment.jobs import Experiment
@@ -128,22 +129,30 @@ def finished(tmp_path_factory):
     return workspace
 
 
-def test_the_report_holds_every_figure_and_table_under_a_title_of_its_own(finished, tmp_path):
+def test_the_page_of_the_results_is_made_from_every_figure_table_and_statistic(finished, tmp_path):
     workspace = finished.copy(tmp_path / "workspace")
-    workspace.snakemake("--report", "results/report.html")
-    results, categories = report_parts(workspace.folder / "results/report.html")
+    (workspace.folder / "results/index.html").unlink()
+    told = workspace.plan()
+    assert jobs(told) == set() and re.search(r"^index +1$", told, re.MULTILINE)
+    inputs = re.search(r"^(?:local)?rule index:\n +input: (.+)$", told, re.MULTILINE)[1].split(", ")
+    shown = (".png", ".pdf", ".txt", ".html")
     made = {
         str(path.relative_to(workspace.folder))
-        for suffix in ("png", "html")
-        for path in (workspace.folder / "results").rglob(f"*.{suffix}")
-        if path.name != "report.html"
+        for folder in ("figures", "tables", "statistics")
+        for path in (workspace.folder / "results" / folder).rglob("*")
+        if path.suffix in shown
     }
-    assert len(made) > 40 and set(results) == made
-    assert set(categories) == {"Answers", "Figures", "Statistical tests", "Tables"}
-    for subcategories in categories.values():
-        for files in subcategories.values():
-            titles = [results[file]["labels"]["Shown"] for file in files]
-            assert len(set(titles)) == len(titles), titles
+    assert len(made) > 100
+    assert made | {"results/summary.html"} == {name for name in inputs if name.endswith(shown)}
+
+
+@pytest.mark.parametrize("program", ["index", "figure"])
+def test_the_page_of_the_results_is_made_anew_with_what_it_shows(program, finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    configure(job__memory_mb=3000)(workspace)  # of the machine alone
+    assert not re.search(r"^index +1$", workspace.plan(), re.MULTILINE)
+    workspace.stub("\n_changed = 1\n", program)
+    assert re.search(r"^index +1$", workspace.plan(), re.MULTILINE)
 
 
 def configure(**changes):

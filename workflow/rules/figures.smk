@@ -41,11 +41,7 @@ for rule_name, folder in FIGURE_RULES.items():
         input:
             figure_input,
         output:
-            in_report(
-                "Figures",
-                figure_files(folder, "{figure}"),
-                of_model if folder != FIGURES else "All runs",
-            ),
+            figure_files(folder, "{figure}"),
         log:
             f"{folder.replace('<results>', '<logs>')}/{{figure}}.log",
         wildcard_constraints:

@@ -202,6 +202,12 @@ def put_leftovers_aside():
         logger.warning(told)
 
 
+def name_index():
+    """Say where to begin reading, where all is made."""
+    if MAIN and any(job.rule.name == "all" for job in workflow.dag.jobs):
+        logger.info(f"The results: {rules.index.output[0]}")
+
+
 def show_what_is_there():
     """After a failure, make the tables and figures of the runs that are finished; the others show as missing."""
     if MAIN and not CONFIG.partial:

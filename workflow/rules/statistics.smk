@@ -9,13 +9,10 @@ rule statistical_analysis:
         evaluation=rules.evaluation.output.evaluation,
         split="<results>/data/split.parquet",
     output:
-        in_report(
-            "Statistical tests",
-            expand(
-                "<results>/statistics/{name}.{format}",
-                name=STATISTICS,
-                format=STATISTIC_FORMATS,
-            ),
+        expand(
+            "<results>/statistics/{name}.{format}",
+            name=STATISTICS,
+            format=STATISTIC_FORMATS,
         ),
     log:
         "<logs>/statistical_analysis.log",
@@ -39,7 +36,8 @@ rule summary:
         **{name: f"{BESIDE}{path}" for name, path in NUMBERS.items()},
         evaluation=rules.evaluation.output.evaluation,
     output:
-        in_report("Answers", ["<results>/summary.md", "<results>/summary.html"]),
+        "<results>/summary.md",
+        "<results>/summary.html",
     log:
         "<logs>/summary.log",
     localrule: True

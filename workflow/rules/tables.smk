@@ -15,6 +15,13 @@ TABLE_JOBS = {
     "table_beside_thesis": (["thesis_comparison"], ["evaluation", "thesis"]),
     "table_beside_published": (["published_comparison"], ["evaluation", "published"]),
 }
+JOBS_OF_ALL_RUNS = [
+    "table_of_means",
+    "table_of_class_groups",
+    "table_of_counts",
+    *(["table_beside_thesis"] if EXPERIMENT.thesis_data else []),
+    *(["table_beside_published"] if EXPERIMENT.published_protocol else []),
+]
 
 
 rule tables:
@@ -29,11 +36,7 @@ rule tables:
             train_set=CONFIG.grid.train_sets,
             model=CONFIG.grid.models,
         ),
-        table_files("table_of_means"),
-        table_files("table_of_class_groups"),
-        table_files("table_of_counts"),
-        table_files("table_beside_thesis") if EXPERIMENT.thesis_data else [],
-        table_files("table_beside_published") if EXPERIMENT.published_protocol else [],
+        [table_files(job) for job in JOBS_OF_ALL_RUNS],
     localrule: True
 
 
@@ -46,7 +49,7 @@ for job, (names, made_from) in TABLE_JOBS.items():
         input:
             **{source: TABLE_SOURCES[source] for source in made_from},
         output:
-            in_report("Tables", table_files(job), of_model if of_one_model else "All runs"),
+            table_files(job),
         log:
             f"<logs>/tables/{'{train_set}/{model}' if of_one_model else job}.log",
         localrule: True
@@ -69,11 +72,7 @@ rule table_of_classes:
         ),
         split="<results>/data/split.parquet",
     output:
-        [
-            file
-            for loss in EXPERIMENT.losses
-            for file in in_report("Tables", class_table_files(loss), of_model)
-        ],
+        [file for loss in EXPERIMENT.losses for file in class_table_files(loss)],
     log:
         "<logs>/tables/{train_set}/{model}/classes.log",
     localrule: True

@@ -9,10 +9,11 @@ from longtail.analysis.classes import confused, confusion
 from longtail.analysis.grid import select
 from longtail.data.split.sets import in_set
 from longtail.data.tensors.files import LabelledImages
+from longtail.files.text import width
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.figures.pictures import CELL, strip
-from longtail.report.labels import shortened, trained, width
+from longtail.report.labels import shortened, trained
 
 LINE = 50  # letters above a row of pictures; longer titles have two lines
 LONGEST = 60  # letters of a class name; longer ones are cut, and the caption says so

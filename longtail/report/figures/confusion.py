@@ -10,9 +10,10 @@ from matplotlib.colors import PowerNorm
 from longtail.analysis.classes import confused, confusion
 from longtail.analysis.grid import select
 from longtail.data.split.sets import class_table
+from longtail.files.text import width
 from longtail.report import captions
 from longtail.report.figures import style
-from longtail.report.labels import shortened, trained, width
+from longtail.report.labels import shortened, trained
 
 MOST = 100
 """With more classes, those that are confused most are drawn, so that each name can be read."""

@@ -9,6 +9,7 @@ from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
 from longtail.report.captions import count, in_groups
+from longtail.report.catalogue import title
 from longtail.report.labels import CLASSES, label
 from longtail.report.pages import basis
 from longtail.report.summary.choice import which_model
@@ -42,29 +43,49 @@ RARE_ACCURACY = {"tail": "tail", "few": "few-shot accuracy"}
 def summarise(evidence: Evidence) -> str:
     """The summary as Markdown; a question without an answer says what these runs lack."""
     head, _, tail = map(CLASSES.get, evidence.groups)
-    questions: dict[str, Callable[[Evidence], str]] = {
-        "Which model do I use?": which_model,
-        "What do these numbers rest on?": lambda known: basis(
-            known.evaluation, known.planned, known.settings.seed
+    averaged = len(evidence.planned.models) > 1 and not evidence.unequal
+    over_models = "statistics/pooled_differences statistics/over_models" if averaged else ""
+    questions: dict[str, tuple[Callable[[Evidence], str], str]] = {
+        "Which model do I use?": (which_model, "statistics/descriptive statistics/paired_differences"),
+        "What do these numbers rest on?": (
+            lambda known: basis(known.evaluation, known.planned, known.settings.seed),
+            "tables/counts figures/class_distribution",
         ),
-        f"Which loss for {tail}, and at what price for {head}?": by_equal_models(tail_and_head),
-        "How much depends on the model?": model_or_loss,
-        "Which is the safest choice?": by_equal_models(safest),
-        "Is the difference real?": real,
-        "Model comparison": model_comparison,
+        f"Which loss for {tail}, and at what price for {head}?": (
+            by_equal_models(tail_and_head),
+            f"{over_models or 'statistics/paired_differences'} figures/tradeoff figures/head_middle_tail",
+        ),
+        "How much depends on the model?": (model_or_loss, "statistics/anova statistics/posthoc"),
+        "Which is the safest choice?": (
+            by_equal_models(safest),
+            "tables/loss_summary statistics/friedman figures/loss_comparison figures/critical_difference",
+        ),
+        "Is the difference real?": (
+            real,
+            f"statistics/paired_differences {over_models} statistics/mcnemar statistics/friedman_pairs",
+        ),
+        "Model comparison": (model_comparison, "tables/model_summary figures/model_comparison"),
     }
     if evidence.settings.thesis_data:
-        questions["Beside the thesis"] = beside_thesis
+        questions["Beside the thesis"] = (beside_thesis, "tables/thesis_comparison")
     if evidence.settings.source in DATASETS:
-        questions["Beside published results"] = beside_published
+        questions["Beside published results"] = (beside_published, "")
     parts = ["# Summary"]
-    for question, answer in questions.items():
+    for question, (answer, sources) in questions.items():
         parts.append(f"## {question}")
         try:
             parts.append(answer(evidence))
         except Refusal as refusal:
             parts.append(f"Not answered by these runs: {refusal}.")
+        else:
+            parts += [f"More: {', '.join(map(_source, sources.split()))}."] if sources else []
     return "\n\n".join(parts) + "\n"
+
+
+def _source(path: str) -> str:
+    """A link to a figure, table or statistic, relative to the results."""
+    folder, _, name = path.partition("/")
+    return f"[{title(name)}]({path}.{'png' if folder == 'figures' else 'md'})"
 
 
 def by_equal_models(answer: Callable[[Evidence], str]) -> Callable[[Evidence], str]:

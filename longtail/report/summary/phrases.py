@@ -1,5 +1,6 @@
 """Numbers as they stand in the sentences and tables of the summary."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -62,5 +63,11 @@ def column(values: pd.Series, factor: float, form: str) -> list[str]:
 
 
 def full_columns(text: pd.DataFrame) -> str:
-    """Strings as a table in Markdown, without the columns in which every cell is empty."""
-    return pipe_table(text.loc[:, (text != "").any()])
+    """Strings as a table in Markdown, without columns whose cells are all empty; those of numbers align right."""
+    shown = text.loc[:, (text != "").any()]
+    return pipe_table(shown, right=[place for place, name in enumerate(shown) if _numbers(shown[name])])
+
+
+def _numbers(column: pd.Series) -> bool:
+    """Whether all cells begin like a number, or are empty."""
+    return all(re.match(r"[+−<-]?\s?\d", cell) for cell in column if cell)
