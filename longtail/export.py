@@ -103,7 +103,8 @@ def main(words: Sequence[str] | None = None) -> int:
         card, run = read_card(args.model), read_run(args.model, args.evaluation)
         all_classes = classes_csv(classes_of(card, run))
         if args.to:
-            _write_folder(*args.to, args, card, run, all_classes)
+            form, folder = args.to
+            _write_folder(form, folder, args, card, run, all_classes)
         if args.onnx:
             difference = write_onnx(args.onnx, *load_model(args.model), args.opset)
             print(f"{args.onnx}: onnxruntime and PyTorch agree to {difference:.1e} in every probability")
