@@ -6,6 +6,7 @@
     calibration   how far confidence and accuracy lie apart
     grid          which runs there should be, which are missing, and their scores
     frames        the files of many runs as one frame each
+    foreign       predictions of other programs, checked, as runs
     label_errors  labels that are probably wrong, by confident learning
     uncertainty   pictures of which a model is least sure
     shift         how far new photographs are from those that a model was tested on

@@ -1,6 +1,7 @@
 """Write and read files so that each is either whole or absent, and damage to its content is noticed.
 
     atomic        a temporary path that takes its name when the content is on disk
+    folder        the same for a whole folder
     sealed_json   JSON with its own hash in it
     parquet       tables with a hash over all values in their metadata
     csv           tables for people and other programs, whose names stay what they are

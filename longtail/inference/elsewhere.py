@@ -129,8 +129,7 @@ def write_elsewhere(
 
 def _plain_weights(model: ImageClassifier) -> dict[str, torch.Tensor]:
     """The weights of the model in the order of its layers, the classifier last, with a plain linear one."""
-    head = model.head
-    last: dict[str, Any]
+    head: Any = model.head  # one of three modules that torch's types do not tell apart
     if isinstance(head, ScaledLinear):
         last = {
             "weight": head.linear.weight * head.scale[:, None],

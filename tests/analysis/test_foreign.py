@@ -216,17 +216,21 @@ def test_names_and_every_kind_of_answer_are_read(experiment, tmp_path, kind):
             )
 
 
-def test_answers_alone_give_no_calibration(experiment, tmp_path, capsys, monkeypatch):
+def test_answers_alone_give_no_calibration_and_missing_runs_are_named(
+    experiment, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(analyse, "figures", lambda: {})
-    path = wide(tmp_path, experiment, "predicted")
-    assert (
-        main([str(path), "--train-counts", str(tmp_path / "counts.csv"), "--output", str(tmp_path / "o")])
-        == 0
-    )
-    assert "2 of 2 runs tell the predicted class alone" in capsys.readouterr().out
-    values = read_parquet(tmp_path / "o/evaluation.parquet").groupby("metric")["value"].count()
+    path = wide(tmp_path, experiment, "predicted", RUNS[:3])
+    words = ["--train-counts", str(tmp_path / "counts.csv"), "--output", str(tmp_path / "o")]
+    assert main([str(path), *words]) == 0
+    told = capsys.readouterr().out
+    assert "3 of 3 runs tell the predicted class alone" in told
+    assert "missing and in no number: a trained on longtailed with mine (seed 2)" in told
+    results = load_results(tmp_path / "o")
+    assert results.missing["seed"].tolist() == [2]
+    values = results.evaluation.groupby("metric")["value"].count()
     assert values[["ece", "ece_by_chance", "cross_entropy"]].tolist() == [0, 0, 0]
-    assert values[["acc1", "f1", "mean_class_acc"]].tolist() == [10, 10, 10]
+    assert values[["acc1", "f1", "mean_class_acc"]].tolist() == [15, 15, 15]
 
 
 def test_a_table_without_runs_is_of_the_method_that_the_file_is_called_by(experiment, tmp_path):
@@ -388,14 +392,3 @@ def test_what_cannot_be_done_leaves_everything_as_it_was(
     assert main([str(path), "--train-counts", "counts.csv", "--output", "out", *words]) == 1
     assert told in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_runs_that_the_grid_lacks_are_named(experiment, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(analyse, "figures", lambda: {})
-    path = wide(tmp_path, experiment, runs=[RUNS[0], RUNS[1], RUNS[2]])
-    assert (
-        main([str(path), "--train-counts", str(tmp_path / "counts.csv"), "--output", str(tmp_path / "o")])
-        == 0
-    )
-    assert "missing and in no number: a trained on longtailed with mine (seed 2)" in capsys.readouterr().out
-    assert load_results(tmp_path / "o").missing["seed"].tolist() == [2]

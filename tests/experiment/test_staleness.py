@@ -429,6 +429,15 @@ def test_exactly_the_stale_jobs_run_where_snakemake_remembers_nothing(forgotten,
     assert workspace.planned() == expected
 
 
+def test_curves_need_tensorboard_where_they_are_wanted_alone(finished, tmp_path):
+    workspace = finished.copy(tmp_path / "workspace")
+    workspace.edit("workflow/rules/setup.smk", 'find_spec("tensorboard")', 'find_spec("no_such_package")')
+    done = workspace.snakemake("-n", "--config", "job={events: true}", check=False)
+    assert done.returncode == 1
+    assert "job.events: the curves need TensorBoard, which is not installed" in done.stdout + done.stderr
+    assert workspace.planned() == set()
+
+
 def test_a_copy_made_without_times_is_not_stale(finished, tmp_path):
     copy = Workspace(tmp_path / "moved" / "elsewhere")
     shutil.copytree(finished.folder, copy.folder, copy_function=shutil.copyfile)
