@@ -81,10 +81,8 @@ def read(app: Any, name: str, source: list[str]) -> None:
 
 def read_docstring(app: Any, what: str, name: str, about: Any, options: Any, lines: list[str]) -> None:
     """Read a docstring as what it is, plain text with code in backticks, and no more as reStructuredText."""
-    lines[:] = [
-        re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line).replace("*", r"\*").replace("|", r"\|")
-        for line in lines
-    ]
+    text = re.sub(r"(?<!`)`([^`]+)`(?!`)", lambda code: f"``{' '.join(code[1].split())}``", "\n".join(lines))
+    lines[:] = text.replace("*", r"\*").replace("|", r"\|").split("\n")
 
 
 def module_page(module: str) -> str:
