@@ -277,10 +277,17 @@ LOSSES = {
 
 def evaluate_runs(folder: Path) -> None:
     """Evaluate two losses with seeds 1 and 2, whatever is there of them."""
-    (folder / "runs.txt").write_text("\n".join(map(str, grid(folder))))
+    runs = folder / "runs"
+    (folder / "runs.txt").write_text("\n".join(str(run.relative_to(runs)) for run in grid(folder)))
+    missing = [str(run.relative_to(runs)) for run in grid(folder) if not run.exists()]
     run_program(
-        "evaluation",
-        f"@{folder / 'runs.txt'}",
+        *(
+            "evaluation",
+            f"@{folder / 'runs.txt'}",
+            "--folder",
+            runs,
+            *(["--missing", *missing] if missing else []),
+        ),
         split=folder / "split.parquet",
         settings=LOSSES,
         output=folder / "evaluation.parquet",

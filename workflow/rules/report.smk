@@ -59,7 +59,7 @@ def report_facts():
     return {
         "files": ", ".join(map(os.path.relpath, workflow.configfiles)),
         "runs": len(EXPERIMENT.runs),
-        "finished": sum(Path(file).is_file() for file in files_of("predictions.parquet", EXPERIMENT.runs)),
+        "finished": sum(map(STORAGE.is_file, files_of("predictions.parquet", EXPERIMENT.runs))),
         "seeds": ", ".join(map(str, CONFIG.seeds)),
         "data_seed": CONFIG.data.seed,
         "versions": {"Python": platform.python_version(), **versions},

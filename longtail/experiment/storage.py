@@ -1,0 +1,97 @@
+"""Results in object storage, through the storage plugin that `--default-storage-provider` names.
+
+Snakemake fetches the inputs of a job and stores its outputs. What planning and the programs need besides is here: where
+a file lies on this machine meanwhile, whether it is in storage, and what cannot be done there.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from longtail.config.load import ConfigError
+from longtail.config.paths import Paths
+
+
+class Storage:
+    """The place of the files of a workflow: the folder where Snakemake works, or storage.
+
+    Args:
+        workflow: Snakemake's.
+    """
+
+    def __init__(self, workflow: Any):
+        self._workflow = workflow
+        settings = workflow.storage_settings
+        self.prefix: str = (
+            (settings.default_storage_prefix or ".") if settings.default_storage_provider else ""
+        )
+        """Where in storage the files are; empty: on the disk."""
+
+    def file(self, path: str) -> str:
+        """The path of a file on this machine, where jobs find it; in storage, Snakemake's object of it comes along."""
+        return self._workflow.inputfile(path) if self.prefix else path
+
+    def local(self, path: str) -> str:
+        """The path on this machine alone."""
+        return str(self.file(path))
+
+    def is_file(self, path: str) -> bool:
+        """Whether a file is there; where the results are in storage, in storage."""
+        return is_there(self.file(path))
+
+    def text(self, path: str) -> str:
+        """The text of a file."""
+        stored = stored_object(self.file(path))
+        if stored is None:
+            return Path(path).read_text(encoding="utf-8")
+        with fetched(stored) as copy:
+            return copy.read_text(encoding="utf-8")
+
+    def check(self, paths: Paths) -> None:
+        """See that paths of the configuration can be in storage.
+
+        Raises:
+            ConfigError: one leads out of the folder where Snakemake works; what stands before it in storage ends there.
+        """
+        for key, path in (("results", paths.results), ("data", paths.data)):
+            if self.prefix and (os.path.isabs(path) or ".." in Path(path).parts):  # noqa: PTH117
+                raise ConfigError(
+                    [
+                        f"paths.{key}: {path} leads out of the folder where Snakemake works, and in storage it has to "
+                        f"come after {self.prefix}; give a path below the folder, such as results/mine"
+                    ]
+                )
+
+    def notes(self) -> Iterator[str]:
+        """What users have to do without where the results are in storage."""
+        if self.prefix:
+            yield (
+                f"the results are in storage, below {self.prefix}. The lock keeps a second Snakemake away in this "
+                "folder alone, so let no other machine work on them meanwhile; longtail watch does not see them, and "
+                "what an earlier grid left is not moved aside"
+            )
+
+
+def stored_object(path: Any) -> Any | None:
+    """Snakemake's object of a file that is in storage; None: the file is on the disk."""
+    return path.storage_object if getattr(path, "is_storage", False) else None
+
+
+def is_there(path: Any) -> bool:
+    """Whether a file is where the workflow has it, on the disk or in storage."""
+    stored = stored_object(path)
+    return os.path.isfile(path) if stored is None else stored.exists()  # noqa: PTH113 (thousands of files)
+
+
+@contextmanager
+def fetched(stored: Any) -> Iterator[Path]:
+    """A copy of a file of storage, while the context lasts. The copy that jobs use may be there or not, and older."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        own = stored.provider.object(stored.query)
+        own.set_local_path(copy)
+        own.retrieve_object()
+        yield copy
