@@ -401,7 +401,7 @@ def _stored_proof(outputs: Sequence[str | Path]) -> Any | None:
 
 def _trained_with(record: str | Path) -> dict[str, str]:
     """The versions in the record of a run; empty where it names none."""
-    stored = stored_object(record)
+    stored = None if os.path.isfile(record) else stored_object(record)  # noqa: PTH113
     with suppress(ValueError), fetched(stored) if stored else nullcontext(Path(record)) as copy:
         found = read_record(copy).packages
         return {name: own for name in PACKAGES if (own := found.get(name))}

@@ -65,13 +65,23 @@ class Storage:
                     ]
                 )
 
-    def notes(self) -> Iterator[str]:
-        """What users have to do without where the results are in storage."""
+    def notes(self, work: str) -> Iterator[str]:
+        """What users have to do without where the results are in storage.
+
+        Args:
+            work: the folder of the states of unfinished runs.
+        """
         if self.prefix:
             yield (
                 f"the results are in storage, below {self.prefix}. The lock keeps a second Snakemake away in this "
                 "folder alone, so let no other machine work on them meanwhile; longtail watch does not see them, and "
                 "what an earlier grid left is not moved aside"
+            )
+        shared = {usage.name for usage in self._workflow.storage_settings.shared_fs_usage}
+        if "INPUT_OUTPUT" not in shared and not os.path.isabs(work):  # noqa: PTH117
+            yield (
+                f"paths.work: {work} is a folder of each machine that computes, so a run that is preempted begins anew "
+                "elsewhere; give the path of a volume that all of them see, such as /state, to have it go on"
             )
 
 

@@ -71,7 +71,7 @@ PROOFS = Proofs([*default, *given.configfiles], trained_anew=CONFIG.versions == 
 snakemake.workflow.FilePersistence = with_proofs(FilePersistence, PROOFS)
 snakemake.workflow.DbPersistence = with_proofs(DbPersistence, PROOFS)
 if workflow.is_main_process and not CONFIG.partial:
-    notes = [*STORAGE.notes(), *PROOFS.notes(KEYS, STORAGE.file)]
+    notes = [*STORAGE.notes(CONFIG.paths.work), *PROOFS.notes(KEYS, STORAGE.file)]
     for warning in [*CONFIG.warnings, *notes]:
         logger.warning(f"Note: {warning}")
 if not EXPERIMENT.source.natural and "check_data" in sys.argv:
