@@ -46,6 +46,11 @@ def of_model(wildcards):
     return f"{label(wildcards.model)}, trained on the {train_set} set"
 
 
+def caption_of(file):
+    """The text beside a figure, by the path that jobs have of it."""
+    return STORAGE.text(file.replace(RESULTS, CONFIG.paths.results, 1))
+
+
 def report_facts():
     """What the report's first page states."""
     settings = CONFIG.model_dump(mode="json")
