@@ -186,9 +186,9 @@ def _read(
 ) -> pd.DataFrame:
     frames = []
     for path in map(Path, paths):
-        there = not Run.named(path) and path.exists()
+        run, there = _run_of(path)._asdict(), not Run.named(path) and path.exists()
         frame = read(path)[columns] if there else pd.DataFrame([dict.fromkeys(columns, np.nan)])
-        frames.append(frame.assign(**_run_of(path)._asdict())[[*RUN, *columns]])
+        frames.append(frame.assign(**run)[[*RUN, *columns]])
     return pd.concat(frames, ignore_index=True)
 
 

@@ -348,6 +348,12 @@ def test_missing_runs_are_in_the_table_without_numbers(evaluated):
     assert repr(results).startswith("<4 runs") and "2 of them missing" in repr(results)
 
 
+def test_a_run_without_predictions_is_missing_only_where_it_is_named(evaluated):
+    (evaluated / "runs/longtailed/resnet8/mine/seed1/predictions.parquet").unlink()
+    with pytest.raises(SystemExit, match=r"of the run longtailed/resnet8/mine/seed1 does not exist"):
+        evaluate_runs(evaluated)
+
+
 def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):
     folder = evaluated / "runs/longtailed/resnet8"
     changed = card(variant={"adjust": "la", "tau": 1.0})
