@@ -94,6 +94,12 @@ def s3(tmp_path):
     server.wait()
 
 
+def stored(workspace: Workspace) -> list[Path]:
+    """The files in the folder that is storage, in the order in which they were stored."""
+    files = [path for path in (workspace.folder / "store").rglob("*") if path.is_file()]
+    return sorted(files, key=lambda path: path.stat().st_mtime_ns)
+
+
 def test_every_file_of_a_job_is_an_input_and_no_command_has_a_path_that_is_not_fetched(workspace, fs):
     text = workspace.plan("-p", *fs)
     inputs = re.findall(r"^ +input: (.+)$", text, re.MULTILINE)
@@ -152,6 +158,17 @@ def test_results_in_storage_are_whole_found_again_and_shown_where_a_run_failed(w
     assert "Focal" in file("results/summary.md").read_text()
     assert not (workspace.folder / "results/runs").exists()
     assert "Nothing to be done" in workspace.plan(*storage), "the proofs are in storage"
+    if provider == "fs":
+        copied = [
+            workspace.folder / "copied" / path.relative_to(workspace.folder / "store")
+            for path in stored(workspace)
+        ]
+        shutil.copytree(workspace.folder / "store", workspace.folder / "copied")
+        for age, path in enumerate(reversed(copied)):
+            os.utime(path, (1e9 + age, 1e9 + age))
+        assert "Nothing to be done" in workspace.plan(*storage[:3], "copied"), (
+            "by content, whatever the times"
+        )
     workspace.snakemake("--report", "report.html", *storage)
     assert "Cost of 2 training runs" in (workspace.folder / "report.html").read_text(encoding="utf-8")
 

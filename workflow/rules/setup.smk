@@ -6,6 +6,7 @@ import shlex
 from json import dumps as as_json  # how the settings of a job travel to its program
 from pathlib import Path
 
+import snakemake.io
 import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -23,7 +24,7 @@ from longtail.experiment.leftovers import put_aside
 from longtail.experiment.lock import JOBS, lock_results, sign
 from longtail.experiment.partial import show_finished
 from longtail.experiment.proof import Proofs, with_proofs
-from longtail.experiment.storage import Storage
+from longtail.experiment.storage import Storage, never_newer
 from longtail.machine.cores import (
     gpu_count,
     run_scripts_with_this_python,
@@ -70,6 +71,9 @@ PROOFS = Proofs([*default, *given.configfiles], trained_anew=CONFIG.versions == 
 # Which jobs are stale is for the proofs beside the results to say, and not for Snakemake's record alone.
 snakemake.workflow.FilePersistence = with_proofs(FilePersistence, PROOFS)
 snakemake.workflow.DbPersistence = with_proofs(DbPersistence, PROOFS)
+# Nor for times, which storage gives anew when it is copied; on the disk, contents stand for them.
+if STORAGE.prefix:
+    snakemake.io._IOFile.is_newer = never_newer
 if workflow.is_main_process and not CONFIG.partial:
     notes = [*STORAGE.notes(CONFIG.paths.work), *PROOFS.notes(KEYS, STORAGE.file)]
     for warning in [*CONFIG.warnings, *notes]:
