@@ -14,6 +14,9 @@ from typing import Any
 from longtail.config.load import ConfigError
 from longtail.config.paths import Paths
 
+SENT = " (send to storage)"
+"""What Snakemake writes after the name of an output."""
+
 
 class Storage:
     """The place of the files of a workflow: the folder where Snakemake works, or storage.
@@ -49,6 +52,21 @@ class Storage:
             return Path(path).read_text(encoding="utf-8")
         with fetched(stored) as copy:
             return copy.read_text(encoding="utf-8")
+
+    def log(self, told: str) -> str:
+        """The path of a log on this machine, by what Snakemake says of it; fetched where another machine wrote it.
+
+        Snakemake itself looks for a file of the name that it prints, and shows the log of no failed job in storage.
+        """
+        query = told.removesuffix(SENT)
+        if query == told:
+            return told
+        stored = self._workflow.storage_registry.default_storage_provider.object(query)
+        path = Path(stored.local_path())
+        if stored.exists() and not (path.is_file() and path.stat().st_mtime >= stored.mtime()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stored.retrieve_object()
+        return str(path)
 
     def check(self, paths: Paths) -> None:
         """See that paths of the configuration can be in storage.

@@ -1,6 +1,7 @@
 """Results in storage: their proofs, and what is said of what cannot be there. tests/workflow has whole runs."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,9 @@ class StoredObject:
     @property
     def path(self) -> Path:
         return self.provider.folder / self.query
+
+    def local_path(self) -> Path:
+        return self.local
 
     def set_local_path(self, path: Path) -> None:
         self.local = path
@@ -193,6 +197,24 @@ def test_a_text_in_storage_is_read_as_it_is_there(bucket):
     Path(output).write_text("older")
     assert storage.text("data/check.txt") == "found" and storage.is_file("data/check.txt")
     assert storage.local("data/check.txt") == str(bucket.copies / "data/check.txt")
+
+
+def test_the_log_of_a_failed_job_is_the_newest_that_there_is(bucket):
+    storage = Storage(workflow("s3", "s3://mine"))
+    storage._workflow.storage_registry = SimpleNamespace(default_storage_provider=bucket)
+    copy, kept = bucket.copies / "logs/train.log", bucket.folder / "logs/train.log"
+    assert storage.log("plain.log") == "plain.log"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("of a pod")
+    assert storage.log("logs/train.log (send to storage)") == str(copy) and copy.read_text() == "of a pod"
+    copy.write_text("of a job here")
+    os.utime(copy, (kept.stat().st_mtime + 5,) * 2)
+    storage.log("logs/train.log (send to storage)")
+    assert copy.read_text() == "of a job here"
+    kept.write_text("of the next pod")
+    os.utime(kept, (copy.stat().st_mtime + 5,) * 2)
+    storage.log("logs/train.log (send to storage)")
+    assert copy.read_text() == "of the next pod"
 
 
 def test_on_the_disk_nothing_is_said_and_paths_stay_as_they_are(tmp_path):

@@ -191,6 +191,7 @@ def test_results_in_storage_are_whole_found_again_and_shown_where_a_run_failed(w
         check=False,
     )
     assert done.returncode != 0 and "Some jobs failed" in done.stderr
+    assert "cannot be computed" in done.stderr, "the log of the failed run is shown"
     numbers = read_parquet(file("results/evaluation.parquet")).groupby("loss")["value"].count()
     assert numbers["bad"] == 0 and numbers["softmax"] == numbers["focal"] > 0
     assert "missing: longtailed/resnet8/bad/seed1" in file("results/logs/evaluation.log").read_text()

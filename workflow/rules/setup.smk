@@ -7,6 +7,7 @@ from json import dumps as as_json  # how the settings of a job travel to its pro
 from pathlib import Path
 
 import snakemake.io
+import snakemake.logging
 import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -74,6 +75,8 @@ snakemake.workflow.DbPersistence = with_proofs(DbPersistence, PROOFS)
 # Nor for times, which storage gives anew when it is copied; on the disk, contents stand for them.
 if STORAGE.prefix:
     snakemake.io._IOFile.is_newer = never_newer
+    show_logs = snakemake.logging.show_logs
+    snakemake.logging.show_logs = lambda logs: show_logs(map(STORAGE.log, logs))
 if workflow.is_main_process and not CONFIG.partial:
     notes = [*STORAGE.notes(CONFIG.paths.work), *PROOFS.notes(KEYS, STORAGE.file)]
     for warning in [*CONFIG.warnings, *notes]:
