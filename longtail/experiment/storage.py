@@ -41,6 +41,10 @@ class Storage:
         """The path on this machine alone."""
         return str(self.file(path))
 
+    def place(self, path: str) -> str:
+        """Where people find a file: its path, in storage with what stands before it there."""
+        return f"{self.prefix.rstrip('/')}/{path}" if self.prefix else path
+
     def is_file(self, path: str) -> bool:
         """Whether a file is there; where the results are in storage, in storage."""
         return is_there(self.file(path))

@@ -220,7 +220,8 @@ def test_the_log_of_a_failed_job_is_the_newest_that_there_is(bucket):
 def test_on_the_disk_nothing_is_said_and_paths_stay_as_they_are(tmp_path):
     storage = Storage(workflow(None, None))
     assert list(storage.notes("work")) == []
-    assert storage.local("results/a") == "results/a"
+    assert storage.local("results/a") == storage.place("results/a") == "results/a"
+    assert Storage(workflow("s3", "s3://mine/")).place("results/a") == "s3://mine/results/a"
     (tmp_path / "a").write_text("told")
     assert storage.text(str(tmp_path / "a")) == "told"
     assert storage.is_file(str(tmp_path / "a")) and not storage.is_file(str(tmp_path))
