@@ -188,8 +188,8 @@ def _beside(module: str, *words: str) -> int:
         signal.signal(number, hand_on)
     with subprocess.Popen([*_python(module), *words]) as process:
         begun.append(process)
-        for number in early:
-            process.send_signal(number)
+        for sent in early:
+            process.send_signal(sent)
         code = process.wait()
     return code if code >= 0 else 128 - code  # as a shell has it
 

@@ -215,7 +215,7 @@ def steps(url: str, sha256: str) -> list[Step]:
             [
                 "--settings",
                 '{"train_sets": ["longtailed"], "models": ["resnet8"], "losses": ["softmax"], "seeds": [1]}',
-                *("--runs", "runs", "--output", "folders.txt"),
+                *("--output", "folders.txt"),
             ],
             ["folders.txt"],
         ),

@@ -1,7 +1,8 @@
 """Read the files of many runs into one frame, which is the form that figures take.
 
 The folder of a file says which run it belongs to: `.../{train_set}/{model}/{loss}/seed{seed}/{file}`. Where the file is
-missing, the run failed or has not been run, and the frame gets one row without values for it.
+missing, or the name of the run stands in its place, the run failed or has not been run, and the frame gets one row
+without values for it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -162,6 +163,21 @@ def read_records(paths: Iterable[str | Path]) -> pd.DataFrame:
     )
 
 
+def require_files(paths: Iterable[str | Path]) -> None:
+    """See that the file of every run is there, but for runs that are named alone.
+
+    Raises:
+        FileNotFoundError: one is not; names it and its run.
+        ValueError: a path is not in a run's folder.
+    """
+    absent = [path for path in paths if not Run.named(path) and not Path(path).exists()]
+    if absent:
+        more = f" (and {len(absent) - 1:,} more files are not there)" if len(absent) > 1 else ""
+        raise FileNotFoundError(
+            f"{absent[0]} of the run {Run.of_file(absent[0])} does not exist{more}; make it, or name the run as missing"
+        )
+
+
 def combine(
     paths: Sequence[str | Path],
     tables: Mapping[Path, pd.DataFrame],
@@ -174,7 +190,7 @@ def combine(
     or averages the frame later can see that the run is missing.
 
     Args:
-        paths: a file of every run there should be, in its run's folder.
+        paths: a file of every run there should be, in its run's folder, or the name of a missing run.
         tables: those that are there, by path.
         measured: columns that hold the run's results.
         of_train_set: columns that have the same values in all runs on one training set. They are NaN only if none
@@ -187,7 +203,7 @@ def combine(
         FileNotFoundError: no run has a table.
         ValueError: a path is not in a run's folder.
     """
-    runs = {Path(path): Run.of_file(path) for path in paths}
+    runs = {Path(path): _run_of(path) for path in paths}
     if not tables:
         listed = ", ".join(map(str, list(runs)[:3]))
         raise FileNotFoundError(
@@ -208,10 +224,14 @@ def _read(
 ) -> pd.DataFrame:
     frames = []
     for path in map(Path, paths):
-        run = Run.of_file(path)._asdict()
-        frame = read(path)[columns] if path.exists() else pd.DataFrame([dict.fromkeys(columns, np.nan)])
+        run, there = _run_of(path)._asdict(), not Run.named(path) and path.exists()
+        frame = read(path)[columns] if there else pd.DataFrame([dict.fromkeys(columns, np.nan)])
         frames.append(frame.assign(**run)[[*RUN, *columns]])
     return pd.concat(frames, ignore_index=True)
+
+
+def _run_of(path: str | Path) -> Run:
+    return Run.named(path) or Run.of_file(path)
 
 
 def _predictions(path: Path) -> tuple[pd.DataFrame, np.ndarray]:

@@ -12,6 +12,7 @@
     forcing       runs that a command forces begin at their first epoch
     interruption  the end of Snakemake and all its jobs on Ctrl-C, SIGTERM or SIGHUP
     lock          one Snakemake at a time works in a folder, after the jobs of the one before
+    storage       results in object storage, and what cannot be done there
     partial       the second start of Snakemake, which shows what is finished after a failure
 
 It uses the configuration and the names of the rooms below. The rules of the workflow use all of it, the doors `plan`,

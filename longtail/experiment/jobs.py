@@ -4,8 +4,9 @@ Settings that cannot change a result are left out, here or when the keys are mad
 """
 
 import itertools
+import os
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from longtail.config.load import Config, ConfigError
@@ -37,10 +38,15 @@ PREDICT_MINUTES = 30
 
 
 class Experiment:
-    """The jobs of one configuration."""
+    """The jobs of one configuration.
 
-    def __init__(self, config: Config):
+    Args:
+        is_file: whether one of the results is there, by its path.
+    """
+
+    def __init__(self, config: Config, is_file: Callable[[str], bool] = os.path.isfile):
         self.config = config
+        self.is_file = is_file
 
     @cached_property
     def losses(self) -> list[str]:
@@ -77,11 +83,11 @@ class Experiment:
         """The runs that tables and figures wait for: all runs or, with `partial`, the finished ones."""
         if not self.config.partial:
             return self.runs
-        folder = Path(self.config.paths.results, "runs")
+        folder = f"{self.config.paths.results}/runs"
         return [
             run
             for run in self.runs
-            if all((folder / str(run) / name).is_file() for name in (MODEL, PREDICTIONS))
+            if all(self.is_file(f"{folder}/{run}/{name}") for name in (MODEL, PREDICTIONS))
         ]
 
     @property

@@ -99,8 +99,8 @@ class Keys:
             name = _hash([name, packages_here()])
         return f"{config.paths.work}/{name}"
 
-    def run_list(self, folder: str) -> str:
-        return self._key("run_list", {**self.jobs.run_list_settings(), "folder": folder})
+    def run_list(self) -> str:
+        return self._key("run_list", self.jobs.run_list_settings())
 
     @cache  # noqa: B019
     def images(self) -> str:

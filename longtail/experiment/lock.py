@@ -25,6 +25,8 @@ WORKER = "logs/workflow"
 LOCK, HOLDER, JOBS = f"{WORKER}.lock", f"{WORKER}.holder", f"{WORKER}.jobs"
 """The files beside it: the lock of a Snakemake, who holds it, and the lock that all its jobs share (see
 `longtail.machine.stopping`)."""
+STORED = f"{WORKER}.storage"
+"""The file that says where in storage the results are, if not in this folder."""
 PATIENCE = 5.0
 """Seconds to wait for the name of a holder that has only just taken the lock."""
 PATIENCE_WITH_JOBS = 60.0
@@ -59,16 +61,21 @@ def lock_results(results: Path, patience: float = PATIENCE_WITH_JOBS) -> None:
     _HELD.append(lock)
 
 
-def sign(results: Path, runs: Iterable[Run], anew: Iterable[Run] = ()) -> None:
+def sign(results: Path, runs: Iterable[Run], anew: Iterable[Run] = (), storage: str = "") -> None:
     """Say in a results folder that it is this Snakemake that works on it, and on which runs.
 
     Args:
         runs: all that are trained, now or before.
         anew: those of them that this Snakemake trains. What is there of them is of an earlier training.
+        storage: where in storage the results are, if not in this folder.
 
     Raises:
         OSError: the folder cannot be written.
     """
+    if storage:
+        write_text(results / STORED, f"{storage}\n")
+        return
+    (results / STORED).unlink(missing_ok=True)
     trained, lines = {*anew}, [own_name() if Path("/proc/self/stat").exists() else ""]
     for run in runs:
         record = results / "runs" / str(run) / RECORD
@@ -85,6 +92,12 @@ def signed_runs(results: Path) -> dict[str, int | None]:
     Raises:
         OSError, ValueError: the file cannot be read, or makes no sense.
     """
+    if (results / STORED).is_file():
+        place = read_bytes(results / STORED).decode().strip()
+        raise FileNotFoundError(
+            f"the results of {results} are in storage, below {place}, where longtail watch cannot follow them: a log "
+            "comes there when its job has ended. Snakemake itself says which jobs run and which have finished"
+        )
     path = results / WORKER
     lines = read_bytes(path).decode().splitlines()[1:] if path.is_file() else []
     parts = [line.partition(" ") for line in lines]

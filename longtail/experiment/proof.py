@@ -4,20 +4,24 @@ Snakemake keeps its record of finished jobs in the folder where it works. That r
 wrong where results were copied over others. So each job leaves a proof in the folder `.made` beside its outputs: its
 key, and what its files look like. A plan compares the key with the present one and the proof with the files, whatever
 Snakemake remembers. What is not proven is made again.
+
+Outputs in storage have their proofs in storage, in the same place beside them, and a copy where jobs have their files.
+The copy is read first, and what is in storage only where the copy does not prove the files that are there.
 """
 
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from longtail.experiment.contents import content_hash, ends_hash
+from longtail.experiment.contents import content_hash, ends_hash, remembered
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import MODEL, RECORD
+from longtail.experiment.storage import fetched, is_there, stored_object
 from longtail.files.atomic import write_text
 from longtail.files.regular import read_bytes
 from longtail.files.sealed_json import SEAL, seal, unseal
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from longtail.experiment.keys import Keys
 
 FOLDER = ".made"
+FETCHED_BEFORE = Path(".snakemake/longtail.storage.json")
+"""The hashes of the ends of files in storage, by name, size and time, so that none is fetched twice for it."""
 PACKAGES = ("torch", "torchvision", "timm")
 """The packages whose versions can change what a run learns."""
 
@@ -36,7 +42,10 @@ class Proof(NamedTuple):
     key: str
     """The key of the job."""
     files: dict[str, tuple[list[int], str]]
-    """By name: size, mtime and ctime in ns, by which an untouched file is known at once; and the hash of its ends."""
+    """By name: size, mtime and ctime in ns, by which an untouched file is known at once; and the hash of its ends.
+
+    Of a file in storage, size and mtime are those that storage says, and the hash is empty where no copy was here.
+    """
     by: list[str]
     """The configuration's files, relative to this folder."""
     packages: dict[str, str]
@@ -69,6 +78,7 @@ class Proofs:
         self.trained_anew = trained_anew
         self.asked: set[str] = set()
         self._read: dict[str, Proof | None] = {}
+        self._fetched: set[str] = set()
 
     def write(self, outputs: Sequence[str | Path], key: str) -> None:
         """Say that a job of this key has made these files.
@@ -77,18 +87,22 @@ class Proofs:
             OSError: the proof could not be written.
         """
         place, real = _place(outputs), os.path.realpath(Path(outputs[0]).parent)
-        record = next((path for path in map(Path, outputs) if path.name == RECORD), None)
-        # What an earlier job of this name has made besides stays known as made, so that it can be put aside.
-        earlier = self.read(outputs)
-        known = earlier.files if earlier else {}
-        left = {name: own for name, own in known.items() if Path(real, name).is_file()}
+        record = next((path for path in outputs if _name(str(path)) == RECORD), None)
+        left = {}
+        if stored_object(outputs[0]) is None:
+            # What an earlier job of this name has made besides stays known as made, so that it can be put aside.
+            earlier = self.read(outputs)
+            known = earlier.files if earlier else {}
+            left = {name: own for name, own in known.items() if Path(real, name).is_file()}
         proof = Proof(
             key,
-            left | {_name(path): (_state(path), ends_hash(path)) for path in map(str, outputs)},
+            left | {_name(str(path)): (_state(path), _ends_here(path)) for path in outputs},
             [os.path.relpath(path, real) for path in self.configuration],
             _trained_with(record) if record else {},
         )
         write_text(place, seal(proof._asdict()))
+        if stored := _stored_proof(outputs):
+            stored.store_object()
         self._read.pop(place, None)
 
     def read(self, outputs: Sequence[str | Path]) -> Proof | None:
@@ -96,24 +110,44 @@ class Proofs:
         place = _place(outputs)
         if place not in self._read:
             self._read[place] = _proof_in(place)
+            if self._read[place] is None:
+                self._fetch(outputs)
         return self._read[place]
 
     def doubt(self, outputs: Sequence[str | Path], key: str) -> str | None:
         """Why these files are not known to be those of this key; None: they are, as far as they are there."""
+        doubt = self._doubt(outputs, key)
+        # Another machine may have made them since the copy of their proof was written.
+        return self._doubt(outputs, key) if doubt and self._fetch(outputs) else doubt
+
+    def _fetch(self, outputs: Sequence[str | Path]) -> bool:
+        """Whether storage has a proof of these files, which was not fetched before; it is read from now on."""
+        place, stored = _place(outputs), _stored_proof(outputs)
+        if stored is None or place in self._fetched:
+            return False
+        self._fetched.add(place)
+        if not stored.exists():
+            return False
+        with fetched(stored) as copy:
+            write_text(place, read_bytes(copy).decode(errors="replace"))
+        self._read[place] = _proof_in(place)
+        return True
+
+    def _doubt(self, outputs: Sequence[str | Path], key: str) -> str | None:
         if not self.asked.isdisjoint(map(str, outputs)):
             return "asked for by name"
         proof = self.read(outputs)
-        if proof is None and not any(map(os.path.exists, outputs)):
+        if proof is None and not any(map(_exists, outputs)):
             return None
         if proof is None:
             return "nothing says what it was made with"
         if proof.key != key:
             return f"made with other settings, code or data (key {proof.key})"
-        for path in map(str, outputs):
-            state, ends = proof.files.get(_name(path), ([], ""))
+        for path in outputs:
+            state, ends = proof.files.get(_name(str(path)), ([], ""))
             with suppress(FileNotFoundError):
-                if _state(path) != state and (not os.path.isfile(path) or ends_hash(path) != ends):  # noqa: PTH113
-                    return f"{_name(path)} is not the file that was made"
+                if (found := _state(path)) != state and (not is_there(path) or _ends(path, found) != ends):
+                    return f"{_name(str(path))} is not the file that was made"
         if self.trained_anew and (others := self.other_versions(proof)):
             return f"trained with {others}"
         return None
@@ -124,14 +158,19 @@ class Proofs:
         others = {name: own for name, own in proof.packages.items() if own != here.get(name)}
         return ", ".join(f"{name} {own} (here {here.get(name)})" for name, own in others.items())
 
-    def notes(self, keys: "Keys") -> Iterator[str]:
-        """What a user should know of the results that are there: whose they are, and what made them."""
+    def notes(self, keys: "Keys", file: Callable[[str], str] = str) -> Iterator[str]:
+        """What a user should know of the results that are there: whose they are, and what made them.
+
+        Args:
+            file: what Snakemake calls a file. Of results in storage, only the tables of all runs are looked at, since
+                each file would be asked for.
+        """
         jobs = keys.jobs
         results = jobs.config.paths.results
         runs = [f"{results}/runs/{run}/{MODEL}" for run in jobs.runs]
-        key_of: dict[str, Callable[[], str]] = {
-            path: partial(keys.model, run) for path, run in zip(runs, jobs.runs, strict=True)
-        }
+        key_of: dict[str, Callable[[], str]] = {}
+        if stored_object(file(runs[0])) is None:
+            key_of = {path: partial(keys.model, run) for path, run in zip(runs, jobs.runs, strict=True)}
         key_of |= {
             f"{results}/data/split.parquet": keys.split,
             f"{results}/evaluation.parquet": keys.evaluation,
@@ -140,12 +179,12 @@ class Proofs:
         others: dict[tuple[str, str], list[str]] = defaultdict(list)
         versions: Counter[str] = Counter()
         for path, key in key_of.items():
-            proof = self.read([path])
+            proof = self.read([own := file(path)])
             if proof is None:
-                unknown += [path] if os.path.isfile(path) else []  # noqa: PTH113
+                unknown += [path] if is_there(own) else []
             elif proof.key == key():
                 versions[self.other_versions(proof)] += 1
-            elif other := self._other_configuration(Path(path).parent, proof):
+            elif other := self._other_configuration(Path(own).parent, proof):
                 others[other].append(path)
         if unknown:
             yield (
@@ -203,7 +242,7 @@ def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
         async def finished(self, job: Any) -> None:
             await super().finished(job)
             # Snakemake ends failed jobs here, too, before it deletes what they left.
-            if self.dag.workflow.is_main_process and _is_judged(job) and all(map(os.path.isfile, job.output)):
+            if self.dag.workflow.is_main_process and _is_judged(job) and all(map(is_there, job.output)):
                 proofs.write(job.output, job.params.key)
 
         def has_metadata(self, job: Any) -> bool:
@@ -238,7 +277,7 @@ def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
 
 
 def _is_judged(job: Any) -> bool:
-    return "key" in job.params.keys() and not any(file.is_storage for file in job.output)  # noqa: SIM118
+    return "key" in job.params.keys()  # noqa: SIM118
 
 
 def _shown(configuration: Sequence[str], without: Sequence[str]) -> str:
@@ -276,14 +315,62 @@ def _proof_in(place: str) -> Proof | None:
     return None
 
 
-def _state(path: str) -> list[int]:
-    stat = os.stat(path)  # noqa: PTH116
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+def _exists(path: str | Path) -> bool:
+    return os.path.exists(path) if stored_object(path) is None else is_there(path)  # noqa: PTH110
 
 
-def _trained_with(record: Path) -> dict[str, str]:
+def _state(path: str | Path) -> list[int]:
+    """What the file system or storage says of a file.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    stored = stored_object(path)
+    if stored is None:
+        stat = os.stat(path)  # noqa: PTH116
+        return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    known = path.rule.workflow.iocache  # type: ignore[union-attr]  # what Snakemake asked for already
+    if path not in known.mtime and not stored.exists():
+        raise FileNotFoundError(stored.query)
+    mtime = known.mtime[path].storage() if path in known.mtime else stored.mtime()
+    return [known.size[path] if path in known.size else stored.size(), round(mtime * 1e9)]
+
+
+def _ends(path: str | Path, state: list[int]) -> str:
+    """The `ends_hash` of a file; that of one in storage is kept, since it has to be fetched for it."""
+    stored = stored_object(path)
+    if stored is None:
+        return ends_hash(path)
+    name, known = f"{stored.query} {state}", _fetched_before()
+    if name not in known:
+        with fetched(stored) as copy:
+            known[name] = ends_hash(copy)
+    return known[name]
+
+
+@cache
+def _fetched_before() -> dict[str, str]:
+    return remembered(FETCHED_BEFORE.absolute(), "", str)
+
+
+def _ends_here(path: str | Path) -> str:
+    """The `ends_hash` of a file that a job has just read or made; empty: another machine has, and no copy is here."""
+    return ends_hash(path) if stored_object(path) is None or os.path.isfile(path) else ""  # noqa: PTH113
+
+
+def _stored_proof(outputs: Sequence[str | Path]) -> Any | None:
+    """Snakemake's object of the proof of these files; None: they are on the disk."""
+    stored = stored_object(outputs[0])
+    if stored is None:
+        return None
+    folder, _, name = stored.query.rpartition("/")
+    return stored.provider.object(f"{folder}/{FOLDER}/{name}.json")
+
+
+def _trained_with(record: str | Path) -> dict[str, str]:
     """The versions in the record of a run; empty where it names none."""
-    with suppress(ValueError):
-        found = read_record(record).packages
+    stored = None if os.path.isfile(record) else stored_object(record)  # noqa: PTH113
+    with suppress(ValueError), fetched(stored) if stored else nullcontext(Path(record)) as copy:
+        found = read_record(copy).packages
         return {name: own for name in PACKAGES if (own := found.get(name))}
     return {}

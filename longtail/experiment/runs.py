@@ -43,6 +43,11 @@ class Run(NamedTuple):
         return cls(model, loss, train_set, int(seed))
 
     @classmethod
+    def named(cls, text: str | Path) -> "Run | None":
+        """The run whose name this is and nothing more, as programs are told of a missing one; None: another path."""
+        return cls.of(text) if IN_PATH.fullmatch(Path(text).as_posix()) else None
+
+    @classmethod
     def of_file(cls, path: str | Path) -> "Run":
         """The run in whose folder this file lies.
 

@@ -52,19 +52,26 @@ def find_places() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(home) / ".cache")
     with suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
+    roomy: set[int] = set()
     for name, place, other in (("XDG_CACHE_HOME", cache, "cache"), ("TMPDIR", temporary, "tmp")):
-        if not _has_room(place):
+        if not _has_room(place, roomy):
             instead = Path(".snakemake", other).absolute()
             with suppress(OSError):  # nothing can be written here either, which Snakemake says
                 instead.mkdir(parents=True, exist_ok=True)
             os.environ[name] = str(instead)
 
 
-def _has_room(folder: Path) -> bool:
-    """Whether a file of ROOM bytes can be written in a folder."""
+def _has_room(folder: Path, roomy: set[int]) -> bool:
+    """Whether a file of ROOM bytes can be written in a folder; of a single one where its file system has room.
+
+    Args:
+        roomy: the file systems that have room, to which that of the folder is added.
+    """
     probe = folder / f".longtail.{os.getpid()}"
     try:
-        probe.write_bytes(bytes(ROOM))
+        device = folder.stat().st_dev
+        probe.write_bytes(bytes(1 if device in roomy else ROOM))
+        roomy.add(device)
     except OSError:
         return False
     finally:

@@ -306,10 +306,17 @@ LOSSES = {
 
 def evaluate_runs(folder: Path) -> None:
     """Evaluate two losses with seeds 1 and 2, whatever is there of them."""
-    (folder / "runs.txt").write_text("\n".join(map(str, grid(folder))))
+    runs = folder / "runs"
+    (folder / "runs.txt").write_text("\n".join(str(run.relative_to(runs)) for run in grid(folder)))
+    missing = [str(run.relative_to(runs)) for run in grid(folder) if not run.exists()]
     run_program(
-        "evaluation",
-        f"@{folder / 'runs.txt'}",
+        *(
+            "evaluation",
+            f"@{folder / 'runs.txt'}",
+            "--folder",
+            runs,
+            *(["--missing", *missing] if missing else []),
+        ),
         split=folder / "split.parquet",
         settings=LOSSES,
         output=folder / "evaluation.parquet",
@@ -368,6 +375,12 @@ def test_missing_runs_are_in_the_table_without_numbers(evaluated):
     assert results.per_class["n_train"].tolist() == [4, 2, 0] * 4
     assert results.history.groupby("seed")["val_acc1"].count().to_dict() == {1: 2, 2: 0}
     assert repr(results).startswith("<4 runs") and "2 of them missing" in repr(results)
+
+
+def test_a_run_without_predictions_is_missing_only_where_it_is_named(evaluated):
+    (evaluated / "runs/longtailed/resnet8/mine/seed1/predictions.parquet").unlink()
+    with pytest.raises(SystemExit, match=r"of the run longtailed/resnet8/mine/seed1 does not exist"):
+        evaluate_runs(evaluated)
 
 
 def test_variants_are_left_out_of_histories_which_they_have_not(evaluated):

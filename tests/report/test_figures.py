@@ -755,6 +755,8 @@ def test_reading_runs_keeps_a_place_for_the_missing(tmp_path):
     assert frame["epoch"].tolist()[:3] == [1, 2, 3]
     assert np.isnan(frame["epoch"].iloc[3])
     assert frames.read_histories([absent])["epoch"].isna().all()
+    named = frames.read_histories([there, "longtailed/vit_b16/softmax/seed1"])
+    pd.testing.assert_frame_equal(named, frame)
     with pytest.raises(ValueError, match=r"not in the folder of a run"):
         write_parquet(histories(), tmp_path / "history.parquet")
         frames.read_histories([tmp_path / "history.parquet"])
@@ -793,6 +795,24 @@ def test_reading_records(tmp_path):
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"run\.json is no record of a run"):
         frames.read_records([path])
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "file"),
+    [("run_cost", "--records", "run.json"), ("training_curves", "--histories", "history.parquet")],
+)
+def test_a_run_without_its_file_is_missing_only_where_it_is_named(tmp_path, capsys, name, option, file):
+    """Drawn of files that a job did not get, a figure said "Cost of 0 training runs"."""
+    absent = tmp_path / "runs" / "longtailed/vit_b16/softmax/seed1" / file
+    chosen = [] if name == "run_cost" else ["--model", "vit_b16", "--train-set", "longtailed"]
+    words = [name, *chosen, "--output", tmp_path / "figure.png", option]
+    told = rf"{file} of the run longtailed/vit_b16/softmax/seed1 does not exist.*name the run as missing"
+    with pytest.raises(SystemExit, match=told):
+        run_program("figure", *words, absent)
+    assert not (tmp_path / "figure.png").exists()
+    run_program("figure", *words, "longtailed/vit_b16/softmax/seed1")
+    assert (tmp_path / "figure.png").exists()
+    assert "missing: longtailed/vit_b16/softmax/seed1\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

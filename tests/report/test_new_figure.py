@@ -66,7 +66,7 @@ def test_it_is_drawn_with_its_caption(folder, tmp_path):
     run_program(
         *("figure", "tail_bars"),
         evaluation=results / "evaluation.parquet",
-        records=results / "runs/balanced/resnet8/softmax/seed42/run.json",
+        records="balanced/resnet8/softmax/seed42",
         model="resnet8",
         train_set="balanced",
         settings={"height": 3},

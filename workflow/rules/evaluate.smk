@@ -9,13 +9,10 @@ rule run_list:
         "<logs>/run_list.log",
     localrule: True
     params:
-        key=KEYS.run_list(f"{CONFIG.paths.results}/runs"),
+        key=KEYS.run_list(),
         settings=as_json(EXPERIMENT.run_list_settings()),
-        runs=f"{CONFIG.paths.results}/runs",
     shell:
-        f"python {SCRIPTS}/run_list.py"
-        " --settings {params.settings:q} --runs {params.runs:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        f"python {SCRIPTS}/run_list.py" " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluation:
@@ -34,7 +31,9 @@ rule evaluation:
     params:
         key=KEYS.evaluation(),
         settings=as_json(EXPERIMENT.evaluation_settings()),
+        folder=unrecorded(f"{RESULTS}/runs"),
+        missing=unrecorded(as_options({"missing": [str(run) for run in EXPERIMENT.runs if run not in SHOWN]})),
     shell:
         f"python {SCRIPTS}/evaluation.py"
-        " @{input.runs:q} --split {input.split:q} --settings {params.settings:q}"
+        " @{input.runs:q} --folder {params.folder:q} {params.missing:q} --split {input.split:q} --settings {params.settings:q}"
         " --output {output.evaluation:q} --output-per-class {output.per_class:q} > {log:q} 2>&1"

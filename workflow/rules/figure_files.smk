@@ -41,10 +41,10 @@ def figure_key(wildcards):
 
 
 def figure_options(wildcards, input):
-    """The same files as options, and what is drawn; a run whose file is not there is shown as missing."""
+    """The same files as options, and what is drawn; a run that is not there is named, and shown as missing."""
     runs = of_figure(wildcards, EXPERIMENT.runs)
     return [
-        *sources.options(wildcards.figure, EXPERIMENT, runs),
+        *sources.options(wildcards.figure, RESULTS, EXPERIMENT, runs, SHOWN),
         *as_options(chosen(wildcards)),
         *(caveats(run.loss for run in runs) if sources.shows_runs(wildcards.figure) else []),
     ]

@@ -51,7 +51,7 @@ rule metadata:
 CHECK = f"{CONFIG.paths.results}/data/check.txt"
 CHECK_IS_ASKED = MAIN and "check_data" in sys.argv
 if CHECK_IS_ASKED:
-    PROOFS.asked.add(CHECK)
+    PROOFS.asked.add(STORAGE.local(CHECK))
 
 
 rule check_data:
@@ -82,7 +82,7 @@ rule check_data:
 
 def show_check():
     """What check_data found, on the screen; ends with exit status 1 where the workflow would refuse the collection."""
-    shown = Path(CHECK).read_text(encoding="utf-8")
+    shown = STORAGE.text(CHECK).replace(f"{RESULTS}/", f"{STORAGE.place(CONFIG.paths.results)}/")
     print(f"\n{shown}", end="", flush=True)
     if "\nThe workflow refuses this collection" in shown:
         sys.exit(1)

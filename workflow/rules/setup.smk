@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from json import dumps as as_json  # how the settings of a job travel to its program
 from pathlib import Path
 
+import snakemake.io
+import snakemake.logging
 import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -24,6 +26,7 @@ from longtail.experiment.leftovers import put_aside
 from longtail.experiment.lock import JOBS, lock_results, sign
 from longtail.experiment.partial import show_finished
 from longtail.experiment.proof import Proofs, with_proofs
+from longtail.experiment.storage import Storage, never_newer
 from longtail.machine.cores import (
     gpu_count,
     run_scripts_with_this_python,
@@ -51,20 +54,33 @@ gc.disable()
 given = workflow.config_settings
 default = [] if given.replace_workflow_config else workflow.configfiles[len(given.configfiles) :]
 
+STORAGE = Storage(workflow)
 try:
-    EXPERIMENT = Experiment(load_files([*default, *given.configfiles], given.config))
+    EXPERIMENT = Experiment(load_files([*default, *given.configfiles], given.config), is_file=STORAGE.is_file)
+    STORAGE.check(EXPERIMENT.config.paths)
     KEYS = Keys(EXPERIMENT)
     KEYS.split()  # looks at the files of a collection
     KEYS.check_own_code()
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 CONFIG = EXPERIMENT.config
+# The folder of the results where jobs have it, and the runs in it that are shown.
+RESULTS = STORAGE.local(CONFIG.paths.results)
+SHOWN = set(EXPERIMENT.shown_runs)
+# Tables of others to compare with lie beside the Snakefile, wherever the results are.
+OF_OTHERS = {name: local(f"{BESIDE}{path}") for name, path in NUMBERS.items()}
 PROOFS = Proofs([*default, *given.configfiles], trained_anew=CONFIG.versions == "stale")
 # Which jobs are stale is for the proofs beside the results to say, and not for Snakemake's record alone.
 snakemake.workflow.FilePersistence = with_proofs(FilePersistence, PROOFS)
 snakemake.workflow.DbPersistence = with_proofs(DbPersistence, PROOFS)
+# Nor for times, which storage gives anew when it is copied; on the disk, contents stand for them.
+if STORAGE.prefix:
+    snakemake.io._IOFile.is_newer = never_newer
+    show_logs = snakemake.logging.show_logs
+    snakemake.logging.show_logs = lambda logs: show_logs(map(STORAGE.log, logs))
 if workflow.is_main_process and not CONFIG.partial:
-    for warning in [*CONFIG.warnings, *PROOFS.notes(KEYS)]:
+    notes = [*STORAGE.notes(CONFIG.paths.work), *PROOFS.notes(KEYS, STORAGE.file)]
+    for warning in [*CONFIG.warnings, *notes]:
         logger.warning(f"Note: {warning}")
 if not EXPERIMENT.source.natural and "check_data" in sys.argv:
     raise WorkflowError(
@@ -123,7 +139,7 @@ onstart:
             anew = [
                 run_of(job.wildcards) for job in workflow.dag.needrun_jobs() if job.rule.name == "train"
             ]
-            sign(Path(CONFIG.paths.results), EXPERIMENT.trained_runs, anew)
+            sign(Path(CONFIG.paths.results), EXPERIMENT.trained_runs, anew, STORAGE.prefix)
         except OSError as error:
             raise WorkflowError(str(error)) from None
         for job in forced_jobs(workflow.dag, workflow.dag_settings, "train"):
@@ -195,7 +211,7 @@ def of_all_runs(name):
 
 def put_leftovers_aside():
     """Once all is made, part figures and tables of an earlier grid from those of this one."""
-    if not MAIN or not any(job.rule.name == "all" for job in workflow.dag.jobs):
+    if not MAIN or STORAGE.prefix or not any(job.rule.name == "all" for job in workflow.dag.jobs):
         return
     told = put_aside(Path(CONFIG.paths.results), [file for job in workflow.dag.jobs for file in job.output])
     if told:

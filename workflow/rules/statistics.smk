@@ -22,7 +22,7 @@ rule statistical_analysis:
     params:
         key=KEYS.statistics(),
         settings=as_json(EXPERIMENT.statistics_settings()),
-        runs=unrecorded(f"{CONFIG.paths.results}/runs"),
+        runs=unrecorded(f"{RESULTS}/runs"),
         folder=subpath(output[0], parent=True),
     shell:
         f"python {SCRIPTS}/statistical_analysis.py"
@@ -33,7 +33,7 @@ rule statistical_analysis:
 rule summary:
     input:
         rules.statistical_analysis.output,
-        **{name: f"{BESIDE}{path}" for name, path in NUMBERS.items()},
+        **OF_OTHERS,
         evaluation=rules.evaluation.output.evaluation,
     output:
         "<results>/summary.md",
@@ -46,7 +46,7 @@ rule summary:
     params:
         key=KEYS.summary(),
         settings=as_json(EXPERIMENT.summary_settings()),
-        statistics=unrecorded(f"{CONFIG.paths.results}/statistics"),
+        statistics=unrecorded(f"{RESULTS}/statistics"),
     shell:
         f"python {SCRIPTS}/summary.py"
         " --evaluation {input.evaluation:q} --statistics {params.statistics:q}"

@@ -4,7 +4,7 @@ TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
     "per_class": rules.evaluation.output.per_class,
     "split": "<results>/data/split.parquet",
-    **{name: f"{BESIDE}{path}" for name, path in NUMBERS.items()},
+    **OF_OTHERS,
 }
 # Which tables each job makes, and from what.
 TABLE_JOBS = {
@@ -81,9 +81,10 @@ rule table_of_classes:
     params:
         key=lambda wildcards: KEYS.class_tables(runs_of_model(wildcards, EXPERIMENT.shown_runs)),
         names=list(CLASS_TABLES),
-        predictions=lambda wildcards: files_of(
-            "predictions.parquet", runs_of_model(wildcards, EXPERIMENT.runs)
-        ),
+        predictions=lambda wildcards, output: [
+            f"{RESULTS}/runs/{run}/predictions.parquet" if run in SHOWN else str(run)
+            for run in runs_of_model(wildcards, EXPERIMENT.runs)
+        ],
         losses=EXPERIMENT.losses,
         folder=subpath(output[0], parent=True),
     shell:

@@ -1,6 +1,6 @@
 """Metrics of all runs on the five test sets in one file, and per class in another, from their predictions.
 
-A run whose predictions are not there (it failed or was not run) is in both files with NaN in place of its numbers.
+A run that is named as missing (it failed or was not run) is in both files with NaN in place of its numbers.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import torch
 from frame import Namespace, program, run
 
 from longtail.analysis.evaluation import evaluate, evaluate_classes
-from longtail.analysis.frames import combine, read_answers
+from longtail.analysis.frames import combine, read_answers, require_files
 from longtail.data.split.sets import SPLIT, class_table, with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
 from longtail.files.parquet import read_about, write_parquet
@@ -55,11 +55,18 @@ def evaluate_run(
 
 def main(args: Namespace) -> None:
     torch.set_num_threads(1)  # the work is far too small for more
-    paths = [folder / PREDICTIONS for folder in args.runs]
+    missing = {Run.of(name) for name in args.missing}
+    runs = {folder: Run.of(folder) for folder in args.runs}
+    paths = [
+        Path(str(run)) if run in missing else args.folder / folder / PREDICTIONS
+        for folder, run in runs.items()
+    ]
+    there = [path for path in paths if path.name == PREDICTIONS]
+    require_files(there)
     split = SPLIT.read(args.split)
-    classes = {name: class_table(split, name) for name in {Run.of_file(path).train_set for path in paths}}
+    classes = {name: class_table(split, name) for name in {run.train_set for run in runs.values()}}
     test = split[split["subset"] == "test"]
-    found = {path: evaluate_run(path, test, classes, args.settings) for path in paths if path.exists()}
+    found = {path: evaluate_run(path, test, classes, args.settings) for path in there}
     metrics = {path: tables[0] for path, tables in found.items()}
     per_class = {path: tables[1] for path, tables in found.items()}
     made_by = {str(Run.of_file(path)): digest for path in found if (digest := read_about(path).get("model"))}
@@ -68,7 +75,7 @@ def main(args: Namespace) -> None:
     print(f"{args.output}: {len(found)} of {len(paths)} runs", flush=True)
     for path in paths:
         if path not in found:
-            print(f"missing: {path.parent}", flush=True)
+            print(f"missing: {path}", flush=True)
 
 
 if __name__ == "__main__":
@@ -80,5 +87,8 @@ if __name__ == "__main__":
         output_per_class="one row per run and class (.parquet)",
     )
     folders = f"folder of every run there should be, …/{PATTERN}, or @FILE with one on each line"
-    parser.add_argument("runs", nargs="+", type=Path, metavar="FOLDER", help=folders)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=folders)
+    parser.add_argument("--folder", type=Path, default=Path(), help="where those folders are")
+    missing = f"runs among them that are not there, by their names: {PATTERN}"
+    parser.add_argument("--missing", nargs="+", default=[], metavar="RUN", help=missing)
     run(main, parser)

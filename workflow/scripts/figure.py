@@ -5,12 +5,12 @@ or without what it needs, it says which.
 """
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 from frame import Namespace, program, run, settings
 
 from longtail.analysis import frames
+from longtail.experiment.runs import PATTERN, Run
 from longtail.report.figures import style
 from longtail.report.figures.sources import CHOICES, SOURCES, figures, option
 
@@ -28,6 +28,9 @@ def figure_arguments(args: Namespace) -> dict[str, Any]:
     given |= args.settings
     if absent := {name for name, required in taken.items() if required} - set(given):
         raise ValueError(f"figure '{args.name}' needs {', '.join(sorted(map(option, absent)))}")
+    for name in given.keys() & SOURCES.keys():
+        if SOURCES[name].runs:
+            frames.require_files(given[name])
     if unused := set(given) - set(taken):
         names = ", ".join(name if name in args.settings else option(name) for name in sorted(unused))
         raise ValueError(f"figure '{args.name}' does not take {names}; it takes: {', '.join(taken)}")
@@ -44,14 +47,15 @@ def main(args: Namespace) -> None:
     print(f"{args.name}: {', '.join(args.output)}. {boxes}".rstrip(". "), flush=True)
     for name, source in SOURCES.items():
         for path in (getattr(args, name) or ()) if source.runs else ():
-            if not Path(path).exists():
+            if Run.named(path):
                 print(f"missing: {path}", flush=True)
 
 
 if __name__ == "__main__":
     parser = program(__doc__)
     parser.add_argument("name", help=f"one of: {', '.join(figures())}")
-    inputs = parser.add_argument_group("inputs", "A run's file that does not exist stands for a missing run.")
+    missing = f"The name of a run alone, {PATTERN}, in place of its file shows the run as missing."
+    inputs = parser.add_argument_group("inputs", missing)
     for name, source in SOURCES.items():
         beside = f", with {', '.join(source.beside)} beside each" if source.beside else ""
         of_runs = f" of every run, or @LIST{beside}" if source.runs else ""

@@ -10,7 +10,13 @@ from dataclasses import replace
 
 from frame import Namespace, program, run
 
-from longtail.analysis.frames import read_evaluation, read_per_class, read_predictions, read_published
+from longtail.analysis.frames import (
+    read_evaluation,
+    read_per_class,
+    read_predictions,
+    read_published,
+    require_files,
+)
 from longtail.analysis.tables import THESIS
 from longtail.data.split.sets import SPLIT
 from longtail.report.catalogue import CLASS_TABLES, PROTOCOLS, TABLES
@@ -27,6 +33,7 @@ READERS = {
 
 
 def main(args: Namespace) -> None:
+    require_files(args.predictions or ())
     values = {name: value for name, value in vars(args).items() if value is not None}
     given = values | {name: read(values[name]) for name, read in READERS.items() if name in values}
     for name in args.names:
@@ -53,9 +60,8 @@ if __name__ == "__main__":
     parser.add_argument("--evaluation", metavar="FILE", help="metrics of all runs (.parquet)")
     parser.add_argument("--per-class", metavar="FILE", help="accuracies of all runs and classes (.parquet)")
     parser.add_argument("--split", metavar="FILE", help="split.parquet")
-    parser.add_argument(
-        "--predictions", nargs="+", metavar="FILE", help="predictions.parquet of the runs of one model"
-    )
+    predictions = "predictions.parquet of the runs of one model, or the name of a run that is missing"
+    parser.add_argument("--predictions", nargs="+", metavar="FILE", help=predictions)
     parser.add_argument("--thesis", metavar="FILE", help="resources/thesis_results.csv")
     parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="of the published results that the runs follow")

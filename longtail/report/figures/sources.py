@@ -13,7 +13,7 @@ to be quick: signatures are read from the source, and nothing is imported here t
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -48,11 +48,16 @@ class Source(NamedTuple):
         named = [getattr(experiment, name) for name in re.findall(r"\{(\w+)\}", self.file)]
         return runs if self.runs else named or [None]
 
-    def paths(self, file: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
-        """Where `file` or one beside it lies, for all its owners."""
-        folder, owners = experiment.config.paths.results, self.owners(experiment, runs)
+    def paths(
+        self, file: str, folder: str, experiment: Any, runs: Sequence[Any], there: Collection[Any]
+    ) -> list[str]:
+        """Where `file` or one beside it lies in the folder of the results, for all its owners.
+
+        A run that is not among those that are there has its name in place of the path.
+        """
+        owners = self.owners(experiment, runs)
         if self.runs:
-            return [f"{folder}/runs/{run}/{file}" for run in owners]
+            return [f"{folder}/runs/{run}/{file}" if run in there else str(run) for run in owners]
         return [f"{folder}/{re.sub('{.*}', str(name), file)}" for name in owners]
 
 
@@ -115,16 +120,24 @@ def inputs(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
         path
         for source in _sources(figure).values()
         for file in (source.file, *source.beside)
-        for path in source.paths(file, experiment, runs)
+        for path in source.paths(file, experiment.config.paths.results, experiment, runs, runs)
     ]
 
 
-def options(figure: str, experiment: Any, runs: Sequence[Any]) -> list[str]:
-    """Those files as command-line options of `figure.py`."""
+def options(
+    figure: str, folder: str, experiment: Any, runs: Sequence[Any], there: Collection[Any]
+) -> list[str]:
+    """Those files as command-line options of `figure.py`, with the names of the runs that are not there.
+
+    Args:
+        folder: where the files of the results are while the job runs.
+        runs: all that the figure shows.
+        there: those that are finished.
+    """
     return [
         word
         for name, source in _sources(figure).items()
-        for word in (option(name), *source.paths(source.file, experiment, runs))
+        for word in (option(name), *source.paths(source.file, folder, experiment, runs, there))
     ]
 
 
