@@ -11,7 +11,7 @@ from longtail.data.split.balanced import seeded_order
 from longtail.data.split.classes import check_left, class_mapping
 from longtail.data.split.division import Asked, divide, units
 from longtail.data.split.frozen import frozen_subsets, read_frozen
-from longtail.data.split.sets import CLUSTER
+from longtail.data.split.sets import CLUSTER, GROUPED
 
 
 class SplitError(ValueError):
@@ -58,8 +58,8 @@ def natural_split(
     Returns:
         One row per image, by ascending id: image_id, label int64, class_name, subset ("train", "val", "test"),
         longtailed (all of train and test), balanced (equally many of every class in train, and in test of every
-        tested class), cluster int64 (the same for images that stay together); and what was done about classes, and
-        about images that a frozen split lists.
+        tested class), cluster int64 (the same for images that stay together), grouped (whether the index has its
+        group); and what was done about classes, and about images that a frozen split lists.
 
     Raises:
         ValueError: small classes, by `small_classes: error` or because merging them does not help; rules of classes or
@@ -150,7 +150,8 @@ def _labelled(table: pd.DataFrame, subsets: pd.Series, seed: int) -> pd.DataFram
     )
     split["balanced"] = _balanced(split, seed)
     split[CLUSTER] = table["unit"]
-    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", CLUSTER]]
+    split[GROUPED] = table["group"] != ""
+    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", CLUSTER, GROUPED]]
 
 
 def _balanced(split: pd.DataFrame, seed: int) -> pd.Series:

@@ -1,10 +1,12 @@
 """How many images each class has in every subset."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from longtail.data.split.sets import GROUPS, class_table, in_set
+from longtail.data.split.sets import GROUPS, TRAIN_SETS, class_table, in_set
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label
@@ -15,11 +17,18 @@ LETTER = 0.06  # inches of a letter of these names
 
 
 @style.look()
-def draw(split: pd.DataFrame) -> style.Drawn:
-    """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed."""
+def draw(split: pd.DataFrame, *, train_sets: Sequence[str] = TRAIN_SETS) -> style.Drawn:
+    """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed.
+
+    Of the training sets, those are shown that models are trained on.
+    """
     classes = class_table(split, "longtailed").set_index("label")
     classes = classes.sort_values("n_train", ascending=False, kind="stable")
-    panels = _panels(split, classes)
+    panels = {
+        (subset, kind): counts
+        for (subset, kind), counts in _panels(split, classes).items()
+        if subset != "train" or kind in train_sets
+    }
     subsets = [name for name in SUBSETS if any(subset == name for subset, _ in panels)]
     rows = [name for name in ("balanced", "longtailed") if any(kind == name for _, kind in panels)]
     named = 0.5
