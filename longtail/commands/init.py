@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
 from longtail.config.command_line import configured
@@ -30,6 +30,12 @@ from longtail.settings import unknown
 
 if TYPE_CHECKING:
     from longtail.data.collection.overview import Overview
+
+OPTIONS = (
+    ". Before there is a configuration, its settings are options: --columns path=COLUMN label=COLUMN, --group-column "
+    "COLUMN, --root FOLDER, --regions ignore, --min-confidence SHARE"
+)
+"""What errors of `data.image_folder` lack for a user who has no such settings yet."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,6 +65,18 @@ def parser() -> argparse.ArgumentParser:
         default=GROUP_COLUMN,
         help=f"column of a list whose equal values stay together (default: {GROUP_COLUMN}, or one that is called so)",
     )
+    parser.add_argument(
+        "--regions",
+        choices=get_args(ImageFolder.model_fields["regions"].annotation),
+        default=ImageFolder.model_fields["regions"].default,
+        help="whether regions that a list gives are cut out, or whole pictures are taken (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        metavar="SHARE",
+        type=float,
+        help="least confidence of what a detector found (default: as its file recommends)",
+    )
     return parser
 
 
@@ -75,7 +93,7 @@ def main(words: Sequence[str] | None = None) -> int:
             )
         cost = _write(args, output)
     except (OSError, ValueError) as error:
-        complain(printable(str(error)))
+        complain(printable(f"{error}{OPTIONS if 'data.image_folder.' in str(error) else ''}"))
         return 1
     print(f"{output}: {cost}\n\nNext:\n")
     print("\n".join(f"    {command}" for command in next_steps(output)))
@@ -88,7 +106,7 @@ def _write(args: argparse.Namespace, output: Path) -> str:
     from longtail.data.collection.overview import look
 
     machine = _machine()
-    choices = Choices(columns=dict(args.columns), group_column=args.group_column)
+    choices = Choices(dict(args.columns), args.group_column, args.regions, args.min_confidence)
     settings = {**ImageFolder().model_dump(include=DIVISION - {"strict"}), "seed": Data().seed}
     seen = look(args.collection, choices, args.root, settings, machine.cores)
     plan = planned(seen, machine)
@@ -97,6 +115,10 @@ def _write(args: argparse.Namespace, output: Path) -> str:
         own["root"] = _from_here(args.root)
     if args.columns:
         own["columns"] = dict(args.columns)
+    if args.regions != ImageFolder.model_fields["regions"].default:
+        own["regions"] = args.regions
+    if args.min_confidence is not None:
+        own["min_confidence"] = args.min_confidence
     weights = "" if is_tiny(seen) else _weights(plan.architecture)
     made = proposal(seen, machine, plan, own, f"results/{_plain(output.stem)}", weights)
     with atomic_path(output) as temporary:
