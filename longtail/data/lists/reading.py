@@ -61,11 +61,12 @@ def _of_table(path: Path, text: str, choices: Choices, note: Note) -> NamedImage
 
     header = text.partition("\n")[0].casefold()
     table = table_of(text, path, known, quoted=not ("gbifid" in header and "\t" in header))
-    if not own(table.columns):
-        for form in _TABLES:
-            if form.is_meant({*map(simple, table.columns)}):
-                return form.read(path, table.lowered(), choices.lowered(), note)
-    return own_table.read(path, table, choices, note)
+    form = next((form for form in _TABLES if form.is_meant({*map(simple, table.columns)})), None)
+    if form and not own(table.columns):
+        return form.read(path, table.lowered(), choices.lowered(), note)
+    if not own(table.columns) and darwin_core.is_file_of_archive(path):
+        raise ValueError(f"{path} is a file of an archive of Darwin Core; name its folder, {path.parent}")
+    return own_table.read(path, table, choices, note, exported=form is not None)
 
 
 def _of_json(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
