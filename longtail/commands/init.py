@@ -10,13 +10,12 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from longtail.config.command_line import configured
 from longtail.config.data import Data, ImageFolder
 from longtail.config.load import Config
-from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN, Choices
 from longtail.experiment.cost import known_speeds, training
 from longtail.experiment.jobs import DIVISION, Experiment
 from longtail.experiment.keys import Keys
@@ -24,18 +23,11 @@ from longtail.experiment.proposal import Machine, header, is_tiny, next_steps, p
 from longtail.files.atomic import atomic_path
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
-from longtail.inference.options import given_path
+from longtail.inference.options import add_list, as_options, choices_of, given_path
 from longtail.machine.terminal import Help, complain
-from longtail.settings import unknown
 
 if TYPE_CHECKING:
     from longtail.data.collection.overview import Overview
-
-OPTIONS = (
-    ". Before there is a configuration, its settings are options: --columns path=COLUMN label=COLUMN, --group-column "
-    "COLUMN, --root FOLDER, --regions ignore, --min-confidence SHARE"
-)
-"""What errors of `data.image_folder` lack for a user who has no such settings yet."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,33 +42,7 @@ def parser() -> argparse.ArgumentParser:
         help="configuration to write, .yaml (default: config/NAME.yaml, by the name of the collection)",
     )
     parser.add_argument("--force", action="store_true", help="write over a file of that name")
-    parser.add_argument("--root", metavar="FOLDER", type=given_path, help="where the paths of a list begin")
-    parser.add_argument(
-        "--columns",
-        metavar="MEANING=COLUMN",
-        nargs="+",
-        default=[],
-        type=_meaning,
-        help=f"columns of a list that are called otherwise than {', '.join(COLUMNS[:3])}, …",
-    )
-    parser.add_argument(
-        "--group-column",
-        metavar="COLUMN",
-        default=GROUP_COLUMN,
-        help=f"column of a list whose equal values stay together (default: {GROUP_COLUMN}, or one that is called so)",
-    )
-    parser.add_argument(
-        "--regions",
-        choices=get_args(ImageFolder.model_fields["regions"].annotation),
-        default=ImageFolder.model_fields["regions"].default,
-        help="whether regions that a list gives are cut out, or whole pictures are taken (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min-confidence",
-        metavar="SHARE",
-        type=float,
-        help="least confidence of what a detector found (default: as its file recommends)",
-    )
+    add_list(parser, or_else=", or one that is called so")
     return parser
 
 
@@ -93,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
             )
         cost = _write(args, output)
     except (OSError, ValueError) as error:
-        complain(printable(f"{error}{OPTIONS if 'data.image_folder.' in str(error) else ''}"))
+        complain(printable(as_options(error)))
         return 1
     print(f"{output}: {cost}\n\nNext:\n")
     print("\n".join(f"    {command}" for command in next_steps(output)))
@@ -106,7 +72,7 @@ def _write(args: argparse.Namespace, output: Path) -> str:
     from longtail.data.collection.overview import look
 
     machine = _machine()
-    choices = Choices(dict(args.columns), args.group_column, args.regions, args.min_confidence)
+    choices = choices_of(args)
     settings = {**ImageFolder().model_dump(include=DIVISION - {"strict"}), "seed": Data().seed}
     seen = look(args.collection, choices, args.root, settings, machine.cores)
     plan = planned(seen, machine)
@@ -190,17 +156,3 @@ def _cost(config: Config, seen: "Overview", machine: Machine) -> str:
         f"{work.runs} training jobs go through {work.images:,} images, about {time} of {device} at "
         f"{speed.images_per_second:,.0f} images/s ({how}; the first finished run replaces it in `longtail plan`)."
     )
-
-
-def _meaning(text: str) -> tuple[str, str]:
-    """The type of an argument MEANING=COLUMN.
-
-    Raises:
-        argparse.ArgumentTypeError: it has no =, or the meaning is unknown.
-    """
-    meaning, equals, column = text.partition("=")
-    if not equals or not column:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected such as path=File")
-    if meaning not in COLUMNS:
-        raise argparse.ArgumentTypeError(unknown(f"{meaning!r}", meaning, COLUMNS))
-    return meaning, column

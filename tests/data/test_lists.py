@@ -459,6 +459,20 @@ def test_an_archive_of_events_and_a_file_of_an_archive_say_what_to_name(root):
         list_images(write(archive / "mine.csv", "file,species\na,b"))
 
 
+def test_camtrap_dp_is_refused_with_what_to_do(root):
+    media = write(
+        root / "media.csv", "mediaID,deploymentID,timestamp,filePath\nm1,d1,2020-05-30T04:57:37Z,a/1.png"
+    )
+    with pytest.raises(ValueError, match=r"Camtrap DP.*join the two by mediaID"):
+        list_images(media)
+    joined = "mediaID,deploymentID,filePath,scientificName\nm1,d1,a/1.png,Anas\nm2,d1,b/1.png,Vulpes"
+    columns = {"path": "filePath", "label": "scientificName"}
+    assert entries(write(root / "joined.csv", joined), columns=columns) == [
+        ("a/1.png", "Anas"),
+        ("b/1.png", "Vulpes"),
+    ]
+
+
 def test_an_archive_of_darwin_core_is_read_by_its_meta_xml(root):
     """As iNaturalist's archive for GBIF: commas and quotes, ids in the first column."""
     archive = root / "dwca"
