@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from longtail.data.split.sets import GROUPS, TRAIN_SETS, class_table, in_set
 from longtail.report import captions
@@ -98,7 +99,7 @@ def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str, top
     each = f"{largest:,} per class" if largest == smallest else f"{smallest:,} to {largest:,} per class"
     axes.set_title(f"{title}\n{counts.sum():,} images, {each}", loc="left")
     axes.set_ylim(0, 1.25 * top)  # room for the names of the groups
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     for group in (name for name in GROUPS if name in set(classes["group"])):
         own = (classes["group"] == group).to_numpy()
         axes.annotate(
