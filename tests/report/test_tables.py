@@ -445,7 +445,7 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
     for arguments in (
         [*of_model, "resnet50"],
         ["model_summary", "loss_summary"],
-        ["counts", "--split", tmp_path / "split.parquet"],
+        ["counts", "--split", tmp_path / "split.parquet", "--train-sets", "longtailed"],
         ["class_groups", "--per-class", tmp_path / "per_class.parquet"],
         ["thesis_comparison", "--thesis", THESIS_FILE],
         [
