@@ -15,12 +15,11 @@ from pathlib import Path
 
 import torch
 
-from longtail.data.lists.rows import GROUP_COLUMN
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
-from longtail.inference.options import add_computing, add_model, given_path
+from longtail.inference.options import add_computing, add_list, add_model, as_options, choices_of, given_path
 from longtail.inference.photographs import Photographs, read_photographs
 from longtail.machine.devices import device_named
 from longtail.machine.terminal import Help, complain, heard
@@ -48,12 +47,7 @@ def parser() -> argparse.ArgumentParser:
         type=given_path,
         help="gets the page and the tables (default: the page on the screen)",
     )
-    parser.add_argument(
-        "--group-column",
-        default=GROUP_COLUMN,
-        metavar="COLUMN",
-        help=f"column of the csv whose equal values are not independent (default: {GROUP_COLUMN})",
-    )
+    add_list(parser)
     parser.add_argument(
         "--leave-out-unknown", action="store_true", help="leave out classes that the model does not know"
     )
@@ -79,7 +73,8 @@ def main(words: Sequence[str] | None = None) -> int:
             card,
             args.photographs,
             file=args.model,
-            group_column=args.group_column,
+            choices=choices_of(args),
+            root=args.root,
             leave_out_unknown=args.leave_out_unknown,
             device=device,
             batch_size=args.batch_size,
@@ -100,7 +95,7 @@ def main(words: Sequence[str] | None = None) -> int:
         complain(f"out of GPU memory; lower --batch-size ({error})")
         return 1
     except (OSError, ValueError) as error:
-        complain(printable(str(error)))
+        complain(printable(as_options(error)))
         return 1
     for told in left_out:
         print(printable(f"left out: {told}"), file=sys.stderr)

@@ -7,7 +7,7 @@ one image, so with several seeds an image counts once for each.
 import numpy as np
 import pandas as pd
 
-from longtail.data.split.sets import CLUSTER
+from longtail.data.split.sets import CLUSTER, has_groups
 
 
 def confusion(predictions: pd.DataFrame, class_names: pd.Series) -> pd.DataFrame:
@@ -96,15 +96,15 @@ def images_by_class(split: pd.DataFrame, chosen: pd.Series, name: str) -> pd.Dat
     """How many of the chosen images each class has, and in how many groups where the split has groups of images.
 
     Args:
-        split: columns label, and cluster where images may belong together.
+        split: columns label, and cluster and grouped where images may belong together.
         chosen: bool, which rows of the split count.
         name: what the columns are called after `n_` and `groups_`.
 
     Returns:
-        Columns n_NAME and, where images belong together, groups_NAME, by label; a class without such images has no row.
+        Columns n_NAME and, where a list gives groups, groups_NAME, by label; a class without such images has no row.
     """
     own = split[chosen].groupby("label")
     found = pd.DataFrame({f"n_{name}": own.size()})
-    if CLUSTER in split and not split[CLUSTER].is_unique:
+    if has_groups(split):
         found[f"groups_{name}"] = own[CLUSTER].nunique()
     return found

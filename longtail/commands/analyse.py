@@ -205,7 +205,7 @@ def _write_tables(folder: Path, grid: Grid, sources: Mapping[str, pd.DataFrame])
     write_table(
         tables.TABLES["class_groups"](sources["per_class"]), folder / "tables", "class_groups", "class_groups"
     )
-    write_table(counts.TABLES["counts"](sources["split"]), folder / "tables", "counts", "counts")
+    write_table(counts.TABLES["counts"](sources["split"], [TRAIN_SET]), folder / "tables", "counts", "counts")
     for model in grid.models:
         place = folder / "tables" / TRAIN_SET / model
         for name in ("top1", "full"):

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from longtail.config.command_line import configured
 from longtail.config.data import Data, ImageFolder
 from longtail.config.load import Config
-from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN, Choices
 from longtail.experiment.cost import known_speeds, training
 from longtail.experiment.jobs import DIVISION, Experiment
 from longtail.experiment.keys import Keys
@@ -24,9 +23,8 @@ from longtail.experiment.proposal import Machine, header, is_tiny, next_steps, p
 from longtail.files.atomic import atomic_path
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
-from longtail.inference.options import given_path
+from longtail.inference.options import add_list, as_options, choices_of, given_path
 from longtail.machine.terminal import Help, complain
-from longtail.settings import unknown
 
 if TYPE_CHECKING:
     from longtail.data.collection.overview import Overview
@@ -44,21 +42,7 @@ def parser() -> argparse.ArgumentParser:
         help="configuration to write, .yaml (default: config/NAME.yaml, by the name of the collection)",
     )
     parser.add_argument("--force", action="store_true", help="write over a file of that name")
-    parser.add_argument("--root", metavar="FOLDER", type=given_path, help="where the paths of a list begin")
-    parser.add_argument(
-        "--columns",
-        metavar="MEANING=COLUMN",
-        nargs="+",
-        default=[],
-        type=_meaning,
-        help=f"columns of a list that are called otherwise than {', '.join(COLUMNS[:3])}, …",
-    )
-    parser.add_argument(
-        "--group-column",
-        metavar="COLUMN",
-        default=GROUP_COLUMN,
-        help=f"column of a list whose equal values stay together (default: {GROUP_COLUMN}, or one that is called so)",
-    )
+    add_list(parser, or_else=", or one that is called so")
     return parser
 
 
@@ -75,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
             )
         cost = _write(args, output)
     except (OSError, ValueError) as error:
-        complain(printable(str(error)))
+        complain(printable(as_options(error)))
         return 1
     print(f"{output}: {cost}\n\nNext:\n")
     print("\n".join(f"    {command}" for command in next_steps(output)))
@@ -88,7 +72,7 @@ def _write(args: argparse.Namespace, output: Path) -> str:
     from longtail.data.collection.overview import look
 
     machine = _machine()
-    choices = Choices(columns=dict(args.columns), group_column=args.group_column)
+    choices = choices_of(args)
     settings = {**ImageFolder().model_dump(include=DIVISION - {"strict"}), "seed": Data().seed}
     seen = look(args.collection, choices, args.root, settings, machine.cores)
     plan = planned(seen, machine)
@@ -97,6 +81,10 @@ def _write(args: argparse.Namespace, output: Path) -> str:
         own["root"] = _from_here(args.root)
     if args.columns:
         own["columns"] = dict(args.columns)
+    if args.regions != ImageFolder.model_fields["regions"].default:
+        own["regions"] = args.regions
+    if args.min_confidence is not None:
+        own["min_confidence"] = args.min_confidence
     weights = "" if is_tiny(seen) else _weights(plan.architecture)
     made = proposal(seen, machine, plan, own, f"results/{_plain(output.stem)}", weights)
     with atomic_path(output) as temporary:
@@ -168,17 +156,3 @@ def _cost(config: Config, seen: "Overview", machine: Machine) -> str:
         f"{work.runs} training jobs go through {work.images:,} images, about {time} of {device} at "
         f"{speed.images_per_second:,.0f} images/s ({how}; the first finished run replaces it in `longtail plan`)."
     )
-
-
-def _meaning(text: str) -> tuple[str, str]:
-    """The type of an argument MEANING=COLUMN.
-
-    Raises:
-        argparse.ArgumentTypeError: it has no =, or the meaning is unknown.
-    """
-    meaning, equals, column = text.partition("=")
-    if not equals or not column:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected such as path=File")
-    if meaning not in COLUMNS:
-        raise argparse.ArgumentTypeError(unknown(f"{meaning!r}", meaning, COLUMNS))
-    return meaning, column

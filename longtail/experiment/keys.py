@@ -206,7 +206,8 @@ class Keys:
     def tables(self, sources: list[str]) -> str:
         """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
         if "split" in sources:
-            return self._key("tables", {}, [self.split()], ["longtail.report.counts"])
+            settings = {"train_sets": self.jobs.config.grid.train_sets}
+            return self._key("tables", settings, [self.split()], ["longtail.report.counts"])
         return self._key("tables", _numbers(sources), [self.evaluation()], ["longtail.report.tables"])
 
     def class_tables(self, runs: Iterable[Run]) -> str:
@@ -214,8 +215,8 @@ class Keys:
         upstream = [self.split(), *map(self.predict, runs)]
         return self._key("tables", {}, upstream, ["longtail.report.classes"])
 
-    def figure(self, figure: str, *upstream: str) -> str:
-        return self._key("figure", {}, list(upstream), [f"longtail.report.figures.{figure}"])
+    def figure(self, figure: str, settings: dict[str, Any], *upstream: str) -> str:
+        return self._key("figure", settings, list(upstream), [f"longtail.report.figures.{figure}"])
 
     def index(self, settings: Mapping[str, Any], figures: Iterable[str]) -> str:
         """Key of the page that shows all of them, made from what they are made from and with their code."""

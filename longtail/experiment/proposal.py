@@ -314,9 +314,13 @@ def _training(seen: "Overview", plan: Plan, tiny: bool) -> list[Choice]:
     train = sum(seen.counts.values())
     steps = plan.epochs * math.ceil(train / plan.batch)
     letters = all(re.fullmatch(r"(\w+[ _-])?\w", name) for name in seen.counts)
+    names = {name.casefold() for name in seen.counts}
+    sides = sorted(name for name in names if "left" in name and name.replace("left", "right") in names)
     flips = (
         "The classes are named like letters or digits, and a mirrored one is another, or none."
         if letters
+        else f"Classes are named by their side, such as {sides[0]!r}, which the mirror makes the other."
+        if sides
         else "Left and right may be exchanged. With `flips: both` top and bottom too, for pictures from above; `d4` "
         "adds quarter turns, for pictures that have no up, such as micrographs. `flip: false` is for what is "
         "another thing in the mirror."
@@ -369,7 +373,7 @@ def _training(seen: "Overview", plan: Plan, tiny: bool) -> list[Choice]:
         ("warmup_epochs", 0 if tiny else max(1, plan.epochs // 10), ""),
         # He et al. (2016) shift images of 32 pixels by up to 4. Photographs are shifted by half as much of their side.
         ("padding", max(1, plan.size // (8 if tiny else 16)), "Random shifts of so many pixels."),
-        ("flip", not letters, flips),
+        ("flip", not letters and not sides, flips),
         *([] if tiny else [("augment", "trivial", augment)]),
         ("mean", mean, why_mean),
         ("std", std, ""),

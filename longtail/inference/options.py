@@ -2,11 +2,20 @@
 
 import argparse
 import os
+from typing import get_args
 
-from longtail.settings import path_argument
+from longtail.config.data import ImageFolder
+from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN, Choices
+from longtail.settings import path_argument, unknown
 
 MOST_THREADS = 1024
 """More are more than any machine has, and may be more than it lets a process start."""
+
+_OPTIONS = (
+    ". Here, settings of a configuration are options: --columns path=COLUMN label=COLUMN, --group-column "
+    "COLUMN, --root FOLDER, --regions ignore, --min-confidence SHARE"
+)
+"""What errors of `data.image_folder` lack for a command that takes no configuration."""
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +38,51 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="CPU threads (default: all cores)",
     )
+
+
+def add_list(parser: argparse.ArgumentParser, *, or_else: str = "") -> None:
+    """Add what a user may have to say of a list of pictures, as `data.image_folder` does in a configuration.
+
+    Args:
+        or_else: what is taken as groups where there is no such column, for the help.
+    """
+    parser.add_argument("--root", metavar="FOLDER", type=given_path, help="where the paths of a list begin")
+    parser.add_argument(
+        "--columns",
+        metavar="MEANING=COLUMN",
+        nargs="+",
+        default=[],
+        type=_meaning,
+        help=f"columns of a list that are called otherwise than {', '.join(COLUMNS[:3])}, …",
+    )
+    parser.add_argument(
+        "--group-column",
+        metavar="COLUMN",
+        default=GROUP_COLUMN,
+        help=f"column of a list whose equal values are not independent (default: {GROUP_COLUMN}{or_else})",
+    )
+    parser.add_argument(
+        "--regions",
+        choices=get_args(ImageFolder.model_fields["regions"].annotation),
+        default=ImageFolder.model_fields["regions"].default,
+        help="whether regions that a list gives are cut out, or whole pictures are taken (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        metavar="SHARE",
+        type=float,
+        help="least confidence of what a detector found (default: as its file recommends)",
+    )
+
+
+def choices_of(args: argparse.Namespace) -> Choices:
+    """What the options of `add_list` say; `args.root` is apart."""
+    return Choices(dict(args.columns), args.group_column, args.regions, args.min_confidence)
+
+
+def as_options(error: Exception) -> str:
+    """An error about a list, with the options of `add_list` where it names settings."""
+    return f"{error}{_OPTIONS if 'data.image_folder.' in str(error) else ''}"
 
 
 def model_argument(text: str) -> str:
@@ -77,3 +131,17 @@ def _threads(text: str) -> int:
     if value > MOST_THREADS:
         raise argparse.ArgumentTypeError(f"found {value}, allowed: at most {MOST_THREADS}")
     return value
+
+
+def _meaning(text: str) -> tuple[str, str]:
+    """The type of an argument MEANING=COLUMN.
+
+    Raises:
+        argparse.ArgumentTypeError: it has no =, or the meaning is unknown.
+    """
+    meaning, equals, column = text.partition("=")
+    if not equals or not column:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected such as path=File")
+    if meaning not in COLUMNS:
+        raise argparse.ArgumentTypeError(unknown(f"{meaning!r}", meaning, COLUMNS))
+    return meaning, column

@@ -23,7 +23,7 @@ from longtail.analysis.shift import Answered
 from longtail.config.files import read_file
 from longtail.config.methods import METHODS, Retrain, merged
 from longtail.data.sources.table import known_sources
-from longtail.data.split.sets import CLUSTER, SPLIT, TEST_SETS, class_counts, class_table, in_set
+from longtail.data.split.sets import CLUSTER, SPLIT, TEST_SETS, class_counts, class_table, has_groups, in_set
 from longtail.experiment.proof import Proofs, made_together
 from longtail.experiment.record import Record, read_record
 from longtail.experiment.runs import PREDICTIONS, RECORD, RUN, Run
@@ -369,7 +369,7 @@ def _data(card: ModelCard, run: RunFiles) -> str:
 
 def _groups_of(run: RunFiles, subset: str) -> str:
     """In how many groups the images of a subset are; empty where the split knows none."""
-    if run.split is None or CLUSTER not in run.split or run.split[CLUSTER].is_unique:
+    if run.split is None or not has_groups(run.split):
         return ""
     chosen = run.split["subset"] == subset
     if subset == "train":
@@ -514,7 +514,12 @@ def _training(card: ModelCard, record: Record | None) -> str:
             if value is not None
         ),
         *([["retrain", f"{started['retrain']}: {Retrain.__doc__}"]] if started.get("retrain") else []),
-        *([name, about or value] for name, value, about in Recipe.acting(card.recipe)),
+        *(
+            [name, about or value]
+            for name, value, about in Recipe.acting(card.recipe)
+            # What was fitted to the model as it was trained is not that of a classifier that was changed afterwards.
+            if not (card.variant and name in ("calibrate", "false_rejection"))
+        ),
         *([["classifier changed afterwards", _pairs(card.variant)]] if card.variant else []),
         ["seed", card.seed],
         ["epoch that was kept", card.best_epoch],

@@ -15,7 +15,7 @@ from torch import nn
 from longtail.analysis.shift import Answered
 from longtail.data.collection.decoding import content_of
 from longtail.data.collection.listing import Entry, list_images
-from longtail.data.lists.rows import GROUP_COLUMN, Choices
+from longtail.data.lists.rows import Choices
 from longtail.data.split.sets import CLUSTER, SPLIT, frequency_groups
 from longtail.files.parquet import read_parquet
 from longtail.inference.held_out import HeldOut, place_of, results_of, tested
@@ -54,7 +54,8 @@ def read_photographs(
     source: str | Path,
     *,
     file: str | Path,
-    group_column: str = GROUP_COLUMN,
+    choices: Choices | None = None,
+    root: str | None = None,
     leave_out_unknown: bool = False,
     device: torch.device | str = "cpu",
     batch_size: int = 64,
@@ -68,12 +69,13 @@ def read_photographs(
 
     Args:
         model, card: as `longtail.models.file.load_model` gives them, on `device`.
+        choices, root: what the user says of a list, and where its paths begin, as `list_images` takes them.
         file: where the model lies; in its folder of results, the test images and the names of old files are found.
 
     Raises:
         ValueError: the list cannot be read, it has classes that the model does not know, or nothing is left.
     """
-    listing = list_images(source, Choices(group_column=group_column), classes=1)
+    listing = list_images(source, choices or Choices(), root, classes=1)
     left_out = [
         f"{count} x {kind}" for kind, count in Counter(f.kind for f in listing.findings if f.refused).items()
     ]

@@ -71,6 +71,7 @@ def confusions(
     runs, table = _selected(predictions, split, train_set, model, loss)
     caption = captions.caption(
         f"Confused classes for {captions.training(model, train_set, loss)}, {captions.seeds(runs)}; all test images.",
+        "Predictions of all seeds are counted together.",
         captions.missing(runs, "predicted"),
     )
     return confusion_page(confusion(runs, _names(table)), _names(table), caption)
@@ -124,7 +125,7 @@ def confusion_page(counts: pd.DataFrame, names: pd.Series, caption: str) -> Tabl
         form = "a square of counts, a row for each true class and a column for each predicted one"
         data = counts.set_axis(list(names), axis=1).set_axis(list(names), axis=0)
         data = data.rename_axis("true class").reset_index()
-    notes = [f"The csv has all of it, as {form}; predictions of all seeds together."]
+    notes = [f"The csv has all of it, as {form}."]
     if len(found) > LISTED:
         notes.insert(0, f"The {LISTED} most confused of {len(found):,} pairs.")
     if found.empty:

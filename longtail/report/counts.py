@@ -7,27 +7,31 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from longtail.data.split.sets import CLUSTER, groups_of, in_set
+from longtail.data.split.sets import CLUSTER, TRAIN_SETS, groups_of, has_groups, in_set
 from longtail.report.labels import label
 from longtail.report.typeset import Table
 
 
-def counts_table(split: pd.DataFrame) -> Table:
+def counts_table(split: pd.DataFrame, train_sets: Sequence[str]) -> Table:
     """Images of every subset that has any, in all and by group, and of its largest and smallest class.
 
     Args:
         split: columns label, subset, longtailed, group, and cluster where images belong together; one row per image.
+        train_sets: those that models are trained on; others are not shown.
     """
     balanced, longtailed = split[in_set(split, "balanced")], split[split["longtailed"]]
+    trained = {
+        "balanced": balanced[balanced["subset"] == "train"],
+        "longtailed": longtailed[longtailed["subset"] == "train"],
+    }
     subsets = {
-        "Training, balanced": balanced[balanced["subset"] == "train"],
-        "Training, long-tailed": longtailed[longtailed["subset"] == "train"],
+        **{f"Training, {label(name).lower()}": trained[name] for name in TRAIN_SETS if name in train_sets},
         "Validation": split[split["subset"] == "val"],
         "Test, balanced": balanced[balanced["subset"] == "test"],
         "Test, long-tailed": longtailed[longtailed["subset"] == "test"],
     }
     labels, groups = sorted(split["label"].unique()), groups_of(split["group"])
-    grouped = CLUSTER in split and not split[CLUSTER].is_unique
+    grouped = has_groups(split)
     data = pd.DataFrame(
         [_counts(name, images, labels, groups, grouped) for name, images in subsets.items() if len(images)]
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +65,9 @@ def report(
     names["n_test"] = np.bincount(new.labels, minlength=len(groups))
     answered = pd.DataFrame({"label": new.labels, "predicted": new.logits.argmax(axis=1)})
     counts = confusion(answered, names["class_name"])
-    tables["classes"] = class_page(by_class(counts, names), f"Every class of the new photographs. {DEFINED}")
+    of_classes = class_page(by_class(counts, names), f"Every class of the new photographs. {DEFINED}")
+    called = {"Test images": "Photographs", "Test groups": "Groups"}
+    tables["classes"] = replace(of_classes, text=of_classes.text.rename(columns=called))
     about = "Confused classes of the new photographs."
     tables["confusion"] = confusion_page(counts, names["class_name"], about)
     answer = _answer(new, old, shift)

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_images import SPLIT
 
+from longtail.analysis.classes import images_by_class
 from longtail.data.collection.listing import image_id
 from longtail.data.split.exchange import exchange
 from longtail.data.split.natural import SplitError, natural_split
 from longtail.data.split.sets import with_groups
 from longtail.data.split.told import asked_of, fitting_groups, share_table, told_shares
+from longtail.report.counts import counts_table
 
 KEEP = {**SPLIT, "small_classes": "train_only"}
 
@@ -197,6 +199,20 @@ def test_asked_and_reached_shares_are_told_by_class():
     )
     exact, _ = natural_split(index_of([(name, i, "") for name in "ab" for i in range(100)]), **KEEP)
     assert not any("points" in line for line in told_shares(exact, asked_of(KEEP)))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_groups_are_counted_where_a_list_gives_them_and_not_for_duplicates_alone(grouped):
+    index = index_of([(name, i, "night" if grouped and i < 2 else "") for name in "ab" for i in range(30)])
+    index.loc[1, "twin"] = index.loc[0, "twin"]  # a near duplicate
+    split, _ = natural_split(index, **KEEP)
+    split = with_groups(split, "thirds", (100, 20))
+    assert not split["cluster"].is_unique
+    table = next(line for line in told_shares(split, asked_of(KEEP)) if "Class" in line)
+    assert ("Groups" in table) == grouped
+    assert ("Groups" in counts_table(split, ["longtailed"]).text) == grouped
+    of_classes = images_by_class(split, split["subset"] == "train", "train")
+    assert ("groups_train" in of_classes) == grouped
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,50 @@ def test_whole_paths_and_addresses_of_another_computer_end_in_files_here(root):
     assert kinds(write(root / "l.csv", rows)) == [("c/a/1.png", "missing")]
 
 
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["x.org/photos/5/medium.jpg", "x.org/photos/6/medium.jpg"], "x.org/photos/{}/medium.jpg"),
+        (["5.jpg", "6.jpg"], "{}.jpg"),
+        (["photos/5.jpg", "photos/6.jpg"], None),
+    ],
+    ids=["copied with its host", "called by the photograph's number", "elsewhere"],
+)
+def test_addresses_are_found_however_the_pictures_were_fetched(root, files, found):
+    for number, name in enumerate(files):
+        picture(root / "got" / name, number)
+    rows = [f"https://x.org/photos/{number}/medium.jpg?15930,{name}" for number, name in ((5, "x"), (6, "y"))]
+    path = write(root / "l.csv", "\n".join(["path,label", *rows]))
+    if found is None:
+        with pytest.raises(
+            FileNotFoundError, match=r"such as https://x\.org/photos/5/medium\.jpg\?15930 in "
+        ):
+            list_images(path, root=root / "got")
+    else:
+        assert entries(path, root / "got") == [(found.format(5), "x"), (found.format(6), "y")]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("https://x.org/photos/5/original.png", "https://x.org/photos/6/original.png"),
+        ("D:\\north\\IMG_1.png", "D:\\south\\IMG_1.png"),
+        ("/north/IMG_1.png", "/south/IMG_1.png"),
+    ],
+)
+def test_a_file_at_which_two_addresses_end_is_neither(root, addresses):
+    picture(root / addresses[0].replace("\\", "/").rpartition("/")[2], 1)
+    rows = [f"{addresses[0]},x", f"{addresses[1]},x", "a/1.png,x", "b/1.png,y"]
+    listing = list_images(write(root / "l.csv", "\n".join(["path,label", *rows])))
+    assert [entry.path for entry in listing.entries] == ["a/1.png", "b/1.png"]
+    found = next(finding for finding in listing.findings if finding.kind == "ambiguous")
+    assert all(address in found.found for address in addresses) and found.refused
+    # Two ways to write one address are one picture.
+    same = ["http://x.org/a/1.png,x", "https://x.org/a/1.png?size=big,x", "b/1.png,y"]
+    listing = list_images(write(root / "l.csv", "\n".join(["path,label", *same])))
+    assert [entry.path for entry in listing.entries] == ["a/1.png", "b/1.png"]
+
+
 def test_further_columns_are_kept_and_change_no_digest(root):
     table = "path,label,date,Trap\na/1.png,x,2024-06-01,A\nb/1.png,y,,B\n"
     listing = list_images(write(root / "l.csv", table))
@@ -374,6 +418,58 @@ def test_the_simple_csv_of_gbif_has_columns_to_name(root):
         ("101.png", "A b"),
         ("102.png", "A b"),
         ("103.png", "C d"),
+    ]
+
+
+def test_what_an_export_leaves_empty_is_told_also_where_its_columns_are_named(root):
+    """Many records of GBIF and iNaturalist are known to the genus alone, and nobody can fill that in."""
+    for number in (101, 102, 103):
+        picture(root / f"{number}.png", number)
+    table = (
+        "gbifID\tspecies\tscientificName\n101\tA b\tA b L.\n102\t\tA L.\n103\tC d\tC d L.\n\tC d\tC d L.\n"
+    )
+    path = write(root / "0001.csv", table)
+    columns = {"path": "gbifID", "label": "species"}
+    assert entries(path, columns=columns) == [("101.png", "A b"), ("103.png", "C d")]
+    assert kinds(path, columns=columns) == [("102", "no label"), ("row 5", "no picture")]
+
+
+def test_an_archive_of_events_and_a_file_of_an_archive_say_what_to_name(root):
+    """As archives of surveys are: events with occurrences and media beside one another."""
+    archive = root / "dwca"
+    part = """<{} rowType="{}"><files><location>{}</location></files><{} index="0"/></{}>"""
+    terms = "http://rs.tdwg.org/dwc/terms/"
+    content = [
+        part.format("core", f"{terms}Event", "event.txt", "id", "core"),
+        part.format("extension", f"{terms}Occurrence", "occurrence.txt", "coreid", "extension"),
+        part.format(
+            "extension", "http://rs.tdwg.org/ac/terms/Multimedia", "multimedia.txt", "coreid", "extension"
+        ),
+    ]
+    write(
+        archive / "meta.xml",
+        f'<archive xmlns="http://rs.tdwg.org/dwc/text/">{"".join(content)}</archive>',
+    )
+    write(archive / "occurrence.txt", "id\tscientificName\ne1\tA b")
+    with pytest.raises(ValueError, match="is of the type event, not Occurrence"):
+        list_images(archive)
+    with pytest.raises(ValueError, match=r"occurrence\.txt is a file of an archive.*name its folder"):
+        list_images(archive / "occurrence.txt")
+    with pytest.raises(ValueError, match=r"mine\.csv lacks the columns path, label"):
+        list_images(write(archive / "mine.csv", "file,species\na,b"))
+
+
+def test_camtrap_dp_is_refused_with_what_to_do(root):
+    media = write(
+        root / "media.csv", "mediaID,deploymentID,timestamp,filePath\nm1,d1,2020-05-30T04:57:37Z,a/1.png"
+    )
+    with pytest.raises(ValueError, match=r"Camtrap DP.*join the two by mediaID"):
+        list_images(media)
+    joined = "mediaID,deploymentID,filePath,scientificName\nm1,d1,a/1.png,Anas\nm2,d1,b/1.png,Vulpes"
+    columns = {"path": "filePath", "label": "scientificName"}
+    assert entries(write(root / "joined.csv", joined), columns=columns) == [
+        ("a/1.png", "Anas"),
+        ("b/1.png", "Vulpes"),
     ]
 
 

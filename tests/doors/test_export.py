@@ -416,6 +416,12 @@ def test_the_loss_is_named_as_people_say_it(facts, name):
     assert f"# ResNet-8, {name}\n" in model_page(replace(CARD, **facts), file="m.safetensors")
 
 
+def test_of_a_classifier_that_was_changed_no_calibration_is_listed():
+    rows = cells_of(model_page(replace(CARD, variant={"adjust": "la", "tau": 1.0}), file="m.safetensors"))
+    assert "`classifier changed afterwards`" in rows
+    assert not {"`calibrate`", "`false_rejection`"} & set(rows)
+
+
 def test_only_settings_that_acted_are_listed_with_the_papers():
     off = Recipe().settings()
     rows = cells_of(model_page(replace(CARD, loss="ldam", recipe=off), file="m.safetensors"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -127,11 +128,50 @@ def test_columns_that_are_called_otherwise_can_be_named(photographs, tmp_path, c
     (tmp_path / "liste.csv").write_text(rows)
     words = [str(tmp_path / "liste.csv"), "--output", str(tmp_path / "mine.yaml")]
     assert main(words) == 1
-    assert "lacks the columns path, label; it has 'Datei', 'Art'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "lacks the columns path, label; it has 'Datei', 'Art'" in told
+    assert "--columns path=COLUMN label=COLUMN" in told, "there is no configuration yet to say it in"
     names = ["--columns", "path=Datei", "label=Art", "--root", str(photographs)]
     _, mapping = made(tmp_path, tmp_path / "liste.csv", *names)
     assert mapping["data"]["image_folder"]["columns"] == {"path": "Datei", "label": "Art"}
     assert mapping["data"]["image_folder"]["root"] == str(photographs)
+
+
+def test_what_a_detector_found_needs_no_configuration_before_the_first(tmp_path, capsys):
+    images = []
+    for number in range(20):
+        picture(tmp_path / f"{number}.jpg", (100, 80), number)
+        found = {
+            "category": str(1 + number % 2),
+            "conf": 0.9 if number < 16 else 0.1,
+            "bbox": [0.1, 0.1, 0.5, 0.5],
+        }
+        images.append({"file": f"{number}.jpg", "detections": [found]})
+    content = {"info": {}, "detection_categories": {"1": "animal", "2": "person"}, "images": images}
+    (tmp_path / "md.json").write_text(json.dumps(content))
+    assert main([str(tmp_path / "md.json"), "--output", str(tmp_path / "mine.yaml")]) == 1
+    assert "--min-confidence SHARE" in capsys.readouterr().err
+    words = [tmp_path / "md.json", "--min-confidence", "0.5", "--regions", "ignore"]
+    text, mapping = made(tmp_path, *words)
+    folder = mapping["data"]["image_folder"]
+    assert (folder["min_confidence"], folder["regions"]) == (0.5, "ignore")
+    assert "16 images of 2 classes" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "flip"),
+    [
+        (("left face", "right face"), False),
+        (("Left_Ear", "Right_Ear", "nose"), False),
+        (("right whale", "blue whale"), True),
+        (("left ear", "nose"), True),
+    ],
+)
+def test_classes_of_two_sides_are_not_mirrored(names, flip, tmp_path):
+    for number, name in enumerate(8 * names):
+        picture(tmp_path / f"animals/{name}/{number}.jpg", (120, 100), number)
+    _, mapping = made(tmp_path, tmp_path / "animals")
+    assert mapping["train"]["flip"] is flip
 
 
 def test_too_few_groups_to_divide_by_are_told_and_not_taken(photographs, tmp_path):

@@ -134,9 +134,30 @@ def test_the_answer_is_what_predict_gives(model, photographs, tmp_path, capsys):
     assert "On its 30 test images 80.0 % [" in page
     assert "## How far are they from the test images?" in page
     assert "nan" not in page.lower()
+    assert "Test images" not in page.partition("## Each class")[2], "they are the new photographs"
     assert f"{100 * right.mean():.1f} % [" in printed.out
     table = pd.read_csv(tmp_path / "predictions.csv")
     assert table["right"].sum() == right.sum() and len(table) == 40
+
+
+def test_a_list_with_columns_of_other_names_needs_no_configuration(model, photographs, tmp_path, capsys):
+    rows = photographs.read_text(encoding="utf-8").replace("path,label,group", "Datei;Art;Nacht", 1)
+    listed = tmp_path / "elsewhere/liste.csv"
+    listed.parent.mkdir()
+    listed.write_text("\n".join(rows.splitlines()[:1] + [r.replace(",", ";") for r in rows.splitlines()[1:]]))
+    assert evaluate([model, str(listed), "--threads", "1"]) == 1
+    assert "--columns path=COLUMN label=COLUMN" in capsys.readouterr().err
+    said = [
+        "--columns",
+        "path=Datei",
+        "label=Art",
+        "--group-column",
+        "Nacht",
+        "--root",
+        str(photographs.parent),
+    ]
+    assert evaluate([model, str(listed), "--threads", "1", *said]) == SOME_LEFT_OUT
+    assert "of 40 photographs in 10 groups are right" in capsys.readouterr().out
 
 
 def test_a_model_that_was_moved_is_evaluated_alone(model, photographs, tmp_path, capsys):

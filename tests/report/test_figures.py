@@ -635,6 +635,15 @@ def test_class_distribution_counts_every_subset():
     assert any("no long-tailed set" in text for text in texts(figure))
 
 
+def test_class_distribution_shows_the_training_sets_of_the_grid():
+    figure, caption = class_distribution.draw(split(), train_sets=["longtailed"])
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert "Training\n47 images, 2 to 16 per class" in titles
+    assert not any("96 images" in title for title in titles)
+    assert "training: 47" in caption
+    assert "96" not in caption
+
+
 def test_class_distribution_of_a_collection_with_a_tail_of_its_own():
     natural = split().query("longtailed or subset == 'val'").assign(longtailed=True)
     titles = [axes.get_title(loc="left") for axes in class_distribution.draw(natural).figure.axes]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from programs import run_program
 
-from longtail.data.split.sets import frequency_groups, longtailed_counts
+from longtail.data.split.sets import TRAIN_SETS, frequency_groups, longtailed_counts
 from longtail.files.parquet import write_parquet
 from longtail.report import classes, tables
 from longtail.report.catalogue import TABLE_FORMATS, TABLES
@@ -265,7 +265,7 @@ def test_counts_table_counts_each_subset_by_group():
         for index in range(size)
     ]
     split = pd.DataFrame(rows, columns=["label", "group", "subset", "longtailed"])
-    table = counts_table(split)
+    table = counts_table(split, TRAIN_SETS)
     assert table.text.to_numpy().tolist() == [
         ["Training, balanced", "27", "9", "9", "9", "9", "9"],
         ["Training, long-tailed", "13", "9", "3", "1", "9", "1"],
@@ -275,12 +275,19 @@ def test_counts_table_counts_each_subset_by_group():
     ]
     assert "3 classes (1 head, 1 middle, 1 tail)" in table.caption
     assert "One data split" in table.caption
+    # A set that no model is trained on is none of this experiment.
+    assert [row for row in counts_table(split, ["longtailed"]).text["Set"] if "Training" in row] == [
+        "Training, long-tailed"
+    ]
 
 
 def test_counts_table_leaves_out_subsets_without_images():
     rows = [(0, "head", "train"), (0, "head", "train"), (1, "tail", "train"), (0, "head", "test")]
     split = pd.DataFrame(rows, columns=["label", "group", "subset"]).assign(longtailed=True, balanced=False)
-    assert counts_table(split).text["Set"].tolist() == ["Training, long-tailed", "Test, long-tailed"]
+    assert counts_table(split, TRAIN_SETS).text["Set"].tolist() == [
+        "Training, long-tailed",
+        "Test, long-tailed",
+    ]
 
 
 def test_run_that_is_there_twice_is_refused():
@@ -438,7 +445,7 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
     for arguments in (
         [*of_model, "resnet50"],
         ["model_summary", "loss_summary"],
-        ["counts", "--split", tmp_path / "split.parquet"],
+        ["counts", "--split", tmp_path / "split.parquet", "--train-sets", "longtailed"],
         ["class_groups", "--per-class", tmp_path / "per_class.parquet"],
         ["thesis_comparison", "--thesis", THESIS_FILE],
         [

@@ -37,13 +37,15 @@ def figure_input(wildcards):
 def figure_key(wildcards):
     shown = of_figure(wildcards, EXPERIMENT.shown_runs)
     upstream = sources.upstream(wildcards.figure, KEYS, shown)
-    return KEYS.figure(wildcards.figure, *upstream)
+    return KEYS.figure(wildcards.figure, sources.settings(wildcards.figure, EXPERIMENT), *upstream)
 
 
 def figure_options(wildcards, input):
     """The same files as options, and what is drawn; a run that is not there is named, and shown as missing."""
     runs = of_figure(wildcards, EXPERIMENT.runs)
+    settings = sources.settings(wildcards.figure, EXPERIMENT)
     return [
+        *(["--settings", as_json(settings)] if settings else []),
         *sources.options(wildcards.figure, RESULTS, EXPERIMENT, runs, SHOWN),
         *as_options(chosen(wildcards)),
         *(caveats(run.loss for run in runs) if sources.shows_runs(wildcards.figure) else []),

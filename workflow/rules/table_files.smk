@@ -25,4 +25,5 @@ def table_options(wildcards, input):
     """The inputs and wildcards of a job as options of the program."""
     own = as_options(dict([*input.items(), *wildcards.items()]))
     protocol = ["--protocol", EXPERIMENT.published_protocol] if "published" in input.keys() else []
-    return [*own, *protocol, *(caveats(EXPERIMENT.losses) if "evaluation" in input.keys() else [])]
+    sets = ["--train-sets", *CONFIG.grid.train_sets] if "split" in input.keys() else []
+    return [*own, *protocol, *sets, *(caveats(EXPERIMENT.losses) if "evaluation" in input.keys() else [])]

@@ -66,6 +66,7 @@ if __name__ == "__main__":
     parser.add_argument("--published", metavar="FILE", help="resources/published_results.csv")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="of the published results that the runs follow")
     parser.add_argument("--train-set", help="training set of a table of one model: balanced or longtailed")
+    parser.add_argument("--train-sets", nargs="+", help="training sets that models are trained on")
     parser.add_argument("--model", help="model of a table of one model, by its name in the results")
     parser.add_argument("--loss", nargs="+", metavar="NAME", help="losses of tables of single classes")
     parser.add_argument(

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from longtail.data.collection.folder import SUFFIXES, Tree, read_tree
-from longtail.data.collection.named import ELSEWHERE, Files
+from longtail.data.collection.named import ELSEWHERE, Files, place_of
 from longtail.data.lists.darwin_core import is_archive, read_archive
 from longtail.data.lists.reading import FORMS, read_list
 from longtail.data.lists.rows import GROUP_COLUMN, SUBSETS, Box, Choices, Row
@@ -285,7 +285,8 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
     labels: dict[str, str] = {}
     groups: dict[str, str] = {}
     several: dict[str, str] = {}
-    moved: list[tuple[str, str]] = []
+    moved: dict[str, str] = {}
+    ambiguous: dict[str, str] = {}
     missing = 0
     for row in named.rows:
         try:
@@ -300,6 +301,11 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
             )
             listing.note(name, kind, f"{found}, named in {row.place} of the list")
             continue
+        if ELSEWHERE.match(row.paths[0].strip()) and name != row.paths[0]:
+            origin = moved.setdefault(name, row.paths[0])
+            if place_of(origin) != place_of(row.paths[0]):
+                found = f"may be {origin} or {row.paths[0]}, which end alike"
+                ambiguous.setdefault(name, found)
         box = row.box or ()
         image = f"{name}#{box}"
         other = seen.setdefault(image, row)
@@ -316,23 +322,28 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
                     f"{' and not '.join(_listed(one, two) for one, two in (said, said[::-1]))}; keep one of them"
                 )
             continue
-        if ELSEWHERE.match(row.paths[0].strip()) and name != row.paths[0]:
-            moved.append((row.paths[0], name))
         label = _one_form(row.label, "class", labels, listing)
         group = _one_form(row.group, "group", groups, listing)
         listing.entries.append(Entry(name, label, row.split, group, box, tuple(row.more.items())))
     if missing and not listing.entries:
         raise FileNotFoundError(
-            f"{path}: none of the {missing} files that it names exists, such as {root / named.rows[0].paths[0]}. "
-            f"Paths are relative to {root}; mend them, or name their folder by data.image_folder.root"
+            f"{path}: none of the {missing} files that it names exists, such as {named.rows[0].paths[0]} in {root}. "
+            "Mend the paths, or name their folder by data.image_folder.root; if files are called by another column, "
+            "such as an id, name that by data.image_folder.columns: {path: …}"
         )
     if moved:
-        first, here = moved[0]
+        here, first = next(iter(moved.items()))
         found = f"names {len(moved):,} files in another place, such as {first}, which is {here} here"
         listing.note(path.name, "moved", found, "used", False)
+    for name, found in ambiguous.items():
+        listing.note(name, "ambiguous", found)
     for name in several.values():
         listing.note(name, "several classes", "a picture that the list gives several classes")
-    listing.entries = [entry for entry in listing.entries if f"{entry.path}#{entry.box}" not in several]
+    listing.entries = [
+        entry
+        for entry in listing.entries
+        if f"{entry.path}#{entry.box}" not in several and entry.path not in ambiguous
+    ]
     if any(row.split for row in named.rows):
         for subset in ("train", "test"):
             if not any(entry.subset == subset for entry in listing.entries):

@@ -13,13 +13,25 @@ ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://|[a-zA-Z]:[\\/]|\\\\|/")
 """How addresses and whole paths begin, also those of Windows."""
 
 
+_SIZE = re.compile(r"(?:original|large|medium|small|square|thumb)(\.\w+)", re.IGNORECASE)
+"""What the pictures of iNaturalist are called, each in a folder with the number of the photograph."""
+
+
+def place_of(named: str) -> str:
+    """Where an address or a path of another computer points to: the host and its path, without what is asked of it."""
+    if "://" not in named:
+        return named.strip().replace("\\", "/")
+    address = urlsplit(named.strip())
+    return f"{address.netloc}/{unquote(address.path).lstrip('/')}"
+
+
 class Files:
     """The files of a collection by the names that a list gives them.
 
     A name is taken as it is written where there is such a file. If not, it is tried without spaces around it, with `/`
     for each backslash, in the other ways to write accented letters, and with the ending of a picture if it has none.
     Of an address, or of a whole path that is not there, the longest end that exists is meant: the computer that wrote
-    it had the pictures in another place.
+    it had the pictures in another place. Of an address such as `…/photos/123/medium.jpg`, the file may be `123.jpg`.
     """
 
     def __init__(self, root: Path):
@@ -85,7 +97,7 @@ def _writings(named: str) -> Iterator[str]:
                 seen.add(written)
                 yield PurePosixPath(written).as_posix()
     if ELSEWHERE.match(named.strip()):
-        address = urlsplit(named.strip())
-        path = unquote(address.path) if "://" in named else named.strip().replace("\\", "/")
-        parts = [part for part in path.split("/") if part and part != ".."]
+        parts = [part for part in place_of(named).split("/") if part and part != ".."]
         yield from ("/".join(parts[start:]) for start in range(len(parts)))
+        if "://" in named and len(parts) > 1 and (size := _SIZE.fullmatch(parts[-1])):
+            yield parts[-2] + size[1]

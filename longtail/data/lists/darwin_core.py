@@ -39,6 +39,11 @@ def is_archive(folder: Path) -> bool:
         return b"rs.tdwg.org/dwc/text" in file.read(10_000)
 
 
+def is_file_of_archive(path: Path) -> bool:
+    """Whether a file is one that the archive in its folder names."""
+    return is_archive(path.parent) and f">{path.name}<" in read_text(path.parent / ARCHIVE).text
+
+
 def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
     """Read the occurrences and media of a download of GBIF, of which `path` is either file.
 
@@ -54,7 +59,7 @@ def read_archive(folder: Path, choices: Choices, note: Note) -> NamedImages:
 
     Raises:
         FileNotFoundError: a file that it names does not exist.
-        ValueError: it has no core of occurrences or no media.
+        ValueError: its core is not of occurrences, or it has no media.
     """
     path, choices = folder / ARCHIVE, choices.lowered()
     root = parsed(read_text(path).text, path)
@@ -68,6 +73,11 @@ def read_archive(folder: Path, choices: Choices, note: Note) -> NamedImages:
         lacking = "extension of pictures (Multimedia or Image)" if core else "core"
         raise ValueError(
             f"{path} describes no {lacking}; name a list of the pictures and their classes instead"
+        )
+    if (kind := _last_word(core[0].get("rowType", ""))) != "occurrence":
+        raise ValueError(
+            f"the core of {path} is of the type {kind or 'unknown'}, not Occurrence, so a picture does not say which "
+            "species it shows; name a list of the pictures and their classes instead"
         )
     return _joined(path, _records(media[0], folder), _records(core[0], folder), "", choices, note)
 

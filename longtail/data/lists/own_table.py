@@ -65,8 +65,11 @@ def _meanings(columns: list[str], choices: Choices) -> dict[str, str]:
     return found
 
 
-def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
+def read(path: Path, table: Table, choices: Choices, note: Note, *, exported: bool = False) -> NamedImages:
     """Read the rows of a table with the columns path and label.
+
+    Args:
+        exported: whether another program wrote it. What it leaves empty is then no mistake of the user, but a note.
 
     Raises:
         ValueError: a column is missing or may mean two things, or a row lacks something. The message names it.
@@ -80,6 +83,12 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
     for place, record in table.records():
         found = {meaning: record[column] for meaning, column in meanings.items()}
         split = " ".join(found.get("split", "").split()).lower()
+        if exported and not found["label"].strip():
+            note(found["path"].strip() or place, "no label", f"has {meanings['label']!r} empty, in {place}")
+            continue
+        if exported and not found["path"].strip():
+            note(place, "no picture", f"has {meanings['path']!r} empty, in {place}")
+            continue
         if not found["path"].strip() or not found["label"].strip():
             raise ValueError(f"{path}, {place}: path or label is empty; fill it in or remove the row")
         if "split" in meanings and split not in SUBSETS:
@@ -96,7 +105,7 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
                 continue
             row = row._replace(box=_box(numbers, region, f"{path}, {place}"))
         rows.append(row)
-    return NamedImages(_relative(rows), exported=False)
+    return NamedImages(_relative(rows), exported=exported)
 
 
 def _check_columns(path: Path, table: Table, meanings: Mapping[str, str], choices: Choices) -> None:

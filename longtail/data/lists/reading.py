@@ -22,6 +22,7 @@ from longtail.data.lists.text import Table, read_text, table_of
 
 _TABLES = (darwin_core, wildlife_insights, inaturalist)
 _JSON = (coco, megadetector, label_studio)
+_CAMTRAP = {"mediaid", "deploymentid"}
 FORMS = (
     "a table with the columns path and label, or json or xml of COCO, MegaDetector, Label Studio or CVAT, or a "
     "download of GBIF, iNaturalist or Wildlife Insights"
@@ -61,11 +62,17 @@ def _of_table(path: Path, text: str, choices: Choices, note: Note) -> NamedImage
 
     header = text.partition("\n")[0].casefold()
     table = table_of(text, path, known, quoted=not ("gbifid" in header and "\t" in header))
-    if not own(table.columns):
-        for form in _TABLES:
-            if form.is_meant({*map(simple, table.columns)}):
-                return form.read(path, table.lowered(), choices.lowered(), note)
-    return own_table.read(path, table, choices, note)
+    form = next((form for form in _TABLES if form.is_meant({*map(simple, table.columns)})), None)
+    if form and not own(table.columns):
+        return form.read(path, table.lowered(), choices.lowered(), note)
+    if not own(table.columns) and darwin_core.is_file_of_archive(path):
+        raise ValueError(f"{path} is a file of an archive of Darwin Core; name its folder, {path.parent}")
+    if not own(table.columns) and {*map(simple, table.columns)} >= _CAMTRAP:
+        raise ValueError(
+            f"{path} is a file of Camtrap DP, which has the pictures in media.csv and what they show in "
+            "observations.csv; join the two by mediaID into one csv and name that"
+        )
+    return own_table.read(path, table, choices, note, exported=form is not None)
 
 
 def _of_json(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:

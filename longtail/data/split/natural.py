@@ -11,7 +11,7 @@ from longtail.data.split.balanced import seeded_order
 from longtail.data.split.classes import check_left, class_mapping
 from longtail.data.split.division import Asked, divide, units
 from longtail.data.split.frozen import frozen_subsets, read_frozen
-from longtail.data.split.sets import CLUSTER
+from longtail.data.split.sets import CLUSTER, GROUPED
 
 
 class SplitError(ValueError):
@@ -58,8 +58,8 @@ def natural_split(
     Returns:
         One row per image, by ascending id: image_id, label int64, class_name, subset ("train", "val", "test"),
         longtailed (all of train and test), balanced (equally many of every class in train, and in test of every
-        tested class), cluster int64 (the same for images that stay together); and what was done about classes, and
-        about images that a frozen split lists.
+        tested class), cluster int64 (the same for images that stay together), grouped (whether the index has its
+        group); and what was done about classes, and about images that a frozen split lists.
 
     Raises:
         ValueError: small classes, by `small_classes: error` or because merging them does not help; rules of classes or
@@ -111,14 +111,14 @@ def _chosen(table: pd.DataFrame, rules: Mapping[str, Any]) -> tuple[pd.DataFrame
     for old, new in mapping.items():
         kind, action = ("excluded", "left out") if new is None else ("renamed", f"is {new!r}")
         if new != old:
-            found = f"has {sizes[old]} images"
+            found = f"has {_images(sizes[old])}"
             findings.append(Finding(old, f"{kind} class", found, f"{action}, by data.classes", False))
     table = table.assign(class_name=table["class_name"].map(mapping)).dropna(subset="class_name")
     least = rules.get("min_images") or 0
     sizes = table["class_name"].value_counts()
     rare = sizes[sizes < least].sort_index()
     action = f"left out, as data.classes.min_images is {least}"
-    findings += [Finding(name, "rare class", f"has {n} images", action, False) for name, n in rare.items()]
+    findings += [Finding(name, "rare class", f"has {_images(n)}", action, False) for name, n in rare.items()]
     check_left(len(sizes) - len(rare), len(sizes), least)
     return table[~table["class_name"].isin(rare.index)].reset_index(drop=True), findings
 
@@ -134,7 +134,7 @@ def _merge(table: pd.DataFrame, small: list[str], merged_name: str) -> tuple[pd.
     if not others:
         raise ValueError("all classes are too small, so merging them leaves one; add images")
     findings = [
-        Finding(name, "small class", f"has {count} images", f"merged into {merged_name!r}")
+        Finding(name, "small class", f"has {_images(count)}", f"merged into {merged_name!r}")
         for name, count in table.loc[merged, "class_name"].value_counts().sort_index().items()
     ]
     return table.assign(class_name=table["class_name"].mask(merged, merged_name)), findings
@@ -150,7 +150,8 @@ def _labelled(table: pd.DataFrame, subsets: pd.Series, seed: int) -> pd.DataFram
     )
     split["balanced"] = _balanced(split, seed)
     split[CLUSTER] = table["unit"]
-    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", CLUSTER]]
+    split[GROUPED] = table["group"] != ""
+    return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", CLUSTER, GROUPED]]
 
 
 def _balanced(split: pd.DataFrame, seed: int) -> pd.Series:
@@ -208,12 +209,16 @@ def _groups_in_the_way(table: pd.DataFrame, small: list[str], asked: Asked) -> s
     )
 
 
+def _images(count: int) -> str:
+    return f"{count} image{'s' if count != 1 else ''}"
+
+
 def _counted(table: pd.DataFrame) -> dict[str, str]:
     """The images of each class, and the groups that they lie in where these are fewer."""
     counts = table["class_name"].value_counts()
     groups = table.groupby("class_name")["unit"].nunique()
     return {
-        str(name): f"{count} image{'s' if count > 1 else ''}"
+        str(name): _images(count)
         + (f" in {groups[name]} group{'s' if groups[name] > 1 else ''}" if groups[name] < count else "")
         for name, count in counts.items()
     }

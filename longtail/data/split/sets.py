@@ -28,6 +28,8 @@ SUBSETS = ("train_balanced", "train_longtailed", "val", *(f"test_{name}" for nam
 """The sets of images that have a file of tensors each."""
 CLUSTER = "cluster"
 """The column of the number that images share which are not independent: of one individual, one night, or duplicates."""
+GROUPED = "grouped"
+"""The column that says of an image whether a list gives it a group. Duplicates have a cluster without one."""
 OF_IMAGE = ["group", "longtailed", "balanced", CLUSTER]
 """What the split says of an image: which sets it is in, and its cluster. The last two are there only in collections
 with natural counts."""
@@ -51,6 +53,7 @@ SPLIT = Table(
         "balanced": Column("truth", optional=True),
         "group": Column("text", among=GROUPS),
         CLUSTER: Column("whole", 0, optional=True),
+        GROUPED: Column("truth", optional=True),
     },
     key=ASSIGNED.key,
     one={**ASSIGNED.one, "group": "label"},
@@ -66,6 +69,13 @@ def groups_of(names: Iterable[str]) -> tuple[str, ...]:
 def tested_sets(names: Iterable[str]) -> tuple[str, ...]:
     """The five test sets of the cut that some of these names belong to, in their order."""
     return (*TRAIN_SETS, *groups_of(names))
+
+
+def has_groups(split: "pd.DataFrame") -> bool:
+    """Whether images of a split belong to groups that people know of, and not to those of duplicates alone."""
+    if CLUSTER not in split or split[CLUSTER].is_unique:
+        return False
+    return GROUPED not in split or bool(split[GROUPED].any())
 
 
 def in_set(table: "pd.DataFrame", name: str) -> "pd.Series":

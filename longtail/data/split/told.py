@@ -6,9 +6,15 @@ import pandas as pd
 
 from longtail.data.lists.rows import SUBSETS
 from longtail.data.split.division import Asked
-from longtail.data.split.sets import CLUSTER, CUTS, LIMITS, frequency_groups
+from longtail.data.split.sets import CLUSTER, CUTS, LIMITS, frequency_groups, has_groups
 from longtail.files.text import in_markdown, markdown_table
 
+HEADINGS = {
+    "class_name": "Class",
+    "images": "Images",
+    "groups": "Groups",
+    **{"train": "Training", "val": "Validation", "test": "Test"},
+}
 FAR = 0.1
 """The share of a class from which on a set is told to be far from what was asked."""
 
@@ -49,6 +55,7 @@ def told_shares(split: pd.DataFrame, asked: Asked) -> list[str]:
     ).div(table["images"], axis=0)
     far = ((reached[["test", "val"]] - wanted).abs() > FAR).any(axis=1) & (table["groups"] < table["images"])
     total = table[list(SUBSETS)].sum()
+    shown = [name for name in HEADINGS if name != "groups" or has_groups(split)]
     lines = [
         "## Shares",
         "",
@@ -56,10 +63,10 @@ def told_shares(split: pd.DataFrame, asked: Asked) -> list[str]:
         f"class. Reached: {_percent(total / total.sum())}.",
         "",
         *markdown_table(
-            ("Class", "Images", "Groups", "Training", "Validation", "Test", "Reached"),
+            (*(HEADINGS[name] for name in shown), "Reached"),
             (
                 (in_markdown(name), *map("{:,}".format, numbers), _percent(parts))
-                for (name, *numbers), parts in zip(table.to_numpy(), reached.to_numpy(), strict=True)
+                for (name, *numbers), parts in zip(table[shown].to_numpy(), reached.to_numpy(), strict=True)
             ),
         ),
     ]

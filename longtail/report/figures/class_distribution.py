@@ -1,10 +1,13 @@
 """How many images each class has in every subset."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from longtail.data.split.sets import GROUPS, class_table, in_set
+from longtail.data.split.sets import GROUPS, TRAIN_SETS, class_table, in_set
 from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label
@@ -15,20 +18,30 @@ LETTER = 0.06  # inches of a letter of these names
 
 
 @style.look()
-def draw(split: pd.DataFrame) -> style.Drawn:
-    """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed."""
+def draw(split: pd.DataFrame, *, train_sets: Sequence[str] = TRAIN_SETS) -> style.Drawn:
+    """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed.
+
+    Of the training sets, those are shown that models are trained on.
+    """
     classes = class_table(split, "longtailed").set_index("label")
     classes = classes.sort_values("n_train", ascending=False, kind="stable")
-    panels = _panels(split, classes)
+    panels = {
+        (subset, kind): counts
+        for (subset, kind), counts in _panels(split, classes).items()
+        if subset != "train" or kind in train_sets
+    }
     subsets = [name for name in SUBSETS if any(subset == name for subset, _ in panels)]
     rows = [name for name in ("balanced", "longtailed") if any(kind == name for _, kind in panels)]
+    cells, width = [(subset, kind) for kind in rows for subset in subsets], len(subsets)
+    if len(panels) <= len(rows) * (width - 1):  # closer together, without the sets that there are not
+        cells, width = sorted(panels, key=lambda cell: subsets.index(cell[0])), width - 1
     named = 0.5
     if len(classes) <= NAMED:  # below the last panel of each column, which may end early
-        ends = {max(rows.index(kind) for other, kind in panels if other == subset) for subset in subsets}
-        named = max(0.9, 0.4 + len(ends) * LETTER * classes["class_name"].str.len().max())
+        lasts = {place % width: place // width for place, cell in enumerate(cells) if cell in panels}
+        named = max(0.9, 0.4 + len({*lasts.values()}) * LETTER * classes["class_name"].str.len().max())
     figure = style.new_figure(1.75 * len(rows) + named)
-    grid = figure.subplots(len(rows), len(subsets), sharex=True, sharey="col", squeeze=False)
-    for axes, (kind, subset) in zip(grid.flat, [(k, s) for k in rows for s in subsets], strict=True):
+    grid = figure.subplots(len(rows), width, sharex=True, squeeze=False)
+    for axes, (subset, kind) in zip(grid.flat, cells, strict=True):
         if (subset, kind) in panels:
             top = max(counts.max() for (other, _), counts in panels.items() if other == subset)
             _panel(axes, panels[subset, kind], classes, _title(subset, kind, panels), top)
@@ -86,6 +99,7 @@ def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str, top
     each = f"{largest:,} per class" if largest == smallest else f"{smallest:,} to {largest:,} per class"
     axes.set_title(f"{title}\n{counts.sum():,} images, {each}", loc="left")
     axes.set_ylim(0, 1.25 * top)  # room for the names of the groups
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     for group in (name for name in GROUPS if name in set(classes["group"])):
         own = (classes["group"] == group).to_numpy()
         axes.annotate(

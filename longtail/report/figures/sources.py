@@ -5,7 +5,7 @@ A figure is a module of this folder with a function `draw`. The names of its par
 - a name in `SOURCES` stands for the content of its files;
 - `train_set`, `model` and `loss` choose what is drawn. A figure that needs a loss is drawn for single losses, one that
   needs a model for every training set and model, and any other once, of all runs;
-- everything else is a setting, and has a default.
+- everything else is a setting, and has a default; the workflow gives `train_sets`, those of its grid.
 
 The rules plan with this and `workflow/scripts/figure.py` draws with it, so a new figure is one new file. Planning has
 to be quick: signatures are read from the source, and nothing is imported here that takes time.
@@ -139,6 +139,11 @@ def options(
         for name, source in _sources(figure).items()
         for word in (option(name), *source.paths(source.file, folder, experiment, runs, there))
     ]
+
+
+def settings(figure: str, experiment: Any) -> dict[str, Any]:
+    """The settings of an experiment that a figure takes."""
+    return {"train_sets": experiment.config.grid.train_sets} if "train_sets" in figures()[figure] else {}
 
 
 def upstream(figure: str, keys: Any, runs: Sequence[Any]) -> list[str]:
