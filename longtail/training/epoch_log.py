@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,19 @@ class EpochLog:
         states: the folder that gets the note, for people who watch.
         events: folder of TensorBoard events; None: none are written.
         recipe: the recipe of the run.
+
+    Raises:
+        ValueError: events are wanted, and TensorBoard is not installed.
     """
 
     def __init__(self, states: StateFolder, events: str | Path | None, recipe: Recipe):
         self.states, self.epochs, self.validate_every = states, recipe.epochs, recipe.validate_every
         self.select = recipe.select
         self.events = Path(events) if events else None
+        if events and not find_spec("tensorboard"):
+            raise ValueError(
+                f"the curves in {events} need TensorBoard: pip install tensorboard, or leave out --events"
+            )
         self._writer: Any = None
         self._bar: Any = None
 
