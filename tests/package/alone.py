@@ -101,7 +101,7 @@ assert found["balanced", "acc1"] == right.mean() > 0.5
 assert 0 <= mcnemar(right, right_others).p <= 1
 assert (
     abs(
-        paired_difference([right.astype(int) - right_others]).difference
+        paired_difference([right.astype(int)[None] - right_others]).difference
         - (right.mean() - right_others.mean())
     )
     < 1e-9
