@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from longtail.config.load import Config, load_files
@@ -37,9 +38,15 @@ def configured(files: Sequence[str | Path], settings: Sequence[str]) -> Config:
 
     Raises:
         ConfigError: as `load_files`.
+        ValueError: there are single settings, and no Snakemake to read them.
     """
     parsed = {}
     if settings:
+        if not find_spec("snakemake"):
+            raise ValueError(
+                "--config needs Snakemake, which reads such values: pip install snakemake, or write the settings into "
+                "a file and give it by --configfile"
+            )
         from snakemake.cli import parse_config  # is slow, and not needed without settings
 
         parsed = parse_config(settings)

@@ -1,5 +1,6 @@
 """What a file holds decides what it is, by one rule for collections, for predictions and under `strict`."""
 
+import base64
 import io
 import struct
 import sys
@@ -12,7 +13,7 @@ from PIL import Image
 from longtail.data.collection import decoding
 from longtail.data.collection.decoding import UnreadableImage, decode
 from longtail.data.collection.findings import findings_table, require_none
-from longtail.data.collection.folder import begins_like_picture
+from longtail.data.collection.folder import HEIF_READERS, begins_like_picture
 from longtail.data.collection.listing import list_images
 from longtail.data.collection.reading import read_collection
 from longtail.inference.pictures import find_pictures
@@ -35,6 +36,15 @@ def tiff(*entries):
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(range(256))
+REAL_HEIC = """
+AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA
+ACJpbG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAAD4AAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRt
+AAAAAAABAAAA/WlwcnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMA
+AAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5j
+bHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBp
+eGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAEZtZGF0AAAAOigBr1jm9Oq//+7SuR+ab3/zn/9X/yq+v+6b2v63
+BVpX20CeBxS+5VgiZKC37+3EUhbRZpAIH0JYY0g=
+"""
 PICTURES = {
     **{
         form: encoded(form, 99)
@@ -139,20 +149,34 @@ def test_raw_files_are_named_as_such_and_no_preview_is_taken_for_the_picture(roo
     ("name", "content"), [*cases({"heic": HEIC, "heif": HEIC.replace(b"heic", b"mif1")})]
 )
 def test_heic_without_its_package_is_told_with_what_to_install(root, name, content, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for module in HEIF_READERS:
+        monkeypatch.setitem(sys.modules, module, None)
     decoding._can_read_heif.cache_clear()
     (root / "a" / name).write_bytes(content)
     (finding,) = read(root).findings
     assert (finding.path, finding.kind, finding.refused) == (f"a/{name}", "HEIC", True)
-    assert "pip install pillow-heif" in finding.found
-    with pytest.raises(UnreadableImage, match="which needs the package pillow-heif"):
+    assert "pip install pi-heif" in finding.found
+    with pytest.raises(UnreadableImage, match="which needs the package pi-heif"):
         decode(root / "a" / name, 8)
     decoding._can_read_heif.cache_clear()
 
 
-def test_heic_is_read_where_its_package_is_installed(root, monkeypatch):
+def test_heic_is_read(root):
+    """A picture of 64 x 48 pixels that another program wrote, blue on the left and red on the right."""
+    decoding._can_read_heif.cache_clear()
+    (root / "a" / "IMG_1.HEIC").write_bytes(base64.b64decode(REAL_HEIC))
+    found = read(root)
+    row = found.index.set_index("path").loc["a/IMG_1.HEIC"]
+    assert (row["width"], row["height"]) == (64, 48)
+    place = found.index["path"].tolist().index("a/IMG_1.HEIC")
+    left, right = (half.float().mean((1, 2)) for half in found.images.images[place].chunk(2, dim=2))
+    assert left.argmax() == 2 and right.argmax() == 0
+
+
+@pytest.mark.parametrize("reader", HEIF_READERS)
+def test_either_package_for_heic_will_do(root, reader, monkeypatch):
     """A package that gives a red picture stands for the real one."""
-    module = types.ModuleType("pillow_heif")
+    module = types.ModuleType(reader)
 
     def register():
         Image.register_open(
@@ -160,7 +184,8 @@ def test_heic_is_read_where_its_package_is_installed(root, monkeypatch):
         )
 
     module.register_heif_opener = register
-    monkeypatch.setitem(sys.modules, "pillow_heif", module)
+    for name in HEIF_READERS:
+        monkeypatch.setitem(sys.modules, name, module if name == reader else None)
     monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
     monkeypatch.setattr(Image, "ID", list(Image.ID))
     decoding._can_read_heif.cache_clear()

@@ -11,7 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from io import BytesIO
@@ -23,7 +23,7 @@ import torch
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
-from longtail.data.collection.folder import HEIF_BRANDS, RAW_STARTS, RAW_SUFFIXES, other_kind
+from longtail.data.collection.folder import HEIF_BRANDS, HEIF_READERS, RAW_STARTS, RAW_SUFFIXES, other_kind
 from longtail.data.collection.shape import STRETCHED, Shape
 from longtail.data.lists.rows import Box
 
@@ -43,9 +43,7 @@ MAX_JPEG_SCANS = 50
 """The most scans of a JPEG. Encoders make about ten, and each costs as much time as a whole picture."""
 MAX_JPEG_SEGMENTS = 10_000
 """The most parts of a JPEG beside its scans. Those of 64 KiB hold profiles and previews of 600 MB."""
-HEIF_REMEDY = (
-    "which needs the package pillow-heif (pip install pillow-heif); install it, or save the picture as JPEG"
-)
+HEIF_REMEDY = "which needs the package pi-heif (pip install pi-heif); install it, or save the picture as JPEG"
 _RAW_REMEDY = "develop it and save the picture as JPEG, PNG or TIFF"
 _DEVELOPED = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 """How JPEG, PNG and others begin, which may only be named like RAW."""
@@ -173,13 +171,12 @@ def check_kind(content: bytes, path: str | Path) -> None:
 
 @cache
 def _can_read_heif() -> bool:
-    """Whether pillow-heif is installed; with it, Pillow reads HEIF from now on."""
-    try:
-        pillow_heif = import_module("pillow_heif")
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
+    """Whether a package for HEIF is installed; with it, Pillow reads HEIF from now on."""
+    for name in HEIF_READERS:
+        with suppress(ImportError):
+            import_module(name).register_heif_opener()
+            return True
+    return False
 
 
 def _require_file(path: str | Path, status: os.stat_result) -> None:

@@ -36,6 +36,8 @@ _STARTS = (
 """How pictures begin whose beginning alone tells them."""
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """The brands, in the bytes 8 to 12 of a file, of HEIC and HEIF."""
+HEIF_READERS = ("pi_heif", "pillow_heif")
+"""The modules by which Pillow reads HEIC and HEIF; one suffices. Wheels of the second hold an encoder under the GPL."""
 _BRANDS = (*HEIF_BRANDS, b"avif", b"avis", b"crx ")
 MAX_DEPTH = 100
 """The most folders within one another that are read."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from longtail.data.collection.folder import SUFFIXES, Tree, read_tree
+from longtail.data.collection.folder import HEIF_READERS, SUFFIXES, Tree, read_tree
 from longtail.data.collection.named import ELSEWHERE, Files, place_of
 from longtail.data.lists.darwin_core import is_archive, read_archive
 from longtail.data.lists.reading import FORMS, read_list
@@ -117,7 +117,7 @@ class Listing:
             content.update(json.dumps(row).encode())
         # Whether HEIC can be read decides what becomes of files that may be it.
         if any(Path(entry.path).suffix.lower() not in _NEVER_HEIF for entry in self.entries):
-            content.update(str(find_spec("pillow_heif") is not None).encode())
+            content.update(str(any(map(find_spec, HEIF_READERS))).encode())
         for finding in self.findings:
             if finding.kind != "hidden":
                 content.update(json.dumps([finding.path, finding.kind]).encode())
