@@ -145,7 +145,7 @@ def as_options(values):
 
 
 def run_of(wildcards):
-    return runs.Run.of(RUN_NAME.format_map(wildcards))
+    return runs.Run(wildcards.model, wildcards.loss, wildcards.train_set, int(wildcards.seed))
 
 
 def files_of(name, runs):
