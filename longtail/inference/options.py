@@ -3,10 +3,7 @@
 import argparse
 import os
 
-from longtail.settings import path_argument
-
-MOST_THREADS = 1024
-"""More are more than any machine has, and may be more than it lets a process start."""
+from longtail.settings import MOST_THREADS, path_argument
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
