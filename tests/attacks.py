@@ -303,7 +303,7 @@ KINDS = (
         ("data/test_frozen.py",),
     ),
     Kind(
-        "The model, the predictions or the split of another run beside a model, old test images for new ones, other crops",
+        "The model, the predictions or the split of another run beside a model; old test images for new ones; crops",
         "Refused or left out by name, whatever proofs lie there; a link leads to the run of its model",
         (
             "doors/test_new_photographs.py::test_what_another_model_has_answered_is_refused",

@@ -1,7 +1,5 @@
 # The files of figures: which there are, what each is drawn from, and its key. longtail/report/figures says it all.
 
-from functools import cache
-
 from longtail.report.figures import sources
 
 FIGURES = "<results>/figures"
