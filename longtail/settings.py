@@ -30,6 +30,9 @@ from pydantic import (
 from pydantic_core import core_schema
 
 Count = Annotated[int, Field(ge=1)]
+MOST_THREADS = 1024
+"""More are more than any machine has, and may be more than it lets a process start."""
+Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -54,8 +57,10 @@ def local_path(text: str) -> str:
     another value, and so another folder.
 
     Raises:
-        ValueError: there is no such home directory, a variable stands in it, or no file system takes it.
+        ValueError: it is empty, there is no such home directory, a variable stands in it, or no file system takes it.
     """
+    if not text.strip():
+        raise ValueError(f"found {text!r}; expected a path")
     path = os.path.expanduser(text)  # noqa: PTH111 (a Path would drop the ./ before a name, and change keys)
     if path.startswith("~"):
         raise ValueError(

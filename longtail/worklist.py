@@ -173,7 +173,13 @@ def unsure(args: argparse.Namespace) -> List:
         )
     if found["path"].isna().any():
         raise ValueError(f"{path}, row {found['path'].isna().argmax() + 2}: the path is empty; fill it in")
-    read = found[found["class_1"].notna()].astype({"path": str})
+    read = found[found["class_1"].notna()].astype({"path": str}).drop_duplicates()
+    if (twice := read["path"].duplicated()).any():
+        raise ValueError(
+            f"{path} has two different rows of {read['path'][twice].iloc[0]}; predict each picture once"
+        )
+    if not Path(args.pictures).is_dir():
+        raise ValueError(f"--pictures {args.pictures} is no folder; name the one where the paths begin")
     if read.empty:
         raise ValueError(f"{path} has no picture that was classified")
     try:

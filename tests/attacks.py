@@ -172,9 +172,13 @@ KINDS = (
         ),
     ),
     Kind(
-        "An output that is an input, a folder, or has another ending",
+        "An output that is an input, a folder, in a folder that is read, or has another ending",
         "Refused by every program; the file stays as it was",
-        ("doors/test_outputs.py", "doors/test_new_photographs.py::test_nothing_is_written_over_the_list"),
+        (
+            "doors/test_outputs.py",
+            "doors/test_new_photographs.py::test_nothing_is_written_over_the_list",
+            "doors/test_new_photographs.py::test_nothing_is_written_into_the_folder_of_the_photographs",
+        ),
     ),
     Kind(
         "A run that is forced with --forcerun, --forceall or --force",
@@ -299,10 +303,13 @@ KINDS = (
         ("data/test_frozen.py",),
     ),
     Kind(
-        "The model, the predictions or the split of another run beside a model, for new photographs and work lists",
-        "Refused by name; a link leads to the run of its model",
+        "The model, the predictions or the split of another run beside a model; old test images for new ones; crops",
+        "Refused or left out by name, whatever proofs lie there; a link leads to the run of its model",
         (
             "doors/test_new_photographs.py::test_what_another_model_has_answered_is_refused",
+            "doors/test_new_photographs.py::test_new_photographs_are_cropped_as_the_test_images_were",
+            "doors/test_new_photographs.py::test_old_test_images_are_no_new_photographs",
+            "analysis/test_evaluation.py::test_predictions_of_another_model_are_evaluated_by_nothing",
             "doors/test_new_photographs.py::test_a_split_that_was_made_anew_since_is_refused",
             "doors/test_new_photographs.py::test_a_link_to_a_model_leads_to_its_run",
             "doors/test_new_photographs.py::"
@@ -332,6 +339,38 @@ KINDS = (
             "config/test_together.py::test_the_home_directory_is_filled_in_once_in_every_path",
             "doors/test_outputs.py::test_a_path_after_an_equals_sign_means_what_it_means_elsewhere",
         ),
+    ),
+    Kind(
+        "Addresses from which nothing can be fetched: empty, ftp:, no host, no such file",
+        "Refused when planning, with the forms that are allowed",
+        (
+            "config/test_together.py::test_an_address_that_gives_nothing_is_refused",
+            "config/test_together.py::test_a_list_of_addresses_needs_one_that_may_give_something",
+        ),
+    ),
+    Kind(
+        "Parameters that a loss of one's own does not take, needs, or takes of another type",
+        "Told when planning where its source tells; else nothing is said",
+        ("config/test_own_parameters.py",),
+    ),
+    Kind(
+        "Settings that are written and do nothing",
+        "Told once when planning; no shipped configuration has one",
+        ("config/test_effect.py",),
+    ),
+    Kind(
+        "A standard output or error that is closed or full",
+        "Exit status 1, with a sentence on the other",
+        (
+            "doors/test_command.py::test_output_that_arrives_nowhere_is_told_on_the_other_stream",
+            "doors/test_command.py::test_an_error_whose_stream_is_full_is_told_on_the_other",
+            "doors/test_command.py::test_a_program_of_the_workflow_ends_with_an_error_where_nobody_hears_it",
+        ),
+    ),
+    Kind(
+        "Collections, results, tables of predictions and states that are none, for init, cite, worklist and clean",
+        "One sentence that names them, and nothing is written",
+        ("doors/test_strange_inputs.py",),
     ),
     Kind(
         "Watching runs whose workflow fails, is killed, begins anew, or is on another machine",

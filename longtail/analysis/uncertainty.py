@@ -42,6 +42,8 @@ def uncertainty(predictions: pd.DataFrame, measure: str) -> np.ndarray:
         raise ValueError(
             "the probabilities of a picture do not fall from one to the next; make the predictions anew"
         )
+    if len(values) and (most := values.sum(axis=1).max()) > 2 - COMPLETE:
+        raise ValueError(f"the probabilities of a picture add up to {most:.3f}; make the predictions anew")
     if measure == "margin":
         return 1 - (values[:, 0] - values[:, 1])
     if len(values) and (least := values.sum(axis=1).min()) < COMPLETE:

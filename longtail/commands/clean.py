@@ -36,6 +36,9 @@ def clean(work: Path) -> list[str]:
         except Timeout:
             kept.append(f"{folder}: kept, as its run is being trained.")
             continue
+        except OSError as error:
+            kept.append(f"{folder}: kept, as its lock cannot be taken ({error.strerror}).")
+            continue
         try:
             for file in sorted(folder.iterdir()):
                 if STATE.fullmatch(file.name) and (file.is_symlink() or file.is_file()):

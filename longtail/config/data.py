@@ -26,6 +26,7 @@ from longtail.settings import (
     LocalPath,
     Section,
     Seed,
+    Threads,
     constant,
     local_file,
     one_of,
@@ -34,6 +35,7 @@ from longtail.training.recipe import Where
 
 Resize = Annotated[str, one_of(constant("data/collection/shape.py", "RESIZES"))]
 Byte = Annotated[int, Field(ge=0, le=255)]
+Label = Annotated[str, Field(min_length=1)]
 
 
 Addresses = Address | Annotated[tuple[Address, ...], Field(min_length=1)]
@@ -100,10 +102,10 @@ class ImageFolder(Section):
     file of COCO, CVAT, GBIF, iNaturalist, Label Studio, MegaDetector or Wildlife Insights."""
     root: LocalPath | None = None
     """The folder that the paths of a list are relative to; null: that of the list."""
-    columns: dict[Annotated[str, one_of(COLUMNS)], str] = {}
+    columns: dict[Annotated[str, one_of(COLUMNS)], Label] = {}
     """The columns of a list that are called otherwise, such as `{path: file, label: species}`. A region is `x`, `y`,
     `width` and `height`, or `xmin`, `ymin`, `xmax` and `ymax`."""
-    group_column: str = GROUP_COLUMN
+    group_column: Label = GROUP_COLUMN
     """Column of a list whose equal values (an individual, a trap, a night) stay on one side of the split."""
     regions: Literal["crop", "ignore"] = "crop"
     """Whether the regions that a list gives are cut out, or the whole pictures are taken."""
@@ -136,7 +138,7 @@ class ImageFolder(Section):
     """Keep pictures that look the same on one side of the split, as equal files always are."""
     strict: bool = False
     """Refuse a collection if anything in it would be left out, replaced or merged."""
-    threads: Count | None = None
+    threads: Threads | None = None
     """Images decoded at a time; null: one per core. Changes no result."""
 
     @field_validator("pad_with", mode="wrap")
@@ -193,9 +195,6 @@ def _without_groups(section: Any) -> Any:
     return section
 
 
-Label = Annotated[str, Field(min_length=1)]
-
-
 class Taxonomy(Section):
     """A table of names and of the higher groups that they belong to."""
 
@@ -218,7 +217,7 @@ class Classes(Section):
     """Classes that are left out."""
     rename: dict[Label, Label] = {}
     """From a class to its new name, which no other has. `\\1` in it is what a regular expression has grouped."""
-    merge: dict[Label, Label | tuple[Label, ...]] = {}
+    merge: dict[Label, Label | Annotated[tuple[Label, ...], Field(min_length=1)]] = {}
     """From a name to the classes that become this one, which may be one of them or a further class."""
     names: LocalPath | None = None
     """A csv with the columns class and name: the new name of each class in it. Without one a class is left out, and

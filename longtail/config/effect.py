@@ -44,6 +44,9 @@ def without_effect(config: Config) -> Iterator[str]:
     ):
         if unused := [f"{section}.{name}" for name in entries if name not in used]:
             yield f"{', '.join(unused)} {_have(unused)} no effect, since grid.{section} names {_other(unused)}"
+    if isinstance(minutes := config.job.minutes, dict) and "minutes" in _written(config.job):
+        for name in sorted(minutes.keys() - {*config.grid.models}):
+            yield f"job.minutes.{name} has no effect, since grid.models names another"
     for name, model in config.models.items():
         if model.weights and not model.pretrained and name in config.grid.models:
             yield f"models.{name}.weights has no effect, since models.{name}.pretrained is false; remove one of them"

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from longtail.settings import Count, Section
+from longtail.settings import Count, Section, Threads
 
 
 class Job(Section):
     """What a training job asks of the machine. No setting here makes a job run again."""
 
-    threads: Count | None = None
+    threads: Threads | None = None
     """CPU threads of a job; null: 2 with a GPU, and all cores without one. Other numbers of threads give other last
     digits on a CPU. A number here holds with fewer cores, too: the same bytes on each machine with such a processor."""
     memory_mb: Count = 16000

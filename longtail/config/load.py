@@ -58,6 +58,15 @@ def _same_model(name: str, architecture: str) -> bool:
     return own in (name, published)
 
 
+def _resolved(name: str, entry: Model) -> ResolvedModel:
+    return ResolvedModel.model_validate({**dict(entry), "architecture": entry.architecture or name})
+
+
+# A plan asks for them several times for each run.
+_plain_model = cache(lambda name: _resolved(name, Model()))
+_plain_loss = cache(lambda name: parse_loss(name, {}))
+
+
 class Config(Section):
     """An experiment."""
 
@@ -275,14 +284,14 @@ class Config(Section):
 
     def model(self, name: str) -> ResolvedModel:
         """The entry of one model of the grid, with its architecture filled in."""
-        entry = self.models.get(name, Model())
-        return ResolvedModel.model_validate({**dict(entry), "architecture": entry.architecture or name})
+        entry = self.models.get(name)
+        return _plain_model(name) if entry is None else _resolved(name, entry)
 
     def loss(self, name: str) -> Loss:
         """The entry of one loss of the grid; for a variant, the entry of the loss that it was trained with."""
         if name in self.variants:
             name = self.variant(name).of
-        return self.losses.get(name) or parse_loss(name, {})
+        return self.losses.get(name) or _plain_loss(name)
 
     def variant(self, name: str) -> ResolvedVariant:
         """The entry of a variant, completed by the parts of its name (loss + change).

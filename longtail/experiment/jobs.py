@@ -6,7 +6,7 @@ Settings that cannot change a result are left out, here or when the keys are mad
 import itertools
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from longtail.config.load import Config, ConfigError
@@ -206,6 +206,13 @@ class Experiment:
 
     def train_settings(self, model: str, loss: str) -> dict[str, Any]:
         """The settings that define a run, except its seed and its data."""
+        return dict(self._settings_of(model, loss))
+
+    @cached_property
+    def _settings_of(self) -> Callable[[str, str], dict[str, Any]]:
+        return cache(self._train_settings)  # all seeds and training sets share them
+
+    def _train_settings(self, model: str, loss: str) -> dict[str, Any]:
         retrain = self.config.loss(loss).retrain
         return {
             "architecture": self.config.model(model).architecture,
@@ -241,8 +248,12 @@ class Experiment:
 
     def _class_counts(self, train_set: str) -> dict[str, list[int]]:
         """The images of each class, by which a model knows its training set; empty where no setting tells them."""
-        counts = self.config.data.training_counts(train_set)
+        counts = self._counts_of(train_set)
         return {"class_counts": counts} if counts else {}
+
+    @cached_property
+    def _counts_of(self) -> Callable[[str], list[int]]:
+        return cache(self.config.data.training_counts)
 
     def predict_settings(self) -> dict[str, Any]:
         predict = self.config.predict

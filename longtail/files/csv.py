@@ -53,7 +53,10 @@ def _check_whole(path: str | Path) -> None:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             text = file.read()
         rows = csv.reader(io.StringIO(text), strict=True)
-        cells = len(next(rows, ()))
+        names = next(rows, [])
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{path} has the column {twice[0]!r} more than once; keep one of them")
+        cells = len(names)
         for row in rows:
             if row and len(row) != cells:
                 raise ValueError(

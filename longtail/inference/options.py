@@ -6,10 +6,7 @@ from typing import get_args
 
 from longtail.config.data import ImageFolder
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN, Choices
-from longtail.settings import path_argument, unknown
-
-MOST_THREADS = 1024
-"""More are more than any machine has, and may be more than it lets a process start."""
+from longtail.settings import MOST_THREADS, path_argument, unknown
 
 _OPTIONS = (
     ". Here, settings of a configuration are options: --columns path=COLUMN label=COLUMN, --group-column "

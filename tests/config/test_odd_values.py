@@ -110,3 +110,80 @@ def test_no_change_of_the_configuration_ends_in_a_traceback(mapping):
 @given(mutated())
 def test_no_change_of_the_configuration_ends_in_a_traceback_in_full(mapping):
     check_no_traceback(mapping)
+
+
+FOLDER = {"source": "image_folder"}
+
+
+def folder(**settings):
+    return {"data": {**FOLDER, "image_folder": {"path": "photos", **settings}}}
+
+
+def balanced_by_influence(**entry):
+    return {"grid": {"losses": ["influence_balanced"]}, "losses": {"influence_balanced": entry}}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "key"),
+    [
+        ({"data": {"imbalance": "Step"}}, "data.imbalance"),
+        ({"data": {"imbalance": ["step"]}}, "data.imbalance"),
+        ({"data": {"imbalance": None}}, "data.imbalance"),
+        ({"data": {"imbalance": "step", "imbalance_factor": 0}}, "data.imbalance_factor"),
+        ({"data": {"source": "CIFAR10"}}, "data.source"),
+        ({"data": {"source": "cifar10", "train_per_class": 5000}}, "data.train_per_class"),
+        ({"data": {"source": "cifar10", "train_per_class": 5000, "test_per_class": None}}, "train.select"),
+        ({"data": {"source": "cifar10", "cifar10": {"sha256": "x"}}}, "data.cifar10.sha256"),
+        ({"data": {"source": "cifar10", "cifar10": {"sha256": "A" * 64}}}, "data.cifar10.sha256"),
+        ({"data": {"groups": "counts", "group_limits": [0, 0]}}, "data.group_limits.0"),
+        ({"data": {"groups": "counts", "group_limits": [20, 100]}}, "data.group_limits"),
+        ({"data": {"groups": "counts", "group_limits": [100]}}, "data.group_limits.1"),
+        ({"data": {"groups": "counts", "group_limits": "100,20"}}, "data.group_limits"),
+        ({"train": {"false_rejection": 0}}, "train.false_rejection"),
+        ({"train": {"false_rejection": 1}}, "train.false_rejection"),
+        ({"train": {"false_rejection": float("nan")}}, "train.false_rejection"),
+        ({"train": {"false_rejection": "5%"}}, "train.false_rejection"),
+        (balanced_by_influence(alpha=-1), "losses.influence_balanced.alpha"),
+        (balanced_by_influence(alpha=float("inf")), "losses.influence_balanced.alpha"),
+        (balanced_by_influence(start=2), "losses.influence_balanced.start"),
+        (balanced_by_influence(retrain={}), "losses.influence_balanced.retrain"),
+        (balanced_by_influence(head="cosine"), "losses.influence_balanced.head"),
+        (balanced_by_influence(train={"mixup": {}}), "losses.influence_balanced"),
+        (
+            {"grid": {"losses": ["influence_balanced"]}, "variants": {"influence_balanced+la": {}}},
+            "variants.influence_balanced+la",
+        ),
+        (folder(min_confidence=-1), "data.image_folder.min_confidence"),
+        (folder(min_confidence="x"), "data.image_folder.min_confidence"),
+        (folder(regions="cut"), "data.image_folder.regions"),
+        (folder(columns={"path": ""}), "data.image_folder.columns.path"),
+        (folder(columns={"box": "x"}), "data.image_folder.columns.box"),
+        (folder(group_column=""), "data.image_folder.group_column"),
+        (folder(group_column=None), "data.image_folder.group_column"),
+        (folder(root=""), "data.image_folder.root"),
+        (folder(path=""), "data.image_folder.path"),
+        (folder(path=" "), "data.image_folder.path"),
+        (folder(threads=10**9), "data.image_folder.threads"),
+        ({"data": {**folder()["data"], "split": {"file": ""}}}, "data.split.file"),
+        ({"data": {**folder()["data"], "split": "x.csv"}}, "data.split"),
+        ({"data": {**folder()["data"], "split": {"file": "results/data/split.csv"}}}, "data.split.file"),
+        ({"data": {**folder()["data"], "classes": {"names": ""}}}, "data.classes.names"),
+        ({"data": {**folder()["data"], "classes": {"merge": {"a": []}}}}, "data.classes.merge.a"),
+        ({"data": {**folder()["data"], "classes": {"exclude": ["/(/"]}}}, "data.classes.exclude"),
+        ({"data": {"source": "lists", "lists": {"train": ""}}}, "data.lists.train"),
+        ({"losses": {"mine": {"loss": {"path": "", "name": "A"}}}}, "losses.mine.loss.path"),
+        ({"job": {"threads": 10**6}}, "job.threads"),
+        ({"job": {"minutes": {}}}, "job.minutes"),
+        ({"variants": {"softmax+la": {"tau": float("nan")}}}, "variants.softmax+la.tau"),
+        ({"variants": {"softmax+": {}}}, "variants.softmax+"),
+        ({"variants": {"softmax+la+la": {}}}, "variants.softmax+la+la"),
+        ({"predict": {"crops": "four"}}, "predict.crops"),
+        ({"predict": {"crops": "five", "expand": 257}}, "predict.expand"),
+        ({"seeds": [2**63]}, "seeds.0"),
+        ({"versions": "keep"}, "versions"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_its_key(mapping, key):
+    with pytest.raises(ConfigError) as caught:
+        load_config(mapping)
+    assert any(problem.startswith(key) for problem in caught.value.problems), caught.value.problems

@@ -1,5 +1,6 @@
 """A frozen split: more photographs join, and none of the old ones leaves its set, whatever it is called by then."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -11,7 +12,7 @@ from small_images import SPLIT
 from test_groups_of_classes import index_of, nights
 
 from longtail.data.collection.listing import image_id
-from longtail.data.split.frozen import write_frozen
+from longtail.data.split.frozen import read_frozen, write_frozen
 from longtail.data.split.natural import natural_split
 
 KEEP = {**SPLIT, "small_classes": "train_only"}
@@ -210,3 +211,31 @@ def test_names_that_a_spreadsheet_would_run_come_back_as_they_were(tmp_path, nam
     split, findings = natural_split(index, **KEEP, frozen=path)
     assert (by_content(index, split) == before).all()
     assert not [found for found in findings if found.kind == "frozen split"]
+
+
+HEAD, HASH = "path,label,split,sha256\n", "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is no csv of this project"),
+        (HEAD, "lists no image"),
+        (f"{HEAD}a,x,train,{HASH}\na,x,test,{HASH}\n", "row 3: a stands there twice"),
+        (f"{HEAD}a,x,Train,{HASH}\n", "row 2: split is 'Train'; allowed: train, val, test"),
+        (f"{HEAD}a,x,train,5\n", "row 2: sha256 is '5'"),
+        (f"{HEAD},x,train,{HASH}\n", "row 2: the path is empty"),
+        (f"{HEAD}a,x,train,{HASH},y\n", "line 2: found 5 cells under 4 names"),
+        (f"{HEAD}a,x\n", "line 2: found 2 cells under 4 names"),
+        (f"{HEAD}a,x,train,{HASH}", "may be cut off"),
+        (f"{HEAD}a,x,train,{HASH}\n".replace(",", ";"), "has no column 'path'"),
+        (f"path,{HEAD}a,b,x,train,{HASH}\n", "has the column 'path' more than once"),
+        ("\ud800".encode("utf-8", "surrogatepass"), "is no csv of this project"),
+    ],
+)
+def test_a_file_that_is_no_frozen_split_is_refused_by_name(tmp_path, text, told):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=re.escape(told)) as caught:
+        read_frozen(path)
+    assert str(path) in str(caught.value)

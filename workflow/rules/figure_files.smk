@@ -22,27 +22,36 @@ def chosen(wildcards):
     return {name: wildcards[name] for name in sources.CHOICES if wildcards.get(name)}
 
 
-def of_figure(wildcards, runs):
+@cache
+def by_choice(names, shown):
+    """The runs, or those that tables and figures wait for, by their values of these names."""
+    found = {}
+    for run in EXPERIMENT.shown_runs if shown else EXPERIMENT.runs:
+        found.setdefault(tuple(getattr(run, name) for name in names), []).append(run)
+    return found
+
+
+def of_figure(wildcards, shown=True):
     """The runs that a figure shows."""
-    choice = chosen(wildcards).items()
-    return [run for run in runs if all(getattr(run, name) == own for name, own in choice)]
+    choice = chosen(wildcards)
+    return by_choice(tuple(choice), shown).get(tuple(choice.values()), [])
 
 
 def figure_input(wildcards):
     """What a figure is drawn from, of the runs that are there."""
-    shown = of_figure(wildcards, EXPERIMENT.shown_runs)
+    shown = of_figure(wildcards)
     return sources.inputs(wildcards.figure, EXPERIMENT, shown)
 
 
 def figure_key(wildcards):
-    shown = of_figure(wildcards, EXPERIMENT.shown_runs)
+    shown = of_figure(wildcards)
     upstream = sources.upstream(wildcards.figure, KEYS, shown)
     return KEYS.figure(wildcards.figure, sources.settings(wildcards.figure, EXPERIMENT), *upstream)
 
 
 def figure_options(wildcards, input):
     """The same files as options, and what is drawn; a run that is not there is named, and shown as missing."""
-    runs = of_figure(wildcards, EXPERIMENT.runs)
+    runs = of_figure(wildcards, shown=False)
     settings = sources.settings(wildcards.figure, EXPERIMENT)
     return [
         *(["--settings", as_json(settings)] if settings else []),

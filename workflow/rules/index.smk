@@ -8,7 +8,7 @@ import yaml
 VERSIONS = ["longtail", "snakemake", "torch", "torchvision", "timm", "numpy", "scipy"]
 # Lists without images have classes to count and nothing to train on.
 TRAINED = EXPERIMENT.source.has_images
-SHOWN = JOBS_OF_ALL_RUNS if TRAINED else ["table_of_counts"]
+JOBS_SHOWN = JOBS_OF_ALL_RUNS if TRAINED else ["table_of_counts"]
 
 
 def settings_shown():
@@ -60,7 +60,7 @@ rule index:
             as_json(
                 {
                     "figures": figures_in(FIGURES) if TRAINED else ["class_distribution"],
-                    "tables": [name for job in SHOWN for name in TABLE_JOBS[job][0]],
+                    "tables": [name for job in JOBS_SHOWN for name in TABLE_JOBS[job][0]],
                     "made_with": made_with(),
                 }
             )

@@ -3,12 +3,15 @@
 import gc
 import re
 import shlex
+from functools import cache
 from importlib.util import find_spec
 from json import dumps as as_json  # how the settings of a job travel to its program
 from pathlib import Path
 
+import snakemake.common
 import snakemake.io
 import snakemake.logging
+import snakemake.rules
 import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -49,6 +52,10 @@ shell.prefix("set -euo pipefail; exec ")
 
 # Planning makes hundreds of objects for each run and drops none, so looking for garbage would only waste time.
 gc.disable()
+# At every use of a rule's function, Snakemake asks for its parameters, which never change.
+snakemake.common.get_function_params = snakemake.rules.get_function_params = cache(
+    snakemake.common.get_function_params
+)
 
 # Later files win: the one that the Snakefile names, then those after --configfile.
 given = workflow.config_settings
@@ -167,7 +174,7 @@ def as_options(values):
 
 
 def run_of(wildcards):
-    return runs.Run.of(RUN_NAME.format_map(wildcards))
+    return runs.Run(wildcards.model, wildcards.loss, wildcards.train_set, int(wildcards.seed))
 
 
 def files_of(name, runs):

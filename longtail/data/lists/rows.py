@@ -116,6 +116,12 @@ class NamedImages:
     guessed: str = ""
 
 
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError(f"{value} is none")
+    return float(value)
+
+
 def box_of(sides: Iterable[Any], place: str, *, relative: bool = False, of: tuple[Any, Any] = (0, 0)) -> Box:
     """The region with these four numbers: x, y, width and height.
 
@@ -127,7 +133,7 @@ def box_of(sides: Iterable[Any], place: str, *, relative: bool = False, of: tupl
         ValueError: they are not four finite numbers, or the size is none.
     """
     try:
-        x, y, width, height = map(float, sides)
+        x, y, width, height = map(_number, sides)
         if not all(map(math.isfinite, (x, y, width, height))):
             raise ValueError("not finite")
         return Box(x, y, width, height, relative, int(of[0] or 0), int(of[1] or 0))
