@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 # Before any test imports PyTorch: one thread each, so that parallel tests do not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,19 +28,26 @@ sys.path.append(
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
 LONGEST = (
-    *("test_staleness", "test_interruption", "test_workflow", "test_pretended_cuda", "test_training"),
+    *("test_staleness", "test_interruption", "test_training", "test_workflow", "test_pretended_cuda"),
     *("test_resume", "test_documents", "test_figures", "test_summary", "test_faults", "test_models"),
-    *("test_selection", "test_own_images", "test_report", "test_tuning"),
-    *("test_combined", "test_stopping", "test_device", "test_odd_inputs", "test_image_folder"),
-    *("test_contributing", "test_data", "test_frozen", "test_plan", "test_cluster_guide"),
-    *("test_together", "test_augment", "test_card"),
+    *("test_together", "test_selection", "test_own_images", "test_export", "test_init", "test_report"),
+    *("test_tuning", "test_combined", "test_augment", "test_image_folder", "test_new_photographs"),
+    *("test_stopping", "test_device", "test_odd_inputs", "test_contributing", "test_data", "test_frozen"),
+    *("test_evaluation", "test_groups_of_classes", "test_plan", "test_cluster_guide", "test_card"),
+    *("test_testing", "test_statistics", "test_odd_values", "test_given_split", "test_gpu_day"),
 )
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """One worker more than there are cores, since tests also wait: for signals, for processes and for each other."""
-    return (yield) + 1
+    """Two workers more than there are cores, since tests also wait: for signals, for processes and for each other."""
+    return (yield) + 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the workers be children of the process that has imported what each would take seconds to import."""
+    if getattr(config.option, "tx", None) and not hasattr(config, "workerinput"):
+        config.option.tx = [f"{worker}//python={warm.place() / 'python'}" for worker in config.option.tx]
 
 
 @pytest.hookimpl(wrapper=True)

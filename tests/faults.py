@@ -341,10 +341,20 @@ def same(name: str, found: bytes, expected: bytes) -> bool:
 
 
 class Trial:
-    """One program on a failing disk, again and again."""
+    """One program, once on a disk that works and then on a failing one, again and again.
+
+    Attributes:
+        calls: how often the program writes.
+        new: the bytes of its outputs.
+    """
 
     def __init__(self, step: Step, folder: Path, disk: FailingDisk):
         self.step, self.folder, self.disk = step, folder, disk
+        self.prepare()
+        disk.arm(0, 0, lasting=False)
+        code, text = run(step, folder)
+        self.calls, _ = disk.disarm()
+        assert code == 0, f"{step.name} on a disk that works: {text}"
         self.new = {name: (folder / name).read_bytes() for name in step.outputs}
 
     def prepare(self) -> None:
@@ -353,15 +363,8 @@ class Trial:
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         for name in self.step.outputs:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_bytes(OLD)
-
-    def calls(self) -> int:
-        self.prepare()
-        self.disk.arm(0, 0, lasting=False)
-        code, text = run(self.step, self.folder)
-        calls, _ = self.disk.disarm()
-        assert code == 0, f"{self.step.name} on a disk that works: {text}"
-        return calls
 
     def fail_at(self, at: int, error: str, *, lasting: bool) -> bool:
         """Whether it came to that write. How a server's answer is cut into writes differs from time to time."""
@@ -421,19 +424,16 @@ def programs(disk: FailingDisk, place: Path, short: bool, wanted: list[str]) -> 
         for step in steps(url, hashlib.sha256(content).hexdigest()):
             if short and step.name in LONG:
                 continue
-            code, text = run(step, folder)
-            assert code == 0, f"{step.name} on a disk that works: {text}"
-            if wanted and step.name.partition(" ")[0] not in wanted:
-                continue
             began = time.monotonic()
             trial = Trial(step, folder, disk)
-            calls = trial.calls()
+            if wanted and step.name.partition(" ")[0] not in wanted:
+                continue
             failures = 0
-            for at, error, lasting in moments(calls, short):
+            for at, error, lasting in moments(trial.calls, short):
                 failures += trial.fail_at(at, error, lasting=lasting)
-            results[step.name] = {"writes": calls, "failures": failures}
+            results[step.name] = {"writes": trial.calls, "failures": failures}
             print(
-                f"{step.name}: {failures} failures at {calls} writes, {time.monotonic() - began:.0f} s",
+                f"{step.name}: {failures} failures at {trial.calls} writes, {time.monotonic() - began:.0f} s",
                 flush=True,
             )
     return results

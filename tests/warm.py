@@ -1,8 +1,9 @@
 """Snakemake and Python in children of a process that has imported their libraries: each costs its own work and no more.
 
-All workers of a test run share this process, which ends with the run. A child gets the folder, the words, the
-environment and the standard streams of whoever asks. It imports the modules of this project itself, from the folder it
-works in. A workflow that runs for real finds `warm_python.py` as `python`, so its jobs run like that as well.
+All workers of a test run share this process, which ends with the run; where there are several, they are children of
+it too. A child gets the folder, the words, the environment and the standard streams of whoever asks. It imports the
+modules of this project itself, from the folder it works in. A workflow that runs for real finds `warm_python.py` as
+`python`, so its jobs run like that as well.
 
 What only a new process shows (a seed of hashes, a kill, several ranks, what planning imports) is tested with one.
 """
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import types
 from pathlib import Path
 
 from warm_python import DIED, PLACE, ask
@@ -57,34 +59,34 @@ def run(
         open(os.devnull) as nothing,  # noqa: PTH123
     ):
         streams = [nothing.fileno(), out.fileno(), (out if stderr == subprocess.STDOUT else err).fileno()]
-        given = {**os.environ, PLACE: str(_place()), "CUDA_VISIBLE_DEVICES": "", **environment}
+        given = {**os.environ, PLACE: str(place()), "CUDA_VISIBLE_DEVICES": "", **environment}
         code = ask(words, str(folder), given, os.getpid(), streams)
         printed = [(file.seek(0), file.read())[1] for file in (out, err)]
     return subprocess.CompletedProcess(words, code, *printed)
 
 
-def _place() -> Path:
+def place() -> Path:
     """The folder with the socket of this test run's server, which is started here, and the `python` of its jobs."""
     if PLACE not in os.environ:
         name = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
         os.environ[PLACE] = str(Path(tempfile.gettempdir()) / f"longtail-tests-{name}")
-    place = Path(os.environ[PLACE])
-    place.mkdir(exist_ok=True)
-    with (place / "lock").open("w") as lock:
+    folder = Path(os.environ[PLACE])
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "socket").exists():
+        if not (folder / "socket").exists():
             client = Path(__file__).with_name("warm_python.py")
-            (place / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISs "{client}" "$@"\n')
-            (place / "python").chmod(0o755)
+            (folder / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISs "{client}" "$@"\n')
+            (folder / "python").chmod(0o755)
             # Workers end one after the other, and then the process that started them.
             last = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-            _start(place, last)
-    return place
+            _start(folder, last)
+    return folder
 
 
-def _start(place: Path, last: int) -> None:
-    with socket.socket(socket.AF_UNIX) as listener, (place / "log").open("w") as log:
-        listener.bind(str(place / "socket"))
+def _start(folder: Path, last: int) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, (folder / "log").open("w") as log:
+        listener.bind(str(folder / "socket"))
         listener.listen(100)
         subprocess.Popen(
             [sys.executable, __file__, str(listener.fileno()), str(last)],
@@ -166,12 +168,15 @@ def _do(program: str, *words: str) -> int:
     if words[0] == "-P":  # the Snakemake that shows the finished runs
         words, sys.executable = words[1:], str(Path(os.environ[PLACE]) / "python")
         sys.path.pop(0)
+    elif words[0] == "-u":  # a worker of the tests
+        words = words[1:]
     else:
         sys.path[0] = str(Path.cwd()) if words[0].startswith("-") else str(Path(words[0]).resolve().parent)
     first, *rest = words
     if first == "-c":
         sys.argv = ["-c", *rest[1:]]
-        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
+        sys.modules["__main__"] = types.ModuleType("__main__")  # which the children of this process look for
+        exec(compile(rest[0], "<string>", "exec"), vars(sys.modules["__main__"]))  # noqa: S102
     elif first == "-m":
         sys.argv = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)

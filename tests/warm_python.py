@@ -31,5 +31,9 @@ def ask(
 
 if __name__ == "__main__":
     given = sys.argv[1:]
+    if given[:1] == ["-u"]:  # a worker, which pytest ends after Ctrl-C
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     command = ["snakemake", *given[2:]] if given[:2] == ["-m", "snakemake"] else ["python", *given]
     sys.exit(ask(command, os.getcwd(), os.environ, os.getppid(), [0, 1, 2]))  # noqa: PTH109

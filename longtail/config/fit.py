@@ -11,8 +11,7 @@ from longtail.config.data import Data
 from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant
 from longtail.config.own_loss import derives_from_module
 from longtail.data.sources.table import known_sources
-from longtail.losses import known_losses
-from longtail.losses.declarations import declarations
+from longtail.losses.declarations import declaration, declarations
 from longtail.models import model_module, pretrained_source, unfilled_patches
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
@@ -273,7 +272,7 @@ def names_mean_what_tables_print(run: Training) -> Iterator[str]:
             "something else; call the entry otherwise"
         )
     own = METHODS.get(run.loss, {})
-    if run.loss not in METHODS and run.loss not in known_losses():
+    if run.loss not in METHODS and not declaration(run.loss):
         return
     given, usual = run.entry.train, own.get("train", {})
     for setting, none in (("drw", None), ("mixup", None), ("sampler", "instance")):

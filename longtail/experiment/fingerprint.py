@@ -81,9 +81,15 @@ def _closure(program: str, *choices: str) -> list[Found]:
         one = waiting.pop()
         if one.path not in found:
             found[one.path] = one
-            for imported in _parse(one.path).imports:
-                waiting += _imported(one, imported)
+            waiting += _reached(one)
     return list(found.values())
+
+
+@cache
+def _reached(by: Found) -> list[Found]:
+    """The files that the imports of a file may run, each once; dozens of closures go through the same hundred files."""
+    files = [found for imported in _parse(by.path).imports for found in _imported(by, imported)]
+    return list(dict.fromkeys(reversed(files)))[::-1]  # the last one is looked at first
 
 
 def _imported(by: Found, imported: tuple[int, str]) -> Iterator[Found]:

@@ -142,10 +142,11 @@ def test_no_image_leaves_the_set_that_it_was_given_to(draw, with_val, seed):
         }
     )
     # Every class trains and is tested.
-    extra = index.iloc[:0].copy()
-    for number, (label, subset) in enumerate(itertools.product(range(3), ["train", "train", "test"])):
-        extra.loc[number] = [rows + number, f"c{label}", "", rows + number, subset]
-    index = pd.concat([index, extra], ignore_index=True)
+    extra = [
+        (rows + number, f"c{label}", "", rows + number, subset)
+        for number, (label, subset) in enumerate(itertools.product(range(3), ["train", "train", "test"]))
+    ]
+    index = pd.concat([index, pd.DataFrame(extra, columns=index.columns)], ignore_index=True)
     split, _ = natural_split(index, **{**SPLIT, "seed": seed})
     both = index.merge(split, on="image_id", suffixes=("_given", ""))
     moved = both[both["subset_given"] != both["subset"]]

@@ -31,6 +31,7 @@ NAN, INF = float("nan"), float("inf")
 RECIPE = dict(CARD.recipe)
 DEEP = json.loads("[" * 500 + "]" * 500)
 
+MILLIONS = [str(label) for label in range(2_000_000)]  # of names of classes
 HOSTILE = [
     ("temperature", -1.0),
     ("temperature", 0),
@@ -68,7 +69,7 @@ HOSTILE = [
     ("class_names", ["ape", "bee"]),
     ("class_names", ["ape", "bee", "c" * 10**6]),
     ("class_names", {"ape": 0, "bee": 1, "cat": 2}),
-    ("class_names", [str(label) for label in range(2_000_000)]),
+    ("class_names", MILLIONS),
     ("class_counts", [40, 10]),
     ("class_counts", [40, 10, -1]),
     ("class_counts", [40, 10, 2.5]),
@@ -183,7 +184,7 @@ def test_reading_a_model_draws_as_many_random_numbers_as_building_it(tmp_path, w
     "change",
     [
         {"architecture": "timm/eva_giant_patch14_224", "image_size": 224},  # 4 GB of weights
-        {"class_names": [str(label) for label in range(2_000_000)]},
+        {"class_names": MILLIONS},
         {"architecture": "vit_b16", "image_size": 4096},
     ],
     ids=["architecture", "classes", "size"],

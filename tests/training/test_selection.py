@@ -120,10 +120,10 @@ def test_training_ends_where_it_has_got_no_better_and_resumes_to_the_same(
     value = [0.1, 0.3, 0.2, 0.4, 0.4, 0.3, 0.35, 0.2, 0.4, 0.5]
     names = ("val_loss", "val_acc1", "val_mean_class_acc")
     monkeypatch.setattr(Trainer, "validate", lambda run: dict.fromkeys(names, value[run.progress.epoch]))
-    recipe = RESTLESS | {"epochs": 10} | settings
+    recipe = RESTLESS | {"epochs": 10, "batch_size": 128} | settings  # two steps in an epoch
     ended, run = trained("ended", recipe=recipe, **SOFTMAX)
     assert (ended.best_epoch, len(ended.history), ended.ended_early) == (best, last, True)
-    resumed, again = trained("resumed", stop_after=9, recipe=recipe, **SOFTMAX)
+    resumed, again = trained("resumed", stop_after=3, recipe=recipe, **SOFTMAX)
     assert (resumed.best_epoch, resumed.ended_early) == (best, True)
     assert str(resumed.history) == str(ended.history)
     assert same_weights(resumed.best_weights, ended.best_weights)
