@@ -49,4 +49,6 @@ linkcheck_timeout = 20
 def setup(app):
     site_pages.write(ROOT)
     app.connect("source-read", site_pages.read)
-    app.connect("autodoc-process-docstring", site_pages.read_docstring)
+    # Before and after napoleon, which stands at 500.
+    app.connect("autodoc-process-docstring", site_pages.read_docstring, priority=400)
+    app.connect("autodoc-process-docstring", site_pages.keep_sentence, priority=600)

@@ -43,6 +43,9 @@ ROOMS = ("losses", "models", "models/variants", "batches", "analysis", "analysis
 """The rooms whose docstrings are shown, with those of the modules that users import (`longtail.testing`, …)."""
 MODULES = ("longtail", "longtail.testing", "longtail.predict", "longtail.evaluate", "longtail.export")
 
+SENTENCES: dict[str, list[str]] = {}
+"""What is said of attributes, by their names, while Sphinx reads them."""
+
 
 def write(root: Path) -> None:
     """Write the made pages below `root`; one that has not changed is left alone, so that it is not read again."""
@@ -82,7 +85,15 @@ def read(app: Any, name: str, source: list[str]) -> None:
 def read_docstring(app: Any, what: str, name: str, about: Any, options: Any, lines: list[str]) -> None:
     """Read a docstring as what it is, plain text with code in backticks, and no more as reStructuredText."""
     text = re.sub(r"(?<!`)`([^`]+)`(?!`)", lambda code: f"``{' '.join(code[1].split())}``", "\n".join(lines))
-    lines[:] = text.replace("*", r"\*").replace("|", r"\|").split("\n")
+    text = re.sub(r"``[^`]+``|[*|]", lambda found: found[0] if found[0][0] == "`" else f"\\{found[0]}", text)
+    lines[:] = text.split("\n")
+    if what == "attribute":
+        SENTENCES[name] = list(lines)
+
+
+def keep_sentence(app: Any, what: str, name: str, about: Any, options: Any, lines: list[str]) -> None:
+    """Put back what is said of an attribute, after Google's form has taken what stands before a colon for a type."""
+    lines[:] = SENTENCES.pop(name, lines)
 
 
 def module_page(module: str) -> str:
