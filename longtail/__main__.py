@@ -52,6 +52,8 @@ COMMANDS = {
     "cite": Command("write a paragraph on the methods of results, and BibTeX", room=ROOM),
     "clean": Command("delete the states of unfinished runs", room=ROOM),
 }
+CALM = ("--quiet", "host", "rules", "reason")
+"""What leaves, of Snakemake's words, the finished jobs, how far it is, and errors."""
 SHELLS = ("bash", "zsh", "fish")
 PATHS = ("Path", "path_argument", "given_path", "model_argument")
 """The types of arguments that are paths, which a shell completes as such."""
@@ -160,10 +162,12 @@ def _in_checkout(name: str, words: list[str]) -> int:
         *(["--configfile", *files] if files else []),
         *(["--config", *given.config] if given.config else []),
     ]
+    # After a dry run there may be nothing to show, and what it prints of the jobs is all that it is for.
+    shown = not {"-n", "--dry-run", "--dryrun"} & {*others}
+    if shown and not {"-q", "--quiet", "--verbose"} & {*others}:
+        options += CALM
     if code := _beside("snakemake", *options):
         return code
-    # After a dry run there may be nothing to show.
-    shown = not {"-n", "--dry-run", "--dryrun"} & {*others}
     return (COMMANDS[name].module(name).main([results]) or 0) if shown else 0
 
 

@@ -132,12 +132,14 @@ def test_in_a_checkout_options_are_passed_on(words, expected, monkeypatch, becam
 def test_the_demo_shows_what_came_out_but_not_after_a_dry_run_or_a_failure(monkeypatch, capsys, repository):
     monkeypatch.chdir(repository)
     ran, shown = [], []
-    codes = iter([0, 0, 7])
+    codes = iter([0, 0, 7, 0])
     monkeypatch.setattr(command, "_beside", lambda *words: ran.append(words) or next(codes))
     monkeypatch.setattr("longtail.commands.demo.main", lambda words: shown.append(words) or 0)
-    assert [main(["demo", *words]) for words in ([], ["-n"], [])] == [0, 0, 7]
-    assert ran[0] == ("snakemake", "--configfile", "config/demo.yaml")
-    assert shown == [["results/demo"]]
+    assert [main(["demo", *words]) for words in ([], ["-n"], [], ["--verbose"])] == [0, 0, 7, 0]
+    told = ("snakemake", "--configfile", "config/demo.yaml")
+    assert ran[0] == ran[2] == (*told, "--quiet", "host", "rules", "reason")
+    assert ran[1] == ("snakemake", "-n", *told[1:]) and ran[3] == ("snakemake", "--verbose", *told[1:])
+    assert shown == [["results/demo"]] * 2
 
 
 def test_a_signal_to_the_demo_reaches_snakemake(tmp_path):
