@@ -159,7 +159,8 @@ def test_files_that_the_documents_name_are_there():
         for name in re.findall(
             r"`((?:config|docs|envs|longtail|profiles|resources|tests|tools)/[^`* ]*)`", text
         ):
-            known = (ROOT / name).exists() or path.name == "CHANGELOG.md"
+            # The site lies where `make docs` puts it.
+            known = (ROOT / name).exists() or path.name == "CHANGELOG.md" or name.startswith("docs/_build/")
             assert known or name in ("config/mine.yaml", "config/butterflies.yaml"), (
                 f"{path.name} names {name}"
             )

@@ -239,7 +239,7 @@ def test_an_error_whose_stream_is_full_is_told_on_the_other():
 
 def test_a_program_of_the_workflow_ends_with_an_error_where_nobody_hears_it(tmp_path):
     grid = '{"train_sets": ["balanced"], "models": ["m"], "losses": ["l"], "seeds": [1]}'
-    program = f"workflow/scripts/run_list.py --settings '{grid}' --runs runs --output {tmp_path}/list.txt"
+    program = f"workflow/scripts/run_list.py --settings '{grid}' --output {tmp_path}/list.txt"
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} {command.ROOT}/{program} >&-"],
         capture_output=True,

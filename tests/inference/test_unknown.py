@@ -58,7 +58,7 @@ def pictures(tmp_path):
 def test_predict_says_which_pictures_show_no_known_class(pictures, ending):
     torch.manual_seed(0)
     network = build_model("resnet8", num_classes=2, image_size=8)
-    model, out = pictures / "model.safetensors", pictures / f"out.{ending}"
+    model, out = pictures / "model.safetensors", pictures.with_name(f"{pictures.name}-out.{ending}")
     save_model(model, network.state_dict(), card())
     words = [str(model), str(pictures), "--output", str(out), "--threads", "1"]
     assert main(words) == SOME_FAILED

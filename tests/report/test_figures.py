@@ -774,16 +774,15 @@ def test_reading_runs_keeps_a_place_for_the_missing(tmp_path):
 def test_confidence_is_that_of_the_scaled_logits(tmp_path):
     import torch
 
+    from longtail.models.card import digest_of
     from longtail.models.file import save_model
 
     frame = pd.DataFrame({"image_id": [1], "label": [0]})
     path = run_file(tmp_path, "predictions.parquet", "ldam")
-    write_parquet(frame.assign(logits=[np.array([0.1, 0.0], dtype=np.float32)]), path)
-    save_model(
-        run_file(tmp_path, "model.safetensors", "ldam"),
-        {"weight": torch.zeros(1)},
-        card(logit_scale=30.0, loss="ldam"),
-    )
+    model = run_file(tmp_path, "model.safetensors", "ldam")
+    save_model(model, {"weight": torch.zeros(1)}, card(logit_scale=30.0, loss="ldam"))
+    answers = frame.assign(logits=[np.array([0.1, 0.0], dtype=np.float32)])
+    write_parquet(answers, path, {"model": digest_of(model)})
     read = frames.read_confidences([path])
     assert read["confidence"].tolist() == pytest.approx([1 / (1 + np.exp(-3.0))])
     assert "confidence" not in frames.read_predictions([path])

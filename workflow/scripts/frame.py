@@ -40,7 +40,9 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
     try:
         check_streams()
         with stoppable():
-            check_outputs(_paths(args, outputs=True), _paths(args, outputs=False))
+            # Folders of results are read and written to; that those of images are not is known when planning.
+            files = [path for path in _paths(args, outputs=False) if not Path(path).is_dir()]
+            check_outputs(_paths(args, outputs=True), files)
             code = work(args)
         sys.stdout.flush()
     except (OSError, ValueError) as error:
