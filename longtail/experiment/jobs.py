@@ -192,6 +192,16 @@ class Experiment:
     def groups_settings(self) -> dict[str, Any]:
         return self.config.data.model_dump(include={"groups", "group_limits"})
 
+    def settings_shown(self) -> dict[str, Any]:
+        """The configuration with every default, but for what no result depends on and sources that are not used."""
+        settings = self.config.model_dump(mode="json", exclude={"job", "paths"})
+        settings["data"] = {
+            name: value
+            for name, value in settings["data"].items()
+            if not isinstance(value, dict) or name == self.config.data.source
+        }
+        return settings
+
     def weights_settings(self, model: str) -> dict[str, Any]:
         entry = self.config.model(model)
         return {"model": entry.architecture, "weights": entry.weights}
