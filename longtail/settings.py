@@ -29,7 +29,9 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-Count = Annotated[int, Field(ge=1)]
+MOST = 10**9
+"""More are more than any experiment has, and calculations with them may end in no number."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
 MOST_THREADS = 1024
 """More are more than any machine has, and may be more than it lets a process start."""
 Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from longtail.settings import Count, Section, Threads
+from longtail.settings import MOST, Count, Section, Threads
 
 
 class Job(Section):
@@ -22,7 +22,7 @@ class Job(Section):
         "convnext_base": 1440,
     }
     """Time limit on a cluster, for all models or by model; it grows with each retry."""
-    max_minutes: Annotated[int, Field(ge=60)] | None = None
+    max_minutes: Annotated[int, Field(ge=60, le=MOST)] | None = None
     """The longest time limit that the cluster grants; null: it has none."""
     jobs_per_gpu: Count = 1
     """Training jobs that share one GPU."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from longtail.settings import (
+    MOST,
     Count,
     Fraction,
     HalfOpenUnit,
@@ -74,7 +75,7 @@ class Recipe(Section):
 
     epochs: Count = 90
     """How many times the training set is gone through."""
-    batch_size: Annotated[int, Field(ge=2)] = 128
+    batch_size: Annotated[int, Field(ge=2, le=MOST)] = 128
     """Images per step of the optimiser."""
     image_size: Annotated[int, Field(ge=8, le=1024)] = 224
     """Images are resized to this many pixels, both ways."""
@@ -122,7 +123,7 @@ class Recipe(Section):
     """Epochs after which the `multistep` schedule steps."""
     gamma: Annotated[Positive, Where("schedule", ("step", "multistep"))] = 0.1
     """Factor of each step of `step` and `multistep`."""
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_epochs: Annotated[int, Field(ge=0, le=MOST)] = 0
     """Epochs over which the learning rate rises linearly to its value."""
     select: Select = "best"
     """Which epoch's weights are kept: the best on the validation images by top-1 accuracy (`best`), by the mean of the

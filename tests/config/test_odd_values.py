@@ -112,6 +112,18 @@ def test_no_change_of_the_configuration_ends_in_a_traceback_in_full(mapping):
     check_no_traceback(mapping)
 
 
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+@pytest.mark.parametrize("number", [10**18, 10**400, -(10**400)], ids=["large", "no float", "negative"])
+def test_a_number_beyond_all_use_ends_in_no_traceback(place, number):
+    config = copy.deepcopy(WHOLE)
+    *above, last = place
+    section = config
+    for key in above:
+        section = section[key]
+    section[last] = number
+    check_no_traceback(config)
+
+
 FOLDER = {"source": "image_folder"}
 
 
