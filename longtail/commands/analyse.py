@@ -9,7 +9,7 @@ and n_train of each class, by which the classes are grouped.
 import argparse
 import importlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from longtail.analysis.metrics import METRICS
 from longtail.analysis.statistics.analyses import every_statistic
 from longtail.analysis.statistics.correctness import read_correctness
 from longtail.data.split.sets import CUTS, LIMITS, class_table, with_sets
-from longtail.experiment.runs import PREDICTIONS
+from longtail.experiment.runs import PREDICTIONS, Run
 from longtail.files.atomic import write_text
 from longtail.files.folder import check_new, new_folder
 from longtail.files.parquet import write_parquet
@@ -131,9 +131,8 @@ def analyse(foreign: Foreign, folder: Path, reference: str) -> list[str]:
         Sentences on what was found, and on what is not there and why.
     """
     write_parquet(foreign.split, folder / "data/split.parquet")
-    paths = {run: folder / "runs" / str(run) / PREDICTIONS for run in foreign.answers}
-    for run, path in paths.items():
-        write_parquet(foreign.answers[run], path)
+    for run, answers in foreign.answers.items():
+        write_parquet(answers, _predictions(folder, run))
     evaluation, per_class = _evaluate(foreign, folder)
     grid = Grid.of(evaluation)
     about = basis(evaluation, grid, None)
@@ -147,8 +146,12 @@ def analyse(foreign: Foreign, folder: Path, reference: str) -> list[str]:
         "differences": statistics["paired_differences"],
         "split": foreign.split,
     }
-    _write_tables(folder, grid, sources)
-    _draw_figures(folder, grid, sources, foreign, reference)
+    predictions = {
+        model: frames.read_predictions([_predictions(folder, run) for run in grid.runs if run.model == model])
+        for model in grid.models
+    }
+    _write_tables(folder, grid, sources, predictions)
+    _draw_figures(folder, grid, sources, predictions, foreign.scored)
     summary = summarise(
         Evidence(
             evaluation=evaluation,
@@ -183,11 +186,12 @@ def _evaluate(foreign: Foreign, folder: Path) -> tuple[pd.DataFrame, pd.DataFram
     metrics, per_class = {}, {}
     needs_logits = [name for name, metric in METRICS.items() if metric.of == "logits"]
     every = Grid(*(tuple(dict.fromkeys(names)) for names in zip(*foreign.answers, strict=True))).runs
-    paths = {run: folder / "runs" / str(run) / PREDICTIONS for run in every}
+    paths = {run: _predictions(folder, run) for run in every}
+    loss = _Unknown(torch.tensor(own["n_train"].to_numpy()))
     for run, answers in foreign.answers.items():
         images = with_sets(answers.drop(columns="logits"), test)
         logits = np.stack(answers["logits"].to_list())
-        table = evaluate(images, logits, _Unknown(torch.tensor(own["n_train"].to_numpy())))
+        table = evaluate(images, logits, loss)
         if run not in foreign.scored:
             table.loc[table["metric"].isin(needs_logits), "value"] = np.nan
         metrics[paths[run]] = table[table["metric"] != NO_OWN_LOSS].reset_index(drop=True)
@@ -199,7 +203,9 @@ def _evaluate(foreign: Foreign, folder: Path) -> tuple[pd.DataFrame, pd.DataFram
     return evaluation, classes_of_runs
 
 
-def _write_tables(folder: Path, grid: Grid, sources: Mapping[str, pd.DataFrame]) -> None:
+def _write_tables(
+    folder: Path, grid: Grid, sources: Mapping[str, pd.DataFrame], predictions: Mapping[str, pd.DataFrame]
+) -> None:
     for name in ("model_summary", "loss_summary"):
         write_table(tables.TABLES[name](sources["evaluation"]), folder / "tables", name, name)
     write_table(
@@ -211,27 +217,28 @@ def _write_tables(folder: Path, grid: Grid, sources: Mapping[str, pd.DataFrame])
         for name in ("top1", "full"):
             table = tables.TABLES[name](sources["evaluation"], TRAIN_SET, model)
             write_table(table, place, name, f"{name}-{TRAIN_SET}-{model}")
-        predictions = frames.read_predictions(_predictions(folder, grid, model))
         for name, loss in itertools.product(CLASS_TABLES, grid.losses):
-            table = classes.TABLES[name](predictions, sources["split"], TRAIN_SET, model, loss)
+            table = classes.TABLES[name](predictions[model], sources["split"], TRAIN_SET, model, loss)
             write_table(table, place, f"{name}_{loss}")
 
 
 def _draw_figures(
-    folder: Path, grid: Grid, sources: Mapping[str, pd.DataFrame], foreign: Foreign, reference: str
+    folder: Path,
+    grid: Grid,
+    sources: Mapping[str, pd.DataFrame],
+    predictions: Mapping[str, pd.DataFrame],
+    scored: Collection[Run],
 ) -> None:
     """Every figure that is drawn from predictions, for whatever it is drawn for."""
     for model in (None, *grid.models):
-        given: dict[str, Any] = dict(sources)
+        given: dict[str, Any] = {**sources, "train_sets": [TRAIN_SET]}
         if model:
-            given["predictions"] = frames.read_predictions(_predictions(folder, grid, model))
-            with_scores = [
-                path
-                for run, path in zip(_runs(grid, model), _predictions(folder, grid, model), strict=True)
-                if run in foreign.scored
+            given["predictions"] = predictions[model]
+            of_scores = [
+                _predictions(folder, run) for run in grid.runs if run.model == model and run in scored
             ]
-            if with_scores:
-                given["confidences"] = frames.read_confidences(with_scores, logit_scale=1.0)
+            if of_scores:
+                given["confidences"] = frames.read_confidences(of_scores, logit_scale=1.0)
         for name, taken in figures().items():
             chosen = chosen_by(name)
             if name in LEAVES_OUT and LEAVES_OUT[name] not in grid.losses:
@@ -239,21 +246,18 @@ def _draw_figures(
             needed = {parameter for parameter, required in taken.items() if required} - {*CHOICES}
             if bool(chosen) != bool(model) or not needed <= {*given}:
                 continue
+            used = needed | ({"train_sets"} & {*taken})
             for loss in grid.losses if "loss" in chosen else (None,):
                 choice = dict(zip(CHOICES, (TRAIN_SET, model, loss), strict=True))
                 options = {parameter: choice[parameter] for parameter in chosen}
                 place = folder.joinpath("figures", *filter(None, options.values()))
                 draw = importlib.import_module(f"longtail.report.figures.{name}").draw
-                drawn = draw(**{parameter: given[parameter] for parameter in needed}, **options)
+                drawn = draw(**{parameter: given[parameter] for parameter in used}, **options)
                 style.publish(drawn, [place / f"{name}.pdf", place / f"{name}.png"], place / f"{name}.txt")
 
 
-def _runs(grid: Grid, model: str) -> list[Any]:
-    return [run for run in grid.runs if run.model == model]
-
-
-def _predictions(folder: Path, grid: Grid, model: str) -> list[Path]:
-    return [folder / "runs" / str(run) / PREDICTIONS for run in _runs(grid, model)]
+def _predictions(folder: Path, run: Run) -> Path:
+    return folder / "runs" / str(run) / PREDICTIONS
 
 
 def _notes(foreign: Foreign, grid: Grid, about: str) -> Iterator[str]:
