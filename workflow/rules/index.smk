@@ -2,6 +2,7 @@
 
 # Lists without images have classes to count and nothing to train on.
 TRAINED = EXPERIMENT.source.has_images
+SETTINGS_SHOWN = EXPERIMENT.settings_shown()
 JOBS_SHOWN = JOBS_OF_ALL_RUNS if TRAINED else ["table_of_counts"]
 
 
@@ -26,13 +27,13 @@ rule index:
     conda:
         "../../envs/analysis.yaml"
     params:
-        key=KEYS.index(EXPERIMENT.settings_shown(), sources.figures()),
+        key=KEYS.index(SETTINGS_SHOWN, sources.figures()),
         settings=unrecorded(
             as_json(
                 {
                     "figures": figures_in(FIGURES) if TRAINED else ["class_distribution"],
                     "tables": [name for job in JOBS_SHOWN for name in TABLE_JOBS[job][0]],
-                    "configuration": EXPERIMENT.settings_shown(),
+                    "configuration": SETTINGS_SHOWN,
                     "of": list(map(os.path.relpath, workflow.configfiles)),
                 }
             )
