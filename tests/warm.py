@@ -149,7 +149,9 @@ def _answer(connection: socket.socket) -> None:
         code = int(end.code) if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:
+    except (
+        BaseException
+    ):  # whatever it is, Python would print it and end with 1, and so does this stand-in for it
         traceback.print_exc()
         code = 1
     finally:

@@ -38,9 +38,8 @@ def check_finite(logits: np.ndarray, image_ids: np.ndarray) -> None:
     Raises:
         ValueError: names the first such image and the remedy.
     """
-    broken = ~(
-        np.isfinite(logits.min(axis=1)) & np.isfinite(logits.max(axis=1))
-    )  # no array as large as the logits
+    # The ends of a row tell it without an array as large as the logits.
+    broken = ~(np.isfinite(logits.min(axis=1)) & np.isfinite(logits.max(axis=1)))
     if broken.any():
         raise ValueError(
             f"{broken.sum()} of {len(logits)} images have logits that are not finite, such as image "

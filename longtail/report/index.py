@@ -30,7 +30,7 @@ NAME = "index.html"
 LONG = 100_000
 """A table of more characters stands on a page of its own alone, since the index has to open at once."""
 OPEN = 2
-"""Of so many models at most, each by its training set, all figures are unfolded."""
+"""All figures are unfolded where there are at most so many models, each counted once for each training set."""
 SENT = (".html", ".csv", ".md", ".tex", ".pdf", ".png", ".json", ".log")
 """The endings of files that the page takes with it; models and predictions stay where they are."""
 STYLE = """
