@@ -170,7 +170,7 @@ def test_every_figure_of_predictions_is_drawn(tables, tmp_path):
     drawn = {path.stem for path in out.glob("figures/**/*.png")}
     of_training = {"confused_pairs", "example_images", "run_cost", "training_curves"}
     assert {*analyse.figures()} - drawn == of_training | {*analyse.LEAVES_OUT}
-    training, _, _ = (out / "figures/class_distribution.txt").read_text().partition("test:")
+    training, _, _ = (out / "figures/class_distribution.txt").read_text().partition("; test")
     assert "training: " in training and "balanced" not in training, "no run has a balanced training set"
 
 

@@ -86,16 +86,16 @@ def trained(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
 
 # The evaluation and the statistics of predictions.
 groups = np.array(["head"] * 3 + ["middle"] * 4 + ["tail"] * 3)
-frame = pd.DataFrame(
+photographs = pd.DataFrame(
     {
         "image_id": range(len(test)),
         "label": classes[test].numpy(),
         "group": groups[classes[test]],
         "longtailed": True,
-        "logits": list(logits.numpy()),
     }
 )
-found = evaluate(frame, build_loss("softmax", class_counts=counts)).set_index(["test_set", "metric"])["value"]
+softmax = build_loss("softmax", class_counts=counts)
+found = evaluate(photographs, logits.numpy(), softmax).set_index(["test_set", "metric"])["value"]
 right, right_others = ((each.argmax(1) == classes[test]).numpy() for each in (logits, others))
 assert found["balanced", "acc1"] == right.mean() > 0.5
 assert 0 <= mcnemar(right, right_others).p <= 1
