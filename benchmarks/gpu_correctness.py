@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from longtail.batches.feed import Feed
+from longtail.batches.feed import FLIPS, Feed
 from longtail.batches.policies import POLICIES, Policy
 from longtail.data.tensors.files import LabelledImages, save_tensors
 from longtail.data.tensors.loading import load_sets
@@ -64,26 +64,38 @@ RECIPES: dict[str, dict[str, Any]] = {
     "micro-batches": {"micro_batch": 8},
     "TrivialAugment": {"augment": "trivial"},
     "RandAugment": {"augment": "rand"},
+    "flips of a square": {"flips": "d4"},
+    "selected by macro F1, with patience": {"select": "macro_f1", "patience": 1},
+    "temperature, and a threshold for the unknown": {"calibrate": True, "false_rejection": 0.05},
 }
+SHAPES = {f"label_aware_smoothing, {shape}": {"shape": shape} for shape in ("linear", "convex", "exp")}
+"""The parameters of a loss that compute another formula."""
+DRAWS = ("draw_uniform", "draw_noise")
+"""The methods by which a loss draws numbers of its own."""
 LOOSE = {"tf32": 0.02, "bf16": 0.05, "fp16": 0.05}
 """How far the losses of a coarser precision may lie from fp32's, relatively."""
 
 
 def checks(device: torch.device, *, toy: bool) -> dict[str, Check]:
     """All checks by name, the cheap ones first; with `toy` one of each kind."""
-    losses, policies, recipes = known_losses(), [None, *POLICIES], RECIPES
+    losses: dict[str, dict[str, Any]] = {name: {} for name in known_losses()} | SHAPES
+    policies, recipes = [None, *POLICIES], RECIPES
     models = ["resnet32", "mobilenetv2", "resnet50", "vit_b16", "convnext_base"]
     if toy:
-        losses, policies, models = ["ldam"], [None], ["resnet8"]
+        losses, policies, models = {"ldam": {}, "influence_balanced": {}}, [None], ["resnet8"]
         recipes = {"plain": {}}
-    found: dict[str, Check] = {f"loss {name}": partial(same_loss, name, device) for name in losses}
+    found: dict[str, Check] = {
+        f"loss {name}": partial(same_loss, name.partition(",")[0], parameters, device)
+        for name, parameters in losses.items()
+    }
     found |= {
         f"feed, {policy or 'crops and flips'}": partial(same_feed, policy, device) for policy in policies
     }
+    found |= {f"feed, flips {flips}": partial(same_feed, None, device, flips) for flips in FLIPS[1:]}
     found["a device is claimed"] = partial(claimed, device)
     found |= {f"run, {name}": partial(same_run, device, changes) for name, changes in recipes.items()}
     if not toy:
-        found |= {f"run under {name}": partial(same_run, device, {}, loss=name) for name in losses}
+        found |= {f"run under {name}": partial(same_run, device, {}, loss=name) for name in known_losses()}
     found |= {
         f"run in {precision}": partial(same_run, device, {"precision": precision}, tolerance=tolerance)
         for precision, tolerance in LOOSE.items()
@@ -114,22 +126,25 @@ def skipped(why: str) -> dict[str, Any]:
 # --- losses and feed ------------------------------------------------------------------------------------------
 
 
-def same_loss(name: str, device: torch.device) -> dict[str, Any]:
+def same_loss(name: str, parameters: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     """Value and gradient of a loss in float64 and float32, on the device and on the CPU."""
     counts = torch.tensor([500 // 2**c + 1 for c in range(CLASSES)])
     draws = generator(0, "logits")
     logits = 4 * torch.randn(64, CLASSES, dtype=torch.float64, generator=draws)
     labels = torch.randint(CLASSES, (64,), generator=draws)
     uniform = torch.rand(64, CLASSES, dtype=torch.float64, generator=draws)
+    features = torch.rand(64, 16, dtype=torch.float64, generator=draws)
     differences = {}
     for dtype in (torch.float64, torch.float32):
         found = []
         for place in (CPU, device):
-            loss = build_loss(name, counts).to(place)
-            if hasattr(loss, "draw_uniform"):  # the devices draw different numbers from one seed
-                loss.draw_uniform = lambda logits, place=place: uniform.to(place, logits.dtype)
+            loss = build_loss(name, counts, **parameters).to(place)
+            for draw in DRAWS:  # the devices draw different numbers from one seed
+                if hasattr(loss, draw):
+                    setattr(loss, draw, lambda logits, place=place: uniform.to(place, logits.dtype))
             at = logits.to(place, dtype).requires_grad_()
-            value = loss(at, labels.to(place))
+            own = {"features": features.to(place, dtype)} if loss.needs_features else {}
+            value = loss(at, labels.to(place), **own)
             found.append((value.detach().cpu().double(), torch.autograd.grad(value, at)[0].cpu().double()))
         (value, gradient), (ours, our_gradient) = found
         scale = gradient.abs().max()
@@ -139,7 +154,7 @@ def same_loss(name: str, device: torch.device) -> dict[str, Any]:
     return {"passed": differences["float64"] < 1e-12 and differences["float32"] < 1e-5, **differences}
 
 
-def same_feed(policy: str | None, device: torch.device) -> dict[str, Any]:
+def same_feed(policy: str | None, device: torch.device, flips: str = "horizontal") -> dict[str, Any]:
     """An epoch of augmented batches, pixel by pixel."""
     data = images(100, 32)
     batches = []
@@ -151,6 +166,7 @@ def same_feed(policy: str | None, device: torch.device) -> dict[str, Any]:
             size=40,
             padding=4,
             flip=True,
+            flips=flips,
             policy=Policy(policy, size=40) if policy else None,
             mean=Recipe().mean,
             std=Recipe().std,
@@ -238,7 +254,7 @@ def same_run(
     """The losses of both epochs on the device and, in fp32, on the CPU; and the device's bytes, twice."""
     once, twice = (trained(device, changes, loss=loss) for _ in range(2))
     theirs = losses_of(trained(CPU, {**changes, "precision": "fp32"}, loss=loss))
-    if loss == "equalization":  # it draws on the device, which has another generator than the CPU
+    if any(hasattr(once.loss, draw) for draw in DRAWS):  # on the device, whose generator is not the CPU's
         tolerance = 0.05
     difference = max(map(near, losses_of(once), theirs))
     repeats = same_weights(once, twice)

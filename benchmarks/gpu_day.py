@@ -294,11 +294,13 @@ THESIS_ROWS = {"models": ["mobilenetv2", "resnet50"], "losses": ["softmax", "bal
 
 def thesis(day: Day) -> None:
     toy = {"train": {"epochs": 1, "image_size": 32, "batch_size": 16, "warmup_epochs": 0}} if day.toy else {}
-    grid = {**THESIS_ROWS, "train_sets": ["longtailed"]}
+    given = {"models": day.args.models, "losses": day.args.losses}
+    grid = {**THESIS_ROWS, **{name: own for name, own in given.items() if own}, "train_sets": ["longtailed"]}
     if day.toy:
         grid |= {"models": ["resnet8"], "losses": ["softmax"]}
     scratch = {"models": {name: {"pretrained": False} for name in grid["models"]}}
-    for name, files in {"thesis": [], "modern": ["config/modern.yaml"]}.items():
+    for name in day.args.recipes:
+        files = {"thesis": [], "modern": ["config/modern.yaml"]}[name]
         experiment = experiment_of(
             *files,
             seeds=day.args.seeds,
@@ -446,7 +448,15 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", metavar="FOLDER", help="of MODEL.safetensors; without: random weights")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="(default: 1)")
-    parser.add_argument("--losses", nargs="+", help="of the configuration, by default all")
+    parser.add_argument("--losses", nargs="+", help="of published, by default all; of thesis, by default two")
+    parser.add_argument("--models", nargs="+", help="of thesis, by default two")
+    parser.add_argument(
+        "--recipes",
+        nargs="+",
+        choices=["thesis", "modern"],
+        default=["thesis", "modern"],
+        help="of thesis, in this order (default: both)",
+    )
     parser.add_argument("--graphs", action="store_true", help="train.cuda_graphs: true")
     parser.add_argument("--nondeterministic", action="store_true", help="train.deterministic: false")
     parser.add_argument("--toy", action="store_true", help="tiny and random, to try the program")
