@@ -1,10 +1,11 @@
 """The measured half of docs/published.md: one row for each run of the published protocol, and the tables made of them.
 
 python tools/measured_results.py record results/cao2019      # finished runs of config/cao2019.yaml
-python tools/measured_results.py record gpu-day              # those of benchmarks/gpu_day.py published
+python tools/measured_results.py record resources/gpu_day    # those of benchmarks/gpu_day.py published
 python tools/measured_results.py write                       # the tables of the document
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ PUBLISHED = ROOT / "resources" / "published_results.csv"
 DOCUMENT = ROOT / "docs" / "published.md"
 SAME_RUN = ["model", "loss", "seed", "precision", "processor"]
 """A run that is recorded again replaces the row that agrees with it in these."""
+WHOLE = ["images", "hits", "epochs", "best_epoch", "best_hits", "threads", "seconds"]
+"""The columns of whole numbers."""
 EPOCHS = 200
 """The epochs of the protocol. Published numbers of longer training stand apart."""
 
@@ -82,6 +85,7 @@ def recorded(known: pd.DataFrame, found: list[dict[str, Any]]) -> pd.DataFrame:
             row.setdefault(name, start.get(name))
     table = pd.concat([known, pd.DataFrame(found, columns=known.columns)])
     table = table.drop_duplicates(SAME_RUN, keep="last")
+    table = table.astype({name: "Int64" for name in WHOLE if name in table})  # which stay whole beside a run that has none
     return table.sort_values(SAME_RUN, ignore_index=True)
 
 
@@ -165,14 +169,20 @@ def _runs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def record(folder: Path) -> None:
-    """Add the finished runs below a folder, of the workflow or of benchmarks/gpu_day.py, to the csv."""
-    places = folder / "runs", folder / "published"
-    runs = [path.parent for place in places for path in found_in(place, f"/{PREDICTIONS}")]
+    """Add the finished runs of a folder, of the workflow or of benchmarks/gpu_day.py, to the csv.
+
+    Of the latter, published.json is enough, which has what `measured` found in each run where it was trained.
+    """
+    places, noted = (folder / "runs", folder / "published"), folder / "published.json"
+    runs = [measured(path.parent) for place in places for path in found_in(place, f"/{PREDICTIONS}")]
+    if not runs and noted.is_file():
+        runs = [row for row in json.loads(noted.read_text())["items"].values() if "error" not in row]
     if not runs:
         raise ValueError(
-            f"{folder} has no finished run below runs/ or published/; train config/cao2019.yaml there"
+            f"{folder} has no finished run below runs/ or published/, nor in published.json; train "
+            "config/cao2019.yaml there"
         )
-    table = recorded(read_csv(MEASURED), [measured(own) for own in runs])
+    table = recorded(read_csv(MEASURED), runs)
     with atomic_path(MEASURED) as path:
         table.to_csv(path, index=False)
     print(f"{MEASURED}: {len(runs)} runs of {folder}", flush=True)
