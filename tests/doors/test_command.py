@@ -136,9 +136,9 @@ def test_the_demo_shows_what_came_out_but_not_after_a_dry_run_or_a_failure(monke
     monkeypatch.setattr(command, "_beside", lambda *words: ran.append(words) or next(codes))
     monkeypatch.setattr("longtail.commands.demo.main", lambda words: shown.append(words) or 0)
     assert [main(["demo", *words]) for words in ([], ["-n"], [], ["--verbose"])] == [0, 0, 7, 0]
-    told = ("snakemake", "--configfile", "config/demo.yaml")
-    assert ran[0] == ran[2] == (*told, "--quiet", "host", "rules", "reason")
-    assert ran[1] == ("snakemake", "-n", *told[1:]) and ran[3] == ("snakemake", "--verbose", *told[1:])
+    told = ("--configfile", "config/demo.yaml")
+    assert ran[0] == ran[2] == ("longtail.commands.calm", *told)
+    assert ran[1] == ("snakemake", "-n", *told) and ran[3] == ("snakemake", "--verbose", *told)
     assert shown == [["results/demo"]] * 2
 
 
