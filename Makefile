@@ -28,7 +28,7 @@ check-data: $(READY)  ## list what is wrong with your images: make check-data CO
 report: $(READY)  ## the report of finished runs, one file that opens without a network: make report CONFIG=config/mine.yaml
 	@$(LONGTAIL) report $(OPTIONS)
 
-plan: $(READY)  ## say what would run, and what it would cost: make plan CONFIG=config/demo.yaml
+plan: $(READY)  ## say what would run, why, and what it would cost: make plan CONFIG=config/demo.yaml
 	@$(LONGTAIL) plan $(OPTIONS)
 
 watch: $(READY)  ## show how far every run is: make watch ARGS=results/demo
