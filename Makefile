@@ -28,7 +28,7 @@ check-data: $(READY)  ## list what is wrong with your images: make check-data CO
 report: $(READY)  ## the report of finished runs, one file that opens without a network: make report CONFIG=config/mine.yaml
 	@$(LONGTAIL) report $(OPTIONS)
 
-plan: $(READY)  ## say what would run, and what it would cost: make plan CONFIG=config/demo.yaml
+plan: $(READY)  ## say what would run, why, and what it would cost: make plan CONFIG=config/demo.yaml
 	@$(LONGTAIL) plan $(OPTIONS)
 
 watch: $(READY)  ## show how far every run is: make watch ARGS=results/demo
@@ -101,13 +101,15 @@ clean: $(READY)  ## delete state that only unfinished runs need: make clean CONF
 SLURM = $(if $(shell command -v sbatch 2>/dev/null),-r requirements-slurm.txt)
 $(READY): requirements.txt requirements-slurm.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
+	@echo "Installing what experiments need into $(VENV), once"
+	@$(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/[^\]$$/p' requirements.txt > $(VENV)/uv.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements.txt $(SLURM)
-	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-build-isolation --no-deps --editable .
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements.txt $(SLURM)
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(READY_DEV): $(READY) requirements-dev.txt
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements.txt -r requirements-dev.txt
+	@echo "Installing what tests and checks need into $(VENV), once"
+	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements.txt -r requirements-dev.txt
 	@touch $@

@@ -10,8 +10,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import sphinx.util.inspect  # noqa: E402
+import sphinx.util.typing  # noqa: E402
+
 from longtail import __version__  # noqa: E402 (found from here on)
 from tools import site_pages  # noqa: E402
+
+# Before autodoc takes it: Sphinx has no setting for how a type with a range is written.
+sphinx.util.inspect.stringify_annotation = sphinx.util.typing.stringify_annotation = site_pages.type_in_words(
+    sphinx.util.typing.stringify_annotation
+)
 
 project = "longtail"
 author = "the maintainers of longtail"

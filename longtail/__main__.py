@@ -40,7 +40,7 @@ ROOM = "commands."
 COMMANDS = {
     "init": Command("propose a configuration for your own images, with its reasons", room=ROOM),
     "check": Command("say what is wrong with a collection, and whether it can be used", True),
-    "plan": Command("say what would run, and what it would cost", True),
+    "plan": Command("say what would run, why, and what it would cost", True),
     "demo": Command("run the whole workflow on images that a dependency ships", True, ROOM),
     "watch": Command("show how far every run is"),
     "report": Command("pack answers, figures and tables into one file", room=ROOM),
@@ -52,8 +52,6 @@ COMMANDS = {
     "cite": Command("write a paragraph on the methods of results, and BibTeX", room=ROOM),
     "clean": Command("delete the states of unfinished runs", room=ROOM),
 }
-CALM = ("--quiet", "host", "rules", "reason")
-"""What leaves, of Snakemake's words, the finished jobs, how far it is, and errors."""
 SHELLS = ("bash", "zsh", "fish")
 PATHS = ("Path", "path_argument", "given_path", "model_argument")
 """The types of arguments that are paths, which a shell completes as such."""
@@ -164,9 +162,8 @@ def _in_checkout(name: str, words: list[str]) -> int:
     ]
     # After a dry run there may be nothing to show, and what it prints of the jobs is all that it is for.
     shown = not {"-n", "--dry-run", "--dryrun"} & {*others}
-    if shown and not {"-q", "--quiet", "--verbose"} & {*others}:
-        options += CALM
-    if code := _beside("snakemake", *options):
+    calm = shown and not {"-q", "--quiet", "--verbose", "--logger"} & {*others}
+    if code := _beside("longtail.commands.calm" if calm else "snakemake", *options):
         return code
     return (COMMANDS[name].module(name).main([results]) or 0) if shown else 0
 

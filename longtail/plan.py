@@ -1,7 +1,8 @@
-"""Show what would run and what it would cost: `longtail plan`, with the options of `snakemake`.
+"""Show what would run, why, and what it would cost: `longtail plan`, with the options of `snakemake`.
 
 The jobs are those of Snakemake's own dry run. The hours of training come from images per second: measured ones
 where this results folder holds a run of the same architecture and image size, else assumed ones, which are named.
+Other jobs take what such jobs took here, else an assumed time.
 """
 
 import contextlib
@@ -9,8 +10,9 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ from longtail.config.load import Config, load_files
 from longtail.data.sources.table import known_sources
 from longtail.experiment.changes import collection_changes
 from longtail.experiment.cost import (
+    JOB_SECONDS,
     MOST_IMAGES,
     SUSTAINED,
     Speed,
@@ -27,16 +30,23 @@ from longtail.experiment.cost import (
     images_of,
     images_to_test,
     known_speeds,
+    prediction_seconds,
     training,
 )
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
+from longtail.experiment.reasons import NEW, Reasons
 from longtail.experiment.runs import PATTERN, Run
+from longtail.files.text import without_middle
 from longtail.machine.cores import gpu_count, train_threads
 from longtail.machine.terminal import heard
 from longtail.report.labels import label
 
 ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 80
+"""Letters of a line at most."""
+MOST_NAMES = 4
+"""Runs that are named for one reason."""
 
 
 class Job(NamedTuple):
@@ -46,6 +56,8 @@ class Job(NamedTuple):
     wildcards: dict[str, str]
     input: list[str]
     output: list[str]
+    reason: str = ""
+    """Why it would run, as Snakemake says it."""
 
 
 class DryRun(logging.Filter):
@@ -57,8 +69,9 @@ class DryRun(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "rule_name") and hasattr(record, "wildcards"):
-            files = [list(map(str, getattr(record, name, None) or ())) for name in ("input", "output")]
-            self.jobs.append(Job(record.rule_name, dict(record.wildcards or {}), *files))
+            before, made = (list(map(str, getattr(record, name, None) or ())) for name in ("input", "output"))
+            reason = getattr(record, "reason", None) or ""
+            self.jobs.append(Job(record.rule_name, dict(record.wildcards or {}), before, made, reason))
         return record.levelno >= logging.WARNING
 
 
@@ -146,31 +159,41 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         for wanted in (_trained(jobs), _trained(forced(jobs, args)))
     )
     lines = [
-        f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs).",
-        *_by_stage(Counter(job.rule for job in jobs)),
+        f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs)."
     ]
-    changes = collection_changes(experiment)
-    if not runs:
-        lines += ["", f"{changes} No run would be trained again."] if changes else []
-        return "\n".join([*lines, "", "Nothing to train: no GPU hours."])
     if wrong := list(_refused_models(runs, config)):
         raise ValueError("\n".join(wrong))
     device_type, at_a_time = _device(args, config)
-    speeds = known_speeds(runs, config, Path(config.paths.results, "runs"), device_type)
+    speeds = known_speeds(experiment.runs, config, Path(config.paths.results, "runs"), device_type)
     works = training(runs, keys, images_of(config), speeds, anew=anew)
-    if changes:
+    reasons = Reasons(Path(config.paths.results))
+    seconds = _seconds(jobs, works, reasons.seconds(), _predicting(config, speeds))
+    if jobs:
+        lines += ["", *_by_stage(jobs, seconds)]
+    if why := _why(jobs, reasons):
+        lines += ["", *why]
+    if changes := collection_changes(experiment):
+        again = _runs(len(runs)) if runs else "No run"
         known = [work.seconds for work in works.values() if work.seconds is not None]
         hours = f", {_duration(sum(known))} of training" if known else ""
+        lines += ["", *_wrapped(f"{changes} {again} would be trained again{hours}.")]
+    if works:
         lines += [
             "",
-            f"{changes} {len(runs)} run{'' if len(runs) == 1 else 's'} would be trained again{hours}.",
+            *_table(works, speeds),
+            "",
+            *_wrapped(_total(works, device_type, min(at_a_time, len(runs)))),
         ]
-    lines += ["", *_table(works, speeds), "", _total(works, device_type, min(at_a_time, len(runs)))]
+    else:
+        lines += ["", "Nothing to train: no GPU hours."]
+    if jobs:
+        lines += _wrapped(_all(jobs, works, seconds, at_a_time, args))
     if done := sum(epochs_done(keys, run) for run in runs if run not in anew):
-        lines.append(
+        lines += _wrapped(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
-    return "\n".join([*lines, *_notes(works, speeds, device_type), *_power(config)])
+    notes = _notes(works, speeds, device_type, bool(seconds.assumed))
+    return "\n".join([*lines, *notes, *(_power(config) if works else [])])
 
 
 def _refused_models(runs: list[Run], config: Config) -> Iterator[str]:
@@ -211,23 +234,129 @@ def _device(args: Any, config: Config) -> tuple[str, int]:
     return "cpu", max(1, cores // train_threads(config.job.threads, cores))
 
 
-def _by_stage(counts: Counter[str]) -> list[str]:
+class Seconds(NamedTuple):
+    """How long jobs take, one after the other."""
+
+    by_rule: dict[str, float | None]
+    """The seconds of one job; None: not known."""
+    assumed: set[str]
+    """The rules whose time was not measured here."""
+
+
+def _seconds(
+    jobs: list[Job],
+    works: dict[tuple[str, str, int], Work],
+    measured: dict[str, float],
+    predicting: float | None,
+) -> Seconds:
+    """The seconds of a job of each rule.
+
+    Args:
+        measured: those of finished jobs.
+        predicting: seconds that the prediction of one run takes beside its start, on average; None: not known.
+    """
+    rules = {job.rule for job in jobs}
+    known: dict[str, float | None] = {rule: measured.get(rule, JOB_SECONDS) for rule in rules}
+    if works:
+        each = [work.seconds for work in works.values()]
+        runs = sum(work.runs for work in works.values())
+        known["train"] = None if None in each else sum(filter(None, each)) / runs + JOB_SECONDS
+    if "predict" in rules - measured.keys():
+        known["predict"] = None if predicting is None else JOB_SECONDS + predicting
+    return Seconds(known, rules - measured.keys() - {"train"})
+
+
+def _predicting(config: Config, speeds: dict[tuple[str, int], Speed]) -> float | None:
+    """Seconds of one run's prediction, on average over the models; None: not known."""
+    images = images_to_test(config)
+    found = [
+        prediction_seconds(config, model, images, speeds) if images else None for model in config.grid.models
+    ]
+    return None if None in found else sum(filter(None, found)) / len(found)
+
+
+def _by_stage(jobs: list[Job], seconds: Seconds) -> list[str]:
+    """The jobs of each stage, and their time one after the other."""
+    counts = Counter(job.rule for job in jobs)
     by_stage: dict[str, list[str]] = defaultdict(list)
     for rule, stage in stages().items():
         if counts[rule]:
-            by_stage[stage].append(f"{rule} {counts[rule]}")
-    return [f"  {stage:12}{', '.join(rules)}" for stage, rules in by_stage.items()]
+            by_stage[stage].append(rule)
+    lines = [f"  {'stage':16}{'jobs':>6}{'time':>13}  rules"]
+    for stage, rules in by_stage.items():
+        each = [seconds.by_rule[rule] for rule in rules]
+        time = "not known" if None in each else _duration(_sum(rules, counts, seconds))
+        begin = f"  {stage:16}{sum(counts[rule] for rule in rules):>6,}{time:>13}  "
+        told = _counted({rule: counts[rule] for rule in rules})
+        lines += _wrapped(told, " " * len(begin), begin)
+    return lines
+
+
+def _sum(rules: Iterable[str], counts: Counter[str], seconds: Seconds) -> float:
+    return sum(counts[rule] * (seconds.by_rule[rule] or 0.0) for rule in rules)
+
+
+def _why(jobs: list[Job], reasons: Reasons) -> list[str]:
+    """Why jobs run that were done already, as lines; none where nothing was.
+
+    Each change is followed by the runs that are trained for it and by the rules that it concerns by itself; what only
+    follows from other jobs is left out.
+    """
+    runs: dict[str, list[str]] = defaultdict(list)
+    rules: dict[str, Counter[str]] = defaultdict(Counter)
+    for job in jobs:
+        makes_model = job.rule in ("train", "adjust")
+        for reason in reasons.of(job.reason, own=not makes_model):
+            if makes_model:
+                runs[reason].append(PATTERN.format_map(job.wildcards))
+            else:
+                rules[reason][job.rule] += 1
+    lines = []
+    for reason in dict.fromkeys([*runs, *rules]):
+        if reason == NEW and (not runs[reason] or {*runs, *rules} == {NEW}):
+            continue  # what was never made needs no reason
+        names = sorted(runs[reason])
+        more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+        told = []
+        if names:
+            told.append(f"{_runs(len(names))}: {', '.join(names[:MOST_NAMES])}{more}")
+        if rules[reason] and reason != NEW:
+            told.append(_counted(rules[reason]))
+        lines += [*_wrapped(reason, "  "), *_wrapped("; ".join(told), "      ")]
+    return ["Why:", *lines] if lines else []
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'' if count == 1 else 's'}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Rules and how many jobs each has, which no end of a line parts."""
+    return ", ".join(f"{rule}\xa0{count:,}" for rule, count in counts.items())
+
+
+def _wrapped(text: str, indent: str = "", first: str | None = None) -> list[str]:
+    lines = textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _table(works: dict[tuple[str, str, int], Work], speeds: dict[tuple[str, int], Speed]) -> list[str]:
-    lines = [f"  {'training':18}{'pixels':>6}{'runs':>7}{'images':>14}{'images/s':>11}{'time':>13}"]
+    lines = [f"  {'training':22}{'pixels':>6}{'runs':>7}{'images':>16}{'images/s':>11}{'time':>13}"]
     for (name, architecture, size), work in works.items():
         speed = speeds.get((architecture, size))
         images = f"{work.images:,}" if work.images else "not known"
         rate = _rate(speed.images_per_second) if speed else "not known"
         hours = "not known" if work.seconds is None else _duration(work.seconds)
-        source = f"  {speed.source}" if speed else ""
-        lines.append(f"  {name:18}{size:>6}{work.runs:>7}{images:>14}{rate:>11}{hours:>13}{source}")
+        lines.append(
+            f"  {without_middle(name, 22):22}{size:>6}{work.runs:>7,}{images:>16}{rate:>11}{hours:>13}"
+        )
     return lines
 
 
@@ -244,21 +373,57 @@ def _total(works: dict[tuple[str, str, int], Work], device_type: str, at_a_time:
     return f"{text}; {_duration(beside)} with {at_a_time} jobs at a time."
 
 
+def _all(
+    jobs: list[Job], works: dict[tuple[str, str, int], Work], seconds: Seconds, at_a_time: int, args: Any
+) -> str:
+    """The time until everything is made, as a sentence."""
+    counts = Counter(job.rule for job in jobs)
+    others = [rule for rule in counts if rule != "train"]
+    if None in [seconds.by_rule[rule] for rule in others]:
+        return "How long the other jobs take is not known."
+    beside = _sum(others, counts, seconds)
+    count = sum(counts[rule] for rule in others)
+    if not count:
+        return ""
+    text = f"The {'other ' if works else ''}{count:,} jobs take {_duration(beside)}"
+    cores = args.cores or at_a_time
+    if works and seconds.by_rule["train"] is not None:
+        begun = min(at_a_time, counts["train"])
+        trained = max(_sum(["train"], counts, seconds) / begun, *(work.longest for work in works.values()))
+        return f"{text}. All of it takes {_duration(trained + beside / cores)} with {cores} at a time."
+    return f"{text}{f', with {cores} at a time {_duration(beside / cores)}' if cores > 1 else ''}."
+
+
 def _notes(
-    works: dict[tuple[str, str, int], Work], speeds: dict[tuple[str, int], Speed], device_type: str
+    works: dict[tuple[str, str, int], Work],
+    speeds: dict[tuple[str, int], Speed],
+    device_type: str,
+    some_assumed: bool,
 ) -> list[str]:
-    kinds = [kind[1:] for kind in works]
-    lines = []
+    """Where the numbers come from, as lines."""
+    kinds = list(dict.fromkeys(kind[1:] for kind in works))
+    lines = [
+        line
+        for kind in kinds
+        if kind in speeds and speeds[kind].source != "assumed"
+        for line in _wrapped(f"The speed of {kind[0]} at {kind[1]} px is {speeds[kind].source}.")
+    ]
+    if some_assumed:
+        lines += _wrapped(
+            f"Assumed: {JOB_SECONDS:g} s for a job beside what it computes, where no such job has finished here."
+        )
     if any(kind in speeds and speeds[kind].source == "assumed" for kind in kinds):
         device = "a data-centre GPU" if device_type == "cuda" else "a few CPU cores"
-        lines += [
-            f"Assumed: {SUSTAINED[device_type] / 1e12:g} TFLOP/s of {device}, and at most {MOST_IMAGES:,} images/s.",
-            "One finished run of a model, of however few epochs, replaces that by a measurement.",
-        ]
+        lines += _wrapped(
+            f"Assumed: {SUSTAINED[device_type] / 1e12:g} TFLOP/s of {device}, and at most {MOST_IMAGES:,} images/s. "
+            "One finished run of a model, of however few epochs, replaces that by a measurement."
+        )
     if any(kind not in speeds for kind in kinds):
-        lines.append("Not known: how fast a model trains that has no finished run and is not a listed one.")
-    if device_type == "cpu":
-        lines.append(
+        lines += _wrapped(
+            "Not known: how fast a model trains that has no finished run and is not a listed one."
+        )
+    if works and device_type == "cpu":
+        lines += _wrapped(
             "No GPU is here. For a plan with GPUs add --resources gpu=4, or --workflow-profile profiles/slurm."
         )
     return lines
@@ -288,11 +453,15 @@ def _power(config: Config) -> list[str]:
         told = "there is one seed. It speaks of these trained networks alone."
     return [
         "",
-        "The smallest difference of two losses with one model that is found with a chance of 80 %, in points, by test"
-        " set and its images:",
-        f"  {', '.join(found)}",
-        f"Assumed: the losses disagree on {100 * DISCORDANT:g} % of the images, {100 * CHANCE:g} % of that by"
-        f" chance of training, and {told}",
+        *_wrapped(
+            "The smallest difference of two losses with one model that is found with a chance of 80 %, in points, by "
+            "test set and its images:"
+        ),
+        *_wrapped(", ".join(found), "  "),
+        *_wrapped(
+            f"Assumed: the losses disagree on {100 * DISCORDANT:g} % of the images, {100 * CHANCE:g} % of that by "
+            f"chance of training, and {told}"
+        ),
     ]
 
 
@@ -301,6 +470,8 @@ def _rate(images_per_second: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
     return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 

@@ -3,8 +3,8 @@
 Reads only files below the results folder (logs of training, records and histories of finished runs), so that it
 can look on from any machine that sees them. A live table on a terminal; plain lines of what changed elsewhere.
 
-It ends when all runs are finished. On the machine of the workflow it ends after the workflow, too: with exit status 1,
-and the runs that are not finished.
+It waits for the first run, and ends when all are finished. On the machine of the workflow it ends after the workflow,
+too: with exit status 1, and the runs that are not finished.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from longtail.experiment.lock import workflow_has_ended
-from longtail.experiment.status import Status, seconds_left, statuses
-from longtail.files.text import printable
+from longtail.experiment.status import Status, known_runs, seconds_left, statuses
+from longtail.files.text import printable, without_middle
 from longtail.machine.terminal import Help, heard
 from longtail.settings import path_argument
 
@@ -63,11 +63,12 @@ def summary(found: list[Status]) -> str:
     counts = Counter(one.state for one in found)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     left = seconds_left(found)
+    runs = f"{len(found)} run{'' if len(found) == 1 else 's'}"
     if left == 0.0:
-        return f"{len(found)} runs: {states}"
+        return f"{runs}: {states}"
     if not any(one.active for one in found):
-        return f"{len(found)} runs: {states}; nothing trains now, {duration(left)} of training left"
-    return f"{len(found)} runs: {states}; all trained in {duration(left)}"
+        return f"{runs}: {states}; nothing trains now, {duration(left)} of training left"
+    return f"{runs}: {states}; all trained in {duration(left)}"
 
 
 def duration(seconds: float | None) -> str:
@@ -93,21 +94,15 @@ def table(found: list[Status], height: int, width: int) -> Table:
         justify: Literal["left", "right"] = "left" if name == "state" else "right"
         drawn.add_column(name, justify=justify, no_wrap=True, min_width=least)
     for one, row in zip(shown, rows, strict=True):
-        drawn.add_row(Text(shortened(printable(one.run), room)), *map(Text, row), style=STYLES.get(one.state))
+        drawn.add_row(
+            Text(without_middle(printable(one.run), room)), *map(Text, row), style=STYLES.get(one.state)
+        )
     if len(shown) < len(ordered):
         rest = Counter(one.state for one in ordered[len(shown) :])
         drawn.add_row(
             "… and " + ", ".join(f"{number} {state}" for state, number in rest.items()), style="dim"
         )
     return drawn
-
-
-def shortened(name: str, room: int) -> str:
-    """The name in at most so many letters, without its middle where it is longer."""
-    if len(name) <= room:
-        return name
-    end = (room - 1) // 2
-    return f"{name[: room - 1 - end]}…{name[len(name) - end :]}"
 
 
 def lines(found: Iterable[Status]) -> list[str]:
@@ -146,7 +141,7 @@ def watch(results: Path, every: float) -> list[Status]:
 
 def _looks(results: Path, every: float) -> Iterator[list[Status]]:
     """The statuses of all runs, again and again until no workflow will change them: a failed run may be tried again."""
-    yield (found := statuses(results))
+    yield (found := _first_look(results, every))
     since = time.monotonic()
     while any(one.state != "finished" for one in found):
         # Jobs of a cluster may go on without their Snakemake.
@@ -156,6 +151,23 @@ def _looks(results: Path, every: float) -> Iterator[list[Status]]:
             return
         time.sleep(every)
         yield (found := statuses(results))
+
+
+def _first_look(results: Path, every: float) -> list[Status]:
+    """The statuses of all runs, as soon as there is a run.
+
+    Raises:
+        NotADirectoryError: a file is where the results should be.
+    """
+    told = False
+    while not known_runs(results):
+        if results.exists() and not results.is_dir():
+            raise NotADirectoryError(f"{results} is no folder. Give the results folder of a workflow")
+        if not told:
+            print(printable(f"Waiting for the first run in {results} (Ctrl-C ends this)"), file=sys.stderr)
+            told = True
+        time.sleep(every)
+    return statuses(results)
 
 
 def left(found: Iterable[Status]) -> str:

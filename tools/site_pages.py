@@ -6,9 +6,11 @@ docs/conf.py calls this when the site is built. The pages lie in docs/_made, whi
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_origin
+
+from pydantic import TypeAdapter
 
 from longtail.files.text import as_code, in_markdown, markdown_table
 
@@ -94,6 +96,18 @@ def read_docstring(app: Any, what: str, name: str, about: Any, options: Any, lin
 def keep_sentence(app: Any, what: str, name: str, about: Any, options: Any, lines: list[str]) -> None:
     """Put back what is said of an attribute, after Google's form has taken what stands before a colon for a type."""
     lines[:] = SENTENCES.pop(name, lines)
+
+
+def type_in_words(others: Callable[..., str]) -> Callable[..., str]:
+    """What writes a type as text: one with a range as the page of settings does, any other as `others` does."""
+
+    def written(annotation: Any, *args: Any, **options: Any) -> str:
+        if get_origin(annotation) is Annotated:
+            schema = TypeAdapter(annotation).json_schema()
+            return _kind(schema, schema)
+        return others(annotation, *args, **options)
+
+    return written
 
 
 def module_page(module: str) -> str:

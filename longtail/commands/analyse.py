@@ -162,7 +162,7 @@ def analyse(foreign: Foreign, folder: Path, reference: str) -> list[str]:
         )
     )
     write_text(folder / "summary.md", summary)
-    write_text(folder / "summary.html", webpage(summary, "Summary"))
+    write_text(folder / "summary.html", webpage(summary, "Summary", back=NAME))
     drawn, made = (
         sorted(path.stem for path in folder.glob(kind)) for kind in ("figures/*.png", "tables/*.html")
     )

@@ -52,6 +52,10 @@ MOST_IMAGES = 2500
 """The most images per second that any model is assumed to reach: a small one waits for memory, not for arithmetic."""
 
 
+JOB_SECONDS = 2.0
+"""Seconds that a job takes beside training and prediction, most of which goes into its start."""
+
+
 class Speed(NamedTuple):
     """How fast a model trains, and how that is known."""
 
@@ -188,6 +192,21 @@ def known_speeds(
         if assumed := assumed_speed(*kind, device_type):
             speeds[kind] = assumed
     return speeds | measured_speeds(records, device_type)
+
+
+def prediction_seconds(
+    config: Config, model: str, images: dict[str, int], speeds: dict[tuple[str, int], Speed]
+) -> float | None:
+    """Seconds of the forward passes of one run of a model over all test images; None: its speed is not known.
+
+    Args:
+        images: of `images_to_test`.
+        speeds: of training, by architecture and image size; a forward pass costs a third of that.
+    """
+    kind = config.model(model).architecture, config.recipe(model, config.grid.losses[0]).image_size
+    speed = speeds.get(kind)
+    crops = {"ten": 10, "five": 5}.get(str(config.predict.crops), 1)
+    return max(images.values()) * crops / (3 * speed.images_per_second) if speed else None
 
 
 def epochs_done(keys: Keys, run: Run) -> int:

@@ -44,9 +44,15 @@ def fingerprint(program: str, *choices: str) -> str:
         ValueError: one of the files does not parse.
     """
     digest = hashlib.sha256()
-    for line in sorted(f"{found.shown} {_parse(found.path).tree}\n" for found in _closure(program, *choices)):
-        digest.update(line.encode())
+    for name, tree in trees(program, *choices):
+        digest.update(f"{name} {tree}\n".encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def trees(program: str, *choices: str) -> tuple[tuple[str, str], ...]:
+    """The files that `fingerprint` hashes, sorted: the name of each in the hash, and the hash of its syntax tree."""
+    return tuple(sorted((found.shown, _parse(found.path).tree) for found in _closure(program, *choices)))
 
 
 class Found(NamedTuple):

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from longtail.config.load import ConfigError
 from longtail.config.methods import Custom
@@ -28,6 +28,8 @@ LISTS = ("train", "val", "test", "class_names", "frozen")
 """The settings of a split that name a file; its rules of classes name others."""
 NUMBERS = {"thesis": "resources/thesis_results.csv", "published": "resources/published_results.csv"}
 """The files of numbers that results are compared with."""
+IMAGES, SETS, EVALUATION, START = "the images", "the sets of images", "the evaluation", "its start"
+"""What jobs before others are called."""
 
 
 def _hash(content: list[Any]) -> str:
@@ -86,8 +88,27 @@ def _filled_in(path: str) -> str:
     return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
 
 
+class Parts(NamedTuple):
+    """What a key is made of."""
+
+    rule: str
+    code: tuple[str, ...]
+    """The arguments of `fingerprint`: the program, and what it chooses by name."""
+    settings: Mapping[str, Any]
+    upstream: Mapping[str, str]
+    """The keys of the jobs before it, by names for people; their order is that in the hash."""
+    of: Mapping[str, Any]
+    """The model, the loss and more that the job is of, where it is of one."""
+
+
 class Keys:
-    """The keys of the jobs of an experiment; they are worked out once, since an experiment does not change."""
+    """The keys of the jobs of an experiment; they are worked out once, since an experiment does not change.
+
+    Attributes:
+        parts: what each key is made of that this process has worked out.
+    """
+
+    parts: ClassVar[dict[str, Parts]] = {}
 
     def __init__(self, jobs: Experiment):
         self.jobs = jobs
@@ -120,27 +141,29 @@ class Keys:
 
     @cache  # noqa: B019
     def subsets(self) -> str:
-        return self._key("subsets", self.jobs.subsets_settings(), [self.images()])
+        return self._key("subsets", self.jobs.subsets_settings(), {IMAGES: self.images()})
 
     @cache  # noqa: B019
     def sets(self) -> str:
         rule = self.jobs.source.split
         before = {"split": self.subsets, "folder_split": self.images}
-        upstream = [before[rule]()] if rule in before else []
+        upstream = {IMAGES: before[rule]()} if rule in before else {}
         settings = getattr(self.jobs, f"{rule}_settings")()
         return self._key(rule, _with_contents(settings), upstream)
 
     @cache  # noqa: B019
     def split(self) -> str:
-        return self._key("groups", self.jobs.groups_settings(), [self.sets()])
+        return self._key("groups", self.jobs.groups_settings(), {SETS: self.sets()})
 
     def check(self) -> str:
-        return self._key("check_data", _with_contents(self.jobs.folder_split_settings()), [self.images()])
+        return self._key(
+            "check_data", _with_contents(self.jobs.folder_split_settings()), {IMAGES: self.images()}
+        )
 
     @cache  # noqa: B019
     def tensors(self, subset: str) -> str:
-        upstream = getattr(self, self.jobs.table_of(subset))()
-        return self._key("tensors", {"subset": subset}, [self.images(), upstream])
+        upstream = {IMAGES: self.images(), SETS: getattr(self, self.jobs.table_of(subset))()}
+        return self._key("tensors", {"subset": subset}, upstream)
 
     @cache  # noqa: B019
     def weights(self, model: str) -> str:
@@ -148,30 +171,31 @@ class Keys:
         if settings["weights"] and (file := local_file(settings["weights"])):
             # An address counts as it is written.
             settings["weights"] = content_hash(str(file)) or settings["weights"]
-        return self._key("fetch_weights", settings, choices=[self._model_code(model)])
+        return self._key("fetch_weights", settings, choices=[self._model_code(model)], of={"model": model})
 
     @cache  # noqa: B019
     def train(self, run: Run) -> str:
-        upstream = [self.tensors(f"train_{run.train_set}"), self.tensors("val")]
+        upstream = {
+            "the training images": self.tensors(f"train_{run.train_set}"),
+            "the validation images": self.tensors("val"),
+        }
         if start := self.jobs.start(run):
-            upstream.append(self.train(start))
+            upstream[START] = self.train(start)
         elif self.jobs.config.model(run.model).pretrained:
-            upstream.append(self.weights(run.model))
+            upstream["the pretrained weights"] = self.weights(run.model)
         if self.jobs.needs_groups(run.model, run.loss):
-            upstream.append(self.split())
+            upstream["the groups of classes"] = self.split()
         settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
         settings |= {"loss": _pathless(settings["loss"]), **_named_files(settings["loss_parameters"])}
-        return self._key(
-            "train", settings, upstream, choices=[self._model_code(run.model), self._loss_code(run.loss)]
-        )
+        choices = [self._model_code(run.model), self._loss_code(run.loss)]
+        return self._key("train", settings, upstream, choices, of=run._asdict())
 
     @cache  # noqa: B019
     def adjust(self, run: Run) -> str:
         variant = self.jobs.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
-        return self._key(
-            "adjust", self.jobs.adjust_settings(run.loss), [self.train(self.jobs.start(run))], choices
-        )
+        upstream = {START: self.train(self.jobs.start(run))}
+        return self._key("adjust", self.jobs.adjust_settings(run.loss), upstream, choices, of=run._asdict())
 
     def model(self, run: Run) -> str:
         """Key of the job that makes a run's model."""
@@ -179,7 +203,7 @@ class Keys:
 
     @cache  # noqa: B019
     def predict(self, run: Run) -> str:
-        upstream = [self.model(run), self.tensors(self.jobs.test_tensors)]
+        upstream = {"its model": self.model(run), "the test images": self.tensors(self.jobs.test_tensors)}
         return self._key(
             "predict", self.jobs.predict_settings(), upstream, choices=[self._model_code(run.model)]
         )
@@ -190,33 +214,36 @@ class Keys:
         files = _named_files([own["loss_parameters"] for own in losses.values()])
         losses = {name: {**own, "loss": _pathless(own["loss"])} for name, own in losses.items()}
         settings = {"grid": self.jobs.runs, "losses": losses, **files}
-        upstream = [self.split(), *map(self.predict, self.jobs.shown_runs)]
+        upstream = {SETS: self.split(), **self._predictions(self.jobs.shown_runs)}
         return self._key(
             "evaluation", settings, upstream, choices=list(map(self._loss_code, self.jobs.losses))
         )
 
     def statistics(self) -> str:
-        return self._key("statistical_analysis", self.jobs.statistics_settings(), [self.evaluation()])
+        return self._key(
+            "statistical_analysis", self.jobs.statistics_settings(), {EVALUATION: self.evaluation()}
+        )
 
     def summary(self) -> str:
-        return self._key(
-            "summary", {**self.jobs.summary_settings(), **_numbers(NUMBERS)}, [self.statistics()]
-        )
+        settings = {**self.jobs.summary_settings(), **_numbers(NUMBERS)}
+        return self._key("summary", settings, {"the statistics": self.statistics()})
 
     def tables(self, sources: list[str]) -> str:
         """Key of the tables that are made from the evaluation or, where that is among the sources, from the split."""
         if "split" in sources:
             settings = {"train_sets": self.jobs.config.grid.train_sets}
-            return self._key("tables", settings, [self.split()], ["longtail.report.counts"])
-        return self._key("tables", _numbers(sources), [self.evaluation()], ["longtail.report.tables"])
+            return self._key("tables", settings, {SETS: self.split()}, ["longtail.report.counts"])
+        upstream = {EVALUATION: self.evaluation()}
+        return self._key("tables", _numbers(sources), upstream, ["longtail.report.tables"])
 
     def class_tables(self, runs: Iterable[Run]) -> str:
         """Key of the tables of single classes, which are made from the predictions of these runs."""
-        upstream = [self.split(), *map(self.predict, runs)]
+        upstream = {SETS: self.split(), **self._predictions(runs)}
         return self._key("tables", {}, upstream, ["longtail.report.classes"])
 
     def figure(self, figure: str, settings: dict[str, Any], *upstream: str) -> str:
-        return self._key("figure", settings, list(upstream), [f"longtail.report.figures.{figure}"])
+        before = {f"what it is drawn from ({number})": key for number, key in enumerate(upstream, 1)}
+        return self._key("figure", settings, before, [f"longtail.report.figures.{figure}"])
 
     def index(self, settings: Mapping[str, Any], figures: Iterable[str]) -> str:
         """Key of the page that shows all of them, made from what they are made from and with their code."""
@@ -225,7 +252,9 @@ class Keys:
             fingerprint(f"{SCRIPTS}/figure.py", *(f"longtail.report.figures.{name}" for name in figures)),
             fingerprint(f"{SCRIPTS}/tables.py", *tables),
         ]
-        upstream = [self.split(), *([self.summary()] if self.jobs.source.has_images else [])]
+        upstream = {SETS: self.split()}
+        if self.jobs.source.has_images:
+            upstream["the summary"] = self.summary()
         return self._key("index", {"settings": settings, "code": code}, upstream)
 
     def check_own_code(self) -> None:
@@ -242,6 +271,9 @@ class Keys:
                 except ValueError as error:
                     raise ConfigError([f"losses.{loss}.loss.path: {error}"]) from None
 
+    def _predictions(self, runs: Iterable[Run]) -> dict[str, str]:
+        return {f"the predictions of {run}": self.predict(run) for run in runs}
+
     def _model_code(self, model: str) -> str:
         return model_module(self.jobs.config.model(model).architecture)
 
@@ -253,8 +285,11 @@ class Keys:
         self,
         rule: str,
         settings: Mapping[str, Any],
-        upstream: list[str] | None = None,
+        upstream: Mapping[str, str] | None = None,
         choices: list[str] | None = None,
+        of: Mapping[str, Any] | None = None,
     ) -> str:
-        code = fingerprint(f"{SCRIPTS}/{rule}.py", *(choices or []))
-        return _hash([rule, code, settings, upstream or []])
+        parts = Parts(rule, (f"{SCRIPTS}/{rule}.py", *(choices or [])), settings, upstream or {}, of or {})
+        key = _hash([rule, fingerprint(*parts.code), settings, list(parts.upstream.values())])
+        self.parts[key] = parts
+        return key

@@ -10,6 +10,7 @@ The copy is read first, and what is in storage only where the copy does not prov
 """
 
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -68,12 +69,19 @@ class Proofs:
     Args:
         configuration: its files, of which the proofs keep the names.
         trained_anew: whether a run that another version of a package trained counts as stale.
+        keep: is told the key of each job that has finished, and the seconds that it took where they are known.
 
     Attributes:
         asked: outputs that are made anew whatever their proof says, since what is shown while they are made is wanted.
     """
 
-    def __init__(self, configuration: Sequence[str | Path] = (), trained_anew: bool = False):
+    def __init__(
+        self,
+        configuration: Sequence[str | Path] = (),
+        trained_anew: bool = False,
+        keep: Callable[[str, float | None], object] = lambda key, seconds: None,
+    ):
+        self.keep = keep
         self.configuration = [os.path.realpath(path) for path in configuration]
         self.trained_anew = trained_anew
         self.asked: set[str] = set()
@@ -238,11 +246,20 @@ def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
     before it.
     """
 
+    begun: dict[Any, float] = {}
+
     class Proven(record):
+        def started(self, job: Any, *others: Any) -> None:
+            super().started(job, *others)
+            if self.dag.workflow.is_local(job.rule):  # on a cluster, it would wait in the queue first
+                begun[job] = time.monotonic()
+
         async def finished(self, job: Any) -> None:
             await super().finished(job)
+            seconds = time.monotonic() - begun.pop(job) if job in begun else None
             # Snakemake ends failed jobs here, too, before it deletes what they left.
             if self.dag.workflow.is_main_process and _is_judged(job) and all(map(is_there, job.output)):
+                proofs.keep(job.params.key, seconds)
                 proofs.write(job.output, job.params.key)
 
         def has_metadata(self, job: Any) -> bool:

@@ -1,6 +1,6 @@
 """Text from elsewhere, such as the name of a class or of a file, shown where it could do more than be read.
 
-printable    on a terminal, which obeys control characters
+printable    on a terminal, which obeys control characters; `without_middle` is a name that fits there
 in_markdown  in Markdown, where signs make links, tags and cells of a table; `as_code` is its form for names, and
              `markdown_table` makes a table of such cells
 in_csv       in a csv, where a spreadsheet runs what begins like a formula
@@ -20,6 +20,14 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 def printable(text: str) -> str:
     r"""The text in one line that no terminal obeys: a control character becomes what Python writes, such as `\x1b`."""
     return OBEYED.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def without_middle(name: str, room: int) -> str:
+    """The name in at most so many letters, without its middle where it is longer."""
+    if len(name) <= room:
+        return name
+    end = (room - 1) // 2
+    return f"{name[: room - 1 - end]}…{name[len(name) - end :]}"
 
 
 def in_markdown(text: str) -> str:

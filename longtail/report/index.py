@@ -10,7 +10,7 @@ import mimetypes
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -24,13 +24,21 @@ from longtail.files.text import in_markdown, markdown_table
 from longtail.report.captions import count
 from longtail.report.catalogue import CLASS_TABLES, STATISTICS, title
 from longtail.report.labels import label
-from longtail.report.webpage import page_of, rendered
+from longtail.report.webpage import BACK, page_of, rendered
 
 NAME = "index.html"
 LONG = 100_000
 """A table of more characters stands on a page of its own alone, since the index has to open at once."""
 OPEN = 2
 """All figures are unfolded where there are at most so many models, each counted once for each training set."""
+COLUMNS = {
+    "Model": "model",
+    "Loss function": "loss",
+    "Training set": "train_set",
+    "Trained on": "train_set",
+    "Seed": "seed",
+}
+"""The headings of tables that name what a run is of."""
 SENT = (".html", ".csv", ".md", ".tex", ".pdf", ".png", ".json", ".log")
 """The endings of files that the page takes with it; models and predictions stay where they are."""
 STYLE = """
@@ -40,6 +48,7 @@ h2 { margin-top: 2.8rem; }
 summary { cursor: pointer; padding: .35rem 0; }
 summary h3 { display: inline; }
 .leads { font-size: .9em; }
+tr:target { outline: 2px solid var(--link); outline-offset: -2px; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: 1.5rem; }
 .gallery figure { scroll-margin-top: 1rem; }
 .gallery img { width: 100%; height: 13rem; object-fit: contain; background: #fff; border: 1px solid var(--line); }
@@ -131,6 +140,7 @@ def index(
     body += _gallery("Figures of all runs", results, [f"figures/{name}" for name in figures])
     body += _tables("Tables of all runs", results, [f"tables/{name}" for name in tables])
     body += _tables("Statistics", results, [f"statistics/{name}" for name in statistics])
+    body = _to_runs(body, grid)
     of_models = [(train_set, model) for train_set in grid.train_sets for model in grid.models]
     for train_set, model in of_models:
         body += _of_model(results, evaluation, grid, train_set, model, opened=len(of_models) <= OPEN)
@@ -152,7 +162,7 @@ def _gallery(heading: str, results: Path, names: Sequence[str]) -> str:
     return f'<h2>{escape(heading)}</h2>\n<div class="gallery">\n{figures}</div>\n' if figures else ""
 
 
-def _figure(results: Path, name: str) -> str:
+def _figure(results: Path, name: str, leads: str = "") -> str:
     caption = (results / f"{name}.txt").read_text(encoding="utf-8").strip()
     with Image.open(results / f"{name}.png") as image:
         size = 'width="{}" height="{}"'.format(*image.size)
@@ -162,7 +172,7 @@ def _figure(results: Path, name: str) -> str:
     return (
         f'<figure id="{escape(name)}">'
         f'<a href="{picture}"><img src="{picture}" {size} loading="lazy" alt="{shown}"></a>'
-        f'<figcaption><b>{shown}</b> <a href="{quote(name)}.pdf">pdf</a><p>{escape(caption)}</p></figcaption>'
+        f'<figcaption><b>{shown}</b> <a href="{quote(name)}.pdf">pdf</a>{leads}<p>{escape(caption)}</p></figcaption>'
         "</figure>\n"
     )
 
@@ -204,9 +214,12 @@ def _of_model(
         f'<a href="{quote(f"tables/{folder}/{name}.html")}">{escape(_table_title(name))}</a>'
         for name in tables
     ]
-    figures = _names(results, f"figures/{folder}")
-    figures += [name for loss in grid.losses for name in _names(results, f"figures/{folder}/{loss}")]
-    shown = "".join(_figure(results, name) for name in figures)
+    figures = [(name, "") for name in _names(results, f"figures/{folder}")]
+    for loss in grid.losses:
+        run = Run(model, loss, train_set, grid.seeds[0])
+        leads = f' <a href="#runs/{escape(str(run))}">runs</a>'
+        figures += [(name, leads) for name in _names(results, f"figures/{folder}/{loss}")]
+    shown = "".join(_figure(results, *figure) for figure in figures)
     heading = f"{label(model)}, trained on the {label(train_set).lower()} set"
     parts = [
         f'<h2 id="{escape(folder)}">{escape(heading)}</h2>',
@@ -236,7 +249,7 @@ def _runs(results: Path, evaluation: pd.DataFrame, grid: Grid, train_set: str, m
     own = found[(found["train_set"] == train_set) & (found["model"] == model)]
     wide = own.pivot(index=RUN, columns="test_set", values="value")
     test_sets = tested_sets(found["test_set"])
-    rows = []
+    rows, names = [], []
     for loss in grid.losses:
         for seed in grid.seeds:
             run = Run(model, loss, train_set, seed)
@@ -248,9 +261,60 @@ def _runs(results: Path, evaluation: pd.DataFrame, grid: Grid, train_set: str, m
             leads = [f"[{told}]({quote(file)})" for told, file in files.items() if (results / file).is_file()]
             cells = ["missing" if pd.isna(share) else f"{100 * share:.1f}" for share in shares]
             rows.append([in_markdown(label(loss)), str(seed), *cells, ", ".join(leads)])
+            names.append(escape(str(run)))
     headings = ["Loss function", "Seed", *map(label, test_sets), "Files"]
     lines = markdown_table(headings, rows, right=range(1, len(headings) - 1))
-    return rendered("\n".join(["Top-1 accuracy in percent.", "", *lines]))
+    above, begin, body = rendered("\n".join(["Top-1 accuracy in percent.", "", *lines])).partition("<tbody>")
+    places = iter(names)
+    return above + begin + re.sub("<tr>", lambda _: f'<tr id="runs/{next(places)}">', body)
+
+
+def _to_runs(body: str, grid: Grid) -> str:
+    """The body with a link from each row of a table to its runs, where these are of one model and training set.
+
+    Without a column that says it, a row is of the long-tailed training set, if there is one.
+    """
+    by_names: dict[tuple[str, ...], dict[tuple[str, ...], list[Run]]] = {}
+
+    def runs_of(names: tuple[str, ...]) -> dict[tuple[str, ...], list[Run]]:
+        if names not in by_names:
+            found = by_names[names] = {}
+            for run in grid.runs:
+                if (
+                    "train_set" in names
+                    or run.train_set == "longtailed"
+                    or "longtailed" not in grid.train_sets
+                ):
+                    found.setdefault(tuple(label(str(getattr(run, name))) for name in names), []).append(run)
+        return by_names[names]
+
+    def table(match: re.Match[str]) -> str:
+        head, begin, rows = match[0].partition("<tbody>")
+        headings = [unescape(heading) for heading in re.findall("<th[^>]*>(.*?)</th>", head)]
+        columns = {COLUMNS[heading]: at for at, heading in enumerate(headings) if heading in COLUMNS}
+        own = "loss" if "loss" in columns else "model"
+        if own not in columns:
+            return match[0]
+        known = runs_of(tuple(columns))
+
+        def row(found: re.Match[str]) -> str:
+            cells = re.split("(<td[^>]*>)(.*?)(?=</td>)", found[0])
+            texts = [unescape(re.sub("<[^>]+>", "", cell)) for cell in cells[2::3]]
+            runs = known.get(tuple(texts[at] for at in columns.values()), [])
+            if len({(run.train_set, run.model) for run in runs}) != 1:
+                return found[0]
+            place = f"runs/{runs[0]}" if own == "loss" else f"{runs[0].train_set}/{runs[0].model}"
+            at = 2 + 3 * columns[own]
+            cells[at] = f'<a href="#{escape(place)}" title="{_told(runs[0])}">{cells[at]}</a>'
+            return "".join(cells)
+
+        return head + begin + re.sub("<tr>.*?</tr>", row, rows, flags=re.DOTALL)
+
+    return re.sub("<table>.*?</table>", table, body, flags=re.DOTALL)
+
+
+def _told(run: Run) -> str:
+    return escape(f"the runs of {label(run.model)}, trained on the {label(run.train_set).lower()} set")
 
 
 def _leading_on(body: str, results: Path) -> str:
@@ -298,7 +362,9 @@ def packed(page: str, folder: Path) -> str:
     """
     files = {}
     for address, path in linked(page, folder):
-        data = base64.b64encode(path.read_bytes()).decode()
+        # A page that opens from this one has nothing beside it to lead back to.
+        content = BACK.sub(b"", path.read_bytes()) if path.suffix == ".html" else path.read_bytes()
+        data = base64.b64encode(content).decode()
         kind = (
             "text/plain" if path.suffix in (".log", ".md") else mimetypes.guess_type(path)[0] or "text/plain"
         )

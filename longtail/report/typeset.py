@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -71,11 +72,22 @@ def write_table(table: Table, folder: str | Path, name: str, label: str | None =
         label: what LaTeX refers to the table by, after "tab:"; unique among the tables of one document.
     """
     text = markdown(table)
-    contents = {"csv": csv(table), "md": text, "html": webpage(text, name)}
+    contents = {"csv": csv(table), "md": text, "html": webpage(text, name, _back(Path(folder, name)))}
     if label is not None:
         contents["tex"] = latex(table, label)
     for suffix in STATISTIC_FORMATS if label is None else TABLE_FORMATS:
         write_text(Path(folder) / f"{name}.{suffix}", contents[suffix])
+
+
+def _back(path: Path) -> str:
+    """Where the page of all results shows a table, as seen from the table's own page; empty: it has no such page."""
+    for depth, folder in enumerate(path.parents[:3], 1):
+        if folder.name in ("tables", "statistics"):
+            below = path.relative_to(folder)
+            # Those of one model stand with all else of that model.
+            place = f"{folder.name}/{below}" if depth == 1 else below.parent.as_posix()
+            return f"{'../' * depth}index.html#{quote(place)}"
+    return ""
 
 
 def csv(table: Table) -> str:

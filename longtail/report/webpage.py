@@ -54,9 +54,17 @@ for (const head of document.querySelectorAll("thead th")) {
 """
 
 
-def webpage(markdown: str, title: str) -> str:
-    """Markdown as a page with that title. HTML within the Markdown is shown as text."""
-    return page_of(rendered(markdown), title)
+BACK = re.compile(rb'<nav class="back">.*?</nav>\n')
+
+
+def webpage(markdown: str, title: str, back: str = "") -> str:
+    """Markdown as a page with that title. HTML within the Markdown is shown as text.
+
+    Args:
+        back: the address of the page of all results, as seen from this one; empty: there is none.
+    """
+    leads = f'<nav class="back"><a href="{escape(back)}">← all results</a></nav>\n' if back else ""
+    return page_of(leads + rendered(markdown), title)
 
 
 def rendered(markdown: str) -> str:

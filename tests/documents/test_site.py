@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from longtail import settings
 from tools import site_pages
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,20 @@ def test_a_made_up_schema_becomes_rows_with_type_range_default_and_meaning():
     assert r"How \<it> trains." in page
 
 
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (settings.NonNegative, "number ≥ 0"),
+        (settings.Fraction, "number > 0, ≤ 1"),
+        (settings.Count, "integer ≥ 1, ≤ 1000000000"),
+        (settings.LocalPath, "string"),
+        (int, "<class 'int'>"),
+    ],
+)
+def test_a_type_with_a_range_is_written_as_on_the_page_of_settings(annotation, words):
+    assert site_pages.type_in_words(str)(annotation) == words
+
+
 def test_the_gallery_shows_every_picture_of_the_pages():
     page = site_pages.gallery_page(ROOT)
     shown = {path.name for path in (ROOT / "docs/figures").iterdir()}
@@ -113,4 +128,6 @@ def test_the_site_builds_without_a_warning_and_finds_its_pages(tmp_path):
         assert (tmp_path / f"html/{page}.html").is_file() and f'href="{page}.html"' in first, page
     interface = (tmp_path / "html/docs/_made/interface/longtail.losses.ldam.html").read_text(encoding="utf-8")
     assert "class_counts" in interface
+    pages = (tmp_path / "html/docs/_made/interface").rglob("*.html")
+    assert not [page.name for page in pages if "Annotated[" in page.read_text(encoding="utf-8")]
     assert "imbalance_factor" in (tmp_path / "html/searchindex.js").read_text(encoding="utf-8")

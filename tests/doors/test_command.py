@@ -1,5 +1,7 @@
 """The command `longtail`: its help, what it opens, and what it says where it cannot."""
 
+import io
+import logging
 import os
 import shutil
 import subprocess
@@ -7,6 +9,8 @@ import sys
 from importlib.metadata import entry_points
 
 import pytest
+import warm
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from longtail import __main__ as command
 from longtail.__main__ import COMMANDS, SHELLS, completion, main
@@ -136,10 +140,78 @@ def test_the_demo_shows_what_came_out_but_not_after_a_dry_run_or_a_failure(monke
     monkeypatch.setattr(command, "_beside", lambda *words: ran.append(words) or next(codes))
     monkeypatch.setattr("longtail.commands.demo.main", lambda words: shown.append(words) or 0)
     assert [main(["demo", *words]) for words in ([], ["-n"], [], ["--verbose"])] == [0, 0, 7, 0]
-    told = ("snakemake", "--configfile", "config/demo.yaml")
-    assert ran[0] == ran[2] == (*told, "--quiet", "host", "rules", "reason")
-    assert ran[1] == ("snakemake", "-n", *told[1:]) and ran[3] == ("snakemake", "--verbose", *told[1:])
+    told = ("--configfile", "config/demo.yaml")
+    assert ran[0] == ran[2] == ("longtail.commands.calm", *told)
+    assert ran[1] == ("snakemake", "-n", *told) and ran[3] == ("snakemake", "--verbose", *told)
     assert shown == [["results/demo"]] * 2
+
+
+SMALL_WORKFLOW = """
+rule all:
+    input: "a.txt", "b.txt", "c.txt"
+
+rule good:
+    output: "{name}.txt"
+    wildcard_constraints: name="a|c"
+    shell: "touch {output}"
+
+rule bad:
+    output: "b.txt"
+    log: "bad.log"
+    shell: "printf 'what went %s' wrong > {log}; exit 1"
+"""
+
+
+def test_the_demo_tells_each_finished_job_in_a_line_and_a_failure_in_full(tmp_path):
+    (tmp_path / "longtail").symlink_to(command.ROOT / "longtail")
+    (tmp_path / "Snakefile").write_text(SMALL_WORKFLOW)
+    words = ("python", "-m", "longtail.commands.calm", "--cores", "1", "--keep-going")
+    done = warm.run(tmp_path, *words)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    finished = [line.rpartition(" ")[0] for line in lines if " done: " in line]
+    assert finished == ["1 of 4 done: good", "2 of 4 done: good"]
+    for told in ("Error in rule bad:", "Logfile bad.log:", "what went wrong"):
+        assert done.stderr.count(told) == 1
+    assert len(lines) < 30 and "Building DAG" not in done.stderr
+    (tmp_path / "Snakefile").write_text("rule all:\n    input: 'nothing'\n")
+    done = warm.run(tmp_path, *words)
+    assert done.returncode == 1 and "MissingInputException" in done.stderr
+
+
+def test_on_a_terminal_the_demo_keeps_to_one_line(monkeypatch):
+    from longtail.commands import calm
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+        def fileno(self):
+            return 2
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(calm.os, "get_terminal_size", lambda _: os.terminal_size((80, 24)))
+    handler = calm.LogHandler(None, None)
+    run = {"train_set": "longtailed", "model": "a_model_of_a_long_name", "loss": "a_long_name", "seed": "42"}
+    job = {"event": LogEvent.JOB_INFO, "jobid": 1, "rule_name": "train", "wildcards": run}
+    for about in (
+        {"event": LogEvent.RUN_INFO, "stats": {"train": 3, "total": 4}},
+        job,
+        {"event": LogEvent.JOB_FINISHED, "job_id": 1},
+        {"event": LogEvent.PROGRESS, "done": 1, "total": 4},
+        {"msg": "a note", "levelno": logging.WARNING, "levelname": "WARNING"},
+        {"msg": "a detail", "levelno": logging.INFO},
+    ):
+        handler.emit(logging.makeLogRecord(about))
+    handler.close()
+    told = terminal.getvalue()
+    shown = [part for part in told.split("\r\033[K") if part]
+    assert [" ".join(part.split()[1:5]) for part in shown[:2]] == ["0 of 4 done,", "1 of 4 done,"]
+    for part in shown[:2]:
+        assert len(part) < 80 and "now train longtailed/" in part and "…" in part and part.endswith("seed42")
+    assert shown[2:] == ["a note\n"] and told.count("\n") == 1
 
 
 def test_a_signal_to_the_demo_reaches_snakemake(tmp_path):

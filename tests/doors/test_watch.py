@@ -179,6 +179,24 @@ def test_lines_are_told_once_for_each_change(tmp_path, capsys, monkeypatch):
     assert "epoch 2/10" in told[-1]
 
 
+def test_the_first_run_is_waited_for_and_a_file_is_no_folder_of_results(tmp_path, capsys, monkeypatch):
+    results, waits = tmp_path / "results", []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            finished(results, "balanced/m/softmax/seed1", seal(RECORD))
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    assert [one.state for one in watch.watch(results, every=3)] == ["finished"]
+    told = capsys.readouterr()
+    assert waits == [3, 3] and told.err == f"Waiting for the first run in {results} (Ctrl-C ends this)\n"
+    assert "1 run: 1 finished" in told.out
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="is no folder"):
+        watch.main([str(tmp_path / "file")])
+
+
 # -- files that this project did not write so
 
 

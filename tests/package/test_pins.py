@@ -106,3 +106,8 @@ def test_containers_install_requirements_and_run_the_python_of_the_conda_environ
     for path in (ROOT / "envs").glob("*.yaml"):
         assert f"python={version}" in yaml.safe_load(path.read_text())["dependencies"], path.name
     assert re.search(r"pip install --no-cache-dir --requirement /requirements.txt$", text, re.MULTILINE)
+    # What live curves need is installed too, by the uv of the one file and with the pins of both.
+    constraints = "--constraint /requirements.txt --constraint /requirements-dev.txt"
+    assert f"uv pip install --system --no-cache {constraints} tensorboard\n" in text
+    assert {"uv", "tensorboard"} <= pins().keys()
+    assert text.count("requirements-dev.txt") >= 2  # it is copied, too

@@ -1,5 +1,6 @@
 """The page of the results and the same as one file, opened in a real browser without a network."""
 
+import base64
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 from PIL import Image
 from results_folder import write_results
@@ -17,6 +19,7 @@ from longtail.commands import report
 from longtail.report import index
 from longtail.report.catalogue import CLASS_TABLES, STATISTICS, TABLES, title
 from longtail.report.figures.sources import figures
+from longtail.report.typeset import Table, write_table
 from longtail.report.webpage import webpage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -189,6 +192,51 @@ def test_every_link_of_the_page_leads_somewhere(results, page):
     for address in found:
         there = address[1:] in places if address.startswith("#") else (results / unquote(address)).is_file()
         assert there, address
+
+
+def test_a_row_of_a_table_leads_to_its_runs_and_these_to_their_logs(results):
+    rows = "| Trained on | Model | Loss function | Mean |\n|:--|:--|:--|--:|\n"
+    rows += "| Long-tailed | ResNet-8 | Focal | **9.5** |\n| Balanced | ResNet-8 | Focal | 1 |\n"
+    (results / "statistics/descriptive.md").write_text(f"Means.\n\n{rows}")
+    counts = "| Model | Mean |\n|:--|--:|\n| ResNet-8 | 9.5 |\n| ResNet-50 | 9.5 |\n"
+    (results / "tables/counts.md").write_text(f"Models.\n\n{counts}")
+    page = write_page(results)
+    (loss,) = re.findall(r'<a href="#(runs[^"]+)" title="([^"]+)">Focal</a>', page)
+    assert loss == (
+        "runs/longtailed/resnet8/focal/seed1",
+        "the runs of ResNet-8, trained on the long-tailed set",
+    )
+    assert re.findall(r'<a href="#([^"]+)" title="[^"]+">ResNet-[^<]+</a>', page) == ["longtailed/resnet8"]
+    row = re.search(r'<tr id="runs/longtailed/resnet8/softmax/seed1">(.*?)</tr>', page, re.DOTALL)[1]
+    assert ">1</td>" in row and 'href="logs/train/longtailed/resnet8/softmax/seed1.log"' in row
+    assert page.count('<tr id="runs/') == 4
+    assert (
+        '<a href="#runs/longtailed/resnet8/softmax/seed1">runs</a>' in page
+    )  # below the figures of that loss
+    test_every_link_of_the_page_leads_somewhere(results, page)
+
+
+@pytest.mark.parametrize(
+    ("place", "back"),
+    [
+        ("statistics/t", "../index.html#statistics/t"),
+        ("tables/t", "../index.html#tables/t"),
+        ("tables/longtailed/resnet8/t", "../../../index.html#longtailed/resnet8"),
+        ("elsewhere/t", None),
+    ],
+)
+def test_the_page_of_a_table_leads_back_but_not_from_within_one_file(results, place, back):
+    text = pd.DataFrame({"Loss": ["Focal"], "Value": ["1"]})
+    path = results / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(Table(text, text, "Caption."), path.parent, path.name)
+    own = path.with_suffix(".html").read_text()
+    found = re.findall(r'<nav class="back"><a href="([^"]+)">', own)
+    assert found == ([back] if back else [])
+    (results / "own.html").write_text(own)
+    one_file = index.packed('<a href="own.html">x</a></html>', results)
+    (packed,) = re.findall(r'"own.html": \["[^"]+", "([^"]+)"', one_file)
+    assert "<nav" not in base64.b64decode(packed).decode()
 
 
 def test_the_answers_come_first_and_lead_to_tables_figures_runs_and_logs(page):

@@ -156,7 +156,15 @@ def test_a_plan_counts_the_jobs_of_the_dry_run_and_the_hours_of_measured_runs(fi
     assert f"{len(expected) + 1} jobs would run, 8 of them training (the grid has 8 runs)" in plan
     assert "train 8, predict 8" in plan
     row = next(line for line in plan.splitlines() if line.split()[:1] == ["resnet8"])
-    assert "measured: 2 runs on" in row
+    assert "The speed of resnet8 at 8 px is measured: 2 runs on" in plan
+    page = plan[plan.index("jobs would run") :].splitlines()
+    assert max(map(len, page)) <= 80
+    why = page[page.index("Why:") : page.index(next(line for line in page if "training  " in line))]
+    assert "  train.epochs 2 -> 2000" in why and any(
+        "2 runs: longtailed/resnet8/ldam/seed42" in one for one in why
+    )
+    assert "  train.schedule step -> multistep" in why and "  not made yet" in why
+    assert re.search(r"The other \d+ jobs take .+ All of it takes", " ".join(page))
     split = read_parquet(finished.folder / "results/data/split.parquet")
     train = split[split["subset"] == "train"]
     assert f"{4 * 2000 * (len(train) + train['longtailed'].sum()):,}" in row

@@ -29,6 +29,7 @@ from longtail.experiment.leftovers import put_aside
 from longtail.experiment.lock import JOBS, lock_results, sign
 from longtail.experiment.partial import show_finished
 from longtail.experiment.proof import Proofs, with_proofs
+from longtail.experiment.reasons import keep
 from longtail.experiment.storage import Storage, never_newer
 from longtail.machine.cores import (
     gpu_count,
@@ -76,7 +77,11 @@ RESULTS = STORAGE.local(CONFIG.paths.results)
 SHOWN = set(EXPERIMENT.shown_runs)
 # Tables of others to compare with lie beside the Snakefile, wherever the results are.
 OF_OTHERS = {name: local(f"{BESIDE}{path}") for name, path in NUMBERS.items()}
-PROOFS = Proofs([*default, *given.configfiles], trained_anew=CONFIG.versions == "stale")
+PROOFS = Proofs(
+    [*default, *given.configfiles],
+    trained_anew=CONFIG.versions == "stale",
+    keep=lambda key, seconds: keep(key, Path(CONFIG.paths.results), seconds),
+)
 # Which jobs are stale is for the proofs beside the results to say, and not for Snakemake's record alone.
 snakemake.workflow.FilePersistence = with_proofs(FilePersistence, PROOFS)
 snakemake.workflow.DbPersistence = with_proofs(DbPersistence, PROOFS)

@@ -20,7 +20,7 @@ def main(args: Namespace) -> None:
     )
     text = summarise(evidence)
     for path in args.output:
-        write_text(path, webpage(text, "Summary") if path.suffix == ".html" else text)
+        write_text(path, webpage(text, "Summary", back="index.html") if path.suffix == ".html" else text)
     print(f"{', '.join(map(str, args.output))}: {text.count('## ')} questions", flush=True)
 
 
