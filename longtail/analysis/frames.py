@@ -18,7 +18,7 @@ from longtail.data.split.sets import SPLIT
 from longtail.experiment.record import read_record
 from longtail.experiment.runs import ANSWERS, HISTORIES, MODEL, RUN, Run
 from longtail.files.csv import read_csv
-from longtail.files.parquet import read_about, read_matrix
+from longtail.files.parquet import read_about, read_matrix, read_parquet
 from longtail.models.card import digest_of, read_card
 
 OF_METRICS = "longtail.analysis.metrics"
@@ -56,6 +56,22 @@ read_per_class, read_differences, read_split = PER_CLASS.read, DIFFERENCES.read,
 """Figures name these readers; the tables say what they return and raise."""
 
 
+def read_evaluated(path: str | Path) -> dict[Run, tuple[str, pd.DataFrame]]:
+    """What `combine` made one frame of and an evaluation wrote: the key and the table of each run that has a key.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_parquet` and `read_about`.
+    """
+    frame, keys = read_parquet(path, RUN), read_about(path).get("keys", {})
+    # Where no run on a training set is there, the counts of its images are missing, and all are floats.
+    whole = dict.fromkeys({"n_train"} & {*frame}, "int64")
+    return {
+        Run(*run): (keys[str(Run(*run))], own.drop(columns=RUN).reset_index(drop=True).astype(whole))
+        for run, own in frame.groupby(RUN, sort=False)
+        if str(Run(*run)) in keys
+    }
+
+
 def read_answers(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
     """The predictions of a run by ascending image id: a frame as `ANSWERS` says, and the logits.
 
@@ -67,12 +83,7 @@ def read_answers(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
     """
     frame, logits = read_matrix(path, "logits")
     ANSWERS.checked(frame, path)
-    model = Path(path).with_name(MODEL)
-    if model.is_file() and not answered_by(path, model):
-        raise ValueError(
-            f"{path} does not say that it is what {model} has answered: one of the two was replaced since, or comes "
-            f"from an earlier version. {ANSWERS.remedy}"
-        )
+    check_answered(path)
     odd = ~(np.isfinite(logits.min(axis=1)) & np.isfinite(logits.max(axis=1)))
     if odd.any():
         image = frame["image_id"].iloc[odd.argmax()]
@@ -88,6 +99,20 @@ def read_answers(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
         order = np.argsort(frame["image_id"].to_numpy())
         frame, logits = frame.iloc[order].reset_index(drop=True), logits[order]
     return frame, logits
+
+
+def check_answered(path: str | Path) -> None:
+    """See that the model beside the predictions of a run, if there is one, has made them.
+
+    Raises:
+        ValueError: another one has; or as `answered_by`.
+    """
+    model = Path(path).with_name(MODEL)
+    if model.is_file() and not answered_by(path, model):
+        raise ValueError(
+            f"{path} does not say that it is what {model} has answered: one of the two was replaced since, or comes "
+            f"from an earlier version. {ANSWERS.remedy}"
+        )
 
 
 def answered_by(predictions: str | Path, model: str | Path) -> bool:

@@ -278,10 +278,6 @@ class Experiment:
         """The option that says where a run writes its curves while it trains; they are no result, so in no key."""
         return ["--events", f"{self.config.paths.results}/{EVENTS}/{run}"] if self.config.job.events else []
 
-    def evaluation_settings(self) -> dict[str, Any]:
-        """The settings of the evaluation: type and parameters of every loss."""
-        return {loss: self.loss_settings(loss) for loss in self.losses}
-
     def run_list_settings(self) -> dict[str, Any]:
         """The training sets, models, losses and seeds whose combinations are the runs."""
         return {**self.config.grid.model_dump(), "losses": self.losses, "seeds": self.config.seeds}

@@ -209,8 +209,21 @@ class Keys:
         )
 
     @cache  # noqa: B019
+    def evaluating(self, loss: str) -> str:
+        """Key of the evaluation of one run of this loss, but for the data: its predictions and the split."""
+        own = self.jobs.loss_settings(loss)
+        settings = {**own, "loss": _pathless(own["loss"]), **_named_files(own["loss_parameters"])}
+        return self._key("evaluation", settings, choices=[self._loss_code(loss)])
+
+    def evaluation_settings(self) -> dict[str, Any]:
+        """The settings of the evaluation: type and parameters of every loss, and the key of its evaluation."""
+        return {
+            loss: {**self.jobs.loss_settings(loss), "key": self.evaluating(loss)} for loss in self.jobs.losses
+        }
+
+    @cache  # noqa: B019
     def evaluation(self) -> str:
-        losses = self.jobs.evaluation_settings()
+        losses = {name: self.jobs.loss_settings(name) for name in self.jobs.losses}
         files = _named_files([own["loss_parameters"] for own in losses.values()])
         losses = {name: {**own, "loss": _pathless(own["loss"])} for name, own in losses.items()}
         settings = {"grid": self.jobs.runs, "losses": losses, **files}

@@ -1,8 +1,10 @@
 """Metrics against cases worked out by hand, and the files that carry them."""
 
+import importlib.metadata
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import torch
 from cards import card
 from programs import run_program
+from pyarrow import parquet
 
 import longtail
 from longtail.analysis import evaluation, metrics
@@ -19,7 +22,7 @@ from longtail.analysis.calibration import (
     expected_calibration_error,
     reliability,
 )
-from longtail.analysis.frames import combine, evaluated_models, read_confidences
+from longtail.analysis.frames import combine, evaluated_models, read_confidences, read_evaluated
 from longtail.data.split.sets import class_table, with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import Run
@@ -299,8 +302,8 @@ def test_calibration_error_is_the_mean_gap_over_images():
 
 
 LOSSES = {
-    "softmax": {"loss": "softmax", "loss_parameters": {}},
-    "mine": {"loss": "focal", "loss_parameters": {}},
+    "softmax": {"loss": "softmax", "loss_parameters": {}, "key": "of softmax"},
+    "mine": {"loss": "focal", "loss_parameters": {}, "key": "of focal"},
 }
 
 
@@ -469,10 +472,111 @@ def test_a_run_that_cannot_be_evaluated_is_named_and_the_results_stay(evaluated,
 
 
 def test_a_loss_without_settings_is_refused(evaluated, monkeypatch):
-    monkeypatch.setitem(LOSSES, "other", LOSSES.pop("mine"))
+    monkeypatch.setitem(LOSSES, "other", LOSSES["mine"])
+    monkeypatch.delitem(LOSSES, "mine")
     with pytest.raises(
         SystemExit, match=r"mine/seed1/predictions\.parquet is of the loss mine, and --settings has"
     ):
+        evaluate_runs(evaluated)
+
+
+OUTPUTS = ("evaluation.parquet", "per_class.parquet")
+
+
+def evaluated_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many runs an evaluation computes, and does not take over from the one before."""
+    computed = []
+    evaluate_classes = evaluation.evaluate_classes
+    monkeypatch.setattr(
+        evaluation, "evaluate_classes", lambda *given: computed.append(1) or evaluate_classes(*given)
+    )
+    evaluate_runs(folder)
+    monkeypatch.setattr(evaluation, "evaluate_classes", evaluate_classes)
+    return len(computed)
+
+
+def test_one_more_run_and_one_less_give_the_bytes_of_a_whole_evaluation(evaluated, monkeypatch):
+    runs = evaluated / "runs/longtailed/resnet8"
+    shutil.copytree(runs / "mine/seed1", runs / "mine/seed2")
+    shutil.rmtree(runs / "softmax/seed1")
+    assert evaluated_anew(evaluated, monkeypatch) == 1
+    found = [(evaluated / name).read_bytes() for name in OUTPUTS]
+    assert evaluated_anew(evaluated, monkeypatch) == 0
+    assert [(evaluated / name).read_bytes() for name in OUTPUTS] == found
+    for name in OUTPUTS:
+        (evaluated / name).unlink()
+    assert evaluated_anew(evaluated, monkeypatch) == 2
+    assert [(evaluated / name).read_bytes() for name in OUTPUTS] == found
+    assert [run.loss for run in read_evaluated(evaluated / "evaluation.parquet")] == ["mine", "mine"]
+
+
+def test_class_counts_that_were_floats_beside_those_of_a_missing_run_are_whole_numbers_again(tmp_path):
+    there, absent = (Path("runs", name, "resnet8/softmax/seed1/x") for name in ("longtailed", "balanced"))
+    classes = evaluate_classes(predictions(), class_table(SPLIT, "longtailed"))
+    whole = combine([absent, there], {there: classes}, ["acc", "f1"], ["n_train"])
+    write_parquet(whole, tmp_path / "x.parquet", {"keys": {str(Run.of_file(there)): "key"}})
+    ((key, found),) = read_evaluated(tmp_path / "x.parquet").values()
+    assert key == "key" and found["n_train"].dtype == "int64"
+    pd.testing.assert_frame_equal(found, classes)
+
+
+def other_predictions(folder: Path) -> None:
+    path = folder / "runs/longtailed/resnet8/mine/seed1/predictions.parquet"
+    frame = read_parquet(path)
+    write_parquet(frame.assign(logits=list(-np.array(frame["logits"].to_list()))), path)
+
+
+def other_split(folder: Path) -> None:
+    frame = read_parquet(folder / "split.parquet")
+    write_parquet(frame.assign(longtailed=True), folder / "split.parquet")
+
+
+def another_value(name: str, column: str) -> Callable[[Path], None]:
+    """A change that leaves the checksum and all else as they are."""
+
+    def change(folder: Path) -> None:
+        table = parquet.read_table(folder / name)
+        values = table.column(column).to_numpy().copy()
+        values[0] += 1
+        place = table.column_names.index(column)
+        parquet.write_table(table.set_column(place, table.field(place), [values]), folder / name)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "times"),
+    [
+        (other_predictions, 1),
+        (other_split, 2),
+        (lambda folder: LOSSES["mine"].update(key="of another code"), 1),
+        (lambda folder: LOSSES["mine"].pop("key"), 1),
+        (another_value(OUTPUTS[0], "value"), 2),
+        (another_value(OUTPUTS[1], "acc"), 2),
+        (lambda folder: (folder / OUTPUTS[1]).unlink(), 2),
+        (lambda folder: (folder / OUTPUTS[0]).write_text("no parquet"), 2),
+        (lambda folder: write_parquet(read_parquet(folder / OUTPUTS[1]), folder / OUTPUTS[1]), 2),
+    ],
+    ids=["predictions", "split", "loss", "no key", "damaged", "damaged classes", "half", "text", "no keys"],
+)
+def test_a_run_is_evaluated_again_where_anything_that_it_depends_on_has_changed(
+    evaluated, monkeypatch, change, times
+):
+    for loss in LOSSES:
+        monkeypatch.setitem(LOSSES, loss, dict(LOSSES[loss]))
+    change(evaluated)
+    assert evaluated_anew(evaluated, monkeypatch) == times
+
+
+def test_values_that_other_versions_of_packages_computed_are_not_taken_over(evaluated, monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0")
+    assert evaluated_anew(evaluated, monkeypatch) == 2
+
+
+def test_damaged_predictions_are_told_though_their_run_was_evaluated(evaluated):
+    another = another_value("runs/longtailed/resnet8/mine/seed1/predictions.parquet", "label")
+    another(evaluated)
+    with pytest.raises(SystemExit, match=r"^error: .*mine/seed1/predictions\.parquet is damaged"):
         evaluate_runs(evaluated)
 
 

@@ -1,5 +1,6 @@
 # Make one long table of metrics from the predictions of all runs. One job does it for all runs, because a run takes a
-# fraction of a second, which is less than a program takes to start.
+# fraction of a second, which is less than a program takes to start. It takes over what its earlier outputs say of runs
+# that are the same since, so these are updated.
 
 
 rule run_list:
@@ -21,8 +22,8 @@ rule evaluation:
         runs=rules.run_list.output,
         split="<results>/data/split.parquet",
     output:
-        evaluation="<results>/evaluation.parquet",
-        per_class="<results>/per_class.parquet",
+        evaluation=updated("<results>/evaluation.parquet"),
+        per_class=updated("<results>/per_class.parquet"),
     log:
         "<logs>/evaluation.log",
     localrule: True
@@ -30,7 +31,7 @@ rule evaluation:
         "../../envs/analysis.yaml"
     params:
         key=KEYS.evaluation(),
-        settings=as_json(EXPERIMENT.evaluation_settings()),
+        settings=as_json(KEYS.evaluation_settings()),
         folder=unrecorded(f"{RESULTS}/runs"),
         missing=unrecorded(as_options({"missing": [str(run) for run in EXPERIMENT.runs if run not in SHOWN]})),
     shell:

@@ -156,11 +156,20 @@ onstart:
             raise WorkflowError(str(error)) from None
         for job in forced_jobs(workflow.dag, workflow.dag_settings, "train"):
             begin_anew(KEYS.state_folder(run_of(job.wildcards)))
+        # A command that forces the evaluation wants no value that an earlier one has computed.
+        for job in forced_jobs(workflow.dag, workflow.dag_settings, "evaluation"):
+            for path in job.output:
+                Path(path).unlink(missing_ok=True)
 
 
 def unrecorded(value):
     """A param that cannot change a result: Snakemake records no param whose function looks at the outputs."""
     return lambda wildcards, output: value
+
+
+def updated(path):
+    """An output that its job finds as it was. Snakemake fetches none from storage, where it is made anew as a whole."""
+    return path if STORAGE.prefix else update(path)
 
 
 def exact_threads(wildcards, output, threads):

@@ -1,9 +1,14 @@
 """Metrics of all runs on the five test sets in one file, and per class in another, from their predictions.
 
-A run that is named as missing (it failed or was not run) is in both files with NaN in place of its numbers.
+A run that is named as missing (it failed or was not run) is in both files with NaN in place of its numbers. What is
+already in both is taken over where it was made from the same predictions and split by the same code, loss and packages;
+so one more run costs no second evaluation of the others.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +17,23 @@ import torch
 from frame import Namespace, program, run
 
 from longtail.analysis.evaluation import evaluate, evaluate_classes
-from longtail.analysis.frames import combine, read_answers, require_files
+from longtail.analysis.frames import check_answered, combine, read_answers, read_evaluated, require_files
 from longtail.data.split.sets import SPLIT, class_table, with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
 from longtail.files.parquet import read_about, write_parquet
+from longtail.files.regular import check_regular
 from longtail.files.sealed_json import REMEDY
 from longtail.losses import build_loss
+
+COMPUTE = ("numpy", "pandas", "scipy", "scikit-learn", "torch")
+"""The packages whose versions may change the last digits of a value."""
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+"""What `evaluate_run` returns."""
 
 
 def evaluate_run(
     path: Path, split: pd.DataFrame, classes: Mapping[str, pd.DataFrame], losses: Mapping[str, Any]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> Tables:
     """Metrics of a run on the test sets, and per class.
 
     Args:
@@ -53,6 +64,51 @@ def evaluate_run(
         raise ValueError(f"{error} (evaluating {path})") from error
 
 
+def hash_of(path: Path) -> str:
+    check_regular(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def keys_of(paths: list[Path], split: Path, losses: Mapping[str, Any]) -> dict[Path, str]:
+    """A hash of all that the metrics of each run depend on, where the settings say what its loss's evaluation does.
+
+    Raises:
+        OSError, ValueError: a file is not there, or no regular one.
+    """
+    same = [hash_of(split), *map(version, COMPUTE)]
+    found = {}
+    for path in paths:
+        if key := losses.get(Run.of_file(path).loss, {}).get("key"):
+            content = json.dumps([key, hash_of(path), *same])
+            found[path] = hashlib.sha256(content.encode()).hexdigest()[:20]
+    return found
+
+
+def earlier_tables(args: Namespace, keys: Mapping[Path, str]) -> dict[Path, Tables]:
+    """What both outputs, as an earlier evaluation left them, hold of the runs with the same keys as now.
+
+    Raises:
+        OSError, ValueError: the predictions of one of them are of another model than the one beside them.
+    """
+    try:
+        metrics, per_class = read_evaluated(args.output), read_evaluated(args.output_per_class)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        print(f"All runs are evaluated anew, since of the earlier evaluation {error}", flush=True)
+        return {}
+    found = {}
+    for path, key in keys.items():
+        (own, table), (own_per_class, classes) = (
+            tables.get(Run.of_file(path), ("", pd.DataFrame())) for tables in (metrics, per_class)
+        )
+        if own == own_per_class == key:
+            check_answered(path)
+            found[path] = table, classes
+    return found
+
+
 def main(args: Namespace) -> None:
     torch.set_num_threads(1)  # the work is far too small for more
     missing = {Run.of(name) for name in args.missing}
@@ -66,13 +122,20 @@ def main(args: Namespace) -> None:
     split = SPLIT.read(args.split)
     classes = {name: class_table(split, name) for name in {run.train_set for run in runs.values()}}
     test = split[split["subset"] == "test"]
-    found = {path: evaluate_run(path, test, classes, args.settings) for path in there}
+    keys = keys_of(there, args.split, args.settings)
+    earlier = earlier_tables(args, keys)
+    found = {
+        path: earlier[path] if path in earlier else evaluate_run(path, test, classes, args.settings)
+        for path in there
+    }
     metrics = {path: tables[0] for path, tables in found.items()}
     per_class = {path: tables[1] for path, tables in found.items()}
     made_by = {str(Run.of_file(path)): digest for path in found if (digest := read_about(path).get("model"))}
-    write_parquet(combine(paths, metrics, ["value"]), args.output, {"models": made_by})
-    write_parquet(combine(paths, per_class, ["acc", "f1"], ["n_train"]), args.output_per_class)
-    print(f"{args.output}: {len(found)} of {len(paths)} runs", flush=True)
+    by_run = {"keys": {str(Run.of_file(path)): key for path, key in keys.items()}}
+    write_parquet(combine(paths, metrics, ["value"]), args.output, {"models": made_by, **by_run})
+    write_parquet(combine(paths, per_class, ["acc", "f1"], ["n_train"]), args.output_per_class, by_run)
+    taken_over = f", {len(earlier)} of them as evaluated before" if earlier else ""
+    print(f"{args.output}: {len(found)} of {len(paths)} runs{taken_over}", flush=True)
     for path in paths:
         if path not in found:
             print(f"missing: {path}", flush=True)
@@ -82,7 +145,8 @@ if __name__ == "__main__":
     parser = program(
         __doc__,
         split="split.parquet: test sets, classes and their counts",
-        takes='what each loss computes, by its name: {"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}',
+        takes='what each loss computes, by its name: {"focal": {"loss": "focal", "loss_parameters": {"gamma": 2}}}; a '
+        '"key" in it, which has to change with the code, lets what was evaluated before be taken over',
         output="one row per run, test set and metric (.parquet)",
         output_per_class="one row per run and class (.parquet)",
     )
