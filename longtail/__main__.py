@@ -54,6 +54,7 @@ COMMANDS = {
 }
 CALM = ("--quiet", "host", "rules", "reason")
 """What leaves, of Snakemake's words, the finished jobs, how far it is, and errors."""
+DRY = {"-n", "--dry-run", "--dryrun"}
 SHELLS = ("bash", "zsh", "fish")
 PATHS = ("Path", "path_argument", "given_path", "model_argument")
 """The types of arguments that are paths, which a shell completes as such."""
@@ -151,7 +152,7 @@ def _in_checkout(name: str, words: list[str]) -> int:
     if name == "plan":
         _become("longtail.plan", *words)
     if name == "check":
-        _become("snakemake", "check_data", *words)
+        _become("snakemake", "check_data", *words, *_calm(words))
     from longtail.config.command_line import configured
 
     given, others = workflow_parser(name).parse_known_args(words)
@@ -162,13 +163,15 @@ def _in_checkout(name: str, words: list[str]) -> int:
         *(["--configfile", *files] if files else []),
         *(["--config", *given.config] if given.config else []),
     ]
-    # After a dry run there may be nothing to show, and what it prints of the jobs is all that it is for.
-    shown = not {"-n", "--dry-run", "--dryrun"} & {*others}
-    if shown and not {"-q", "--quiet", "--verbose"} & {*others}:
-        options += CALM
-    if code := _beside("snakemake", *options):
+    if code := _beside("snakemake", *options, *_calm(options)):
         return code
-    return (COMMANDS[name].module(name).main([results]) or 0) if shown else 0
+    # After a dry run there may be nothing to show.
+    return 0 if DRY & {*others} else COMMANDS[name].module(name).main([results]) or 0
+
+
+def _calm(words: list[str]) -> Sequence[str]:
+    """The options that calm Snakemake, unless these say how much it tells; the jobs are all that a dry run is for."""
+    return () if {"-q", "--quiet", "--verbose", *DRY} & {*words} else CALM
 
 
 def _become(module: str, *words: str) -> None:
