@@ -654,11 +654,14 @@ def test_several_species_and_regions_of_camtrap_dp(root):
     ]
     camtrap(root, regions, OBSERVED + BOXES)
     listing = list_images(root)
-    assert [(e.name, e.class_name, e.box.relative) for e in listing.entries] == [
+    assert [(e.name, e.class_name, bool(e.box) and e.box.relative) for e in listing.entries] == [
         ("a/1.png#0,0,0.5,1", "Anas", True),
         ("a/1.png#0.5,0,0.5,1", "Rattus", True),
+        ("a/2.png", "Anas", False),
+        ("b/2.png", "Rattus", False),
     ]
-    assert {("a/2.png", "no region"), ("b/2.png", "no region")} <= set(kinds(root))
+    camtrap(root, [*regions, "o5,d1,m1,media,animal,Vulpes,,,,,"], OBSERVED + BOXES)
+    assert len(entries(root)) == 4 and ("a/1.png", "no region") in kinds(root)
     assert entries(root, regions="ignore") == [("a/2.png", "Anas"), ("b/2.png", "Rattus")]
 
 

@@ -41,7 +41,8 @@ def is_meant(path: Path) -> bool:
 def read_package(path: Path, choices: Choices, note: Note) -> NamedImages:
     """Read the observations of single media: the scientific name is the label, and a deployment is a group.
 
-    Observations of events name no picture; they are told and left out. Where any observation has a region, each is one.
+    Observations of events name no picture; they are told and left out. A package mixes pictures that a program has
+    found regions in with those that people have classified as a whole, so each picture decides for itself.
 
     Args:
         path: the folder, or a file of it.
@@ -73,7 +74,6 @@ def read_package(path: Path, choices: Choices, note: Note) -> NamedImages:
             seen[each["mediaid"]].append(each)
         elif each.get("mediaid"):
             note(each["mediaid"], "no picture", "is observed, and not listed among the media")
-    crop = choices.regions == "crop" and any(each.get(side) for each in observations for side in _BOX)
     rows: list[Row] = []
     for identity, medium in of_media.items():
         place = f"media {identity}"
@@ -89,14 +89,14 @@ def read_package(path: Path, choices: Choices, note: Note) -> NamedImages:
         elif not seen[identity]:
             note(row.paths[0], "no label", f"a picture without an observation of its own, in {place}")
         else:
-            rows += _observed(folder, row, seen[identity], label, crop, note)
+            rows += _observed(folder, row, seen[identity], label, choices.regions == "crop", note)
     return grouped(rows, choices, "deploymentid", folder)
 
 
 def _observed(
     folder: Path, row: Row, observations: list[Record], label: tuple[str, ...], crop: bool, note: Note
 ) -> list[Row]:
-    """The row of a picture, or of each of its regions."""
+    """The row of each region of a picture or, where it has none, of the whole picture."""
     named = []
     for each in observations:
         if name := next((each[column] for column in label if each.get(column)), ""):
@@ -104,9 +104,9 @@ def _observed(
     if not named:
         kinds = ", ".join(dict.fromkeys(each["observationtype"] or "nothing" for each in observations))
         kind = "blank" if kinds == "blank" else "no label"
-        note(row.paths[0], kind, f"shows {kinds}, without a {' or '.join(label)}, in {row.place}")
+        note(row.paths[0], kind, f"shows {kinds} and names no class, in {row.place}")
         return []
-    if not crop:
+    if not crop or not any(each.get(side) for _, each in named for side in _BOX):
         names = [name for name, _ in named]
         return whole(row._replace(more={**row.more, **named[0][1]}), names, note)
     rows = []
