@@ -52,6 +52,10 @@ COMMANDS = {
     "cite": Command("write a paragraph on the methods of results, and BibTeX", room=ROOM),
     "clean": Command("delete the states of unfinished runs", room=ROOM),
 }
+QUIET = ("--quiet", "host", "rules", "reason")
+"""What leaves, of Snakemake's words, the finished jobs, how far it is, and errors."""
+DRY = {"-n", "--dry-run", "--dryrun"}
+"""What makes a run of Snakemake a dry one, after which there may be nothing to show."""
 SHELLS = ("bash", "zsh", "fish")
 PATHS = ("Path", "path_argument", "given_path", "model_argument")
 """The types of arguments that are paths, which a shell completes as such."""
@@ -149,7 +153,7 @@ def _in_checkout(name: str, words: list[str]) -> int:
     if name == "plan":
         _become("longtail.plan", *words)
     if name == "check":
-        _become("snakemake", "check_data", *words)
+        _become("snakemake", "check_data", *words, *(() if _says_how_much(words) else QUIET))
     from longtail.config.command_line import configured
 
     given, others = workflow_parser(name).parse_known_args(words)
@@ -160,12 +164,14 @@ def _in_checkout(name: str, words: list[str]) -> int:
         *(["--configfile", *files] if files else []),
         *(["--config", *given.config] if given.config else []),
     ]
-    # After a dry run there may be nothing to show, and what it prints of the jobs is all that it is for.
-    shown = not {"-n", "--dry-run", "--dryrun"} & {*others}
-    calm = shown and not {"-q", "--quiet", "--verbose", "--logger"} & {*others}
-    if code := _beside("longtail.commands.calm" if calm else "snakemake", *options):
+    if code := _beside("snakemake" if _says_how_much(others) else "longtail.commands.calm", *options):
         return code
-    return (COMMANDS[name].module(name).main([results]) or 0) if shown else 0
+    return 0 if DRY & {*others} else COMMANDS[name].module(name).main([results]) or 0
+
+
+def _says_how_much(words: list[str]) -> bool:
+    """Whether these options say how much Snakemake tells; what it prints of the jobs is all that a dry run is for."""
+    return bool({"-q", "--quiet", "--verbose", "--logger", *DRY} & {*words})
 
 
 def _become(module: str, *words: str) -> None:

@@ -99,7 +99,7 @@ class ImageFolder(Section):
 
     path: LocalPath | None = None
     """A folder of class folders, or a list: a table with the columns path, label and optionally split and group, or a
-    file of COCO, CVAT, GBIF, iNaturalist, Label Studio, MegaDetector or Wildlife Insights."""
+    file of COCO, CVAT, Camtrap DP, GBIF, iNaturalist, Label Studio, MegaDetector, SpeciesNet or Wildlife Insights."""
     root: LocalPath | None = None
     """The folder that the paths of a list are relative to; null: that of the list."""
     columns: dict[Annotated[str, one_of(COLUMNS)], Label] = {}
@@ -110,7 +110,7 @@ class ImageFolder(Section):
     regions: Literal["crop", "ignore"] = "crop"
     """Whether the regions that a list gives are cut out, or the whole pictures are taken."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
-    """The least confidence of what MegaDetector found; null: as its file recommends."""
+    """The least confidence of what MegaDetector found (null: as its file recommends) or SpeciesNet predicted."""
     size: Annotated[int, Field(ge=8, le=1024)] | None = None
     """Height and width in pixels that images are stored with; null: the largest `image_size` of the training."""
     resize: Resize = "stretch"

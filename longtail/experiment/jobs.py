@@ -243,6 +243,10 @@ class Experiment:
         variant = self.config.variant(loss)
         return {"adjust": variant.adjust, "tau": variant.tau}
 
+    def calibrates_variant(self, run: Run) -> bool:
+        """Whether the validation images tell the temperature of a variant, as they do of the model it starts from."""
+        return self.config.recipe(run.model, self.config.variant(run.loss).of).calibrate
+
     def card_settings(self, run: Run) -> dict[str, Any]:
         """What the card of a run's model says of its training, by which prediction knows the model of another run."""
         start = self.start(run) if self.is_variant(run) else None

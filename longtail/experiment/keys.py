@@ -28,7 +28,8 @@ LISTS = ("train", "val", "test", "class_names", "frozen")
 """The settings of a split that name a file; its rules of classes name others."""
 NUMBERS = {"thesis": "resources/thesis_results.csv", "published": "resources/published_results.csv"}
 """The files of numbers that results are compared with."""
-IMAGES, SETS, EVALUATION, START = "the images", "the sets of images", "the evaluation", "its start"
+IMAGES, SETS, VALIDATION = "the images", "the sets of images", "the validation images"
+EVALUATION, START = "the evaluation", "its start"
 """What jobs before others are called."""
 
 
@@ -177,7 +178,7 @@ class Keys:
     def train(self, run: Run) -> str:
         upstream = {
             "the training images": self.tensors(f"train_{run.train_set}"),
-            "the validation images": self.tensors("val"),
+            VALIDATION: self.tensors("val"),
         }
         if start := self.jobs.start(run):
             upstream[START] = self.train(start)
@@ -195,6 +196,8 @@ class Keys:
         variant = self.jobs.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
         upstream = {START: self.train(self.jobs.start(run))}
+        if self.jobs.calibrates_variant(run):
+            upstream[VALIDATION] = self.tensors("val")
         return self._key("adjust", self.jobs.adjust_settings(run.loss), upstream, choices, of=run._asdict())
 
     def model(self, run: Run) -> str:

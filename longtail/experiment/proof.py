@@ -219,7 +219,7 @@ class Proofs:
         theirs = [os.path.realpath(folder.resolve() / path) for path in proof.by]
         if theirs in ([], self.configuration) or not all(map(os.path.isfile, theirs)):
             return None
-        return _shown(theirs, self.configuration), _shown(self.configuration, theirs)
+        return _shown(theirs), _shown(self.configuration)
 
 
 def made_files(place: Path) -> Iterator[Path]:
@@ -297,9 +297,10 @@ def _is_judged(job: Any) -> bool:
     return "key" in job.params.keys()  # noqa: SIM118
 
 
-def _shown(configuration: Sequence[str], without: Sequence[str]) -> str:
-    paths = [path for path in configuration if path not in without] or configuration
-    return ", ".join(os.path.relpath(path) for path in paths)
+def _shown(configuration: Sequence[str]) -> str:
+    """The files of a configuration, without the one that all begin with where there are others."""
+    paths = [path for path in configuration if not path.endswith("/config/config.yaml")] or configuration
+    return " and ".join(os.path.relpath(path) for path in paths)
 
 
 def _and_more(paths: Sequence[str]) -> str:

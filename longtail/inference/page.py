@@ -31,7 +31,7 @@ from longtail.files.parquet import read_parquet
 from longtail.files.text import as_code, in_markdown, markdown_table, printable
 from longtail.inference.held_out import place_of, tested
 from longtail.inference.onnx import example
-from longtail.losses.declarations import declaration
+from longtail.losses.declarations import Declaration, declaration
 from longtail.models.card import ModelCard, digest_of, read_card
 from longtail.report.classes import DEFINED, class_page, counted_classes
 from longtail.report.labels import VARIANTS, label
@@ -503,6 +503,7 @@ def _calibration(card: ModelCard, run: RunFiles) -> list[str]:
 def _training(card: ModelCard, record: Record | None) -> str:
     declared = declaration(card.loss) if isinstance(card.loss, str) else None
     started = card.started_from or {}
+    fitted = {"calibrate": card.temperature, "false_rejection": card.known_from}
     rows = [
         ["architecture", card.architecture],
         ["head", card.head],
@@ -511,14 +512,13 @@ def _training(card: ModelCard, record: Record | None) -> str:
         *(
             [f"loss: {name}", value]
             for name, value in sorted(card.loss_parameters.items())
-            if value is not None
+            if not _is_off(name, value, declared)
         ),
         *([["retrain", f"{started['retrain']}: {Retrain.__doc__}"]] if started.get("retrain") else []),
         *(
             [name, about or value]
             for name, value, about in Recipe.acting(card.recipe)
-            # What was fitted to the model as it was trained is not that of a classifier that was changed afterwards.
-            if not (card.variant and name in ("calibrate", "false_rejection"))
+            if fitted.get(name, True) is not None
         ),
         *([["classifier changed afterwards", _pairs(card.variant)]] if card.variant else []),
         ["seed", card.seed],
@@ -537,6 +537,12 @@ def _training(card: ModelCard, record: Record | None) -> str:
         + _table(cells, ["Setting", "Value"])
         + "\n\nSettings that were off, or belong to something that was off, are not listed."
     )
+
+
+def _is_off(name: str, value: Any, declared: Declaration | None) -> bool:
+    """Whether a parameter of a loss did nothing: null, a scale of 1, or a 0 that is there unless somebody sets it."""
+    default = declared.parameters[name][1] if declared and name in declared.parameters else ...
+    return value is None or (name, value) == ("s", 1) or (value == default and not value)
 
 
 def _pairs(settings: Any) -> str:

@@ -2,6 +2,10 @@
 
 import json
 import re
+import sys
+import zipfile
+from datetime import date
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pytest
@@ -47,6 +51,116 @@ TABS = [line.replace(",", "\t", 1).replace('"', "") for line in LINES]
 
 
 # -- tables of one's own
+
+
+def workbook(path, sheets, hidden=()):
+    """A workbook as Office Open XML has it: numbers, truth values, dates (by the style 1) and inline strings."""
+
+    def cell(value):
+        if isinstance(value, bool):
+            return f'<c t="b"><v>{value:d}</v></c>'
+        if isinstance(value, date):
+            return f'<c s="1"><v>{(value - date(1899, 12, 30)).days}</v></c>'
+        if isinstance(value, float | int):
+            return f"<c><v>{value}</v></c>"
+        return f'<c t="inlineStr"><is><t>{escape(value)}</t></is></c>' if value else "<c/>"
+
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    listed, related = "", ""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, (name, rows) in enumerate(sheets.items(), start=1):
+            body = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+            archive.writestr(
+                f"xl/worksheets/{number}.xml", f"<worksheet {main}><sheetData>{body}</sheetData></worksheet>"
+            )
+            state = ' state="hidden"' if name in hidden else ""
+            listed += f'<sheet name="{escape(name)}" sheetId="{number}"{state} r:id="r{number}"/>'
+            related += f'<Relationship Id="r{number}" Type="{relations}/worksheet" Target="worksheets/{number}.xml"/>'
+        archive.writestr(
+            "xl/workbook.xml", f'<workbook {main} xmlns:r="{relations}"><sheets>{listed}</sheets></workbook>'
+        )
+        styles = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs>'
+        archive.writestr("xl/styles.xml", f"<styleSheet {main}>{styles}</styleSheet>")
+        related += f'<Relationship Id="s" Type="{relations}/styles" Target="styles.xml"/>'
+        package = 'xmlns="http://schemas.openxmlformats.org/package/2006/relationships"'
+        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships {package}>{related}</Relationships>")
+        start = f'<Relationship Id="r" Type="{relations}/officeDocument" Target="xl/workbook.xml"/>'
+        archive.writestr("_rels/.rels", f"<Relationships {package}>{start}</Relationships>")
+    return path
+
+
+OWN_ROWS = [["path", "label", "night", "trap", "wet", "share"]] + [
+    [path, label, date(2024, 6, number), number, number > 2, 0.25 * number]
+    for number, (path, label) in enumerate(
+        [("a/1.png", "ä b"), ("a/2.png", "ä b"), ("b/1.png", "7"), ("b/2.png", 7)], 1
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "hidden"),
+    [
+        ({"Sheet1": OWN_ROWS}, ()),
+        ({"Notes": [], "Moths 2024": [*OWN_ROWS[:2], [""] * 6, *OWN_ROWS[2:], ["", "  "]]}, ()),
+        ({"Legend": [["code", "meaning"], ["x", "y"]], "Moths": OWN_ROWS}, ()),
+        ({"Moths": OWN_ROWS, "Old": OWN_ROWS[:3]}, ("Old",)),
+    ],
+)
+@pytest.mark.parametrize("name", ["list.xlsx", "list.csv"])
+def test_a_workbook_of_excel_is_read_by_what_it_holds(root, sheets, hidden, name):
+    listing = list_images(workbook(root / name, sheets, hidden), Choices(group_column="night"))
+    assert [(e.path, e.class_name, e.group, dict(e.more)) for e in listing.entries] == [
+        ("a/1.png", "ä b", "2024-06-01", {"trap": "1", "wet": "FALSE", "share": "0.25"}),
+        ("a/2.png", "ä b", "2024-06-02", {"trap": "2", "wet": "FALSE", "share": "0.5"}),
+        ("b/1.png", "7", "2024-06-03", {"trap": "3", "wet": "TRUE", "share": "0.75"}),
+        ("b/2.png", "7", "2024-06-04", {"trap": "4", "wet": "TRUE", "share": "1"}),
+    ]
+
+
+def test_an_export_in_a_workbook_is_known_too(root):
+    header = ["id", "observed_on", "image_url", "scientific_name"]
+    rows = [
+        [f"{n}", "2024", path, label] for n, (path, label) in enumerate([("a/1.png", "x"), ("b/1.png", "y")])
+    ]
+    assert entries(workbook(root / "l.xlsx", {"export": [header, *rows]})) == [
+        ("a/1.png", "x"),
+        ("b/1.png", "y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "message"),
+    [
+        ({"A": OWN_ROWS, "B & C": OWN_ROWS}, r"has the sheets 'A', 'B & C', and any of them may be meant"),
+        ({"A": [["x"]], "B": [["y"]]}, r"has the sheets 'A', 'B', and any of them may be meant"),
+        ({"A": []}, r"lacks the columns path, label; it has none"),
+        (
+            {"A": [["Moths of 2024"], *OWN_ROWS]},
+            r"row 2: .* than the header, 'Moths of 2024'; .*remove what stands above",
+        ),
+        ({"A": [*OWN_ROWS[:2], ["b/1.png", ""]]}, r"row 3: path or label is empty"),
+    ],
+)
+def test_a_workbook_that_leaves_something_open_is_refused(root, sheets, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        list_images(workbook(root / "l.xlsx", sheets))
+    assert str(root / "l.xlsx") in str(caught.value)
+
+
+def test_a_workbook_without_its_reader_says_what_to_install(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(
+        ValueError, match=r"pip install python-calamine\); install it, or save its sheet as csv"
+    ):
+        list_images(workbook(root / "l.xlsx", {"A": OWN_ROWS}))
+
+
+def test_a_workbook_that_would_fill_the_memory_is_refused(root, monkeypatch):
+    path = workbook(root / "l.xlsx", {"A": OWN_ROWS})
+    monkeypatch.setattr("longtail.data.lists.workbook.MAX_LIST_BYTES", 1000)
+    with pytest.raises(ValueError, match=r"bytes when unpacked; a list of images has at most 1,000"):
+        list_images(path)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +329,9 @@ def test_columns_of_other_names_are_said(root):
         ("path,label;path\na/1.png,x\n", "lacks|more or fewer"),
         (
             b"PK\x03\x04\x14\0[Content_Types].xml",
-            r"is a workbook of Excel or an archive; save its sheet as csv",
+            r"is an archive or a workbook that cannot be read .*; unpack it, or save its sheet as csv",
         ),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is a workbook of Excel or an archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is an archive or a workbook that cannot be read"),
         (b"path,label\n\x81.png,x\n", r"no text in cp1252 .*save it as a csv in UTF-8"),
         ("path,label\n\0,x\n", r"it has NUL characters"),
         ("[1, 2", r"is no valid json"),
@@ -459,18 +573,161 @@ def test_an_archive_of_events_and_a_file_of_an_archive_say_what_to_name(root):
         list_images(write(archive / "mine.csv", "file,species\na,b"))
 
 
-def test_camtrap_dp_is_refused_with_what_to_do(root):
-    media = write(
-        root / "media.csv", "mediaID,deploymentID,timestamp,filePath\nm1,d1,2020-05-30T04:57:37Z,a/1.png"
+MEDIA = """mediaID,deploymentID,timestamp,filePath,filePublic,fileMediatype
+m1,d1,2020-05-30T02:57:37Z,a/1.png,true,image/png
+m2,d1,2020-05-30T02:57:40Z,a/2.png,true,image/png
+m3,d2,2020-05-31T02:57:40Z,https://agouti.eu/media/b/1.png,true,image/png
+m4,d2,2020-05-31T02:58:40Z,b/2.png,true,image/png
+m5,d2,2020-05-31T02:59:40Z,b/3.mp4,true,video/mp4
+"""
+DEPLOYMENTS = "deploymentID,locationName,latitude\nd1,weir,51.0\nd2,pond,50.9\n"
+OBSERVED = "observationID,deploymentID,mediaID,observationLevel,observationType,scientificName,sex"
+BOXES = ",bboxX,bboxY,bboxWidth,bboxHeight"
+
+
+def camtrap(folder, observations, header=OBSERVED, description=None, **tables):
+    """A package as tdwg/camtrap-dp's example has it, beside the pictures."""
+    names = ("deployments", "media", "observations")
+    package = {
+        "profile": "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2/camtrap-dp-profile.json",
+        "resources": [{"name": name, "path": f"{name}.csv", "format": "csv"} for name in names],
+    }
+    write(folder / "datapackage.json", json.dumps(description or package))
+    tables = {"deployments": DEPLOYMENTS, "media": MEDIA, **tables}
+    tables["observations"] = "\n".join([header, *observations])
+    for name, content in tables.items():
+        if content is not None:
+            write(folder / f"{name}.csv", content)
+    return folder
+
+
+OF_MEDIA = [
+    "o1,d1,,event,animal,Anas platyrhynchos,female",
+    "o2,d1,m1,media,animal,Anas platyrhynchos,female",
+    "o3,d1,m1,media,animal,Anas platyrhynchos,male",
+    "o4,d1,m2,media,blank,,",
+    "o5,d2,m3,media,animal,Rattus norvegicus,NA",
+    "o6,d2,m4,media,human,NaN,",
+    "o7,d2,m5,media,animal,Rattus norvegicus,",
+    "o8,d2,m9,media,animal,Rattus norvegicus,",
+]
+
+
+@pytest.mark.parametrize(
+    "named", ["", "datapackage.json", "media.csv", "observations.csv", "deployments.csv"]
+)
+def test_camtrap_dp_is_read_as_a_whole_whichever_file_is_named(root, named):
+    listing = list_images(camtrap(root, OF_MEDIA) / named)
+    assert [(e.path, e.class_name, e.group) for e in listing.entries] == [
+        ("a/1.png", "Anas platyrhynchos", "d1"),
+        ("b/1.png", "Rattus norvegicus", "d2"),
+    ]
+    more = dict(listing.entries[0].more)
+    assert (more["locationname"], more["timestamp"], more["sex"]) == (
+        "weir",
+        "2020-05-30T02:57:37Z",
+        "female",
     )
-    with pytest.raises(ValueError, match=r"Camtrap DP.*join the two by mediaID"):
-        list_images(media)
+    told = {(finding.path, finding.kind): finding.found for finding in listing.findings}
+    assert "1 observations of events" in told.pop(("observations", "event"))
+    assert set(told) == {
+        ("a/2.png", "blank"),
+        ("b/2.png", "no label"),
+        ("b/3.mp4", "other file"),
+        ("m9", "no picture"),
+        (named or root.name, "moved"),
+    }
+
+
+def test_several_species_and_regions_of_camtrap_dp(root):
+    both = ["o1,d1,m1,media,animal,Anas,", "o2,d1,m1,media,animal,Rattus,", "o3,d2,m4,media,animal,Rattus,"]
+    both.append("o4,d1,m2,media,animal,Anas,")
+    camtrap(root, both)
+    assert entries(root) == [("a/2.png", "Anas"), ("b/2.png", "Rattus")]
+    assert ("a/1.png", "several classes") in kinds(root)
+    assert entries(root, group_column="locationName", columns={"label": "observationID"}) == [
+        ("a/2.png", "o4"),
+        ("b/2.png", "o3"),
+    ]
+    regions = [
+        f"{row},{box}" for row, box in zip(both, ["0,0,.5,1", ".5,0,.5,1", ",,,", "NA,nan,,"], strict=True)
+    ]
+    camtrap(root, regions, OBSERVED + BOXES)
+    listing = list_images(root)
+    assert [(e.name, e.class_name, bool(e.box) and e.box.relative) for e in listing.entries] == [
+        ("a/1.png#0,0,0.5,1", "Anas", True),
+        ("a/1.png#0.5,0,0.5,1", "Rattus", True),
+        ("a/2.png", "Anas", False),
+        ("b/2.png", "Rattus", False),
+    ]
+    camtrap(root, [*regions, "o5,d1,m1,media,animal,Vulpes,,,,,"], OBSERVED + BOXES)
+    assert len(entries(root)) == 4 and ("a/1.png", "no region") in kinds(root)
+    assert entries(root, regions="ignore") == [("a/2.png", "Anas"), ("b/2.png", "Rattus")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"observations": OF_MEDIA[:1]}, r"all 1 observations are of events, and none names a picture"),
+        ({"media": None}, r"without its table media .*unpack it whole"),
+        ({"media": "mediaID,deploymentID\nm1,d1"}, r"media\.csv lacks the columns 'filepath' of Camtrap DP"),
+        ({"media": MEDIA + "m1,d2,,b/2.png,true,image/png\n"}, r"different entries with the mediaid 'm1'"),
+        ({"description": {"profile": "camtrap-dp", "resources": 3}}, r"is no description of a package"),
+        (
+            {
+                "description": {
+                    "profile": "camtrap-dp",
+                    "resources": [{"name": "media", "path": "../media.csv"}],
+                }
+            },
+            r"has the table media in '../media.csv', which is no file of its folder",
+        ),
+        (
+            {"header": OBSERVED + BOXES, "observations": ["o1,d1,m1,media,animal,Anas,,0,0,x,1"]},
+            r"media m1: its region is not four numbers",
+        ),
+    ],
+)
+def test_a_package_that_cannot_be_read_says_what_is_wrong(root, change, message):
+    camtrap(root, change.pop("observations", OF_MEDIA), **change)
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        list_images(root)
+    assert str(root) in str(caught.value)
+
+
+def test_a_csv_joined_from_camtrap_dp_is_a_table_of_ones_own(root):
     joined = "mediaID,deploymentID,filePath,scientificName\nm1,d1,a/1.png,Anas\nm2,d1,b/1.png,Vulpes"
     columns = {"path": "filePath", "label": "scientificName"}
     assert entries(write(root / "joined.csv", joined), columns=columns) == [
         ("a/1.png", "Anas"),
         ("b/1.png", "Vulpes"),
     ]
+
+
+def test_predictions_of_speciesnet(root):
+    def prediction(file, text, score=0.9, **more):
+        return {"filepath": file, "prediction": text, "prediction_score": score, **more}
+
+    lynx = "4f48a1af;mammalia;carnivora;felidae;lynx;rufus;bobcat"
+    predictions = [
+        prediction("/mnt/card/a/1.png", lynx, country="USA", detections=[{"bbox": [0, 0, 1, 1]}]),
+        prediction(
+            "a/2.png", "ddf59264;mammalia;cetartiodactyla;cervidae;odocoileus;hemionus;mule deer", 0.4
+        ),
+        prediction("b/1.png", "f1856211;;;;;;blank"),
+        prediction("b/2.png", "b1352069;mammalia;carnivora;felidae;;;felidae family"),
+        {"filepath": "c/1.png", "failures": ["CLASSIFIER"]},
+    ]
+    path = write(root / "predictions.json", json.dumps({"predictions": predictions}))
+    assert entries(path) == [("a/1.png", "Lynx rufus"), ("a/2.png", "Odocoileus hemionus")]
+    found = {finding.path: finding.found for finding in list_images(path).findings}
+    assert "known to the species, only as felidae family" in found["b/2.png"]
+    assert "CLASSIFIER" in found["c/1.png"] and "without an animal" in found["b/1.png"]
+    sure = write(root / "sure.json", json.dumps({"predictions": [*predictions, prediction("b/2.png", lynx)]}))
+    with pytest.raises(ValueError, match="one class with images"):
+        entries(sure, min_confidence=0.5)
+    with pytest.raises(ValueError, match=r"prediction 1: the prediction is 'lynx'; it needs the seven parts"):
+        entries(write(root / "bad.json", json.dumps({"predictions": [prediction("a/1.png", "lynx")]})))
 
 
 def test_an_archive_of_darwin_core_is_read_by_its_meta_xml(root):

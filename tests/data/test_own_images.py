@@ -1,5 +1,7 @@
 """The worked example of docs/own-images.md in short: from a folder of pictures to predictions on new ones."""
 
+import subprocess
+
 import pandas as pd
 import pytest
 import torch
@@ -95,8 +97,10 @@ def test_new_pictures_get_the_names_of_the_classes_and_bad_ones_are_listed(finis
 
 def test_the_check_answers_on_the_screen_each_time_and_with_the_status(finished):
     words = ("snakemake", "check_data", "--configfile", "config/own-images.yaml")
-    done = run(finished, *words)
+    done = run(finished, *words, stderr=subprocess.STDOUT)
     assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith("The page: ") and any(line.startswith("Complete log") for line in lines)
     assert "422 usable images of 12 classes." in done.stdout
     assert "Left out: 1 unreadable." in done.stdout
     assert "To look at: 1 x near duplicate" in done.stdout

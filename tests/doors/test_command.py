@@ -124,7 +124,12 @@ def test_a_snakefile_of_another_workflow_is_not_ours(tmp_path, monkeypatch, caps
             ["plan", "--configfile", "config/demo.yaml", "-j1"],
             "longtail.plan --configfile config/demo.yaml -j1",
         ),
-        (["check", "--configfile", "a.yaml", "-c2"], "snakemake check_data --configfile a.yaml -c2"),
+        (
+            ["check", "--configfile", "a.yaml", "-c2"],
+            "snakemake check_data --configfile a.yaml -c2 --quiet host rules reason",
+        ),
+        (["check", "-n"], "snakemake check_data -n"),
+        (["check", "--verbose"], "snakemake check_data --verbose"),
     ],
 )
 def test_in_a_checkout_options_are_passed_on(words, expected, monkeypatch, became, repository):

@@ -416,15 +416,34 @@ def test_the_loss_is_named_as_people_say_it(facts, name):
     assert f"# ResNet-8, {name}\n" in model_page(replace(CARD, **facts), file="m.safetensors")
 
 
-def test_of_a_classifier_that_was_changed_no_calibration_is_listed():
-    rows = cells_of(model_page(replace(CARD, variant={"adjust": "la", "tau": 1.0}), file="m.safetensors"))
-    assert "`classifier changed afterwards`" in rows
-    assert not {"`calibrate`", "`false_rejection`"} & set(rows)
+@pytest.mark.parametrize("variant", [None, {"adjust": "la", "tau": 1.0}])
+def test_what_was_fitted_to_the_validation_images_is_listed_where_it_was(variant):
+    fitted = {"`calibrate`", "`false_rejection`"}
+    card = replace(CARD, variant=variant, temperature=1.5, known_from=0.0, recipe=Recipe().settings())
+    rows = cells_of(model_page(card, file="m.safetensors"))
+    assert fitted <= set(rows) and ("`classifier changed afterwards`" in rows) == bool(variant)
+    without = replace(card, temperature=None, known_from=None)
+    assert not fitted & set(cells_of(model_page(without, file="m.safetensors")))
+
+
+@pytest.mark.parametrize(
+    ("loss", "parameters", "listed"),
+    [
+        ("softmax", {"smoothing": 0.0, "s": 1.0}, set()),
+        ("softmax", {"smoothing": 0.1, "s": 25.0}, {"smoothing", "s"}),
+        ("focal", {"gamma": 0.0}, {"gamma"}),  # its default is 2, so somebody has set that
+        ("ldam", {"max_m": 0.5, "s": 30.0}, {"max_m", "s"}),
+        ({"path": "own.py", "name": "Mine"}, {"weight": 0, "table": None}, {"weight"}),
+    ],
+)
+def test_parameters_of_a_loss_that_did_nothing_are_not_listed(loss, parameters, listed):
+    rows = cells_of(model_page(replace(CARD, loss=loss, loss_parameters=parameters), file="m.safetensors"))
+    assert {cell for cell in rows if cell.startswith("`loss: ")} == {f"`loss: {name}`" for name in listed}
 
 
 def test_only_settings_that_acted_are_listed_with_the_papers():
     off = Recipe().settings()
-    rows = cells_of(model_page(replace(CARD, loss="ldam", recipe=off), file="m.safetensors"))
+    rows = cells_of(model_page(replace(CARD, loss="ldam", recipe=off, known_from=1.0), file="m.safetensors"))
     assert {"`schedule`", "`step_size`", "`gamma`", "`flips`", "`false_rejection`"} <= set(rows)
     absent = [
         "augment",

@@ -532,14 +532,17 @@ def test_a_folder_that_two_configurations_share_is_told_to_each(finished, tmp_pa
     workspace = finished.copy(tmp_path / "workspace")
     target = f"{SUFFERS}/model.safetensors"
     (workspace.folder / "config/b.yaml").write_text(yaml.safe_dump({"train": {"epochs": 3}}))
-    other = ("--configfile", "config/b.yaml", "--")
+    (workspace.folder / "config/d.yaml").write_text(yaml.safe_dump({"train": {"batch_size": 64}}))
+    other = ("--configfile", "config/b.yaml", "config/d.yaml", "--")
     assert (
         "Note: results holds results of another configuration, config/config.yaml: results/runs/balanced/resnet8/"
-        "softmax/seed1/model.safetensors and 8 more. This one, config/b.yaml, replaces them. To keep both, give one of "
-        "them a paths.results of its own" in workspace.plan(*other, target)
+        "softmax/seed1/model.safetensors and 8 more. This one, config/b.yaml and config/d.yaml, replaces them. To keep "
+        "both, give one of them a paths.results of its own" in workspace.plan(*other, target)
     )
     workspace.snakemake(*other, target)
-    told = f"of another configuration, config/b.yaml: {target}. This one, config/config.yaml, "
+    told = (
+        f"of another configuration, config/b.yaml and config/d.yaml: {target}. This one, config/config.yaml, "
+    )
     assert told in workspace.plan(target)
     configure(train__epochs=4)(workspace)  # a setting that was changed is no other configuration
     assert "config/config.yaml: " not in workspace.plan(target)

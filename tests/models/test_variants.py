@@ -5,12 +5,16 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from programs import run_program
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 from torch import nn
 from torch.nn import functional as F
 
+from longtail.data.tensors.files import load_tensors
 from longtail.losses import build_loss
 from longtail.models.file import load_model, save_model
 from longtail.models.variants import adjust
@@ -80,6 +84,30 @@ def test_the_script_writes_a_model_with_adjusted_logits(base, tmp_path):
     prior = torch.tensor(card.class_counts) / sum(card.class_counts)
     images = torch.rand(4, 3, 8, 8)
     torch.testing.assert_close(second(images), first(images) - 2 * prior.log())
+
+
+@pytest.mark.parametrize("name", ["la", "taunorm"])
+def test_temperature_and_threshold_are_those_of_the_changed_logits(name, base, digits, tmp_path):
+    out, start = tmp_path / "adjusted.safetensors", tmp_path / "start.safetensors"
+    model, facts = load_model(base)
+    save_model(start, model.state_dict(), replace(facts, recipe={**facts.recipe, "false_rejection": 0.1}))
+    settings = {"adjust": name, "tau": 1.5}
+    run_program("adjust", **{"val-tensors": digits / "val.pth"}, model=start, settings=settings, output=out)
+    changed, card = load_model(out)
+
+    val = load_tensors(digits / "val.pth")
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
+    with torch.no_grad():
+        logits = changed.eval()((val.images / 255 - mean) / std).double().numpy()
+
+    def cross_entropy(temperature: float) -> float:
+        scaled = logits / temperature
+        return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(scaled)), val.labels]).mean())
+
+    best = minimize_scalar(cross_entropy, bounds=(0.01, 100), method="bounded", options={"xatol": 1e-8}).x
+    assert card.temperature == pytest.approx(best, rel=1e-4)
+    scores = np.sort(logsumexp(logits / card.temperature, axis=1))
+    assert len(scores) == 100 and card.known_from == pytest.approx(scores[9], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["la", "taunorm"])

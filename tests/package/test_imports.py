@@ -24,7 +24,7 @@ USED_BY_OTHERS = {
 """Dependencies that no module of the library imports, with what uses them."""
 BROUGHT = {"pydantic-core": "pydantic", "urllib3": "requests"}
 """Packages that a dependency always brings, as a part of itself."""
-FEATURES = ("workflow", "onnx", "tensorboard", "heic")
+FEATURES = ("workflow", "onnx", "tensorboard", "heic", "excel")
 
 
 def named(*extras: str) -> set[str]:

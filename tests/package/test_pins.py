@@ -55,7 +55,7 @@ def test_every_requirement_is_an_exact_pin_with_hashes_and_without_a_registry_ho
 def test_a_demo_installs_neither_the_tools_of_tests_nor_what_other_extras_need():
     running, dev, slurm = map(pins, REQUIREMENTS)
     assert not (running.keys() & dev.keys() or running.keys() & slurm.keys() or dev.keys() & slurm.keys())
-    for requirement in declared("dev", "onnx", "tensorboard", "heic"):
+    for requirement in declared("dev", "onnx", "tensorboard", "heic", "excel"):
         assert canonicalize_name(requirement.name) in dev or requirement.name in NEEDED_BY_SNAKEMAKE, (
             requirement
         )

@@ -48,6 +48,7 @@ def test_it_says_what_it_is_what_it_needs_and_what_else_it_can_do(wheel):
     assert {*told.get_all("Provides-Extra")} == {
         "all",
         "dev",
+        "excel",
         "heic",
         "onnx",
         "slurm",

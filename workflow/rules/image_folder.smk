@@ -81,9 +81,12 @@ rule check_data:
 
 
 def show_check():
-    """What check_data found, on the screen; ends with exit status 1 where the workflow would refuse the collection."""
+    """What check_data found, as the last thing on the screen, after all that Snakemake has to say at its end.
+
+    The exit status is 1 where the workflow would refuse the collection.
+    """
     shown = STORAGE.text(CHECK).replace(f"{RESULTS}/", f"{STORAGE.place(CONFIG.paths.results)}/")
-    print(f"\n{shown}", end="", flush=True)
+    atexit.register(print, f"\n{shown}", end="", flush=True)
     if "\nThe workflow refuses this collection" in shown:
         sys.exit(1)
 

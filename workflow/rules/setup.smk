@@ -1,5 +1,6 @@
 # The checked configuration, and what the rule files share.
 
+import atexit
 import gc
 import re
 import shlex

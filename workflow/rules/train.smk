@@ -26,22 +26,35 @@ ruleorder: adjust > train
 rule adjust:
     input:
         model=model_it_starts_from,
+        val=lambda wildcards: (
+            ["<results>/data/val.pth"] if EXPERIMENT.calibrates_variant(run_of(wildcards)) else []
+        ),
     output:
         f"{RUN}/model.safetensors",
     log:
         f"<logs>/adjust/{RUN_NAME}.log",
     wildcard_constraints:
         loss="|".join(map(re.escape, CONFIG.variants)) or "(?!)",
-    localrule: True
+    group:
+        RUN_GROUP
     conda:
         "../../envs/train.yaml"
+    threads: TRAIN_THREADS
+    resources:
+        gpu=1,
+        mem_mb=MEMORY,
+        runtime=PREDICT_MINUTES,
     params:
         key=lambda wildcards: KEYS.adjust(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.adjust_settings(wildcards.loss)),
+        # Being a function of the output, this is not recorded.
+        val=lambda wildcards, input, output: as_options({"val-tensors": input.val}),
+        place=unrecorded(EXPERIMENT.place_options()),
+        threads=exact_threads,
     shell:
         f"python {SCRIPTS}/adjust.py"
-        " --model {input.model:q} --settings {params.settings:q} --output {output:q}"
-        " > {log:q} 2>&1"
+        " --model {input.model:q} {params.val:q} --settings {params.settings:q} --output {output:q}"
+        " --threads {params.threads} {params.place} > {log:q} 2>&1"
 
 
 rule train:

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from longtail.data.collection.folder import HEIF_READERS, SUFFIXES, Tree, read_tree
 from longtail.data.collection.named import ELSEWHERE, Files, place_of
-from longtail.data.lists.darwin_core import is_archive, read_archive
-from longtail.data.lists.reading import FORMS, read_list
+from longtail.data.lists.reading import FORMS, is_package, read_list
 from longtail.data.lists.rows import GROUP_COLUMN, SUBSETS, Box, Choices, Row
 
 _NEVER_HEIF = SUFFIXES - {".heic", ".heif", ".hif"}
@@ -152,7 +151,7 @@ def list_images(
         raise ValueError(
             f"root is {root}, which is no folder; name the one in which the paths of {source} are"
         )
-    if source.is_dir() and not is_archive(source):
+    if source.is_dir() and not is_package(source):
         if choices != Choices() or root is not None:
             what = (
                 f"there is no column {choices.group_column!r} to group images by"
@@ -275,8 +274,7 @@ def _refuse_divided_classes(root: Path, tree: Tree) -> None:
 def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
     """The files that a list names, in `root`."""
     listing = Listing(root)
-    read = read_archive if path.is_dir() else read_list
-    named = read(path, choices, listing.note)
+    named = read_list(path, choices, listing.note)
     if named.guessed:
         told = f"is no UTF-8 and says no encoding: {named.guessed}"
         listing.note(path.name, "encoding", told, "read as Windows-1252; save it as UTF-8 to be sure")

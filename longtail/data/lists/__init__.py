@@ -3,12 +3,15 @@
     reading            which form a file has, by its content, and its rows
     rows               what every form gives: a row for each picture, or for each region of one
     text               a file as text or as a table, in whatever encoding and with whatever separator
+    workbook           the sheet of a workbook of Excel as text
     own_table          a table of one's own, with the columns path and label
     darwin_core        downloads of GBIF, and archives such as iNaturalist's
     wildlife_insights  images.csv of Wildlife Insights
     inaturalist        the csv of iNaturalist's export of observations
     coco               COCO, and COCO Camera Traps
     megadetector       the json of MegaDetector, with the classes of a classifier where it has them
+    speciesnet         the json of SpeciesNet, the classifier of Wildlife Insights
+    camtrap_dp         packages of camera traps: Camtrap DP
     label_studio       the JSON of Label Studio
     cvat               CVAT for images 1.1
 

@@ -54,7 +54,7 @@ def read(path: Path, table: Table, choices: Choices, note: Note) -> NamedImages:
     return _joined(path, media, occurrences, _KEY, choices, note)
 
 
-def read_archive(folder: Path, choices: Choices, note: Note) -> NamedImages:
+def read_package(folder: Path, choices: Choices, note: Note) -> NamedImages:
     """Read an archive by its meta.xml, which says which columns the files have.
 
     Raises:

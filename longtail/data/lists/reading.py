@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.data.lists import (
+    camtrap_dp,
     coco,
     cvat,
     darwin_core,
@@ -15,17 +16,17 @@ from longtail.data.lists import (
     label_studio,
     megadetector,
     own_table,
+    speciesnet,
     wildlife_insights,
 )
 from longtail.data.lists.rows import Choices, NamedImages, Note, simple
 from longtail.data.lists.text import Table, read_text, table_of
 
 _TABLES = (darwin_core, wildlife_insights, inaturalist)
-_JSON = (coco, megadetector, label_studio)
-_CAMTRAP = {"mediaid", "deploymentid"}
+_JSON = (coco, megadetector, speciesnet, label_studio)
 FORMS = (
-    "a table with the columns path and label, or json or xml of COCO, MegaDetector, Label Studio or CVAT, or a "
-    "download of GBIF, iNaturalist or Wildlife Insights"
+    "a table with the columns path and label, or json or xml of COCO, MegaDetector, SpeciesNet, Label Studio or CVAT, "
+    "or a download of GBIF, iNaturalist, Wildlife Insights or Camtrap DP"
 )
 
 
@@ -33,7 +34,7 @@ def read_list(path: Path, choices: Choices, note: Note) -> NamedImages:
     """Read a list of images.
 
     Args:
-        path: a table (of any separator), json or xml.
+        path: a table (of any separator, or a workbook), json or xml, or a folder of which `is_package` is true.
         choices: what the user says about it.
         note: called for what the list names and is left out.
 
@@ -41,7 +42,10 @@ def read_list(path: Path, choices: Choices, note: Note) -> NamedImages:
         FileNotFoundError: there is no such file.
         ValueError: it is no such list, or leaves something open. The message names the file and the setting.
     """
-    text = read_text(path)
+    if path.is_dir() or camtrap_dp.is_meant(path):
+        form = camtrap_dp if camtrap_dp.is_package(path) else darwin_core
+        return form.read_package(path, choices, note)
+    text = read_text(path, lambda columns: _is_known(columns, choices))
     start = text.text.lstrip()[:1]
     if start and start in "[{":
         found = _of_json(path, text.text, choices, note)
@@ -53,25 +57,28 @@ def read_list(path: Path, choices: Choices, note: Note) -> NamedImages:
     return replace(found, guessed=", ".join(list(words)[:5])[:100])
 
 
+def is_package(folder: Path) -> bool:
+    """Whether a folder is an export of several files that belong together, and no folder of class folders."""
+    return darwin_core.is_archive(folder) or camtrap_dp.is_package(folder)
+
+
+def _is_known(columns: list[str], choices: Choices) -> bool:
+    """Whether a table with these columns is a list of any form."""
+    return own_table.is_meant(columns, choices) or any(
+        form.is_meant({*map(simple, columns)}) for form in _TABLES
+    )
+
+
 def _of_table(path: Path, text: str, choices: Choices, note: Note) -> NamedImages:
-    def own(columns: list[str]) -> bool:
-        return own_table.is_meant(columns, choices)
-
-    def known(columns: list[str]) -> bool:
-        return own(columns) or any(form.is_meant({*map(simple, columns)}) for form in _TABLES)
-
     header = text.partition("\n")[0].casefold()
-    table = table_of(text, path, known, quoted=not ("gbifid" in header and "\t" in header))
+    quoted = not ("gbifid" in header and "\t" in header)
+    table = table_of(text, path, lambda columns: _is_known(columns, choices), quoted=quoted)
+    own = own_table.is_meant(table.columns, choices)
     form = next((form for form in _TABLES if form.is_meant({*map(simple, table.columns)})), None)
-    if form and not own(table.columns):
+    if form and not own:
         return form.read(path, table.lowered(), choices.lowered(), note)
-    if not own(table.columns) and darwin_core.is_file_of_archive(path):
+    if not own and darwin_core.is_file_of_archive(path):
         raise ValueError(f"{path} is a file of an archive of Darwin Core; name its folder, {path.parent}")
-    if not own(table.columns) and {*map(simple, table.columns)} >= _CAMTRAP:
-        raise ValueError(
-            f"{path} is a file of Camtrap DP, which has the pictures in media.csv and what they show in "
-            "observations.csv; join the two by mediaID into one csv and name that"
-        )
     return own_table.read(path, table, choices, note, exported=form is not None)
 
 

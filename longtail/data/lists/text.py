@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from longtail.data.collection.folder import check_list
-from longtail.data.lists.rows import simple
+from longtail.data.lists.rows import listed, simple
+from longtail.data.lists.workbook import STARTS, sheet_of
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How zip archives, which files of Excel are, and the older files of Excel begin."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,20 @@ class Table:
         return replace(self, columns=[*map(simple, self.columns)])
 
 
-def read_text(path: Path) -> Text:
-    """Read a list: UTF-8, UTF-16 with its mark, or else Windows-1252, of which Latin-1 is a part.
+def read_text(path: Path, fits: Callable[[list[str]], bool] | None = None) -> Text:
+    """Read a list: a sheet of a workbook, UTF-8, UTF-16 with its mark, or else Windows-1252 (Latin-1 is a part of it).
+
+    Args:
+        fits: as `sheet_of` takes it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no regular file, is too large, is a file of Excel or an archive, or is no text.
+        ValueError: it is no regular file, is too large, is no text, or is a workbook that `sheet_of` refuses.
     """
     check_list(path)
     content = path.read_bytes()
-    if content.startswith(_ARCHIVES):
-        raise ValueError(
-            f"{path} is a workbook of Excel or an archive; save its sheet as csv (in Excel: CSV UTF-8), or unpack it"
-        )
+    if content.startswith(STARTS):
+        return Text(sheet_of(path, fits))
     encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8")
     for each in (encoding, "cp1252") if encoding == "utf-8" else (encoding,):
         try:
@@ -118,7 +118,8 @@ def table_of(text: str, path: Path, fits: Callable[[list[str]], bool], *, quoted
             continue
         if len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
             raise ValueError(
-                f"{path}, row {number}: it has more or fewer fields than the header; quote {SEPARATORS[best]}"
+                f"{path}, row {number}: it has more or fewer fields than the header, {listed(names):.200}; quote "
+                f"{SEPARATORS[best]}, and remove what stands above the names of the columns"
             )
         rows.append((f"row {number}", cells[: len(names)]))
     return Table(names, rows)
