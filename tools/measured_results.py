@@ -85,7 +85,8 @@ def recorded(known: pd.DataFrame, found: list[dict[str, Any]]) -> pd.DataFrame:
             row.setdefault(name, start.get(name))
     table = pd.concat([known, pd.DataFrame(found, columns=known.columns)])
     table = table.drop_duplicates(SAME_RUN, keep="last")
-    table = table.astype({name: "Int64" for name in WHOLE if name in table})  # which stay whole beside a run that has none
+    # Whole numbers stay whole beside a run that has none.
+    table = table.astype({name: "Int64" for name in WHOLE if name in table})
     return table.sort_values(SAME_RUN, ignore_index=True)
 
 
