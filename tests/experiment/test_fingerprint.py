@@ -46,7 +46,7 @@ def project(tmp_path, monkeypatch):
 
 
 def forget():
-    for name in ("fingerprint", "_parse", "_files", "_of_package", "_elsewhere", "_read_before"):
+    for name in ("fingerprint", "trees", "_parse", "_files", "_of_package", "_elsewhere", "_read_before"):
         getattr(module, name).cache_clear()
 
 
