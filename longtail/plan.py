@@ -161,7 +161,8 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         for wanted in (_trained(jobs), _trained(forced(jobs, args)))
     )
     lines = [
-        f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs)."
+        f"{len(jobs)} job{'' if len(jobs) == 1 else 's'} would run, {len(runs)} of them training "
+        f"(the grid has {_runs(len(experiment.runs))})."
     ]
     if wrong := list(_refused_models(runs, config)):
         raise ValueError("\n".join(wrong))

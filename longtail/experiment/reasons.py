@@ -116,8 +116,9 @@ class Reasons:
                 return (words,)
         if told.startswith("Incomplete"):
             return ("interrupted while it was made",)
-        # What follows from other jobs is no reason of its own.
-        others = [part for part in told.split("; ") if not part.startswith("Input files updated by")]
+        # What follows from other jobs is no reason of its own, and of newer inputs a key says more.
+        follows = ("Input files updated by",) if own else ("Input files updated by", "Updated input files")
+        others = [part for part in told.split("; ") if not part.startswith(follows)]
         return tuple(part.partition(":")[0].lower() for part in others)
 
     @cache  # noqa: B019
