@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from longtail.config.load import Config, load_files
@@ -35,6 +36,7 @@ from longtail.experiment.cost import (
 )
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
+from longtail.experiment.proof import Proofs
 from longtail.experiment.reasons import NEW, Reasons
 from longtail.experiment.runs import PATTERN, Run
 from longtail.files.text import without_middle
@@ -159,7 +161,8 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         for wanted in (_trained(jobs), _trained(forced(jobs, args)))
     )
     lines = [
-        f"{len(jobs)} jobs would run, {len(runs)} of them training (the grid has {len(experiment.runs)} runs)."
+        f"{len(jobs)} job{'' if len(jobs) == 1 else 's'} would run, {len(runs)} of them training "
+        f"(the grid has {_runs(len(experiment.runs))})."
     ]
     if wrong := list(_refused_models(runs, config)):
         raise ValueError("\n".join(wrong))
@@ -170,7 +173,7 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
     seconds = _seconds(jobs, works, reasons.seconds(), _predicting(config, speeds))
     if jobs:
         lines += ["", *_by_stage(jobs, seconds)]
-    if why := _why(jobs, reasons):
+    if why := _why(jobs, keys, reasons):
         lines += ["", *why]
     if changes := collection_changes(experiment):
         again = _runs(len(runs)) if runs else "No run"
@@ -193,7 +196,8 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
     notes = _notes(works, speeds, device_type, bool(seconds.assumed))
-    return "\n".join([*lines, *notes, *(_power(config) if works else [])])
+    power = [part for line in (_power(config) if works else []) for part in _folded(line)]
+    return "\n".join([*lines, *notes, *power])
 
 
 def _refused_models(runs: list[Run], config: Config) -> Iterator[str]:
@@ -256,6 +260,13 @@ def _seconds(
         predicting: seconds that the prediction of one run takes beside its start, on average; None: not known.
     """
     rules = {job.rule for job in jobs}
+    stage_of = stages()
+    for rule in rules - measured.keys() - {"train", "predict"}:
+        # Jobs of one stage are alike: all draw, or all write tables.
+        if alike := [
+            own for other, own in measured.items() if stage_of.get(other) == stage_of[rule] != "train"
+        ]:
+            measured = {**measured, rule: median(alike)}
     known: dict[str, float | None] = {rule: measured.get(rule, JOB_SECONDS) for rule in rules}
     if works:
         each = [work.seconds for work in works.values()]
@@ -296,7 +307,7 @@ def _sum(rules: Iterable[str], counts: Counter[str], seconds: Seconds) -> float:
     return sum(counts[rule] * (seconds.by_rule[rule] or 0.0) for rule in rules)
 
 
-def _why(jobs: list[Job], reasons: Reasons) -> list[str]:
+def _why(jobs: list[Job], keys: Keys, reasons: Reasons) -> list[str]:
     """Why jobs run that were done already, as lines; none where nothing was.
 
     Each change is followed by the runs that are trained for it and by the rules that it concerns by itself; what only
@@ -305,12 +316,17 @@ def _why(jobs: list[Job], reasons: Reasons) -> list[str]:
     runs: dict[str, list[str]] = defaultdict(list)
     rules: dict[str, Counter[str]] = defaultdict(Counter)
     for job in jobs:
-        makes_model = job.rule in ("train", "adjust")
-        for reason in reasons.of(job.reason, own=not makes_model):
-            if makes_model:
-                runs[reason].append(PATTERN.format_map(job.wildcards))
-            else:
+        if job.rule not in ("train", "adjust"):
+            for reason in reasons.of(job.reason, own=True):
                 rules[reason][job.rule] += 1
+            continue
+        run = Run.of(PATTERN.format_map(job.wildcards))
+        found = reasons.of(job.reason, own=False)
+        # Snakemake looks no further where a job before it runs.
+        if not found and (proof := Proofs().read(job.output)):
+            found = reasons.changes(proof.key, keys.model(run))
+        for reason in found:
+            runs[reason].append(str(run))
     lines = []
     for reason in dict.fromkeys([*runs, *rules]):
         if reason == NEW and (not runs[reason] or {*runs, *rules} == {NEW}):
@@ -345,6 +361,11 @@ def _wrapped(text: str, indent: str = "", first: str | None = None) -> list[str]
         break_long_words=False,
     )
     return [line.replace("\xa0", " ") for line in lines]
+
+
+def _folded(line: str) -> list[str]:
+    """A line as several that fit, each indented like it."""
+    return _wrapped(line, line[: len(line) - len(line.lstrip())]) or [""]
 
 
 def _table(works: dict[tuple[str, str, int], Work], speeds: dict[tuple[str, int], Speed]) -> list[str]:
@@ -453,15 +474,11 @@ def _power(config: Config) -> list[str]:
         told = "there is one seed. It speaks of these trained networks alone."
     return [
         "",
-        *_wrapped(
-            "The smallest difference of two losses with one model that is found with a chance of 80 %, in points, by "
-            "test set and its images:"
-        ),
-        *_wrapped(", ".join(found), "  "),
-        *_wrapped(
-            f"Assumed: the losses disagree on {100 * DISCORDANT:g} % of the images, {100 * CHANCE:g} % of that by "
-            f"chance of training, and {told}"
-        ),
+        "The smallest difference of two losses with one model that is found with a chance of 80 %, in points, by test"
+        " set and its images:",
+        f"  {', '.join(found)}",
+        f"Assumed: the losses disagree on {100 * DISCORDANT:g} % of the images, {100 * CHANCE:g} % of that by"
+        f" chance of training, and {told}",
     ]
 
 

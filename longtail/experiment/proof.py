@@ -69,7 +69,8 @@ class Proofs:
     Args:
         configuration: its files, of which the proofs keep the names.
         trained_anew: whether a run that another version of a package trained counts as stale.
-        keep: is told the key of each job that has finished, and the seconds that it took where they are known.
+        keep: is told the key of each job that has finished, and its rule with the seconds that it took; None for these
+            where the seconds are not known.
 
     Attributes:
         asked: outputs that are made anew whatever their proof says, since what is shown while they are made is wanted.
@@ -79,7 +80,7 @@ class Proofs:
         self,
         configuration: Sequence[str | Path] = (),
         trained_anew: bool = False,
-        keep: Callable[[str, float | None], object] = lambda key, seconds: None,
+        keep: Callable[[str, tuple[str, float] | None], object] = lambda key, took: None,
     ):
         self.keep = keep
         self.configuration = [os.path.realpath(path) for path in configuration]
@@ -256,10 +257,10 @@ def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
 
         async def finished(self, job: Any) -> None:
             await super().finished(job)
-            seconds = time.monotonic() - begun.pop(job) if job in begun else None
+            took = (job.rule.name, time.monotonic() - begun.pop(job)) if job in begun else None
             # Snakemake ends failed jobs here, too, before it deletes what they left.
             if self.dag.workflow.is_main_process and _is_judged(job) and all(map(is_there, job.output)):
-                proofs.keep(job.params.key, seconds)
+                proofs.keep(job.params.key, took)
                 proofs.write(job.output, job.params.key)
 
         def has_metadata(self, job: Any) -> bool:

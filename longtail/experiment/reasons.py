@@ -67,11 +67,11 @@ KEYS = {
 """What the configuration calls the settings of a job, by the first of their names; "" stands for all others."""
 
 
-def keep(key: str, results: Path, seconds: float | None = None) -> None:
+def keep(key: str, results: Path, took: tuple[str, float] | None = None) -> None:
     """Keep what a key of this process was made of, and the keys before it.
 
     Args:
-        seconds: how long the job took that has this key.
+        took: what Snakemake calls the rule of the job that has this key, and the seconds that it took.
 
     Raises:
         OSError: it could not be written.
@@ -87,7 +87,7 @@ def keep(key: str, results: Path, seconds: float | None = None) -> None:
         if not (listing := folder / f"code-{code}.json").exists():
             write_text(listing, seal({"files": dict(trees(*parts.code))}))
         content = {"rule": parts.rule, "code": code, "settings": parts.settings, "upstream": parts.upstream}
-        write_text(path, seal(content | ({"seconds": seconds} if one == key and seconds else {})))
+        write_text(path, seal(content | ({"took": took} if one == key and took else {})))
         waiting += parts.upstream.values()
 
 
@@ -116,8 +116,9 @@ class Reasons:
                 return (words,)
         if told.startswith("Incomplete"):
             return ("interrupted while it was made",)
-        # What follows from other jobs is no reason of its own.
-        others = [part for part in told.split("; ") if not part.startswith("Input files updated by")]
+        # What follows from other jobs is no reason of its own, and of newer inputs a key says more.
+        follows = ("Input files updated by",) if own else ("Input files updated by", "Updated input files")
+        others = [part for part in told.split("; ") if not part.startswith(follows)]
         return tuple(part.partition(":")[0].lower() for part in others)
 
     @cache  # noqa: B019
@@ -135,8 +136,9 @@ class Reasons:
         """The median time that finished jobs of each rule took here, in seconds."""
         found: dict[str, list[float]] = {}
         for path in sorted(self.folder.glob("[!c]*.json"))[:SAMPLE]:
-            if (kept := self._kept(path.stem)) and isinstance(kept.get("seconds"), float):
-                found.setdefault(kept["rule"], []).append(kept["seconds"])
+            match (self._kept(path.stem) or {}).get("took"):
+                case [str(rule), float(seconds)]:
+                    found.setdefault(rule, []).append(seconds)
         return {rule: median(each) for rule, each in found.items()}
 
     def _kept(self, key: str) -> dict[str, Any] | None:

@@ -140,9 +140,15 @@ def test_the_words_of_snakemake_become_short_ones(tmp_path, told, words):
     assert Reasons(tmp_path).of(told, own=True) == words
 
 
+def test_newer_inputs_of_a_run_are_left_to_its_key(tmp_path):
+    told = "Updated input files: results/data/val.pth; Input files updated by another job: results/data/train.pth"
+    assert Reasons(tmp_path).of(told, own=False) == ()
+    assert Reasons(tmp_path).of(told, own=True) == ("updated input files",)
+
+
 def test_the_time_of_a_job_is_the_median_of_those_that_finished(tmp_path):
     for seed, seconds in ((1, 2.0), (2, 4.0), (3, 60.0)):
         before = changed()
-        keep(before.tensors("val"), tmp_path, seconds=9.0)
-        keep(before.train(run_of(before, "focal")._replace(seed=seed)), tmp_path, seconds)
+        keep(before.tensors("val"), tmp_path, ("tensors", 9.0))
+        keep(before.train(run_of(before, "focal")._replace(seed=seed)), tmp_path, ("train", seconds))
     assert Reasons(tmp_path).seconds() == {"train": 4.0, "tensors": 9.0}

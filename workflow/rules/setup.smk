@@ -81,7 +81,7 @@ OF_OTHERS = {name: local(f"{BESIDE}{path}") for name, path in NUMBERS.items()}
 PROOFS = Proofs(
     [*default, *given.configfiles],
     trained_anew=CONFIG.versions == "stale",
-    keep=lambda key, seconds: keep(key, Path(CONFIG.paths.results), seconds),
+    keep=lambda key, took: keep(key, Path(CONFIG.paths.results), took),
 )
 # Which jobs are stale is for the proofs beside the results to say, and not for Snakemake's record alone.
 snakemake.workflow.FilePersistence = with_proofs(FilePersistence, PROOFS)
