@@ -18,12 +18,19 @@ def confusion(predictions: pd.DataFrame, class_names: pd.Series) -> pd.DataFrame
         class_names: the name of each label, by label; it gives rows and columns their order.
 
     Returns:
-        Integers, C x C: a row for each true class and a column for each predicted one, by label.
+        int32, C x C: a row for each true class and a column for each predicted one, by label.
     """
     done = predictions.dropna(subset=["label", "predicted"])
-    counts = pd.crosstab(done["label"].astype(int), done["predicted"].astype(int))
-    whole = counts.reindex(index=class_names.index, columns=class_names.index, fill_value=0)
-    return whole.rename_axis(index="label", columns="predicted")
+    rows, columns = (class_names.index.get_indexer(done[name].astype(int)) for name in ("label", "predicted"))
+    known = (rows >= 0) & (columns >= 0)
+    # Of thousands of classes nearly all is zero, and takes no memory until it is written to.
+    counts = np.zeros((len(class_names), len(class_names)), dtype=np.int32)
+    np.add.at(counts, (rows[known], columns[known]), 1)
+    return pd.DataFrame(
+        counts,
+        index=pd.Index(class_names.index, name="label"),
+        columns=pd.Index(class_names.index, name="predicted"),
+    )
 
 
 def confused(counts: pd.DataFrame) -> pd.DataFrame:
@@ -37,7 +44,9 @@ def confused(counts: pd.DataFrame) -> pd.DataFrame:
         mistakes come first, then the lower label.
     """
     values = counts.to_numpy()
-    rows, columns = np.nonzero(values * ~np.eye(len(values), dtype=bool))
+    rows, columns = np.nonzero(values)
+    wrong = rows != columns
+    rows, columns = rows[wrong], columns[wrong]
     of = values.sum(axis=1)[rows]
     found = pd.DataFrame(
         {
@@ -68,24 +77,21 @@ def by_class(counts: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
         was taken for another one), taken_for_share (of the predictions for images of the class). Of equally frequent
         ones, the one with the lower label is named.
     """
-    values = counts.to_numpy(dtype=float)
-    right, tested, answered = np.diag(values), values.sum(axis=1), values.sum(axis=0)
+    values = counts.to_numpy()
+    right, tested, answered = values.diagonal(), values.sum(axis=1), values.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = right / answered, right / tested
         f1 = np.where(tested > 0, 2 * right / (tested + answered), np.nan)
-    wrong = values - np.diag(right)
-    most = wrong.argmax(axis=1)
-    times = wrong.max(axis=1, initial=0.0)
-    names = classes.set_index("label")["class_name"].reindex(counts.index).to_numpy()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(times > 0, times / tested, np.nan)
+    # The largest share of each class comes first.
+    most = confused(counts).drop_duplicates("label").set_index("label").reindex(counts.index)
+    names = classes.set_index("label")["class_name"]
     found = pd.DataFrame(
         {
             "precision": precision,
             "recall": recall,
             "f1": f1,
-            "taken_for": np.where(times > 0, names[most], ""),
-            "taken_for_share": share,
+            "taken_for": most["predicted"].map(names).fillna(""),
+            "taken_for_share": most["share"],
         },
         index=counts.index,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from longtail.analysis.calibration import confidences
 from longtail.analysis.tables import DIFFERENCES, EVALUATION, PER_CLASS, PUBLISHED
 from longtail.data.split.sets import SPLIT
 from longtail.experiment.record import read_record
@@ -271,5 +272,4 @@ def _confidences(path: Path, logit_scale: float | None) -> pd.DataFrame:
         raise ValueError(f"{path} has no model beside it ({model.name}); put it there, or train again")
     frame, logits = _predictions(path)
     scale = read_card(model).logit_scale if logit_scale is None else logit_scale
-    below = scale * (logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return frame.assign(confidence=1 / np.exp(below).sum(axis=1))
+    return frame.assign(confidence=confidences(logits, scale))

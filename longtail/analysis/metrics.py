@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from longtail.analysis.calibration import calibration_error_by_chance, expected_calibration_error
+from longtail.analysis.calibration import (
+    BLOCK,
+    calibration_error_by_chance,
+    expected_calibration_error,
+)
 from longtail.data.split.sets import TEST_SETS
 from longtail.training import selection
 
@@ -21,9 +25,6 @@ if TYPE_CHECKING:
     import torch
 
     from longtail.losses.base import Loss
-
-BLOCK = 1 << 16
-"""How many logits are converted to float64 at once: few, so that they stay in the cache of the processor."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ class Answers:
         import torch
 
         values = torch.empty(len(self.labels), dtype=torch.float64)
-        images = max(BLOCK // self.logits.shape[1], 1)
-        for first in range(0, len(values), images):
-            part = slice(first, first + images)
+        # PyTorch draws normal numbers by sixteens, and the last sixteen of a tensor anew. So a loss that draws some for
+        # each image draws the same as for all at once where each part has a multiple of sixteen and none a short rest.
+        images = max(BLOCK // self.logits.shape[1] // 16, 1) * 16
+        begins = range(0, max(len(values) - images, 0) + 1, images)
+        for first, end in zip(begins, [*begins[1:], len(values)], strict=True):
+            part = slice(first, end)
             logits = torch.from_numpy(self.logits[part].astype(np.float64))
             values[part] = compute(logits, torch.from_numpy(self.labels[part]))
         return values
@@ -109,7 +113,9 @@ def own_loss(answers: Answers) -> float:
         torch.manual_seed(derive_seed(0, "evaluate"))
         if loss.whole_batch:
             return float(loss(torch.from_numpy(answers.logits.astype(np.float64)), labels))
-        return float(answers.of_each(loss.weighted).sum() / loss.normalizer(labels))
+        of_batch = loss.of_batch(torch.from_numpy(answers.logits), labels, torch.float64)
+        losses = answers.of_each(lambda logits, labels: loss.weighted(logits, labels, of_batch=of_batch))
+        return float(losses.sum() / loss.normalizer(labels))
 
 
 def cross_entropy(answers: Answers) -> float:

@@ -35,8 +35,8 @@ class Loss(nn.Module, ABC):
         corrects: what the loss does about the imbalance, if that leaves nothing for post-hoc logit adjustment to do.
         no_mixup: why the loss cannot be trained on mixtures of images; None: it can.
         no_parts: why parts of a batch do not add up to its loss; None: they do.
-        whole_batch: whether the value of an image depends on its place in the batch, as random numbers do, or on the
-            other images, so that only the whole batch at once gives it.
+        whole_batch: whether only the whole batch at once gives the value of an image, which depends on the others in
+            another way than `of_batch` says. Random numbers, drawn for one image after the other, do not.
         needs_features: whether it is computed from the features of each image besides its logits. Then
             `per_sample(logits, labels, features)` gets them, or None in evaluation mode, where only logits are kept.
         class_counts: int64 buffer of shape (C,).
@@ -78,6 +78,15 @@ class Loss(nn.Module, ABC):
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The unweighted loss of each image, shape (N,), in the dtype of the logits (float32 or float64)."""
 
+    def of_batch(self, logits: Tensor, labels: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """What the loss of each image has beside `per_sample`, by all images of the batch: a scalar; None: nothing.
+
+        Args:
+            logits, labels: as for `forward`.
+            dtype: what it is computed in, whatever the logits are, so that they need not all be converted at once.
+        """
+        return None
+
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Called before each epoch of a training, for a loss that changes on the way; epochs count from 0."""
 
@@ -117,13 +126,30 @@ class Loss(nn.Module, ABC):
         losses = self.weighted(logits, labels, features=features)
         return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
 
-    def weighted(self, logits: Tensor, labels: Tensor, *, features: Tensor | None = None) -> Tensor:
-        """The weighted loss of each image, shape (N,): what `total` sums. Arguments as for `forward`."""
+    def weighted(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        *,
+        features: Tensor | None = None,
+        of_batch: Tensor | None = None,
+    ) -> Tensor:
+        """The weighted loss of each image, shape (N,): what `total` sums. Arguments as for `forward`.
+
+        Args:
+            of_batch: what the method `of_batch` gives for the batch of which these images are a part; None: they are
+                all of it.
+        """
         self._check_shapes(logits, labels)
         own = [self._checked_features(features, labels)] if self.needs_features else []
         # A copy, since a loss may work in place, and the caller counts with its own which images were recognised.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
-        return self.class_weight.to(logits.dtype)[labels] * self.per_sample(logits, labels, *own)
+        losses = self.per_sample(logits, labels, *own)
+        if of_batch is None:
+            of_batch = self.of_batch(logits, labels, logits.dtype)
+        return self.class_weight.to(logits.dtype)[labels] * (
+            losses if of_batch is None else losses + of_batch
+        )
 
     def normalizer(self, labels: Tensor, share: Tensor | None = None) -> Tensor:
         """The number that divides the total of a batch with these labels: a float64 scalar on their device."""

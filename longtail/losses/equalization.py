@@ -25,7 +25,6 @@ class Equalization(Loss):
         gamma: probability that a rare class is left out of the denominator; 0 is `softmax`.
     """
 
-    whole_batch = True
     rare: Tensor
 
     def __init__(self, class_counts: Tensor, *, lam: Unit = 0.005, gamma: Unit = 0.9):

@@ -31,7 +31,6 @@ class GaussianClouded(Loss):
 
     default_head = "cosine"
     corrects = "lowers its logits by the class counts in training"
-    whole_batch = True
     cloud: Tensor
 
     def __init__(

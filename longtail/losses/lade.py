@@ -2,11 +2,15 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from longtail.losses.base import Loss, is_label
 from longtail.settings import NonNegative
+
+PART = 1 << 20
+"""Logits that are looked at together in evaluation, if one class has no more."""
 
 
 class LADE(Loss):
@@ -29,7 +33,6 @@ class LADE(Loss):
 
     corrects = "adjusts its logits by the class counts in training"
     no_mixup = "its regulariser takes means over the images of a class, and a mixed image has two"
-    whole_batch = True
     no_parts = "its regulariser takes means over the whole batch"
     prior: Tensor
 
@@ -39,15 +42,23 @@ class LADE(Loss):
         self.register_buffer("prior", self.class_counts.double() / self.class_counts.sum())
 
     def per_sample(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of each image plus alpha times the regulariser of the batch, shape (N,)."""
-        log_prior = (self.prior + 1e-9).log().to(logits.dtype)
-        cross_entropy = F.cross_entropy(logits + log_prior, labels, reduction="none")
-        return cross_entropy + self.alpha * self._regulariser(logits, labels, log_prior)
+        """Cross-entropy of each image; the regulariser is that of its batch."""
+        return F.cross_entropy(logits + self._log_prior(logits.dtype), labels, reduction="none")
 
-    def _regulariser(self, logits: Tensor, labels: Tensor, log_prior: Tensor) -> Tensor:
+    def of_batch(self, logits: Tensor, labels: Tensor, dtype: torch.dtype) -> Tensor:
+        """Alpha times the regulariser of the batch."""
         images, classes = logits.shape
-        own = is_label(logits, labels).to(logits.dtype)
-        inside = (own * logits).sum(dim=0) / (own.sum(dim=0) + 1e-8)
-        uniform = math.log(1 / classes + 1e-9)
-        overall = (logits - log_prior + uniform).logsumexp(dim=0) - math.log(images)
-        return -(self.prior.to(logits.dtype) * (inside - overall - self.lam * overall**2)).sum()
+        log_prior, uniform = self._log_prior(dtype), math.log(1 / classes + 1e-9)
+        # A whole test set is evaluated some classes at a time, since copies of all its logits would fill the memory.
+        step = classes if self.training else max(PART // images, 1)
+        bounds = []
+        for first in range(0, classes, step):
+            part = logits[:, first : first + step].to(dtype)
+            own = is_label(part, labels - first).to(dtype)
+            inside = (own * part).sum(dim=0) / (own.sum(dim=0) + 1e-8)
+            overall = (part - log_prior[first : first + step] + uniform).logsumexp(dim=0) - math.log(images)
+            bounds.append(inside - overall - self.lam * overall**2)
+        return self.alpha * -(self.prior.to(dtype) * torch.cat(bounds)).sum()
+
+    def _log_prior(self, dtype: torch.dtype) -> Tensor:
+        return (self.prior + 1e-9).log().to(dtype)

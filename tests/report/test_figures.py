@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -667,6 +668,40 @@ def test_the_counts_of_the_groups_hide_no_bar_however_long_the_names_are(letters
         assert max(bar.y1 for bar in bars) < axes.get_window_extent().y1
 
 
+def test_of_many_classes_none_has_a_bar_of_its_own():
+    counts = np.arange(250, 0, -1)
+    rows = {"train": np.repeat(np.arange(250), counts), "test": np.repeat(np.arange(250), 2)}
+    frame = pd.concat([pd.DataFrame({"label": labels, "subset": name}) for name, labels in rows.items()])
+    frame = frame.assign(image_id=range(len(frame)), longtailed=True, class_name=frame["label"].astype(str))
+    frame["group"] = np.repeat(["head", "middle", "tail"], [84, 83, 83])[frame["label"]]
+    figure, caption = class_distribution.draw(frame)
+    spread, mean = (figure.axes[0].patches[place].get_data() for place in (0, 1))
+    assert len(figure.axes[0].patches) == 6 and mean.edges[:2].tolist() == [-0.5, 2.5]
+    assert (spread.values[0], mean.values[0], spread.baseline[0]) == (250, 249, 248)
+    assert figure.axes[0].patches[5].get_data().edges[-1] == 249.5
+    assert figure.axes[0].patches[5].get_data().values[-1] == 1.5, "the last of 83 in threes are two"
+    assert "mean of up to 3 neighbouring classes of one group" in caption
+    assert "250 images" not in caption and "training: 31,375" in caption
+
+
+@pytest.mark.parametrize("trained", [np.arange(1, 251), np.full(250, 7)], ids=["long-tailed", "balanced"])
+def test_of_many_classes_none_has_a_dot_of_its_own(trained):
+    labels = np.arange(250)
+    frame = pd.DataFrame(
+        {"label": labels, "class_name": labels.astype(str), "group": "head", "n_train": trained}
+    )
+    frame = frame.assign(n_test=4, acc=np.where(labels < 125, 0.25, 0.75), **runs(("softmax",), (0,))[0])
+    figure, caption = per_class_accuracy.draw(frame, "vit_b16", "longtailed")
+    dots = figure.axes[0].lines[0]
+    assert len(dots.get_xdata()) == 30 and set(dots.get_ydata()) == {25, 75}
+    first = np.arange(1, 10)  # a thirtieth of the classes, by rank or by images
+    expected = first.mean() if len(set(trained)) == 1 else math.factorial(9) ** (1 / 9)
+    assert dots.get_xdata()[0] == pytest.approx(expected)
+    (quartiles,) = [each for each in figure.axes[0].collections if len(each.get_paths()) == 30]
+    assert quartiles.get_paths()[0].vertices[:, 1].tolist() == [25, 25]
+    assert "means of" in caption and "Accuracy of each of 250 classes" in caption
+
+
 def test_example_images_show_the_images_and_leave_gaps():
     figure, caption = example_images.draw(tensors(), split(), classes_per_group=2, images_per_class=4)
     tail = figure.axes[2].images[0].get_array()
@@ -898,4 +933,4 @@ def test_confusion_of_more_than_100_classes_shows_those_that_are_confused_most()
     shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert len(shown) == 60
     assert set(LATIN[119:]) <= set(shown), "the 30 that are wrong, and that which one of them was taken for"
-    assert "The 60 classes of 150 with the largest shares of mistakes" in caption
+    assert "Of 150 classes the 60 of the pairs that are confused most" in caption

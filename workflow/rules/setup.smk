@@ -11,6 +11,7 @@ from pathlib import Path
 
 import snakemake.common
 import snakemake.io
+import snakemake.jobs
 import snakemake.logging
 import snakemake.rules
 import snakemake.workflow
@@ -58,6 +59,16 @@ gc.disable()
 snakemake.common.get_function_params = snakemake.rules.get_function_params = cache(
     snakemake.common.get_function_params
 )
+command_of = snakemake.jobs.Job.shellcmd.fget
+
+
+def command_if_shown(job):
+    """The command of a job. A plan puts it together three times for each job, and shows it after -p alone."""
+    plan = job.dag.workflow.dryrun and not job.dag.workflow.output_settings.printshellcmds
+    return None if plan else command_of(job)
+
+
+snakemake.jobs.Job.shellcmd = property(command_if_shown)
 
 # Later files win: the one that the Snakefile names, then those after --configfile.
 given = workflow.config_settings

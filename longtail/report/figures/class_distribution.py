@@ -15,12 +15,14 @@ from longtail.report.labels import label
 SUBSETS = {"train": "Training", "test": "Test", "val": "Validation"}
 NAMED = 20  # most classes whose names fit below a panel
 LETTER = 0.06  # inches of a letter of these names
+BARS = 100  # at most about so many of several classes each, where there are too many for one each
 
 
 @style.look()
 def draw(split: pd.DataFrame, *, train_sets: Sequence[str] = TRAIN_SETS) -> style.Drawn:
     """Bars per class, coloured and counted by group: a column per subset, a row each for balanced and long-tailed.
 
+    Of many classes, a bar is the mean of neighbours, and a light one behind it goes from the fewest to the most images.
     Of the training sets, those are shown that models are trained on.
     """
     classes = class_table(split, "longtailed").set_index("label")
@@ -62,7 +64,11 @@ def _caption(panels: dict[tuple[str, str], pd.Series], classes: pd.DataFrame) ->
         listed = ", ".join(f"{label(name).lower()} {groups[name]:,}" for name in GROUPS if name in groups)
         sizes.append(f"{_title(subset, kind, panels).lower()}: {counts.sum():,} ({listed})")
     return captions.caption(
-        f"Images per class, {len(classes)} classes in order of their long-tailed training images.",
+        f"Images per class, {len(classes):,} classes in order of their long-tailed training images.",
+        f"Each bar is the mean of up to {-(-len(classes) // BARS):,} neighbouring classes of one group; light: from the"
+        " fewest to the most images of a class."
+        if len(classes) > style.MOST_CLASSES
+        else "",
         f"Images: {'; '.join(sizes)}.",
         "One data split; every training seed uses the same.",
     )
@@ -91,9 +97,12 @@ def _title(subset: str, kind: str, panels: dict[tuple[str, str], pd.Series]) -> 
 
 def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str, top: int) -> None:
     """Bars of one set; `top` is the most images of a class in the panels that share the axis."""
-    colors = [style.GROUPS[group].color for group in classes["group"]]
     axes.grid(axis="y")
-    axes.bar(np.arange(len(counts)), counts, width=0.85, color=colors)
+    if len(counts) > style.MOST_CLASSES:
+        _bars_of_several(axes, counts.to_numpy(), classes["group"].to_numpy())
+    else:
+        colors = [style.GROUPS[group].color for group in classes["group"]]
+        axes.bar(np.arange(len(counts)), counts, width=0.85, color=colors)
     axes.set_xlim(-0.8, len(counts) - 0.2)
     smallest, largest = counts.min(), counts.max()
     each = f"{largest:,} per class" if largest == smallest else f"{smallest:,} to {largest:,} per class"
@@ -111,6 +120,19 @@ def _panel(axes: Axes, counts: pd.Series, classes: pd.DataFrame, title: str, top
             fontsize=6.5,
             bbox=style.PLATE,
         )
+
+
+def _bars_of_several(axes: Axes, counts: np.ndarray, groups: np.ndarray) -> None:
+    """A bar for some neighbouring classes of one group."""
+    begins = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
+    size = -(-len(counts) // BARS)
+    for begin, end in zip(begins, [*begins[1:], len(counts)], strict=True):
+        edges = np.r_[np.arange(begin, end, size), end]
+        several = np.split(counts[begin:end], edges[1:-1] - begin)
+        mean, least, most = ([compute(own) for own in several] for compute in (np.mean, np.min, np.max))
+        color = style.GROUPS[groups[begin]].color
+        axes.stairs(most, edges - 0.5, baseline=least, fill=True, color=color, alpha=0.35, linewidth=0)
+        axes.stairs(mean, edges - 0.5, fill=True, color=color, linewidth=0)
 
 
 def _name_classes(axes: Axes, classes: pd.DataFrame) -> None:

@@ -15,10 +15,8 @@ from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import shortened, trained
 
-MOST = 100
-"""With more classes, those that are confused most are drawn, so that each name can be read."""
 SHOWN = 60
-"""So many of them."""
+"""So many classes are drawn where there are too many for one figure: those of the pairs that are confused most."""
 LONGEST = 60
 """Letters of a name. Longer ones are cut, and the caption says so."""
 CELL = 0.125
@@ -99,8 +97,8 @@ def _caption(
     chosen = cut = ""
     if shown and shown.of > len(shown.names):
         chosen = (
-            f" The {len(shown.names)} classes of {shown.of:,} with the largest shares of mistakes, their own and those"
-            " of images that were taken for them."
+            f" Of {shown.of:,} classes the {len(shown.names)} of the pairs that are confused most, by the share of the"
+            " images of the true class."
         )
     if shown and any(name.endswith("…") for name in shown.names):
         cut = f" Names of more than {LONGEST} letters are cut."
@@ -117,14 +115,13 @@ def _caption(
 
 
 def _chosen(runs: pd.DataFrame, classes: pd.DataFrame, pairs: int) -> Shown:
-    """The classes that are drawn, in their order: all, or those with most mistakes in their row and column."""
+    """The classes that are drawn, in their order: all, or those of the pairs that are confused most."""
     counts = confusion(runs, classes["class_name"])
     totals = counts.sum(axis=1).to_numpy()
     worst, kept = confused(counts), np.arange(len(counts))
-    if len(counts) > MOST:
-        shares = counts.to_numpy() / np.where(totals, totals, 1)[:, None]
-        np.fill_diagonal(shares, 0)
-        kept = np.sort(np.argsort(-(shares.sum(axis=0) + shares.sum(axis=1)), kind="stable")[:SHOWN])
+    if len(counts) > style.MOST_CLASSES:
+        by_pairs = pd.unique(np.r_[worst[["label", "predicted"]].to_numpy().ravel(), counts.index])
+        kept = np.sort(counts.index.get_indexer(by_pairs[:SHOWN]))
     own = classes.iloc[kept]
     first = worst.head(pairs)
     named = {name: first[name].map(classes["class_name"]) for name in ("label", "predicted")}

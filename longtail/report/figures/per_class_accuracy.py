@@ -1,5 +1,7 @@
 """Accuracy of every class against its number of training images, for every loss of one model."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,11 +18,15 @@ COLUMNS = 4
 REFERENCE = "softmax"
 BANDWIDTH = 1 / 8  # of the range of frequencies, of the smoothing kernel
 RESAMPLES = 1000
+DOTS = 30  # at most, of several classes each, where there are too many for one each
 
 
 @style.look()
 def draw(per_class: pd.DataFrame, model: str, train_set: str) -> style.Drawn:
-    """A panel per loss: a dot per class, its mean over the seeds, and a smooth curve with a bootstrap band."""
+    """A panel per loss: a dot per class, its mean over the seeds, and a smooth curve with a bootstrap band.
+
+    Of many classes, a dot is the mean of those with similar numbers of training images.
+    """
     runs = select(per_class, model=model, train_set=train_set)
     title, text = trained(model, train_set), _caption(runs, captions.training(model, train_set))
     if runs["acc"].isna().all():
@@ -48,9 +54,17 @@ def _caption(runs: pd.DataFrame, training: str) -> str:
     each = "on average over the seeds" if runs["seed"].nunique() > 1 else "in the one run"
     grouped = CLUSTERS in classes and (classes[CLUSTERS] < classes["n_test"]).any()
     reference = REFERENCE in set(runs["loss"]) and runs["loss"].nunique() > 1
+    dots = f"Dots: classes, {each}"
+    if len(classes) > style.MOST_CLASSES:
+        alike = (
+            "neighbouring classes"
+            if runs["n_train"].nunique() == 1
+            else "classes with similar numbers of training images"
+        )
+        dots = f"Dots: means of {alike}, {each}; upright lines: the middle half of these"
     return captions.caption(
-        f"Accuracy of each of {len(classes)} classes for {training}, {captions.seeds(runs)}.",
-        f"Dots: classes, {each}; line: their mean smoothed over neighbouring classes; band: its 95 %"
+        f"Accuracy of each of {len(classes):,} classes for {training}, {captions.seeds(runs)}.",
+        f"{dots}; line: the mean of the classes, smoothed over neighbours; band: its 95 %"
         " bootstrap interval over the classes."
         + (f" Grey dashed line: {label(REFERENCE)}." if reference else ""),
         f"Test images: {classes['n_test'].sum():,.0f}, {captions.span(classes['n_test'])} per class."
@@ -97,9 +111,17 @@ def _panel(axes: Axes, runs: pd.DataFrame, look: style.Style, ranked: bool) -> N
     if not len(across):
         axes.text(0.5, 0.5, "no run finished", transform=axes.transAxes, ha="center", color=style.GREY)
         return
-    axes.plot(
-        across, accuracy, ".", color=look.color, alpha=0.55, markersize=3.5, markeredgewidth=0, clip_on=False
-    )
+    dots: dict[str, Any] = {"alpha": 0.55, "markersize": 3.5}
+    if len(across) > style.MOST_CLASSES:
+        position = across if ranked else np.log(across)
+        classes = pd.DataFrame({"position": position, "accuracy": accuracy})
+        alike = classes.groupby(pd.qcut(across, DOTS, labels=False, duplicates="drop"))
+        places, accuracy = alike["position"].mean().to_numpy(), alike["accuracy"].mean().to_numpy()
+        across = places if ranked else np.exp(places)
+        low, high = (alike["accuracy"].quantile(share) for share in (0.25, 0.75))
+        axes.vlines(across, low, high, color=look.color, alpha=0.3, linewidth=0.8)
+        dots = {"markersize": 5}
+    axes.plot(across, accuracy, ".", color=look.color, markeredgewidth=0, clip_on=False, **dots)
     if (curve := _curve(runs, ranked)) is not None:
         places, mean, low, high = curve
         axes.plot(places, mean, color=look.color)

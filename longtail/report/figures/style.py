@@ -24,6 +24,8 @@ from longtail.report.labels import label
 
 TEXT_WIDTH = 6.9  # inches: the text of an A4 page with margins of 17 mm
 DPI = 200
+MOST_CLASSES = 100
+"""With more classes, a figure shows no mark or name for each of them, which nobody could tell apart."""
 LOOK: dict[Any, Any] = {
     "font.family": FONT,
     "font.size": 7.5,
