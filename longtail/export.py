@@ -19,6 +19,7 @@ from longtail.files.folder import new_folder
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
 from longtail.inference.onnx import OLDEST_OPSET, newest_opset, write_onnx
+from longtail.inference.options import add_model, given_path
 from longtail.inference.page import LICENSE, RunFiles, classes_csv, classes_of, model_page, read_run
 from longtail.machine.terminal import Help, complain, heard
 from longtail.models.card import ModelCard, read_card
@@ -35,9 +36,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=Help,
     )
-    parser.add_argument(
-        "model", metavar="MODEL", type=path_argument, help="model.safetensors in the folder of a run"
-    )
+    add_model(parser)
     parser.add_argument(
         "--onnx",
         metavar="FILE",
@@ -63,10 +62,23 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--license",
         metavar="NAME",
-        type=str.lower,
+        type=_license,
         help="licence of the model as hubs call it, such as cc-by-4.0 (default: the card says that nobody stated it)",
     )
     return parser
+
+
+def _license(text: str) -> str:
+    """The type of an argument that is the name of a licence.
+
+    Raises:
+        argparse.ArgumentTypeError: no hub has a name of this form.
+    """
+    if not LICENSE.fullmatch(text.lower()):
+        raise argparse.ArgumentTypeError(
+            f"found {text[:40]!r}; give a short name of letters, digits, . + and -, such as cc-by-4.0"
+        )
+    return text.lower()
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -76,15 +88,19 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         own.error("give --onnx FILE, or --card FILE, or --to LIBRARY DIR, or several of them")
     if args.to and args.to[0] not in FORMS:
         own.error(unknown(f"--to {args.to[0]}", args.to[0], FORMS))
+    if args.to:
+        try:
+            args.to[1] = given_path(args.to[1])
+        except argparse.ArgumentTypeError as error:
+            own.error(f"--to {args.to[0]}: DIR {error}")
     if args.opset is not None and not args.onnx:
         own.error("--opset is of the ONNX file; give --onnx FILE too")
     if args.onnx and Path(args.onnx).suffix != ".onnx":
         own.error(f"--onnx {args.onnx}: the name must end in .onnx")
     if args.card and Path(args.card).suffix != ".md":
         own.error(f"--card {args.card}: the name must end in .md")
-    if args.license and not LICENSE.fullmatch(args.license):
-        found = f"--license {args.license}"
-        own.error(f"{found}: give a short name of letters, digits, . + and -, such as cc-by-4.0")
+    if args.evaluation and Path(args.evaluation).suffix != ".parquet":
+        own.error(f"--evaluation {args.evaluation}: the name must end in .parquet")
     return args
 
 

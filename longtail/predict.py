@@ -21,7 +21,7 @@ from longtail.files.csv import write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.parquet import write_parquet
 from longtail.files.text import printable
-from longtail.inference.options import add_computing, add_model, count_argument, given_path
+from longtail.inference.options import add_computing, add_model, count_argument, given_path, given_text
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
 from longtail.machine.terminal import Help, complain, heard
@@ -54,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--top", type=count_argument, default=5, metavar="K", help="classes per picture (default: 5)"
     )
-    parser.add_argument("--column", default="path", help="column of a csv with the paths (default: path)")
+    parser.add_argument(
+        "--column", type=given_text, default="path", help="column of a csv with the paths (default: path)"
+    )
     add_computing(parser)
     return parser
 

@@ -68,6 +68,8 @@ def local_path(text: str) -> str:
         raise ValueError(
             f"there is no home directory for {text.partition('/')[0]}; write ./~ for a folder of that name"
         )
+    if path.startswith("-"):
+        raise ValueError(f"programs would take {path} for an option; write ./{path}")
     if "\0" in path or len(path.encode(errors="replace")) > 3000:
         raise ValueError("must be a path of at most 3,000 bytes, without null bytes")
     if any(len(part.encode(errors="replace")) > 255 for part in path.split("/")):
@@ -312,6 +314,8 @@ def _short(value: Any) -> str:
 def _found(detail: Mapping[str, Any]) -> str:
     """What was found, and what is allowed."""
     message = detail["msg"]
+    if detail["type"] in ("model_type", "dict_type"):
+        message = "Expected settings below it" + (", or no such line" if detail["input"] is None else "")
     if detail["type"] in ("model_type", "dict_type") and isinstance(detail["input"], str):
         message += ", written as in --config 'train={epochs: 3}'"
     return f"found {_short(detail['input'])}; {message[0].lower()}{message[1:]}"

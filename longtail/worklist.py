@@ -30,7 +30,7 @@ from longtail.files.outputs import check_outputs
 from longtail.files.parquet import read_parquet
 from longtail.files.text import in_markdown, printable
 from longtail.inference.held_out import HeldOut, joined, pixels_of, results_of, tested, validated
-from longtail.inference.options import count_argument, given_path, model_argument
+from longtail.inference.options import count_argument, given_path, given_text, model_argument
 from longtail.machine.terminal import Help, complain, heard
 from longtail.models.card import read_card
 from longtail.report.sheet import MOST, SIDE, Framed, contact_sheet
@@ -72,7 +72,12 @@ def parser() -> argparse.ArgumentParser:
         type=given_path,
         help="take one picture of each folder, or of each group of a csv with the columns path and --column",
     )
-    own.add_argument("--column", default="group", help="column of that csv with the groups (default: group)")
+    own.add_argument(
+        "--column",
+        type=given_text,
+        default="group",
+        help="column of that csv with the groups (default: group)",
+    )
     own.add_argument(
         "--pictures",
         metavar="FOLDER",

@@ -6,6 +6,7 @@ called) and `seed` say which run a row is of; `longtailed` and `cluster` are as 
 training images of each class.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,15 @@ TEXT = ("image_id", "label", "predicted", "seed", "longtailed", CLUSTER)
 SUM = 1e-3
 """What the probabilities of an image may miss 1 by: they are often printed with four digits."""
 REMEDY = "Mend the table, or what wrote it"
+MOST_IMAGES = 50_000_000
+"""Training images: more than any public collection has, and each is a row of the split."""
+DIGITS = r"\d{1,18}"
+"""A text of digits that is a number; with more digits it is a name."""
 COUNTS = Table(
     {
         "label": Column("text"),
         "class_name": Column("text", optional=True),
-        "n_train": Column("whole", 0, 2**40),
+        "n_train": Column("whole", 0, MOST_IMAGES),
     },
     key=("label",),
     remedy="It needs a row for each class, with the columns label and n_train (training images), perhaps class_name",
@@ -101,6 +106,13 @@ def read_foreign(
             found[run] = path, own
             if with_scores:
                 scored.add(run)
+    for name, these in (("model", {run.model for run in found}), ("loss", {run.loss for run in found})):
+        by_letters: dict[str, str] = {}
+        for one in sorted(these):
+            if (other := by_letters.setdefault(one.casefold(), one)) != one:
+                raise ValueError(
+                    f"the {name} {other} and the {name} {one} differ in capitals alone; give one another name"
+                )
     images, answers = _paired(found)
     return Foreign(_split(images, classes, groups, limits), answers, frozenset(scored), sorted(passed_over))
 
@@ -114,7 +126,7 @@ def _read(path: Path, text: Sequence[str]) -> pd.DataFrame:
             frame = pd.read_parquet(path)
         except (ValueError, OSError) as error:
             raise ValueError(f"{path} cannot be read as parquet ({error}). {REMEDY}") from None
-        for name in {*text} & {*frame}:
+        for name in {*text, "model", "loss", "train_set"} & {*frame}:
             frame[name] = frame[name].map(str, na_action="ignore")
     else:
         raise ValueError(f"{path}: a table of predictions or of counts is a .csv or a .parquet")
@@ -128,7 +140,11 @@ def _read_classes(path: str | Path) -> pd.DataFrame:
     frame = COUNTS.checked(_read(Path(path), ("label", "class_name")), path)
     if "class_name" not in frame:
         frame["class_name"] = frame["label"]
-    numbers = [int(label) for label in frame["label"] if label.isdecimal()]
+    if not 0 < (total := int(frame["n_train"].sum())) <= MOST_IMAGES:
+        raise ValueError(
+            f"{path} has {total:,} training images in the column n_train; it takes from 1 to {MOST_IMAGES:,} in all"
+        )
+    numbers = [int(label) for label in frame["label"] if re.fullmatch(DIGITS, label)]
     if len(numbers) == len(frame):
         if sorted(numbers) != list(range(len(frame))):
             lacking = next(label for label in range(len(frame)) if label not in numbers)
@@ -151,7 +167,7 @@ def _add_logits(path: Path, table: pd.DataFrame, classes: pd.DataFrame) -> bool:
         _at(path, table, table[name].isna() | (table[name] == ""), f"no value in the column {name}")
     place = {label: number for number, label in enumerate(classes["label"])}
     for name in {"label", "predicted"} & {*table}:
-        written = table[name].map(lambda label: str(int(label)) if label.isdecimal() else label)
+        written = table[name].map(lambda label: str(int(label)) if re.fullmatch(DIGITS, label) else label)
         _at(
             path,
             table,
@@ -160,6 +176,11 @@ def _add_logits(path: Path, table: pd.DataFrame, classes: pd.DataFrame) -> bool:
             table[name],
         )
         table[name] = written.map(place).astype("int64")
+    if "longtailed" in table:
+        truths = table["longtailed"].str.lower().map({"true": True, "1": True, "false": False, "0": False})
+        told = "{} in the column longtailed, which takes true and false"
+        _at(path, table, truths.isna(), told, table["longtailed"])
+        table["longtailed"] = truths.astype(bool)
     given = [name for name in table if name.startswith(SCORES)]
     if not given:
         if "predicted" not in table:
@@ -229,12 +250,13 @@ def _runs(path: Path, table: pd.DataFrame) -> Iterator[tuple[Run, pd.DataFrame]]
             "alone, whose counts the groups rest on"
         )
     for name, otherwise in (("model", "model"), ("loss", path.stem)):
-        table[name] = table[name].map(str) if (named := name in table) else otherwise
+        # A name that is no UTF-8 is none for pandas either.
+        table[name] = table[name].map(str) if (named := name in table) else printable(otherwise)
         odd = ~table[name].str.fullmatch(NAME) | (table[name].str.len() > LONGEST)
         told = f"{{}} as {name}{'' if named else ', which is the name of the file where no column tells it'}"
         _at(path, table, odd, f"{told}; a name is of letters, digits, . _ + and -", table[name])
     table["seed"] = table.get("seed", "0")
-    odd = ~table["seed"].str.fullmatch(r"\d{1,18}")
+    odd = ~table["seed"].str.fullmatch(DIGITS)
     _at(path, table, odd, "{} as seed, which is a whole number from 0", table["seed"])
     for (model, loss, seed), own in table.groupby(["model", "loss", "seed"], sort=False):
         run = Run(model, loss, "longtailed", int(seed))
@@ -254,7 +276,7 @@ def _paired(found: Mapping[Run, tuple[Path, pd.DataFrame]]) -> tuple[pd.DataFram
     facts = [name for name in ("label", "longtailed", CLUSTER) if name in whole]
     images = whole[["image_id", *facts]].reset_index(drop=True)
     names = images["image_id"]
-    numbered = names.str.fullmatch(r"\d{1,18}").all() and not names.map(int).duplicated().any()
+    numbered = names.str.fullmatch(DIGITS).all() and not names.map(int).duplicated().any()
     images.insert(0, "number", names.map(int) if numbered else range(len(images)))
     images = images.sort_values("number", ignore_index=True)
     names = images["image_id"]
@@ -292,13 +314,7 @@ def _paired(found: Mapping[Run, tuple[Path, pd.DataFrame]]) -> tuple[pd.DataFram
 
 def _split(images: pd.DataFrame, classes: pd.DataFrame, groups: str, limits: tuple[int, int]) -> pd.DataFrame:
     """The split of the test images and of as many training images as were counted."""
-    if "longtailed" in images:
-        truths = images["longtailed"].str.lower().map({"true": True, "1": True, "false": False, "0": False})
-        if truths.isna().any():
-            found = images["longtailed"][truths.isna()].iloc[0]
-            raise ValueError(f"the column longtailed has {_text(found)}; it takes true and false")
-        images = images.assign(longtailed=truths.astype(bool))
-    else:
+    if "longtailed" not in images:
         images = images.assign(longtailed=True)
     labels = np.repeat(np.arange(len(classes)), classes["n_train"])
     begin = int(images["image_id"].max()) + 1
@@ -320,7 +336,7 @@ def _at(path: Path, table: pd.DataFrame, wrong: pd.Series, told: str, shown: pd.
         place = int(wrong.to_numpy().argmax())
         row, value = table.index[place], None if shown is None else shown.iloc[place]
         if value is not None:
-            told = told.replace("{}", _text(value) if isinstance(value, str) else f"{value:.4g}", 1)
+            told = told.replace("{}", f"{value:.4g}" if isinstance(value, float) else _text(value), 1)
         where = f"line {row + 2}" if path.suffix == ".csv" else f"row {row}"
         raise ValueError(f"{path}, {where}: found {told}")
 

@@ -31,7 +31,7 @@ from longtail.files.atomic import write_text
 from longtail.files.folder import check_new, new_folder
 from longtail.files.parquet import write_parquet
 from longtail.files.text import printable
-from longtail.inference.options import given_path
+from longtail.inference.options import count_argument, given_path, given_text
 from longtail.losses.base import Loss
 from longtail.machine.terminal import Help, complain
 from longtail.report import classes, counts, tables
@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference",
         metavar="NAME",
+        type=given_text,
         help="loss that the others are compared with (default: softmax where it is there, else the first)",
     )
     parser.add_argument(
@@ -82,8 +83,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--group-limits",
         nargs=2,
-        type=int,
-        default=list(LIMITS),
+        type=count_argument,
         metavar=("MORE", "FEWER"),
         help="with counts: more training images are many, fewer are few (default: {} {})".format(*LIMITS),
     )
@@ -93,11 +93,11 @@ def parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     own = parser()
     args = own.parse_args(words)
-    more, fewer = args.group_limits
-    if not 0 < fewer <= more:
-        own.error(
-            f"--group-limits {more} {fewer}: two numbers from 1, of which the first is not the smaller one"
-        )
+    more, fewer = args.group_limits or LIMITS
+    if fewer > more:
+        own.error(f"--group-limits {more} {fewer}: the first is not the smaller one")
+    if args.group_limits and args.groups != "counts":
+        own.error(f"--group-limits is for --groups counts, and the groups are {args.groups}")
     output = Path(args.output)
     try:
         check_new(output)  # before an hour's tables are read
@@ -110,7 +110,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     for line in told:
         print(printable(line))
-    print(f"{output}/report.html: everything on one page; load_results({str(output)!r}) reads the numbers")
+    print(
+        printable(
+            f"{output}/report.html: everything on one page; load_results({str(output)!r}) reads the numbers"
+        )
+    )
     return 0
 
 

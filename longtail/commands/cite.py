@@ -181,7 +181,7 @@ def configuration_of(results: Path) -> Config | None:
         return None
     # The folder of the configuration's relative paths is where its files lie below.
     homes = {parent for file in files for parent in file.parents}
-    there = any((home / config.paths.results).resolve() == results.resolve() for home in homes)
+    there = any(os.path.realpath(home / config.paths.results) == os.path.realpath(results) for home in homes)
     return config if there else None
 
 

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(words: Sequence[str] | None = None) -> int:
     args = parser().parse_args(words)
     try:
-        output = Path(args.output or f"config/{_plain(Path(args.collection).resolve().stem)}.yaml")
+        output = Path(args.output or f"config/{_plain(Path(os.path.realpath(args.collection)).stem)}.yaml")
         if output.suffix not in (".yaml", ".yml"):
             raise ValueError(f"--output {output}: the name must end in .yaml")
         check_outputs([output], [args.collection])
@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         complain(printable(as_options(error)))
         return 1
-    print(f"{output}: {cost}\n\nNext:\n")
+    print(f"{printable(str(output))}: {cost}\n\nNext:\n")
     print("\n".join(f"    {command}" for command in next_steps(output)))
     return 0
 
@@ -103,7 +103,7 @@ def _plain(name: str) -> str:
 
 def _from_here(path: str) -> str:
     """A path as it is written where the workflow is, which takes it from there; else whole."""
-    return path if Path("Snakefile").is_file() else str(Path(path).resolve())
+    return path if Path("Snakefile").is_file() else os.path.realpath(path)
 
 
 def _machine() -> Machine:

@@ -3,6 +3,7 @@
 The page is `index.html` in the results, which the workflow makes. The file opens in any browser, without a network.
 """
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from longtail.config.command_line import add_configuration, configured
 from longtail.files.atomic import atomic_path, write_text
+from longtail.files.text import printable
 from longtail.machine.terminal import Help
 from longtail.settings import path_argument
 
@@ -34,7 +36,7 @@ def report(results: Path, output: Path | None = None) -> Path:
         raise ValueError(
             f"--output {output}: a report is a page (.html) or an archive (.zip); name one of these"
         )
-    if output.resolve() == page.resolve():
+    if os.path.realpath(output) == os.path.realpath(page):
         raise ValueError(f"--output {output} is the page that the report is made of; name another file")
     if not page.is_file():
         raise FileNotFoundError(
@@ -70,6 +72,6 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         results = given.results or configured(given.configfile, given.config).paths.results
         path = report(Path(results), Path(given.output) if given.output else None)
-        print(f"{path}: {path.stat().st_size / 1e6:,.1f} MB, opens in any browser")
+        print(f"{printable(str(path))}: {path.stat().st_size / 1e6:,.1f} MB, opens in any browser")
     except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error))}")

@@ -1,11 +1,12 @@
 """The section `data`: where the images come from, how they are split, and how the classes differ in size."""
 
-import re
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     ValidationError,
@@ -16,7 +17,7 @@ from pydantic import (
 
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN
 from longtail.data.sources.table import known_sources
-from longtail.data.split.classes import is_expression
+from longtail.data.split.classes import compiled, is_expression
 from longtail.data.split.sets import CUTS, IMBALANCES, LIMITS, frequency_groups, longtailed_counts
 from longtail.settings import (
     Address,
@@ -35,7 +36,16 @@ from longtail.training.recipe import Where
 
 Resize = Annotated[str, one_of(constant("data/collection/shape.py", "RESIZES"))]
 Byte = Annotated[int, Field(ge=0, le=255)]
-Label = Annotated[str, Field(min_length=1)]
+
+
+def _said(text: str) -> str:
+    """The text itself; a ValueError where it has nothing to read."""
+    if not text.strip():
+        raise ValueError(f"found {text!r}; expected a name")
+    return text
+
+
+Label = Annotated[str, AfterValidator(_said)]
 
 
 Addresses = Address | Annotated[tuple[Address, ...], Field(min_length=1)]
@@ -128,7 +138,7 @@ class ImageFolder(Section):
     """The fewest test images of a class. A class that has no more images than this is too small."""
     small_classes: Literal["error", "train_only", "merge"] = "error"
     """What happens to classes that are too small: they are refused, trained on but not tested, or made one class."""
-    merged_name: Annotated[str, Field(min_length=1), Where("small_classes", ("merge",))] = "other"
+    merged_name: Annotated[Label, Where("small_classes", ("merge",))] = "other"
     """Name of the class that `merge` makes."""
     max_side: Count = 30_000
     """Images with a longer side, in pixels, are left out."""
@@ -234,10 +244,7 @@ class Classes(Section):
         for wanted in [*rules, *named]:
             for one in [wanted] if isinstance(wanted, str) else wanted:
                 if is_expression(one):
-                    try:
-                        re.compile(one[1:-1])
-                    except re.error as error:
-                        raise ValueError(f"{one} is no regular expression ({error})") from None
+                    compiled(one)
         return rules
 
 
@@ -325,7 +332,7 @@ class Data(Section):
         files = [local_file(url) for url in getattr(self, self.source).urls]
         if not any(file is None or file.is_file() for file in files):
             yield (
-                f"data.{self.source}.url: there is no file {files[0]} (looked for {Path(str(files[0])).resolve()}); "
+                f"data.{self.source}.url: there is no file {files[0]} (looked for {os.path.realpath(str(files[0]))}); "
                 "give the path of the archive, or an address that begins with https://"
             )
 

@@ -1,8 +1,10 @@
 """The sections `grid` and `models`: which combinations are run, and what each model is."""
 
+import os
+from collections import Counter
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from longtail.models import pretrained_source
 from longtail.settings import Address, Name, Section, local_file
@@ -19,8 +21,7 @@ def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
         ValueError: there are no values, or one of them occurs twice."""
     if not values:
         raise ValueError("is empty; at least one is needed")
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
-    if repeated:
+    if repeated := sorted(str(value) for value, times in Counter(values).items() if times > 1):
         raise ValueError(f"holds {', '.join(repeated)} more than once")
     return values
 
@@ -50,7 +51,9 @@ class Grid(Section):
 class Model(Section):
     """One model of the grid; the entry's name is its label in all results."""
 
-    architecture: str | None = None
+    architecture: (
+        Annotated[str, Field(pattern=r"^((timm|torchvision)/)?[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None
+    ) = None
     """A known architecture (`mobilenetv2`, …), `torchvision/NAME` or `timm/NAME`; null: the entry's name."""
     pretrained: bool = True
     """Start from published ImageNet weights; false: from random ones."""
@@ -82,7 +85,8 @@ def wrong_weights(name: str, model: ResolvedModel) -> str | None:
             else f"{key}.weights: {model.architecture} can start only from a file of this project"
         )
     if not file.is_file():
-        return f"{key}.weights: {model.weights} does not exist (looked for {file.resolve()})"
+        wrong = "is no file" if file.exists() else "does not exist"
+        return f"{key}.weights: {model.weights} {wrong} (looked for {os.path.realpath(file)})"
     if file.suffix == ".safetensors":
         from longtail.files.safetensors import MODEL, read_content
 

@@ -39,6 +39,8 @@ from longtail.models.variants import known_variants
 from longtail.settings import Name, Section, Seed, problem, unknown
 from longtail.training.recipe import Recipe
 
+MOST_TOLD = 200
+"""Of a file that is no configuration at all, thousands of sentences would take minutes, and nobody reads them."""
 LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
 
 
@@ -439,12 +441,16 @@ def _all_problems(mapping: dict[str, Any], error: ValidationError) -> Iterator[s
     told: list[tuple[str | int, ...]] = []
     mended = deepcopy(mapping)
     for _ in range(5):
-        for detail in error.errors():
+        if len(details := error.errors()) > MOST_TOLD:
+            yield f"{len(details):,} settings are wrong, of which these are the first {MOST_TOLD}"
+        for detail in details[:MOST_TOLD]:
             keys = detail["loc"]
             if not any(earlier[: len(keys)] == keys for earlier in told if keys):
                 yield from problem(Config, detail, "").splitlines()
             told.append(keys)
             _mend(mended, keys)
+        if len(details) > MOST_TOLD:
+            return
         try:
             Config.model_validate(mended)
         except ValidationError as rest:

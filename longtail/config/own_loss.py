@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def wrong_with_own_loss(key: str, loss: Custom) -> Iterator[str]:
     where, path, name = f"{key}.loss", loss.loss.path, loss.loss.name
     file = Path(path)
     if not file.exists():
-        yield f"{where}.path: {path} does not exist (looked for {file.resolve()})"
+        yield f"{where}.path: {path} does not exist (looked for {os.path.realpath(file)})"
     elif not file.is_file() or file.suffix != ".py":
         yield f"{where}.path: {path} is no Python file; expected one whose name ends in .py"
     else:

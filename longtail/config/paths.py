@@ -23,8 +23,15 @@ class Paths(Section):
     @field_validator("*")
     @classmethod
     def _plain(cls, path: str) -> str:
-        if not path or path.endswith("/") or re.search(r"[\n{}]", path):
-            raise ValueError("must be a folder without a final slash, braces or line breaks")
+        if not path or path.endswith("/") or re.search(r"[{}]", path) or not path.isprintable():
+            raise ValueError(
+                "must be a folder without a final slash, braces, line breaks or other control characters"
+            )
+        if re.match(r"\w[\w+.-]*:/", path):
+            raise ValueError(
+                f"{path} is an address, and a folder of this machine is needed; object storage is chosen by "
+                "Snakemake's --default-storage-provider"
+            )
         return path
 
 

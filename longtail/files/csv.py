@@ -62,7 +62,11 @@ def _check_whole(path: str | Path) -> None:
                 raise ValueError(
                     f"{path}, line {rows.line_num}: found {len(row)} cells under {cells} names; it may be cut off"
                 )
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no csv of this project (no text in UTF-8: {error.reason} at byte {error.start}); save it in UTF-8"
+        ) from None
+    except csv.Error as error:
         raise ValueError(f"{path} is no csv of this project ({error})") from None
     if text and not text.endswith(("\n", "\r")):
         raise ValueError(

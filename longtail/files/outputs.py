@@ -18,6 +18,10 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -
     for output in map(Path, outputs):
         if output.is_dir():
             raise ValueError(f"the output {output} is a folder; give the name of a file")
+        if above := next((path for path in output.parents if path.exists() and not path.is_dir()), None):
+            raise ValueError(
+                f"the output {output} cannot be made, as {above} is a file and no folder; name another folder"
+            )
         if any(_same(output, path) for path in read):
             raise ValueError(
                 f"the output {output} is one of the inputs, which would be lost; give another name"

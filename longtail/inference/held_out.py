@@ -4,6 +4,7 @@ They lie in the folder of results that the model is in: the test images with the
 validation images, for which the model computes anew.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class HeldOut:
 
 def place_of(model: str | Path) -> Path | None:
     """Where a model lies in the folder of its run, also where a link leads to it; None: in no such folder."""
-    places = (Path(model).absolute(), Path(model).resolve())
+    places = (Path(model).absolute(), Path(os.path.realpath(model)))
     return next((path for path in places if IN_PATH.search(path.parent.as_posix())), None)
 
 

@@ -1,6 +1,7 @@
 """What the doors that compute with a trained model have in common on the command line."""
 
 import argparse
+import math
 import os
 from typing import get_args
 
@@ -15,6 +16,9 @@ _OPTIONS = (
 """What errors of `data.image_folder` lack for a command that takes no configuration."""
 
 
+_EMPTY = "is empty, as where a variable of the shell is not set"
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the argument `model`: a file whose name `model_argument` has checked."""
     parser.add_argument(
@@ -27,7 +31,9 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=count_argument, default=64, metavar="N", help="pictures at a time (default: 64)"
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
+    parser.add_argument(
+        "--device", type=given_text, help="cpu, cuda, cuda:1, … (default: cuda where there is one)"
+    )
     parser.add_argument(
         "--threads",
         type=_threads,
@@ -55,6 +61,7 @@ def add_list(parser: argparse.ArgumentParser, *, or_else: str = "") -> None:
     parser.add_argument(
         "--group-column",
         metavar="COLUMN",
+        type=given_text,
         default=GROUP_COLUMN,
         help=f"column of a list whose equal values are not independent (default: {GROUP_COLUMN}{or_else})",
     )
@@ -67,7 +74,7 @@ def add_list(parser: argparse.ArgumentParser, *, or_else: str = "") -> None:
     parser.add_argument(
         "--min-confidence",
         metavar="SHARE",
-        type=float,
+        type=_share,
         help="least confidence of what a detector found (default: as its file recommends)",
     )
 
@@ -102,10 +109,30 @@ def given_path(text: str) -> str:
         argparse.ArgumentTypeError: it is empty, or no path.
     """
     if not text:
-        raise argparse.ArgumentTypeError(
-            "is empty, as where a variable of the shell is not set; the folder here is called ."
-        )
+        raise argparse.ArgumentTypeError(f"{_EMPTY}; the folder here is called .")
     return path_argument(text)
+
+
+def given_text(text: str) -> str:
+    """The type of an argument that is a name and may not be empty either.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{_EMPTY}; give a name, or leave the option out")
+    return text
+
+
+def _share(text: str) -> float:
+    """The type of an argument that is a number from 0 to 1; not-a-number would keep or leave out all."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, needed: a number from 0 to 1")
+    return value
 
 
 def count_argument(text: str) -> int:

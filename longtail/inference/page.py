@@ -3,6 +3,7 @@
 Its first lines are the YAML that hubs of models read.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ def _named(split: Path) -> dict[str, str]:
     """The source and the folder of the collection, as the files of the configuration that made the split name them."""
     proof, data = Proofs().read([split]), dict[str, Any]()
     for name in proof.by if proof else []:
-        if (path := split.parent.resolve() / name).is_file():
+        if (path := Path(os.path.realpath(split.parent), name)).is_file():
             data = merged(data, read_file(path).content.get("data") or {})
     path = Path(str((data.get("image_folder") or {}).get("path") or ""))
     folder = f"{path.parent.name}/{path.name}" if path.suffix else path.name  # lists are often called alike

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ def search_path(path: str | Path) -> list[Path]:
     Of a link, the folder that it leads to counts as well.
     """
     path = Path(path)
-    own = [file.parent for file in (path.absolute(), path.resolve())]
+    own = [file.parent for file in (path.absolute(), Path(os.path.realpath(path)))]
     return list(dict.fromkeys([*own, *map(around_packages, own)]))
 
 
@@ -63,7 +64,7 @@ def own_class(spec: Mapping[str, str]) -> type[nn.Module]:
         )
     path = Path(spec["path"])
     if not path.is_file():
-        raise FileNotFoundError(f"loss file {path} does not exist (looked for {path.resolve()})")
+        raise FileNotFoundError(f"loss file {path} does not exist (looked for {os.path.realpath(path)})")
     module = _load(path)
     known = [
         name

@@ -1,6 +1,7 @@
 """Published pretrained weights: how images must be prepared for them, and how their file is fetched and read."""
 
 import hashlib
+import os
 import re
 import sys
 import zipfile
@@ -174,7 +175,9 @@ def _local(address: str) -> Path:
     """The file of that path; or that of a URL in torch.hub's cache, where torchvision keeps its files too."""
     if path := local_file(address):
         if not path.is_file():
-            raise FileNotFoundError(f"weights file {path} does not exist (looked for {path.resolve()})")
+            raise FileNotFoundError(
+                f"weights file {path} does not exist (looked for {os.path.realpath(path)})"
+            )
         return path
     path = _checkpoints() / Path(urlsplit(address).path).name
     if not path.is_file():

@@ -182,6 +182,15 @@ class Recipe(Section):
             )
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones {list(self.milestones)} must increase")
+        try:
+            last = self.learning_rate_in(self.epochs - 1)
+        except OverflowError:
+            last = math.inf
+        if math.isinf(last):
+            raise ValueError(
+                f"gamma ({self.gamma:g}) lets the learning rate grow beyond all numbers within {self.epochs} epochs; "
+                "set it below 1"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Predictions of other programs: `longtail analyse` finds what the workflow finds, and refuses what it cannot know."""
 
+import os
 import re
 from pathlib import Path
 
@@ -304,7 +305,15 @@ FAULTS = {
     "no seed": (first("seed", "x"), "line 2: found 'x' as seed"),
     "a name with a slash": (first("model", "a/b"), "line 2: found 'a/b' as model; a name is of letters"),
     "another part": (first("longtailed", "False"), "has another longtailed of the image"),
-    "no truth": (lambda t: t.assign(longtailed="perhaps"), "the column longtailed has 'perhaps'"),
+    "no truth": (
+        lambda t: t.assign(longtailed="perhaps"),
+        "line 2: found 'perhaps' in the column longtailed",
+    ),
+    "a label without an end": (first("label", 5000 * "9"), "line 2: found '9{50,}… in the column label"),
+    "capitals": (
+        lambda t: pd.concat([t, t.assign(loss="SOFTMAX")]),
+        "SOFTMAX and the loss softmax differ in capitals",
+    ),
     "balanced training": (lambda t: t.assign(train_set="balanced"), "has the train_set 'balanced'"),
     "a wrong prediction": (lambda t: t.assign(predicted="kind 0"), "has not the largest logit"),
     "logits called probabilities": (
@@ -322,7 +331,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(experiment, tmp_path, f
     change(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
     with pytest.raises(ValueError, match=told) as error:
         read_foreign([path], tmp_path / "counts.csv")
-    assert fault == "no truth" or "table.csv" in str(error.value)
+    assert fault == "capitals" or "table.csv" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -359,6 +368,16 @@ def test_rounded_probabilities_are_probabilities(experiment, tmp_path):
         ("label,n_train\nkind 0,5\nkind 0,6\n", "has two rows of label kind 0"),
         ("label,n_train\nkind 0,many\n", "in the column n_train"),
         ("label,n_train\nkind 0,-1\n", "in the column n_train"),
+        (
+            "label,n_train\nkind 0,0\nkind 1,0\n",
+            "has 0 training images in the column n_train; it takes from 1",
+        ),
+        ("label,n_train\nkind 0,1099511627776\n", "1099511627776 in the column n_train"),
+        (
+            "label,n_train\nkind 0,40000000\nkind 1,40000000\n",
+            "has 80,000,000 training images in the column n_train",
+        ),
+        (f"label,n_train\nkind 0,5\n{5000 * '9'},5\n", "found 'kind 1' in the column label"),
         ("label,n_train\n0,5\n2,5\n", "but not 1; labels are 0, 1"),
         ("label,n_train,class_name\n0,5,x\n1,5,x\n", "has two classes with the class_name 'x'"),
     ],
@@ -368,6 +387,25 @@ def test_counts_that_are_none_are_refused(experiment, tmp_path, counts, told):
     (tmp_path / "counts.csv").write_text(counts)
     with pytest.raises(ValueError, match=re.escape(told)):
         read_foreign([path], tmp_path / "counts.csv")
+
+
+@pytest.mark.parametrize("values", [[[1, 2]], [b"x"], [None], ["x"], [{"a": 1}]])
+@pytest.mark.parametrize("column", ["logit_kind 2", "label", "longtailed", "loss", "seed"])
+def test_values_of_parquet_that_are_none_are_refused(experiment, tmp_path, column, values):
+    table = pd.read_csv(wide(tmp_path, experiment), dtype={"seed": str})
+    if column == "loss" and values == ["x"]:
+        return
+    table.assign(**{column: values * len(table)}).to_parquet(tmp_path / "odd.parquet")
+    with pytest.raises(ValueError, match=r"odd\.parquet, row \d+: found "):
+        read_foreign([tmp_path / "odd.parquet"], tmp_path / "counts.csv")
+
+
+@pytest.mark.parametrize("name", ["a b", "ünï", "=cmd", os.fsdecode(b"\xff"), ".x", "x" * 101])
+def test_the_name_of_a_file_that_names_no_method_is_refused(experiment, tmp_path, name):
+    table = pd.read_csv(wide(tmp_path, experiment)).query("loss == 'softmax'").drop(columns="loss")
+    table.to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(ValueError, match="as loss, which is the name of the file"):
+        read_foreign([tmp_path / f"{name}.csv"], tmp_path / "counts.csv")
 
 
 def test_a_run_in_two_tables_is_refused(experiment, tmp_path):
@@ -383,6 +421,7 @@ def test_a_run_in_two_tables_is_refused(experiment, tmp_path):
     [
         (["--reference", "focal"], "--reference focal: no run is of it; there are softmax"),
         (["--output", "."], ". is there already; name a new folder"),
+        (["--output", "counts.csv"], "counts.csv is there already"),
     ],
 )
 def test_what_cannot_be_done_leaves_everything_as_it_was(

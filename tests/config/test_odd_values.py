@@ -174,6 +174,46 @@ def balanced_by_influence(**entry):
         (folder(group_column=None), "data.image_folder.group_column"),
         (folder(root=""), "data.image_folder.root"),
         (folder(path=""), "data.image_folder.path"),
+        (folder(path="-x"), "data.image_folder.path"),
+        (folder(merged_name=" "), "data.image_folder.merged_name"),
+        (folder(columns={"path": "\t"}), "data.image_folder.columns.path"),
+        ({"data": {**folder()["data"], "classes": {"rename": {"a": " "}}}}, "data.classes.rename.a"),
+        ({"data": {**folder()["data"], "classes": {"merge": {" ": "a"}}}}, "data.classes.merge. "),
+        ({"data": {**folder()["data"], "classes": {"exclude": ["\n"]}}}, "data.classes.exclude.0"),
+        ({"train": {"gamma": 1e200, "step_size": 1}}, "train"),
+        ({"train": {"gamma": 1e300, "schedule": "multistep", "milestones": [1, 2], "epochs": 3}}, "train"),
+        ({"train": {"gamma": 10.0, "learning_rate": 1e300, "step_size": 5}}, "train"),
+        *(
+            ({"paths": {name: value}}, f"paths.{name}")
+            for name in ("results", "work", "data")
+            for value in (
+                "s3://bucket/x",
+                "file:///x",
+                "https://a/b",
+                "gs:/x",
+                "-rf",
+                "a\x1b[31m",
+                "a\rb",
+                "\udcff",
+                "\u202ex",
+            )
+        ),
+        *(
+            ({"models": {"a": {"architecture": value}}}, "models.a.architecture")
+            for value in (
+                "timm/",
+                "timm/hf-hub:user/repo",
+                "timm/local-dir:/etc",
+                "torchvision/",
+                "timm/../x",
+                "timm/x\ny",
+                "",
+            )
+        ),
+        *(
+            ({name: None}, name)
+            for name in ("train", "data", "grid", "job", "paths", "predict", "statistics")
+        ),
         (folder(path=" "), "data.image_folder.path"),
         (folder(threads=10**9), "data.image_folder.threads"),
         ({"data": {**folder()["data"], "split": {"file": ""}}}, "data.split.file"),
@@ -199,3 +239,24 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(mapping, key):
     with pytest.raises(ConfigError) as caught:
         load_config(mapping)
     assert any(problem.startswith(key) for problem in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {f"k{place}": 1 for place in range(20_000)},
+        {"train": {f"k{place}": 1 for place in range(20_000)}},
+        {"seeds": ["x"] * 20_000},
+        {"data": {**FOLDER, "image_folder": {"path": "photos"}, "classes": {"exclude": ["/(/"] * 5000}}},
+    ],
+    ids=["keys", "settings", "seeds", "expressions"],
+)
+def test_of_thousands_of_problems_some_are_told_at_once(mapping):
+    with pytest.raises(ConfigError) as caught:
+        load_config(mapping)
+    assert 1 <= len(caught.value.problems) <= 300
+
+
+def test_many_seeds_are_compared_in_no_time():
+    with pytest.raises(ConfigError, match="seeds: holds 7 more than once"):
+        load_config({"seeds": [*range(90_000), 7]})

@@ -1,6 +1,8 @@
 """Classes chosen in the configuration: left out, renamed, merged, and every rule that does not fit refused."""
 
+import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -206,6 +208,47 @@ def test_rules_are_refused_while_planning(tmp_path):
         match=r"data\.classes is for data\.source image_folder and lists, but the source is digits",
     ):
         load_config({"data": {"source": "digits", "classes": {"exclude": ["1"]}}})
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "/[/",
+        "/a{99999999999999999999}/",
+        "/(?<=a+)b/",
+        "/ape(?i)/",
+        "/[[a]pe/",
+        "/\\8/",
+        pytest.param(f"/{3000 * '('}{3000 * ')'}/", id="deep"),
+    ],
+)
+@pytest.mark.parametrize("rule", [{"exclude": ["{}"]}, {"rename": {"{}": "x"}}, {"merge": {"x": "{}"}}])
+def test_what_python_takes_for_no_expression_is_refused_in_one_sentence(tmp_path, wanted, rule):
+    classes = json.loads(json.dumps(rule).replace("{}", json.dumps(wanted)[1:-1]))
+    with pytest.raises(ConfigError, match=r"is no regular expression|has too many brackets") as caught:
+        configuration(tmp_path, classes=classes)
+    (problem,) = caught.value.problems
+    assert problem.startswith("data.classes.") and "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    "wanted", ["/^(a+)+$/", "/^(a|a)*b/", "/^([a-z]+)*1/", "/a*a*a*a*a*a*a*a*b/", "/(.*)(.*)(.*)(.*)x$/"]
+)
+@pytest.mark.parametrize("rule", ["exclude", "rename", "merge"])
+def test_an_expression_that_would_be_searched_for_ages_is_refused(monkeypatch, wanted, rule):
+    monkeypatch.setattr("longtail.data.split.classes.SEARCHING", 0.05)
+    rules = {"exclude": [wanted], "rename": {wanted: "x"}, "merge": {"x": wanted}}
+    before = signal.getsignal(signal.SIGVTALRM)
+    with pytest.raises(
+        ValueError, match=r"was searched for 0\.05 s without an end; write it without a repetition"
+    ):
+        class_mapping(["bee", 200 * "a" + "!"], {rule: rules[rule]})
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+    assert signal.getsignal(signal.SIGVTALRM) == before
+
+
+def test_a_new_name_has_no_spaces_around_it_and_no_ends_of_lines():
+    assert class_mapping(["ape", "bee"], {"rename": {"ape": " a \n b "}}) == {"ape": "a b", "bee": "bee"}
 
 
 def test_a_frozen_split_that_is_made_anew_or_is_not_there_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """The command `longtail`: its help, what it opens, and what it says where it cannot."""
 
+import argparse
 import io
 import logging
 import os
@@ -13,7 +14,7 @@ import warm
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from longtail import __main__ as command
-from longtail.__main__ import COMMANDS, SHELLS, completion, main
+from longtail.__main__ import COMMANDS, SHELLS, completion, every_action, main
 from longtail.machine import terminal
 
 DOORS = [name for name, one in COMMANDS.items() if not one.workflow]
@@ -95,6 +96,45 @@ def test_a_door_that_ends_with_a_sentence_is_an_error_with_status_1(ending, monk
     monkeypatch.setattr("longtail.watch.main", door)
     assert main(["watch"]) == 1
     assert capsys.readouterr().err == "error: why\n"
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_no_option_takes_an_empty_word(name):
+    """It is what a variable of the shell gives that is not set, and would silently mean something else."""
+    taking = [
+        one
+        for one in every_action(COMMANDS[name].module(name).parser())
+        if one.nargs not in (0, 2) and not one.choices and one.dest not in ("config", "list")
+    ]
+    assert taking or name == "clean"
+    for action in taking:
+        assert action.type, f"{action.option_strings or action.dest} takes any text"
+        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+            action.type("")
+
+
+LOOPS = {
+    "report": ["loop"],
+    "cite": ["loop"],
+    "watch": ["loop", "--once"],
+    "init": ["loop", "--output", "new.yaml"],
+    "evaluate": ["loop.safetensors", "loop"],
+    "predict": ["loop.safetensors", "loop"],
+    "export": ["loop.safetensors", "--card", "new.md"],
+    "worklist": ["wrong", "loop.safetensors"],
+    "analyse": ["loop.csv", "--train-counts", "loop.csv", "--output", "new"],
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_link_to_itself_is_nothing_for_any_command(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for ending in ("", ".safetensors", ".csv"):
+        (tmp_path / f"loop{ending}").symlink_to(f"loop{ending}")
+    assert main([name, *LOOPS[name]]) == 1
+    told = capsys.readouterr().err
+    assert "loop" in told and told.startswith("error: ") and told.count("\n") == 1
+    assert not {path.name for path in tmp_path.iterdir()} & {"new.yaml", "new.md", "new"}
 
 
 @pytest.mark.parametrize("name", ["check", "plan", "demo"])

@@ -47,6 +47,8 @@ def content(folder: Path) -> dict[str, bytes]:
         (["list.csv", "--output", "./folder/../list.csv"], "one of the inputs"),
         (["list.csv", "--output", "other.csv"], "one of the inputs"),
         (["a.png", "--output", "folder.csv"], "is a folder"),
+        (["a.png", "--output", "list.csv/new.csv"], "as list.csv is a file and no folder"),
+        (["a.png", "--output", "list.csv/below/new.csv"], "as list.csv is a file and no folder"),
         ([".", "--output", "new.csv"], "the output new.csv lies in ., which is read"),
         (["folder", "--output", "folder/below/new.csv"], "lies in folder, which is read"),
         (["linked", "--output", "folder/new.parquet"], "lies in linked, which is read"),
@@ -73,7 +75,8 @@ def test_predict_refuses_an_output_that_would_be_lost(place, capsys, words, told
         (["--onnx", "folder.onnx"], "is a folder"),
         (["--onnx", "m.safetensors"], "must end in .onnx"),
         (["--onnx", "page.onnx"], "one of the inputs"),  # its card would be page.md
-        (["--card", "evaluation.md", "--evaluation", "evaluation.md"], "one of the inputs"),
+        (["--card", "evaluation.md", "--evaluation", "evaluation.md"], "must end in .parquet"),
+        (["--card", "list.csv/x.md"], "as list.csv is a file and no folder"),
     ],
 )
 def test_export_refuses_an_output_that_would_be_lost(place, capsys, words, told, monkeypatch):
@@ -144,7 +147,7 @@ def test_the_frame_still_needs_no_package():
         (predict, ["m.safetensors", "{}.png"], "IMAGE"),
         (export, ["m.safetensors", "--card={}.md"], "--card"),
         (export, ["m.safetensors", "--onnx={}.onnx"], "--onnx"),
-        (export, ["m.safetensors", "--card=x.md", "--evaluation={}"], "--evaluation"),
+        (export, ["m.safetensors", "--card=x.md", "--evaluation={}.parquet"], "--evaluation"),
     ],
 )
 def test_a_path_after_an_equals_sign_means_what_it_means_elsewhere(
@@ -161,5 +164,5 @@ def test_a_path_after_an_equals_sign_means_what_it_means_elsewhere(
 
 def test_the_home_directory_is_filled_in_in_arguments(place, monkeypatch):
     monkeypatch.setenv("HOME", str(place))
-    assert export_arguments(["~/m", "--card=~/a.md"]).card == f"{place}/a.md"
+    assert export_arguments(["~/m.safetensors", "--card=~/a.md"]).card == f"{place}/a.md"
     assert predict_arguments(["~/m.safetensors", "~/a.png", "--output=~/a.csv"]).output == f"{place}/a.csv"

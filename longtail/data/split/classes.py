@@ -1,9 +1,13 @@
 """The classes that an experiment has, made of those of its collection by rules: excluded, renamed, merged."""
 
 import re
+import signal
+import threading
 import unicodedata
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +15,8 @@ from longtail.data.lists.text import read_text, table_of
 from longtail.settings import unknown
 
 _SHOWN = 5
+SEARCHING = 2.0
+"""Seconds of processor time for the searches of one rule. One like `/^(a+)+$/` may need centuries for one name."""
 
 
 class _Rule(NamedTuple):
@@ -53,16 +59,17 @@ def class_mapping(
     known = list(dict.fromkeys(names))
     found: dict[str, tuple[_Rule, str | None]] = {}
     for rule in _rules(rules):
-        concerned = [name for name in known if rule.matches(name)]
-        if not concerned and complete:
+        with _in_time(rule):
+            becomes = {name: rule.becomes(name) for name in known if rule.matches(name)}
+        if not becomes and complete:
             raise ValueError(_of_nothing(rule, known))
-        for name in concerned:
+        for name, new in becomes.items():
             if name in found:
                 raise ValueError(
                     f"data.classes has two rules on the class {name!r}: {found[name][0].key} ({found[name][0].wanted}) "
                     f"and {rule.key} ({rule.wanted}); keep one of them"
                 )
-            found[name] = rule, rule.becomes(name)
+            found[name] = rule, new
     result = {name: found[name][1] if name in found else name for name in known}
     if rules.get("taxonomy"):
         result |= _of_taxonomy([name for name in known if name not in found], rules["taxonomy"])
@@ -88,10 +95,10 @@ def _rules(rules: Mapping[str, Any]) -> Iterator[_Rule]:
 
 
 def _rule(key: str, wanted: str, new: str | None, *, literal: bool = False) -> _Rule:
-    wanted, new = _composed(wanted), new if new is None else _composed(new)
+    wanted, new = _composed(wanted), new if new is None else _composed(" ".join(new.split()))
     if literal or not is_expression(wanted):
         return _Rule(key, lambda name: name == wanted, lambda _: new, repr(wanted))
-    expression = re.compile(wanted[1:-1])
+    expression = compiled(wanted)
 
     def becomes(name: str) -> str | None:
         match = expression.search(name)
@@ -113,6 +120,46 @@ def _rule(key: str, wanted: str, new: str | None, *, literal: bool = False) -> _
 def is_expression(wanted: str) -> bool:
     """Whether a rule has a regular expression for its classes, and no name."""
     return len(wanted) > 2 and wanted.startswith("/") and wanted.endswith("/")
+
+
+def compiled(wanted: str) -> re.Pattern[str]:
+    """The regular expression between the slashes of a rule.
+
+    Raises:
+        ValueError: it is none, Python cannot take it, or a later Python may read it differently.
+    """
+    try:
+        with warnings.catch_warnings(action="error"):
+            return re.compile(wanted[1:-1])
+    except (re.error, OverflowError, FutureWarning, DeprecationWarning) as error:
+        raise ValueError(f"{wanted} is no regular expression ({error})") from None
+    except RecursionError:
+        raise ValueError(f"{wanted[:20]}… has too many brackets within brackets; write it flatter") from None
+
+
+@contextmanager
+def _in_time(rule: _Rule) -> Iterator[None]:
+    """Refuse a rule whose searches do not end within `SEARCHING`; only the main thread of a program can.
+
+    Python's regular expressions have no limit of their own, but heed signals while they search.
+    """
+
+    def end(*_: object) -> None:
+        raise ValueError(
+            f"{rule.key}: {rule.wanted} was searched for {SEARCHING:g} s without an end; write it without a repetition "
+            "of what is repeated already, such as (a+)+ or .*.*.*"
+        )
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SEARCHING)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _of_nothing(rule: _Rule, known: list[str]) -> str:
