@@ -49,9 +49,14 @@ def sheet_of(path: Path, fits: Callable[[list[str]], bool] | None = None) -> str
     filled = {name: text for name, rows in sheets.items() if (text := _csv(rows))}
     meant = {name: text for name, text in filled.items() if fits and fits(_columns(text))} or filled
     if len(meant) > 1:
+        told = (
+            "say its columns by data.image_folder.columns where they tell it from the others, "
+            if fits
+            else ""
+        )
         raise ValueError(
-            f"{path} has the sheets {', '.join(map(repr, meant))}, and any of them may be meant; move the others into "
-            f"another workbook, or {_REMEDY}"
+            f"{path} has the sheets {', '.join(map(repr, meant))}, and any of them may be meant; {told}move the others "
+            f"into another workbook, or {_REMEDY}"
         )
     return next(iter(meant.values()), "")
 
