@@ -102,12 +102,18 @@ SETTINGS = {
     ),
     "focal, mixup": Setting({"mixup": {}}, {"loss": "focal"}),
     "focal with a sigmoid, quarter turns": Setting({"flips": "d4"}, {"loss": "sigmoid_focal"}),
-    "class-balanced focal": Setting(run={"loss": "cb_focal"}),
-    "temperatures of classes": Setting(run={"loss": "cdt"}),
-    "vector scaling": Setting(run={"loss": "vs"}),
-    "regulariser of a batch": Setting(run={"loss": "lade"}),
+    "class-balanced focal, average of the weights (EMA)": Setting({"ema": 0.9}, {"loss": "cb_focal"}),
+    "temperatures of classes, norms tuned by SGD, last epoch kept": Setting(
+        {"tune": "norm", "optimizer": "sgd", "select": "last"}, {"loss": "cdt"}
+    ),
+    "vector scaling, images left in several files": Setting(
+        run={"loss": "vs"}, place="file", shard_bytes=2000
+    ),
+    "regulariser of a batch, images left in a file": Setting(run={"loss": "lade"}, place="file"),
     "features": Setting(run={"loss": "influence_balanced", "loss_parameters": {"alpha": 1.0}}),
-    "noise in the logits": Setting(run={"loss": "gcl"}),
+    "noise in the logits, TrivialAugment, images resized": Setting(
+        {"augment": "trivial", "image_size": 12, "padding": 2}, {"loss": "gcl"}
+    ),
     "logit-adjusted, Remix": Setting({"mixup": {"remix": {}}}, {"loss": "logit_adjusted"}),
     "LDAM, re-weighted late (DRW)": Setting({"drw": {"start": 0.5}}, {"loss": "ldam"}),
     "second stage: cRT": Setting({"sampler": "class_balanced"}, {"retrain": "new"}),
@@ -117,14 +123,9 @@ SETTINGS = {
     "cosine head on class means": Setting(
         run={"head": "cosine", "head_init": "class_means", "loss_parameters": {"s": 25.0}}
     ),
-    "TrivialAugment, images resized": Setting({"augment": "trivial", "image_size": 12, "padding": 2}),
-    "average of the weights (EMA)": Setting({"ema": 0.9}),
-    "norms tuned by SGD, last epoch kept": Setting({"tune": "norm", "optimizer": "sgd", "select": "last"}),
     "LoRA on a transformer": Setting({"tune": "lora", "image_size": 32}, {"architecture": "timm/test_vit"}),
     "bf16": Setting({"precision": "bf16"}),
     "fp16, scaled gradients": Setting({"precision": "fp16"}),
-    "images left in a file": Setting(place="file"),
-    "images left in several files": Setting(place="file", shard_bytes=2000),
     "micro-batches, stopped and resumed": Setting({"micro_batch": 4}, stop_after=2),
     "many of these at once, stopped and resumed": replace(MANY, stop_after=2),
 }

@@ -165,7 +165,8 @@ def _answer(connection: socket.socket) -> None:
 def _do(program: str, *words: str) -> int:
     sys.argv[1:] = words  # which the rules of the workflow look at
     if program == "snakemake":
-        sys.executable = str(Path(os.environ[PLACE]) / "python")
+        # Jobs that import nothing start sooner by themselves than as children of this large process.
+        sys.executable = os.environ.get("PYTHON_OF_JOBS", str(Path(os.environ[PLACE]) / "python"))
         return sys.modules["snakemake.cli"].main(list(words)) or 0
     if words[0] == "-P":  # the Snakemake that shows the finished runs
         words, sys.executable = words[1:], str(Path(os.environ[PLACE]) / "python")

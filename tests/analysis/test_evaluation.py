@@ -281,7 +281,7 @@ def test_class_without_test_images_is_missing_even_if_predicted():
         evaluate_classes(frame, class_table(SPLIT[SPLIT["label"] != 2], "balanced"))
 
 
-@pytest.mark.parametrize("images", [1, 38, 2000, 20_000])
+@pytest.mark.parametrize("images", [1, 38, 5000])
 def test_chance_gives_a_perfect_model_a_calibration_error(images):
     rng = np.random.default_rng(images)
     confidence = rng.uniform(0.1, 1, images)

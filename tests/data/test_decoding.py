@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -132,6 +133,14 @@ def _bytes(image, **options):
     return buffer.getvalue()
 
 
+def _says(width, height):
+    """A PNG of one pixel whose header says that it has this size."""
+    content = bytearray(_bytes(Image.new("1", (1, 1)), format="PNG"))
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
 LARGE = Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
 
 
@@ -147,14 +156,8 @@ LARGE = Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
         (_bytes(LARGE, format="WEBP")[:300], "cannot be decoded|no picture"),
         (_bytes(Image.new("F", (3, 3)), format="TIFF"), "cannot be decoded: floating-point"),
         (_bytes(Image.new("I", (3, 3), 70000), format="TIFF"), "cannot be decoded: 32-bit"),
-        (
-            _bytes(Image.new("1", (10_000, 9_000)), format="PNG", compress_level=1),
-            "has 10000 x 9000 pixels, more than the limit",
-        ),
-        (
-            _bytes(Image.new("1", (20_000, 9_000)), format="PNG", compress_level=1),
-            "has 20000 x 9000 pixels, more than the limit",
-        ),
+        (_says(10_000, 9_000), "has 10000 x 9000 pixels, more than the limit"),
+        (_says(20_000, 9_000), "has 20000 x 9000 pixels, more than the limit"),
     ],
 )
 def test_what_gives_no_picture_gives_one_error_with_path_and_reason(tmp_path, content, reason):

@@ -503,7 +503,7 @@ def test_every_class_is_divided_by_its_shares_and_keeps_its_count():
         assert groups.to_dict() == dict(zip("abcd", expected.split(), strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.integers(1, 40), min_size=2, max_size=6),
     st.integers(1, 5),

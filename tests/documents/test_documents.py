@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy.stats import binom
+from snakemake.cli import parse_args, parse_config
 from workspace import Workspace, jobs
 
 from longtail.__main__ import COMMANDS, every_action, workflow_parser
@@ -52,6 +53,8 @@ WHOLE = sorted(
     if not any(other != words and other[: len(words)] == words for other in SNAKEMAKE)
 )
 """The commands that no other one continues with more options, since one that does is planned with all their words."""
+SETTINGS = [words for words in WHOLE if "--" not in words and "--config" in words]
+"""Those that change settings of a configuration which is planned below; plans of changes are in test_staleness.py."""
 BLOCKS = re.findall(
     r"```yaml\n(.*?)```", (ROOT / "docs/own-images.md").read_text(encoding="utf-8"), re.DOTALL
 )
@@ -60,8 +63,8 @@ MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory):
-    """From the words of a command to what its dry run prints; each is planned once."""
+def workspace(tmp_path_factory):
+    """A copy of this project, with the collections of the documents."""
     workspace = Workspace.create(tmp_path_factory.mktemp("documents") / "workspace")
     # The collections of docs/own-images.md; letters stand for its photographs too.
     write_letters(workspace.folder / "data/letters")
@@ -69,12 +72,30 @@ def plan(tmp_path_factory):
     (workspace.folder / "config/butterflies.yaml").write_text(BLOCKS[0], encoding="utf-8")
     with contextlib.chdir(workspace.folder):
         assert init(["data/letters"]) == 0  # as the README does, which makes config/letters.yaml
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def plan(workspace):
+    """From the words of a command to what its dry run prints; each is planned once."""
     return cache(workspace.plan)
 
 
-@pytest.mark.parametrize("words", WHOLE, ids=lambda words: " ".join(("snakemake", *words)))
+def shown(words):
+    return " ".join(("snakemake", *words))
+
+
+@pytest.mark.parametrize("words", [words for words in WHOLE if words not in SETTINGS], ids=shown)
 def test_snakemake_commands_plan(plan, words):
     plan(*words)
+
+
+@pytest.mark.parametrize("words", SETTINGS, ids=shown)
+def test_snakemake_commands_that_change_settings_are_accepted(workspace, words):
+    with contextlib.chdir(workspace.folder):
+        args = parse_args(words)[1]
+        assert set(args.configfile) <= {path.relative_to(ROOT) for path in CONFIGS}
+        load_files(["config/config.yaml", *args.configfile], parse_config(args.config))
 
 
 @pytest.mark.parametrize("words", LONGTAIL, ids=" ".join)

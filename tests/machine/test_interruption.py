@@ -104,6 +104,9 @@ def test_a_forced_run_begins_anew_and_goes_on_where_it_was_killed(undisturbed, t
     again.kill()
     again.wait()
     wait_for(lambda: not workspace.trainers(), seconds=30)
+    assert watched(workspace).state == "stopped"
+    assert "has ended: stopping" in log_of(workspace)
+    assert "stopped by SIGTERM" in log_of(workspace)
     # Unfinished before, and forced by its file.
     workspace.snakemake("--force", TARGET)
     assert "epoch 1/" in log_of(workspace)
@@ -167,7 +170,7 @@ def test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works
 ):
     """One run goes through all of it, since every start of Snakemake and of a trainer takes seconds."""
     workspace = untrained
-    first = workspace.begin(TARGET)
+    first, told = begin_to_interrupt(workspace, TARGET)
     wait_for(workspace.trainers)
     held = workspace.trainers()
     for process in held:
@@ -186,25 +189,15 @@ def test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works
     # The default profile tries again, from the last epoch.
     wait_for(lambda: resumed(workspace))
     assert watched(workspace).resumed
-    first.kill()
-    first.wait()
-    wait_for(lambda: not workspace.trainers(), seconds=30)
-    assert watched(workspace).state == "stopped"
-    assert "has ended: stopping" in log_of(workspace)
-    assert "stopped by SIGTERM" in log_of(workspace)
-    assert not (workspace.folder / TARGET).exists()
-
-    # The same command and no extra flag. What is waited for has to be said by the new start.
-    shutil.rmtree(workspace.folder / "results/logs/train")
-    process, told = begin_to_interrupt(workspace, TARGET)
-    wait_for(lambda: resumed(workspace))
-    took = interrupt(workspace, process, told, signal.SIGINT, group=True)
+    took = interrupt(workspace, first, told, signal.SIGINT, group=True)
     assert "running train balanced resnet8 softmax 42." in told.read_text()
     assert took < 10
     assert "stopped by SIGINT" in log_of(workspace)
     assert log_of(workspace).count("resuming after epoch") == 1, "it was tried again"
     assert list((workspace.folder / "work").glob("*/current.state"))
+    assert not (workspace.folder / TARGET).exists()
 
+    # The same command and no extra flag.
     workspace.snakemake(TARGET)
     assert "resuming after epoch" in log_of(workspace)
     assert "epoch 1/" not in log_of(workspace)

@@ -42,7 +42,7 @@ def test_equal_shares_read_the_same_however_they_were_summed():
 
 @pytest.fixture(scope="module")
 def summarise(repository):
-    """The summary of a results folder, with its statistics made first."""
+    """The summary of a results folder, whose statistics are made first where there are none."""
 
     def run(
         folder: Path,
@@ -53,12 +53,13 @@ def summarise(repository):
         evaluation = ("--evaluation", folder / "evaluation.parquet")
         data = {"source": source, "imbalance_factor": imbalance_factor, "seed": 7}
         data["thesis_data"] = (source, imbalance_factor) == ("cifar100", 0.01)
-        run_program(
-            "statistical_analysis",
-            *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),
-            *("--output-folder", folder / "statistics"),
-            *("--settings", json.dumps({"reference": "softmax", "data_seed": 7})),
-        )
+        if not (folder / "statistics").exists():
+            run_program(
+                "statistical_analysis",
+                *(*evaluation, "--runs", folder / "runs", "--split", folder / "data/split.parquet"),
+                *("--output-folder", folder / "statistics"),
+                *("--settings", json.dumps({"reference": "softmax", "data_seed": 7})),
+            )
         run_program(
             "summary",
             *(*evaluation, "--statistics", folder / "statistics", "--output", folder / "summary.md"),
@@ -72,10 +73,14 @@ def summarise(repository):
 
 
 @pytest.fixture(scope="module")
-def full(summarise, tmp_path_factory) -> str:
+def folder(tmp_path_factory) -> Path:
     """Two models, three losses, both training sets, three seeds."""
-    folder = tmp_path_factory.mktemp("full")
-    return summarise(write_results(folder, correct, MODELS, LOSSES, seeds=(1, 2, 3)))
+    return write_results(tmp_path_factory.mktemp("full"), correct, MODELS, LOSSES, seeds=(1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def full(summarise, folder) -> str:
+    return summarise(folder)
 
 
 def answer(text: str, question: str) -> str:
@@ -118,8 +123,7 @@ def test_the_most_right_images_may_be_those_of_another_model(summarise, tmp_path
     assert "the frequent classes: ResNet-8 with Softmax, with 77.1 % [" in section
 
 
-def test_models_that_are_no_equals_are_not_averaged(summarise, tmp_path):
-    folder = write_results(tmp_path, correct, MODELS, LOSSES, seeds=(1, 2, 3))
+def test_models_that_are_no_equals_are_not_averaged(summarise, folder):
     text = summarise(folder, pretrained={"mobilenetv2": True, "resnet50": False})
     assert "mean over 2 models" not in text
     assert "for these 2 models" not in text

@@ -195,11 +195,16 @@ def test_the_programs_write_the_files_of_the_cpu(digits, train_arguments, tmp_pa
             crops = {"crops": "ten", "expand": 4}
             run_program("predict", model=model, tensors=digits / "test.pth", settings=crops, output=logits)
             assert classify([model, str(picture), "--output", classes, "--threads", "1"]) == 0
-            if device == "cuda":
-                assert export([model, "--onnx", str(folder / "model.onnx")]) == 0
         written.append([(folder / name).read_bytes() for name in files])
         assert json.loads((folder / "run.json").read_text())["device_type"] == device
     assert written[0] == written[1]
+
+
+@pytest.mark.long
+def test_an_onnx_file_is_written_where_there_is_a_gpu(base, tmp_path):
+    """The longest part of it is PyTorch's, and all of it is computed on the CPU."""
+    with pretended_cuda():
+        assert export([str(base), "--onnx", str(tmp_path / "model.onnx")]) == 0
 
 
 def test_the_check_of_a_loss_of_ones_own_compares_the_devices():
