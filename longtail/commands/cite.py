@@ -261,7 +261,7 @@ def _losses(trained: list[Trained], cite: Citations) -> str:
         if isinstance(settings, dict) and settings.get("retrain"):
             keys.append("kang2020")
         if one.card.variant:
-            keys += {"la": ["menon2021"], "taunorm": ["kang2020"]}.get(
+            keys += {"la": ["menon2021"], "taunorm": ["kang2020"], "ncm": ["kang2020"]}.get(
                 str(one.card.variant.get("adjust")), []
             )
         told[own] = f"{label(own)}{cite(keys)}"

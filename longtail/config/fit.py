@@ -320,8 +320,18 @@ def misfits(run: Training) -> Iterator[str]:
 def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
     """Why this variant cannot change the classifier of a model with this training; at most one reason."""
     where, file = f"variants.{name}", f"models/variants/{variant.adjust}.py"
-    if entry.head == "cosine":
-        why = constant(file, "NO_COSINE")
+    taken = constant(file, "SETTINGS")
+    foreign = [own for own in VARIANT_SETTINGS if own in variant.model_fields_set and own not in taken]
+    if foreign:
+        yield (
+            f"{where}.{foreign[0]}: {variant.adjust} has no {foreign[0]}, it takes {' and '.join(taken)}; leave it out"
+        )
+    elif variant.images == "train" and entry.retrain:
+        yield (
+            f"{where}: {variant.of} has the backbone of {entry.retrain.start} and so the same class means; use "
+            f"{entry.retrain.start}"
+        )
+    elif entry.head == "cosine" and (why := constant(file, "NO_COSINE")):
         yield f"{where}: the cosine head of {variant.of} {why}; use a loss with head: linear"
     elif entry.retrain and entry.retrain.classifier == "scale":
         yield f"{where}: {variant.of} rescales its classifier itself; use the loss it starts from"
@@ -359,6 +369,9 @@ def _corrected(entry: Loss, recipe: Recipe) -> str | None:
 def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Iterator[str]:
     """`data.test_per_class: null` tests on the original test set, which leaves no images to validate with."""
     if not known_sources()[source].test_images:
+VARIANT_SETTINGS = ("tau", "features", "distance")
+
+
         yield f"data.test_per_class: null is the original test set, and {source} has none; set a number"
     for run in [run for run in runs if run.recipe.select != "last"][:1]:
         yield (

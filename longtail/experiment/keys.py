@@ -169,9 +169,9 @@ class Keys:
     def adjust(self, run: Run) -> str:
         variant = self.jobs.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
-        return self._key(
-            "adjust", self.jobs.adjust_settings(run.loss), [self.train(self.jobs.start(run))], choices
-        )
+        images = self.jobs.adjust_images(run)
+        upstream = [self.train(self.jobs.start(run)), *([self.tensors(images)] if images else [])]
+        return self._key("adjust", self.jobs.adjust_settings(run.loss), upstream, choices)
 
     def model(self, run: Run) -> str:
         """Key of the job that makes a run's model."""

@@ -55,6 +55,7 @@ SETS = {name: name.capitalize() for name in TEST_SETS} | {"longtailed": "Long-ta
 LABELS = MODELS | LOSSES | SETS
 CLASSES = {name: f"the {name}" for name in CUTS["thirds"]}
 CLASSES |= {name: f"the {name}-shot classes" for name in CUTS["counts"]}
+    "ncm": "NCM",
 """The classes of a group in a sentence."""
 
 

@@ -83,7 +83,7 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         ({"variants": {"balanced_softmax+la": {}}}, "adjusting its logits again would correct twice"),
         ({"variants": {"crt+la": {}}}, "crt shows the classes to the model by the sampler class_balanced"),
         ({"variants": {"lws+taunorm": {}}}, "variants.lws+taunorm: lws rescales its classifier itself"),
-        ({"variants": {"softmax+lo": {}}}, "call it LOSS+la or LOSS+taunorm"),
+        ({"variants": {"softmax+lo": {}}}, "call it LOSS+la, LOSS+ncm or LOSS+taunorm"),
         (
             {"variants": {"softmx+la": {}}},
             "variants.softmx+la: 'softmx' is not known; did you mean 'softmax'",
@@ -92,7 +92,32 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             {"variants": {"softmax": {"of": "focal", "adjust": "la"}}},
             "variants.softmax: there is a loss of that",
         ),
-        ({"variants": {"softmax+la": {"tau": -1}}}, "variants.softmax+la.tau: found -1"),
+        (
+            {"variants": {"softmax+la": {"tau": -1}}},
+            "variants.softmax+la.tau: found -1; expected a number of 0 or more",
+        ),
+        (
+            {"variants": {"softmax+la": {"tau": "validate"}}},
+            "variants.softmax+la.tau: found 'validate'; expected a number of 0 or more, or validation",
+        ),
+        (
+            {"variants": {"softmax+la": {"tau": "validation", "taus": [1]}}},
+            "variants.softmax+la.taus: found [1.0]; expected two different numbers or more",
+        ),
+        (
+            {"variants": {"softmax+ncm": {"tau": 1}}},
+            "variants.softmax+ncm.tau: ncm has no tau, it takes features and distance; leave it out",
+        ),
+        ({"variants": {"softmax+la": {"features": "un"}}}, "la has no features, it takes tau; leave it out"),
+        ({"variants": {"crt+ncm": {}}}, "crt has the backbone of softmax and so the same class means"),
+        (
+            {
+                "data": {"test_per_class": None},
+                "train": {"select": "last", "calibrate": False},
+                "variants": {"softmax+taunorm": {"tau": "validation"}},
+            },
+            "variants.softmax+taunorm.tau: validation would choose it by the test images",
+        ),
         ({"data": {"test_per_class": None}}, "would choose the epoch by the test images"),
         (
             {"data": {"test_per_class": None}, "train": {"select": "last"}},

@@ -26,21 +26,36 @@ ruleorder: adjust > train
 rule adjust:
     input:
         model=model_it_starts_from,
+        tensors=lambda wildcards: [
+            f"<results>/data/{name}.pth" for name in [EXPERIMENT.adjust_images(run_of(wildcards))] if name
+        ],
     output:
         f"{RUN}/model.safetensors",
     log:
         f"<logs>/adjust/{RUN_NAME}.log",
     wildcard_constraints:
         loss="|".join(map(re.escape, CONFIG.variants)) or "(?!)",
-    localrule: True
+    group:
+        RUN_GROUP
     conda:
         "../../envs/train.yaml"
+    threads: lambda wildcards: TRAIN_THREADS if EXPERIMENT.adjust_images(run_of(wildcards)) else 1
+    resources:
+        gpu=lambda wildcards: 1 if EXPERIMENT.adjust_images(run_of(wildcards)) else 0,
+        mem_mb=MEMORY,
+        runtime=PREDICT_MINUTES,
     params:
         key=lambda wildcards: KEYS.adjust(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.adjust_settings(wildcards.loss)),
+        # Being a function of the output, this is not recorded.
+        place=lambda wildcards, input, output, threads: (
+            ["--tensors", *input.tensors, "--threads", str(threads), *EXPERIMENT.place_options()]
+            if input.tensors
+            else []
+        ),
     shell:
         f"python {SCRIPTS}/adjust.py"
-        " --model {input.model:q} --settings {params.settings:q} --output {output:q}"
+        " --model {input.model:q} --settings {params.settings:q} --output {output:q} {params.place:q}"
         " > {log:q} 2>&1"
 
 
