@@ -1,4 +1,5 @@
-"""Metrics of all runs on the five test sets in one file, and per class in another, from their predictions.
+"""Metrics of all runs on the five test sets in one file, and per class in another, from their predictions; if wanted,
+those of ensembles over seeds in a third.
 
 A run that is named as missing (it failed or was not run) is in both files with NaN in place of its numbers.
 """
@@ -11,8 +12,9 @@ import pandas as pd
 import torch
 from frame import Namespace, program, run
 
-from longtail.analysis.evaluation import evaluate, evaluate_classes
+from longtail.analysis.evaluation import Ensemble, evaluate, evaluate_classes
 from longtail.analysis.frames import combine, read_answers, require_files
+from longtail.analysis.tables import ENSEMBLES
 from longtail.data.split.sets import SPLIT, class_table, with_sets
 from longtail.experiment.runs import PATTERN, PREDICTIONS, Run
 from longtail.files.parquet import read_about, write_parquet
@@ -21,12 +23,17 @@ from longtail.losses import build_loss
 
 
 def evaluate_run(
-    path: Path, split: pd.DataFrame, classes: Mapping[str, pd.DataFrame], losses: Mapping[str, Any]
+    path: Path,
+    split: pd.DataFrame,
+    classes: Mapping[str, pd.DataFrame],
+    losses: Mapping[str, Any],
+    ensembles: dict[tuple[str, ...], Ensemble] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Metrics of a run on the test sets, and per class.
 
     Args:
         classes: `class_table` of each training set.
+        ensembles: those that the run becomes a member of, by model, loss and training set; None: none is wanted.
 
     Raises:
         OSError, ValueError: its predictions cannot be read, or do not fit the split or its loss; names the file.
@@ -46,6 +53,8 @@ def evaluate_run(
         own, described = classes[own_run.train_set], losses[own_run.loss]
         counts = torch.tensor(own["n_train"].to_numpy())
         loss = build_loss(described["loss"], counts, **described["loss_parameters"]).eval()
+        if ensembles is not None:
+            ensembles.setdefault(own_run[:3], Ensemble(images)).add(logits, loss)
         return evaluate(images, logits, loss), evaluate_classes(images, logits, own)
     except (OSError, ValueError) as error:
         if str(path) in str(error):
@@ -66,12 +75,25 @@ def main(args: Namespace) -> None:
     split = SPLIT.read(args.split)
     classes = {name: class_table(split, name) for name in {run.train_set for run in runs.values()}}
     test = split[split["subset"] == "test"]
-    found = {path: evaluate_run(path, test, classes, args.settings) for path in there}
+    several = len({run.seed for run in runs.values()}) > 1
+    ensembles: dict[tuple[str, ...], Ensemble] | None = {} if args.output_ensembles and several else None
+    found = {path: evaluate_run(path, test, classes, args.settings, ensembles) for path in there}
     metrics = {path: tables[0] for path, tables in found.items()}
     per_class = {path: tables[1] for path, tables in found.items()}
     made_by = {str(Run.of_file(path)): digest for path in found if (digest := read_about(path).get("model"))}
     write_parquet(combine(paths, metrics, ["value"]), args.output, {"models": made_by})
     write_parquet(combine(paths, per_class, ["acc", "f1"], ["n_train"]), args.output_per_class)
+    if args.output_ensembles:
+        keys = list(ENSEMBLES.key[:3])
+        tables = [
+            one.table().assign(**dict(zip(keys, key, strict=True)))[list(ENSEMBLES.columns)]
+            for key, one in (ensembles or {}).items()
+            if one.members > 1
+        ]
+        write_parquet(
+            pd.concat(tables) if tables else pd.DataFrame(columns=list(ENSEMBLES.columns)),
+            args.output_ensembles,
+        )
     print(f"{args.output}: {len(found)} of {len(paths)} runs", flush=True)
     for path in paths:
         if path not in found:
@@ -89,6 +111,12 @@ if __name__ == "__main__":
     folders = f"folder of every run there should be, …/{PATTERN}, or @FILE with one on each line"
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=folders)
     parser.add_argument("--folder", type=Path, default=Path(), help="where those folders are")
+    parser.add_argument(
+        "--output-ensembles",
+        type=Path,
+        metavar="PATH",
+        help="a row for each ensemble over seeds and test set (.parquet)",
+    )
     missing = f"runs among them that are not there, by their names: {PATTERN}"
     parser.add_argument("--missing", nargs="+", default=[], metavar="RUN", help=missing)
     run(main, parser)
