@@ -172,7 +172,7 @@ def images_fill_the_patches(run: Training) -> Iterator[str]:
 
 def layers_are_known(run: Training) -> Iterator[str]:
     """Only timm tells the layers of its architectures, which the decay over the layers needs."""
-    if run.recipe.layer_decay and _built_by(run)[0] in ("cifar_resnet", "from_torchvision"):
+    if run.recipe.layer_decay and _built_by(run)[0] in ("cifar_resnet", "resnet10", "from_torchvision"):
         yield (
             f"models.{run.model}: layer_decay needs to know the layers of {run.architecture}, which only architectures "
             "of timm tell; set architecture: timm/NAME for this model, or layer_decay: null"
@@ -185,7 +185,7 @@ def attention_is_there(run: Training) -> Iterator[str]:
     attends = published.rpartition("/")[2].startswith(("vit_", "swin"))
     if run.recipe.tune == "lora" and not attends:
         ours = "/" not in run.architecture and family == "from_timm"
-        if ours or family in ("cifar_resnet", "from_torchvision"):
+        if ours or family in ("cifar_resnet", "resnet10", "from_torchvision"):
             yield (
                 f"models.{run.model}: tune: lora needs attention layers, and {run.architecture} has none; choose "
                 "another model, or one of tune: bias, norm, head"
