@@ -118,6 +118,15 @@ SETTINGS = {
         run={"head": "cosine", "head_init": "class_means", "loss_parameters": {"s": 25.0}}
     ),
     "TrivialAugment, images resized": Setting({"augment": "trivial", "image_size": 12, "padding": 2}),
+    "CutMix, AutoAugment with Cutout, clipped gradients": Setting(
+        {"mixup": {"kind": "cutmix"}, "augment": "autoaugment", "cutout": 4, "clip": 0.1}
+    ),
+    "manifold mixup, Nesterov": Setting(
+        {"mixup": {"kind": "manifold"}, "optimizer": "sgd", "nesterov": True}
+    ),
+    "second stage: weight balancing": Setting(
+        {"max_norm": {}, "weight_decay": 0.1}, {"retrain": "keep", "loss": "class_balanced"}
+    ),
     "average of the weights (EMA)": Setting({"ema": 0.9}),
     "norms tuned by SGD, last epoch kept": Setting({"tune": "norm", "optimizer": "sgd", "select": "last"}),
     "LoRA on a transformer": Setting({"tune": "lora", "image_size": 32}, {"architecture": "timm/test_vit"}),

@@ -73,7 +73,18 @@ def class_means_start_a_cosine_head(run: Training) -> Iterator[str]:
 
 def loss_allows_mixtures(run: Training) -> Iterator[str]:
     """Some losses cannot be trained on mixtures of two images."""
-    if run.recipe.mixup and run.entry.declared and run.entry.declared.no_mixup:
+    mixup, recipe = run.recipe.mixup, run.recipe
+    if mixup and mixup.kind == "manifold":
+        for setting, acts, none in (
+            ("micro_batch", recipe.micro_batch, "null"),
+            ("gpus_per_job", recipe.gpus_per_job > 1, "1"),
+        ):
+            if acts:
+                yield (
+                    f"losses.{run.loss}: mixup.kind: manifold mixes the features of a whole batch, which {setting} "
+                    f"divides; set {setting}: {none}, or kind: input"
+                )
+    if mixup and run.entry.declared and run.entry.declared.no_mixup:
         yield (
             f"losses.{run.loss}: mixup with {run.entry.loss}; {run.entry.declared.no_mixup}. "
             "Set mixup: null for this loss, or use another loss"
@@ -113,6 +124,21 @@ def retraining_starts_from_a_whole_run(run: Training) -> Iterator[str]:
         yield (
             f"losses.{run.loss}.retrain.start: {run.entry.retrain.start} is itself retrained; start from "
             f"{earlier.start}"
+        )
+
+
+def a_kept_classifier_is_of_the_same_kind(run: Training) -> Iterator[str]:
+    """A classifier that is trained on is the one that its run had; lengths are limited from those that it had."""
+    kept = run.entry.retrain and run.entry.retrain.classifier == "keep"
+    if run.start and kept and run.start[0].head != run.entry.head:
+        yield (
+            f"losses.{run.loss}.retrain.classifier: keep trains the {run.start[0].head} head of "
+            f"{run.entry.retrain.start} on, and {run.loss} needs a {run.entry.head} one; use classifier: new"  # type: ignore[union-attr]
+        )
+    if run.recipe.max_norm and not kept:
+        yield (
+            f"losses.{run.loss}: max_norm takes its limit from a trained classifier, and this one starts from random "
+            "weights; set max_norm under losses.NAME.train of a loss with retrain: {classifier: keep}"
         )
 
 
@@ -238,18 +264,33 @@ MEANINGS = {
         f"{sampler}_sampler": Meaning(
             ("softmax",),
             f"with train.sampler: {sampler}",
-            lambda entry, recipe, sampler=sampler: recipe.sampler == sampler,  # type: ignore[misc]
+            lambda entry, recipe, sampler=sampler: (  # type: ignore[misc]
+                recipe.sampler == sampler and not recipe.sampler_start
+            ),
         )
         for sampler in ("class_balanced", "square_root", "progressive")
     },
-    "mixup": Meaning(
-        ("softmax",), "with train.mixup", lambda entry, recipe: bool(recipe.mixup and not recipe.mixup.remix)
-    ),
-    "remix": Meaning(
+    "drs": Meaning(
         ("softmax",),
-        "with train.mixup.remix",
-        lambda entry, recipe: bool(recipe.mixup and recipe.mixup.remix),
+        "with train.sampler: class_balanced and train.sampler_start",
+        lambda entry, recipe: recipe.sampler == "class_balanced" and recipe.sampler_start > 0,
     ),
+    **{
+        name: Meaning(
+            ("softmax",),
+            f"with train.mixup{words}",
+            lambda entry, recipe, kind=kind, remix=remix: (  # type: ignore[misc]
+                recipe.mixup is not None
+                and (recipe.mixup.kind, recipe.mixup.remix is not None) == (kind, remix)
+            ),
+        )
+        for name, words, kind, remix in (
+            ("mixup", "", "input", False),
+            ("remix", ".remix", "input", True),
+            ("cutmix", ".kind: cutmix", "cutmix", False),
+            ("manifold_mixup", ".kind: manifold", "manifold", False),
+        )
+    },
     **{
         f"{name}_drw": Meaning(losses, _DRW, lambda entry, recipe: recipe.drw is not None)
         for name, losses in {
@@ -301,6 +342,7 @@ RULES = (
     frozen_weights_are_pretrained,
     retraining_starts_from_a_whole_run,
     only_linear_classifiers_are_rescaled,
+    a_kept_classifier_is_of_the_same_kind,
     frozen_backbone_sees_the_same_images,
     retraining_tunes_no_backbone,
     retraining_mixes_no_images,
@@ -315,6 +357,9 @@ def misfits(run: Training) -> Iterator[str]:
     """A sentence for each thing that is wrong with one model under one loss."""
     for rule in RULES:
         yield from rule(run)
+
+
+VARIANT_SETTINGS = ("tau", "features", "distance")
 
 
 def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
@@ -369,9 +414,6 @@ def _corrected(entry: Loss, recipe: Recipe) -> str | None:
 def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Iterator[str]:
     """`data.test_per_class: null` tests on the original test set, which leaves no images to validate with."""
     if not known_sources()[source].test_images:
-VARIANT_SETTINGS = ("tau", "features", "distance")
-
-
         yield f"data.test_per_class: null is the original test set, and {source} has none; set a number"
     for run in [run for run in runs if run.recipe.select != "last"][:1]:
         yield (

@@ -34,9 +34,9 @@ class Retrain(Section):
 
     start: Name = "softmax"
     """The loss whose run, with the same model, training set and seed, gives the backbone."""
-    classifier: Literal["new", "scale"] = "new"
-    """`new`: a new classifier (cRT); `scale`: the classifier of that run, with one factor for each class that is
-    trained (LWS)."""
+    classifier: Literal["new", "keep", "scale"] = "new"
+    """`new`: a new classifier (cRT); `keep`: the classifier of that run, trained on; `scale`: the same, frozen, with
+    one factor for each class that is trained (LWS)."""
 
 
 class Loss(Section):
@@ -73,6 +73,7 @@ _SECOND_STAGE = {
     "schedule": "cosine",
     "warmup_epochs": 0,
     "sampler": "class_balanced",
+    "sampler_start": 0.0,
     "drw": None,
 }
 METHODS: dict[str, dict[str, Any]] = {
@@ -137,10 +138,10 @@ def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
     return result
 
 
-class Variant(Section):
 VALIDATION = "validation"
 
 
+class Variant(Section):
     """A trained model whose classifier is changed afterwards; the entry's name is its label in all results."""
 
     of: Name | None = None

@@ -41,7 +41,10 @@ LOSSES = {
     "class_balanced_sampler": "Class-balanced sampler",
     "square_root_sampler": "Square-root sampler",
     "progressive_sampler": "Progressive sampler",
+    "drs": "DRS",
     "mixup": "Mixup",
+    "cutmix": "CutMix",
+    "manifold_mixup": "Manifold mixup",
     "remix": "Remix",
     "weighted_softmax_drw": "Weighted softmax-DRW",
     "focal_drw": "Focal-DRW",
@@ -52,13 +55,13 @@ LOSSES = {
 }
 VARIANTS = {
     "la": "LA",
+    "ncm": "NCM",
     "taunorm": "τ-norm",
 }
 SETS = {name: name.capitalize() for name in TEST_SETS} | {"longtailed": "Long-tailed"}
 LABELS = MODELS | LOSSES | SETS
 CLASSES = {name: f"the {name}" for name in CUTS["thirds"]}
 CLASSES |= {name: f"the {name}-shot classes" for name in CUTS["counts"]}
-    "ncm": "NCM",
 """The classes of a group in a sentence."""
 
 
