@@ -123,6 +123,15 @@ SETTINGS = {
     "cosine head on class means": Setting(
         run={"head": "cosine", "head_init": "class_means", "loss_parameters": {"s": 25.0}}
     ),
+    "CutMix, AutoAugment with Cutout, clipped gradients": Setting(
+        {"mixup": {"kind": "cutmix"}, "augment": "autoaugment", "cutout": 4, "clip": 0.1}
+    ),
+    "manifold mixup, Nesterov": Setting(
+        {"mixup": {"kind": "manifold"}, "optimizer": "sgd", "nesterov": True}
+    ),
+    "second stage: weight balancing": Setting(
+        {"max_norm": {}, "weight_decay": 0.1}, {"retrain": "keep", "loss": "class_balanced"}
+    ),
     "LoRA on a transformer": Setting({"tune": "lora", "image_size": 32}, {"architecture": "timm/test_vit"}),
     "bf16": Setting({"precision": "bf16"}),
     "fp16, scaled gradients": Setting({"precision": "fp16"}),

@@ -7,6 +7,7 @@ in size by nature, the balanced set is a part of the long-tailed one instead.
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.metrics import precision_recall_fscore_support
 
 from longtail.analysis.metrics import METRICS, Answers
@@ -52,6 +53,52 @@ def evaluate(images: pd.DataFrame, logits: np.ndarray, loss: Loss) -> pd.DataFra
             if test_set in metric.test_sets:
                 rows.append((test_set, name, metric.compute(answers) if n else np.nan, n, clusters))
     return pd.DataFrame(rows, columns=["test_set", "metric", "value", "n", "clusters"])
+
+
+class Ensemble:
+    """The mean of the probabilities of several runs for the same images, which needs no training.
+
+    Source: Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles, NIPS
+    2017.
+
+    Attributes:
+        members: how many runs have been added.
+    """
+
+    def __init__(self) -> None:
+        self.members = 0
+        self._images, self._sum = pd.DataFrame(), np.zeros(())
+        self._single: list[list[float]] = []
+
+    def add(self, images: pd.DataFrame, logits: np.ndarray, loss: Loss) -> None:
+        """Take the answers of a run in.
+
+        Args:
+            images, logits, loss: as for `evaluate`, the images being the same for all, in the same order. The
+                probabilities are softmax(loss.logit_scale * logits), not calibrated.
+        """
+        self._images = images
+        self._single.append([share for _, share, _ in self._accuracies(logits)])
+        self._sum = self._sum + softmax(loss.logit_scale * logits.astype(np.float64), axis=1)
+        self.members += 1
+
+    def table(self) -> pd.DataFrame:
+        """Columns test_set, seeds, single (the mean of the members' accuracies), ensemble (its own), n."""
+        rows = [
+            (test_set, self.members, single, share, n)
+            for (test_set, share, n), single in zip(
+                self._accuracies(self._sum), np.mean(self._single, axis=0), strict=True
+            )
+        ]
+        return pd.DataFrame(rows, columns=["test_set", "seeds", "single", "ensemble", "n"])
+
+    def _accuracies(self, scores: np.ndarray) -> list[tuple[str, float, int]]:
+        right = scores.argmax(axis=1) == self._images["label"].to_numpy()
+        found = []
+        for test_set in tested_sets(self._images["group"]):
+            own = right[in_set(self._images, test_set).to_numpy()]
+            found.append((test_set, float(own.mean()) if len(own) else np.nan, len(own)))
+        return found
 
 
 def evaluate_classes(images: pd.DataFrame, logits: np.ndarray, classes: pd.DataFrame) -> pd.DataFrame:

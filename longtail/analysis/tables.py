@@ -34,6 +34,19 @@ PER_CLASS = Table(
     one={"class_name": "label", "group": "label", "n_test": "label"},
 )
 """The accuracies of all runs and classes: a row for each run and class."""
+ENSEMBLES = Table(
+    {
+        **{name: RUN_COLUMNS[name] for name in ("model", "loss", "train_set")},
+        "test_set": Column("text", among=TEST_SETS),
+        "seeds": Column("whole", 2),
+        "single": SHARE,
+        "ensemble": SHARE,
+        "n": COUNT,
+    },
+    key=("model", "loss", "train_set", "test_set"),
+    empty=True,
+)
+"""Top-1 accuracy of ensembles over seeds, beside the mean of their members: a row for each of them and test set."""
 _OF_STATISTICS = {
     **dict.fromkeys(("model", "loss", "reference", "metric", "term", "note"), TEXT),
     "train_set": Column("text", among=TRAIN_SETS, gaps=True),

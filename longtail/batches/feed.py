@@ -1,7 +1,7 @@
 """The batched feed: images that stay uint8 on the device become augmented, normalised batches there.
 
-`longtail.batches.cropping` makes the pixels of a batch. TrivialAugment and RandAugment get these before they are
-normalised, as their operations need pixels from 0 to 255.
+`longtail.batches.cropping` makes the pixels of a batch. The policies of `longtail.batches.policies` get these before
+they are normalised, as their operations need pixels from 0 to 255.
 """
 
 from collections import deque
@@ -36,7 +36,9 @@ class Feed:
     where `resize` exceeds `size`, the normalisation. An image that is not square is resized to a square.
 
     The operations of a policy stand between flip and normalisation, as in torchvision's reference recipes, and get
-    pixels that are rounded to whole numbers from 0 to 255. Evaluation batches are the same with a policy and without.
+    pixels that are rounded to whole numbers from 0 to 255. Cutout comes after the normalisation, as its authors have
+    it, and so leaves the mean colour: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with
+    Cutout, arXiv:1708.04552. Evaluation batches are the same with a policy and without.
 
     Args:
         images: uint8, N x C x H x W. They may live on another device than the batches; each batch is then
@@ -47,7 +49,10 @@ class Feed:
         padding: width of the black border that random crops may reach into, in pixels after resizing.
         flip: whether training images are mirrored with probability one half.
         flips: how, one of `FLIPS`; `both` and `d4` draw from four and from eight images with equal probability.
-        policy: operations of TrivialAugment or RandAugment on training images, for images of `size`.
+        policy: operations on training images, for images of `size`.
+        cutout: the side of the square that is cut out of training images around a random pixel, in pixels, of which the
+            part within the image is taken; an odd number counts as the even one below it, as in the authors' code.
+            None: none.
         mean, std: one number per channel each, for images scaled to [0, 1].
         batch_size: images per batch; the last batch of an epoch is shorter.
         device: where the batches are made, by default where the images are.
@@ -74,6 +79,7 @@ class Feed:
         flip: bool = False,
         flips: str = "horizontal",
         policy: Policy | None = None,
+        cutout: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
@@ -90,7 +96,7 @@ class Feed:
         self.device = self.labels.device
         self.batch_size = batch_size
         self.flips = flips if flip else None
-        self.policy = policy
+        self.policy, self.cutout, self.size = policy, cutout, size
         self._read_ahead = read_ahead
 
         channels, height, width = images.shape[1:]
@@ -160,7 +166,10 @@ class Feed:
         if self.flips == "d4":
             choices.append(torch.randint(2, order.shape, generator=generator))
         plan = self.policy.draw(len(order), self.batch_size, generator, self.device) if self.policy else None
-        return self._batches(torch.stack(choices), range(start_step, steps), plan)
+        holes = None
+        if self.cutout:
+            holes = moved(torch.randint(self.size, (2, len(order)), generator=generator), self.device)
+        return self._batches(torch.stack(choices), range(start_step, steps), plan, holes)
 
     def in_order(
         self, crop: tuple[int, int, bool] | None = None
@@ -181,9 +190,17 @@ class Feed:
         return self._batches(torch.stack([order, *crops]), steps)
 
     def _batches(
-        self, choices: torch.Tensor, steps: range, plan: Plan | None = None
+        self,
+        choices: torch.Tensor,
+        steps: range,
+        plan: Plan | None = None,
+        holes: torch.Tensor | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of chosen images with what `Cropper` is called with (int64, 3 or 4 x M, on the CPU)."""
+        """The batches of chosen images with what `Cropper` is called with (int64, 3 or 4 x M, on the CPU).
+
+        Args:
+            holes: row and column of the centre of the square that is cut out of each image, int64, 2 x M.
+        """
         there = moved(choices, self.device)
         order = there[0] if self.images.device == self.device else choices[0].to(self.images.device)
         labels = self.labels.index_select(0, there[0])
@@ -195,9 +212,17 @@ class Feed:
                 plan.apply(step, batch.round_())
             if self._normalise:
                 torch.addcmul(self._normalise[1], batch, self._normalise[0], out=batch)
+            if holes is not None:
+                batch.masked_fill_(self._hidden(holes[:, part]), 0.0)
             if self._rounded is not None:
                 batch = self._rounded[: len(batch)].copy_(batch)
             yield batch, labels[part]
+
+    def _hidden(self, centres: torch.Tensor) -> torch.Tensor:
+        """Which pixels lie in the squares around these centres: bool, B x 1 x size x size."""
+        half, pixels = (self.cutout or 0) // 2, torch.arange(self.size, device=self.device)
+        near = (pixels >= centres[..., None] - half) & (pixels < centres[..., None] + half)
+        return (near[0, :, :, None] & near[1, :, None])[:, None]
 
     def _gathered(self, positions: list[torch.Tensor]) -> Iterator[torch.Tensor]:
         """The images at each of these positions, on the feed's device."""

@@ -1,4 +1,4 @@
-"""TrivialAugment and RandAugment on whole batches: each image gets operations and strengths of its own.
+"""TrivialAugment, RandAugment and AutoAugment on whole batches: each image gets operations and strengths of its own.
 
     policy = Policy("trivial", size=224)
     plan = policy.draw(images=50_000, batch_size=128, generator=generator, device=device)
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from longtail.machine.devices import moved
 
-POLICIES = ("trivial", "rand")
+POLICIES = ("trivial", "rand", "autoaugment")
 LEVELS = 31
 AFFINE = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 BLENDS = ("brightness", "color", "contrast", "sharpness")
@@ -26,13 +26,47 @@ OPERATIONS = ("identity", *AFFINE, *BLENDS, "posterize", "solarize", "autocontra
 GROUPS = ("identity", "affine", *OPERATIONS[1 + len(AFFINE) :])
 
 
+# AutoAugment's policy for CIFAR-10: 25 pairs of an operation, its probability and its level, from 0 to 9. Inverting an
+# image is solarizing it from 0 on.
+INVERT = ("solarize", 9)
+AUTOAUGMENT = (
+    ((*INVERT, 0.1), ("contrast", 6, 0.2)),
+    (("rotate", 2, 0.7), ("translate_x", 9, 0.3)),
+    (("sharpness", 1, 0.8), ("sharpness", 3, 0.9)),
+    (("shear_y", 8, 0.5), ("translate_y", 9, 0.7)),
+    (("autocontrast", 0, 0.5), ("equalize", 0, 0.9)),
+    (("shear_y", 7, 0.2), ("posterize", 7, 0.3)),
+    (("color", 3, 0.4), ("brightness", 7, 0.6)),
+    (("sharpness", 9, 0.3), ("brightness", 9, 0.7)),
+    (("equalize", 0, 0.6), ("equalize", 0, 0.5)),
+    (("contrast", 7, 0.6), ("sharpness", 5, 0.6)),
+    (("color", 7, 0.7), ("translate_x", 8, 0.5)),
+    (("equalize", 0, 0.3), ("autocontrast", 0, 0.4)),
+    (("translate_y", 3, 0.4), ("sharpness", 6, 0.2)),
+    (("brightness", 6, 0.9), ("color", 8, 0.2)),
+    (("solarize", 2, 0.5), (*INVERT, 0.0)),
+    (("equalize", 0, 0.2), ("autocontrast", 0, 0.6)),
+    (("equalize", 0, 0.2), ("equalize", 0, 0.6)),
+    (("color", 9, 0.9), ("equalize", 0, 0.6)),
+    (("autocontrast", 0, 0.8), ("solarize", 8, 0.2)),
+    (("brightness", 3, 0.1), ("color", 0, 0.7)),
+    (("solarize", 5, 0.4), ("autocontrast", 0, 0.9)),
+    (("translate_y", 9, 0.9), ("translate_y", 9, 0.7)),
+    (("autocontrast", 0, 0.9), ("solarize", 3, 0.8)),
+    (("equalize", 0, 0.8), (*INVERT, 0.1)),
+    (("translate_y", 9, 0.7), ("autocontrast", 0, 0.9)),
+)
+
+
 class Policy:
     """Chooses the operations that an image gets, and how strong they are.
 
     `trivial` is TrivialAugment (Wide): one operation of the 14 with one of the 31 strengths, both uniform (Müller and
     Hutter, TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, ICCV 2021, algorithm 1 and table 2).
     `rand` is RandAugment: `operations` of the 14 in turn, all of strength `magnitude` (Cubuk et al., RandAugment:
-    Practical automated data augmentation with a reduced search space, NeurIPS 2020, section 3). Half of the strengths
+    Practical automated data augmentation with a reduced search space, NeurIPS 2020, section 3). `autoaugment` is the
+    policy that was found for CIFAR-10: one of 25 pairs of operations, each of which is applied with its own probability
+    (Cubuk et al., AutoAugment: Learning Augmentation Strategies from Data, CVPR 2019). Half of the strengths
     that have a sign are negative.
 
     The operations are those of torchvision on uint8 images, with bilinear interpolation and black outside, as in its
@@ -40,7 +74,7 @@ class Policy:
     authors, while torchvision's still inverts pure white.
 
     Args:
-        name: `trivial` or `rand`.
+        name: one of POLICIES.
         size: height and width of the images, in pixels.
         operations: how many of them `rand` applies to each image.
         magnitude: their strength under `rand`, from 0 to 30.
@@ -56,7 +90,7 @@ class Policy:
             raise ValueError(f"augment_operations is {operations}; needed: at least 1")
         if not 0 <= magnitude < LEVELS:
             raise ValueError(f"augment_magnitude is {magnitude}; allowed: 0 to {LEVELS - 1}")
-        self.size = size
+        self.name, self.size = name, size
         self.operations = operations if name == "rand" else 1
         self.level = magnitude if name == "rand" else None
         self.strengths = strengths(name, size)
@@ -70,13 +104,32 @@ class Policy:
             generator: on the CPU.
             device: where the images will be.
         """
+        if self.name == "autoaugment":
+            return self._draw_pairs(images, batch_size, generator, device)
         shape = (self.operations, images)
         chosen = torch.randint(len(OPERATIONS), shape, generator=generator)
         level = torch.randint(LEVELS, shape, generator=generator) if self.level is None else self.level
-        sign = torch.randint(2, shape, generator=generator) * 2 - 1
-        signed = (chosen > 0) & (chosen <= len(AFFINE) + len(BLENDS))
-        strength = self.strengths[chosen, level] * sign.where(signed, 1)
+        strength = self._signed(chosen, self.strengths[chosen, level], generator)
         return Plan(chosen, strength, size=self.size, batch_size=batch_size, device=device)
+
+    def _draw_pairs(
+        self, images: int, batch_size: int, generator: torch.Generator, device: torch.device | str
+    ) -> "Plan":
+        pair = torch.randint(len(AUTOAUGMENT), (images,), generator=generator)
+        names, levels, probabilities = (
+            [[single[i] for single in both] for both in AUTOAUGMENT] for i in range(3)
+        )
+        chosen = torch.tensor([[OPERATIONS.index(str(name)) for name in both] for both in names])[pair].T
+        strength = self.strengths[chosen, torch.tensor(levels)[pair].T]
+        applied = torch.rand(chosen.shape, generator=generator) < torch.tensor(probabilities)[pair].T
+        strength = self._signed(chosen, strength, generator)
+        return Plan(chosen.where(applied, 0), strength, size=self.size, batch_size=batch_size, device=device)
+
+    @staticmethod
+    def _signed(chosen: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+        sign = torch.randint(2, chosen.shape, generator=generator) * 2 - 1
+        signed = (chosen > 0) & (chosen <= len(AFFINE) + len(BLENDS))
+        return strength * sign.where(signed, 1)
 
 
 class Plan:
@@ -123,13 +176,13 @@ class Plan:
 
 
 def strengths(name: str, size: int) -> Tensor:
-    """The strengths of a policy, by operation and level: float64, 14 x 31.
+    """The strengths of a policy, by operation and level: float64, 14 x 31, or 14 x 10 for `autoaugment`.
 
     The units: shears, pixels per pixel; translations, whole pixels; rotation, degrees; brightness, color, contrast and
     sharpness, the factor of the blend minus 1; posterize, the number of bits that are kept; solarize, the threshold
     from which on pixels are inverted.
     """
-    wide = name == "trivial"
+    wide, levels = name == "trivial", 10 if name == "autoaugment" else LEVELS
     far, shear, angle, blend, bits = (
         (32.0, 0.99, 135.0, 0.99, 6) if wide else (150 / 331 * size, 0.3, 30.0, 0.9, 4)
     )
@@ -139,16 +192,19 @@ def strengths(name: str, size: int) -> Tensor:
         "rotate": angle,
         **dict.fromkeys(BLENDS, blend),
     }
-    table = torch.zeros(len(OPERATIONS), LEVELS, dtype=torch.float64)
+    table = torch.zeros(len(OPERATIONS), levels, dtype=torch.float64)
     for row, operation in zip(table, OPERATIONS, strict=True):
         if operation in most:
-            row.copy_(torch.arange(LEVELS, dtype=torch.float64) * most[operation] / (LEVELS - 1))
+            row.copy_(torch.arange(levels, dtype=torch.float64) * most[operation] / (levels - 1))
         if operation.startswith("translate"):
             row.trunc_()
         elif operation == "posterize":
-            row.copy_((8 - torch.arange(LEVELS) / ((LEVELS - 1) / bits)).round())
+            row.copy_((8 - torch.arange(levels) / ((levels - 1) / bits)).round())
         elif operation == "solarize":
-            row.copy_(torch.linspace(256.0, 0.0, LEVELS, dtype=torch.float64))
+            first = (
+                255.0 if name == "autoaugment" else 256.0
+            )  # as torchvision, which for the others differs at 0
+            row.copy_(torch.linspace(first, 0.0, levels, dtype=torch.float64))
     return table
 
 

@@ -39,10 +39,16 @@ SETTINGS = (
     (lambda r: r.schedule == "cosine", "a cosine schedule of the learning rate", ("loshchilov2017",)),
     (lambda r: r.augment == "trivial", "TrivialAugment", ("muller2021",)),
     (lambda r: r.augment == "rand", "RandAugment", ("cubuk2020",)),
-    (lambda r: r.mixup and not r.mixup.remix, "mixup", ("zhang2018",)),
+    (lambda r: r.augment == "autoaugment", "AutoAugment", ("cubuk2019",)),
+    (lambda r: r.cutout, "Cutout", ("devries2017",)),
+    (lambda r: r.mixup and r.mixup.kind == "input" and not r.mixup.remix, "mixup", ("zhang2018",)),
+    (lambda r: r.mixup and r.mixup.kind == "cutmix", "CutMix", ("yun2019",)),
+    (lambda r: r.mixup and r.mixup.kind == "manifold", "manifold mixup", ("verma2019",)),
     (lambda r: r.mixup and r.mixup.remix, "Remix", ("chou2020",)),
     (lambda r: r.drw, "deferred re-weighting", ("cao2019",)),
-    (lambda r: r.sampler != "instance", "sampling by class", ("kang2020",)),
+    (lambda r: r.sampler != "instance" and not r.sampler_start, "sampling by class", ("kang2020",)),
+    (lambda r: r.sampler_start, "deferred re-sampling", ("cao2019",)),
+    (lambda r: r.max_norm, "a limit to the lengths of the classifier's weights", ("alshammari2022",)),
     (lambda r: r.tune == "lora", "low-rank updates of frozen weights", ("hu2022", "shi2024")),
     (lambda r: r.tune == "bias", "training of the biases alone", ("zaken2022",)),
 )
@@ -261,7 +267,7 @@ def _losses(trained: list[Trained], cite: Citations) -> str:
         if isinstance(settings, dict) and settings.get("retrain"):
             keys.append("kang2020")
         if one.card.variant:
-            keys += {"la": ["menon2021"], "taunorm": ["kang2020"]}.get(
+            keys += {"la": ["menon2021"], "taunorm": ["kang2020"], "ncm": ["kang2020"]}.get(
                 str(one.card.variant.get("adjust")), []
             )
         told[own] = f"{label(own)}{cite(keys)}"

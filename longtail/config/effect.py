@@ -32,6 +32,8 @@ def without_effect(config: Config) -> Iterator[str]:
     yield from _idle("data", data)
     yield from _idle("data.image_folder", data.image_folder)
     yield from _idle("predict", config.predict)
+    for name, variant in config.variants.items():
+        yield from _idle(f"variants.{name}", variant)
     for name in _written(data):
         if name in known_sources() and name != data.source:
             yield f"data.{name} has no effect, since data.source is {data.source}; name that source, or remove it"

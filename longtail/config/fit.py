@@ -73,7 +73,18 @@ def class_means_start_a_cosine_head(run: Training) -> Iterator[str]:
 
 def loss_allows_mixtures(run: Training) -> Iterator[str]:
     """Some losses cannot be trained on mixtures of two images."""
-    if run.recipe.mixup and run.entry.declared and run.entry.declared.no_mixup:
+    mixup, recipe = run.recipe.mixup, run.recipe
+    if mixup and mixup.kind == "manifold":
+        for setting, acts, none in (
+            ("micro_batch", recipe.micro_batch, "null"),
+            ("gpus_per_job", recipe.gpus_per_job > 1, "1"),
+        ):
+            if acts:
+                yield (
+                    f"losses.{run.loss}: mixup.kind: manifold mixes the features of a whole batch, which {setting} "
+                    f"divides; set {setting}: {none}, or kind: input"
+                )
+    if mixup and run.entry.declared and run.entry.declared.no_mixup:
         yield (
             f"losses.{run.loss}: mixup with {run.entry.loss}; {run.entry.declared.no_mixup}. "
             "Set mixup: null for this loss, or use another loss"
@@ -113,6 +124,21 @@ def retraining_starts_from_a_whole_run(run: Training) -> Iterator[str]:
         yield (
             f"losses.{run.loss}.retrain.start: {run.entry.retrain.start} is itself retrained; start from "
             f"{earlier.start}"
+        )
+
+
+def a_kept_classifier_is_of_the_same_kind(run: Training) -> Iterator[str]:
+    """A classifier that is trained on is the one that its run had; lengths are limited from those that it had."""
+    kept = run.entry.retrain and run.entry.retrain.classifier == "keep"
+    if run.start and kept and run.start[0].head != run.entry.head:
+        yield (
+            f"losses.{run.loss}.retrain.classifier: keep trains the {run.start[0].head} head of "
+            f"{run.entry.retrain.start} on, and {run.loss} needs a {run.entry.head} one; use classifier: new"  # type: ignore[union-attr]
+        )
+    if run.recipe.max_norm and not kept:
+        yield (
+            f"losses.{run.loss}: max_norm takes its limit from a trained classifier, and this one starts from random "
+            "weights; set max_norm under losses.NAME.train of a loss with retrain: {classifier: keep}"
         )
 
 
@@ -172,7 +198,7 @@ def images_fill_the_patches(run: Training) -> Iterator[str]:
 
 def layers_are_known(run: Training) -> Iterator[str]:
     """Only timm tells the layers of its architectures, which the decay over the layers needs."""
-    if run.recipe.layer_decay and _built_by(run)[0] in ("cifar_resnet", "from_torchvision"):
+    if run.recipe.layer_decay and _built_by(run)[0] in ("cifar_resnet", "resnet10", "from_torchvision"):
         yield (
             f"models.{run.model}: layer_decay needs to know the layers of {run.architecture}, which only architectures "
             "of timm tell; set architecture: timm/NAME for this model, or layer_decay: null"
@@ -185,7 +211,7 @@ def attention_is_there(run: Training) -> Iterator[str]:
     attends = published.rpartition("/")[2].startswith(("vit_", "swin"))
     if run.recipe.tune == "lora" and not attends:
         ours = "/" not in run.architecture and family == "from_timm"
-        if ours or family in ("cifar_resnet", "from_torchvision"):
+        if ours or family in ("cifar_resnet", "resnet10", "from_torchvision"):
             yield (
                 f"models.{run.model}: tune: lora needs attention layers, and {run.architecture} has none; choose "
                 "another model, or one of tune: bias, norm, head"
@@ -238,18 +264,33 @@ MEANINGS = {
         f"{sampler}_sampler": Meaning(
             ("softmax",),
             f"with train.sampler: {sampler}",
-            lambda entry, recipe, sampler=sampler: recipe.sampler == sampler,  # type: ignore[misc]
+            lambda entry, recipe, sampler=sampler: (  # type: ignore[misc]
+                recipe.sampler == sampler and not recipe.sampler_start
+            ),
         )
         for sampler in ("class_balanced", "square_root", "progressive")
     },
-    "mixup": Meaning(
-        ("softmax",), "with train.mixup", lambda entry, recipe: bool(recipe.mixup and not recipe.mixup.remix)
-    ),
-    "remix": Meaning(
+    "drs": Meaning(
         ("softmax",),
-        "with train.mixup.remix",
-        lambda entry, recipe: bool(recipe.mixup and recipe.mixup.remix),
+        "with train.sampler: class_balanced and train.sampler_start",
+        lambda entry, recipe: recipe.sampler == "class_balanced" and recipe.sampler_start > 0,
     ),
+    **{
+        name: Meaning(
+            ("softmax",),
+            f"with train.mixup{words}",
+            lambda entry, recipe, kind=kind, remix=remix: (  # type: ignore[misc]
+                recipe.mixup is not None
+                and (recipe.mixup.kind, recipe.mixup.remix is not None) == (kind, remix)
+            ),
+        )
+        for name, words, kind, remix in (
+            ("mixup", "", "input", False),
+            ("remix", ".remix", "input", True),
+            ("cutmix", ".kind: cutmix", "cutmix", False),
+            ("manifold_mixup", ".kind: manifold", "manifold", False),
+        )
+    },
     **{
         f"{name}_drw": Meaning(losses, _DRW, lambda entry, recipe: recipe.drw is not None)
         for name, losses in {
@@ -301,6 +342,7 @@ RULES = (
     frozen_weights_are_pretrained,
     retraining_starts_from_a_whole_run,
     only_linear_classifiers_are_rescaled,
+    a_kept_classifier_is_of_the_same_kind,
     frozen_backbone_sees_the_same_images,
     retraining_tunes_no_backbone,
     retraining_mixes_no_images,
@@ -317,11 +359,24 @@ def misfits(run: Training) -> Iterator[str]:
         yield from rule(run)
 
 
+VARIANT_SETTINGS = ("tau", "features", "distance")
+
+
 def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
     """Why this variant cannot change the classifier of a model with this training; at most one reason."""
     where, file = f"variants.{name}", f"models/variants/{variant.adjust}.py"
-    if entry.head == "cosine":
-        why = constant(file, "NO_COSINE")
+    taken = constant(file, "SETTINGS")
+    foreign = [own for own in VARIANT_SETTINGS if own in variant.model_fields_set and own not in taken]
+    if foreign:
+        yield (
+            f"{where}.{foreign[0]}: {variant.adjust} has no {foreign[0]}, it takes {' and '.join(taken)}; leave it out"
+        )
+    elif variant.images == "train" and entry.retrain:
+        yield (
+            f"{where}: {variant.of} has the backbone of {entry.retrain.start} and so the same class means; use "
+            f"{entry.retrain.start}"
+        )
+    elif entry.head == "cosine" and (why := constant(file, "NO_COSINE")):
         yield f"{where}: the cosine head of {variant.of} {why}; use a loss with head: linear"
     elif entry.retrain and entry.retrain.classifier == "scale":
         yield f"{where}: {variant.of} rescales its classifier itself; use the loss it starts from"

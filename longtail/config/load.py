@@ -220,7 +220,8 @@ class Config(Section):
             try:
                 entry = self.variant(name)
             except ValidationError:
-                names = " or ".join(f"LOSS+{variant}" for variant in known_variants())
+                *first, last = (f"LOSS+{variant}" for variant in known_variants())
+                names = f"{', '.join(first)} or {last}"
                 yield (
                     name,
                     f"{where}: the name does not say what it is; call it {names}, "
@@ -255,6 +256,12 @@ class Config(Section):
         yield from worst_group_is_there(self.data, fit)
         if self.data.test_per_class is None:
             yield from misfits_of_the_original_test_set(self.data.source, fit)
+            for name in self.variants:
+                if self.variant(name).images == "val":
+                    yield (
+                        f"variants.{name}.tau: validation would choose it by the test images, as data.test_per_class: "
+                        "null leaves no others to validate with; set a number"
+                    )
 
     @property
     def warnings(self) -> list[str]:
@@ -303,8 +310,8 @@ class Config(Section):
         """
         entry = self.variants[name]
         before, _, after = name.rpartition("+")
-        filled = {"of": entry.of or before, "adjust": entry.adjust or after, "tau": entry.tau}
-        return ResolvedVariant.model_validate(filled)
+        filled = {"of": entry.of or before, "adjust": entry.adjust or after}
+        return ResolvedVariant.model_validate({**entry.model_dump(exclude_unset=True), **filled})
 
     @property
     def trained(self) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, create_model, field_validator
 
 from longtail.losses import known_losses
 from longtail.losses.declarations import Declaration, declaration
 from longtail.models.variants import known_variants
-from longtail.settings import LocalPath, Name, NonNegative, Section, one_of, problems, unknown
+from longtail.settings import LocalPath, Name, NonNegative, Section, constant, one_of, problems, unknown
+from longtail.training.recipe import Where
 
 Head = Literal["linear", "cosine"]
 Adjustment = Annotated[str, one_of(known_variants())]
@@ -33,9 +34,9 @@ class Retrain(Section):
 
     start: Name = "softmax"
     """The loss whose run, with the same model, training set and seed, gives the backbone."""
-    classifier: Literal["new", "scale"] = "new"
-    """`new`: a new classifier (cRT); `scale`: the classifier of that run, with one factor for each class that is
-    trained (LWS)."""
+    classifier: Literal["new", "keep", "scale"] = "new"
+    """`new`: a new classifier (cRT); `keep`: the classifier of that run, trained on; `scale`: the same, frozen, with
+    one factor for each class that is trained (LWS)."""
 
 
 class Loss(Section):
@@ -72,6 +73,7 @@ _SECOND_STAGE = {
     "schedule": "cosine",
     "warmup_epochs": 0,
     "sampler": "class_balanced",
+    "sampler_start": 0.0,
     "drw": None,
 }
 METHODS: dict[str, dict[str, Any]] = {
@@ -136,16 +138,46 @@ def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
     return result
 
 
+VALIDATION = "validation"
+
+
 class Variant(Section):
     """A trained model whose classifier is changed afterwards; the entry's name is its label in all results."""
 
     of: Name | None = None
     """The loss of the runs that are changed; null: what stands before the + in the entry's name."""
     adjust: Adjustment | None = None
-    """`la`: post-hoc logit adjustment (Menon et al., 2021); `taunorm`: tau-normalisation (Kang et al., 2020); null:
-    what stands after the + in the entry's name."""
-    tau: NonNegative = 1.0
-    """The strength of the change; 0 changes nothing, except that `taunorm` still drops the biases."""
+    """`la`: post-hoc logit adjustment (Menon et al., 2021); `taunorm`: tau-normalisation, and `ncm`: the nearest class
+    mean (both Kang et al., 2020); null: what stands after the + in the entry's name."""
+    tau: NonNegative | Literal["validation"] = 1.0
+    """The strength of `la` and `taunorm`; 0 changes nothing, except that `taunorm` still drops the biases.
+    `validation`: the one of `taus` that is best on the validation images, chosen for each run."""
+    taus: Annotated[tuple[NonNegative, ...], Where("tau", ("validation",))] = tuple(i / 10 for i in range(21))
+    """The strengths that `tau: validation` tries; of equally good ones, it takes the smallest."""
+    score: Annotated[Literal["mean_class_acc", "macro_f1", "acc1"], Where("tau", ("validation",))] = (
+        "mean_class_acc"
+    )
+    """What they are compared by: the mean of the accuracies of the classes or of their F1, or top-1 accuracy."""
+    features: Literal["cl2n", "l2n", "un"] = "cl2n"
+    """The features of `ncm`: centred on the mean of all training images and then of length one, of length one, or as
+    they are."""
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """How `ncm` compares: `euclidean` with the class means as they are, `cosine` with their directions."""
+
+    @field_validator("tau", mode="wrap")
+    @classmethod
+    def _number_or_validation(cls, found: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(found)
+        except ValidationError:  # one for each of the types
+            raise ValueError(f"found {found!r}; expected a number of 0 or more, or {VALIDATION}") from None
+
+    @field_validator("taus")
+    @classmethod
+    def _distinct(cls, found: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(found)) < max(2, len(found)):
+            raise ValueError(f"found {list(found)}; expected two different numbers or more, each once")
+        return tuple(sorted(found))
 
 
 class ResolvedVariant(Variant):
@@ -153,3 +185,17 @@ class ResolvedVariant(Variant):
 
     of: Name
     adjust: Adjustment
+
+    @property
+    def images(self) -> Literal["train", "val"] | None:
+        """The set of images that the change needs."""
+        return constant(f"models/variants/{self.adjust}.py", "IMAGES") or (
+            "val" if self.tau == VALIDATION else None
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that act, as JSON knows them: what the program takes, and what a model file keeps."""
+        names = list(constant(f"models/variants/{self.adjust}.py", "SETTINGS"))
+        if "tau" in names and self.tau == VALIDATION:
+            names += ["taus", "score"]
+        return {"adjust": self.adjust, **self.model_dump(mode="json", include=set(names))}

@@ -41,6 +41,11 @@ MULTIPLY_ADDS = {
     "resnet8": (12.2e6, 32),
     "resnet20": (40.6e6, 32),
     "resnet32": (68.9e6, 32),
+    "resnet44": (97.2e6, 32),
+    "resnet56": (125.5e6, 32),
+    "resnet110": (252.9e6, 32),
+    "resnet10": (0.89e9, 224),
+    "resnext50": (4.23e9, 224),
 }
 """Multiply-adds of one image's forward pass, and the image size that they hold for.
 

@@ -240,8 +240,12 @@ class Experiment:
 
     def adjust_settings(self, loss: str) -> dict[str, Any]:
         """How the classifier of a variant is changed."""
-        variant = self.config.variant(loss)
-        return {"adjust": variant.adjust, "tau": variant.tau}
+        return self.config.variant(loss).settings()
+
+    def adjust_images(self, run: Run) -> str | None:
+        """The set of images, by the name of its file of tensors, that a variant is made with; None: it needs none."""
+        images = self.config.variant(run.loss).images
+        return f"train_{run.train_set}" if images == "train" else images
 
     def calibrates_variant(self, run: Run) -> bool:
         """Whether the validation images tell the temperature of a variant, as they do of the model it starts from."""
@@ -252,9 +256,12 @@ class Experiment:
         start = self.start(run) if self.is_variant(run) else None
         settings = self.train_settings(run.model, (start or run).loss)
         rescaled = settings.pop("retrain", None) == "scale"
+        if start and self.config.variant(run.loss).images == "train":
+            del settings["head"]  # it has a new one
+        head = {"head": "scaled"} if rescaled else {}
         return {
             **{name: value for name, value in settings.items() if name != "head_init"},
-            "head": "scaled" if rescaled else settings["head"],
+            **head,
             "seed": (start or run).seed,
             **self._class_counts(run.train_set),
             "variant": self.adjust_settings(run.loss) if start else None,

@@ -196,6 +196,8 @@ class Keys:
         variant = self.jobs.config.variant(run.loss)
         choices = [self._model_code(run.model), f"longtail.models.variants.{variant.adjust}"]
         upstream = {START: self.train(self.jobs.start(run))}
+        if images := self.jobs.adjust_images(run):
+            upstream["the images it is made with"] = self.tensors(images)
         if self.jobs.calibrates_variant(run):
             upstream[VALIDATION] = self.tensors("val")
         return self._key("adjust", self.jobs.adjust_settings(run.loss), upstream, choices, of=run._asdict())

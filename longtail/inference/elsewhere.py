@@ -73,10 +73,10 @@ def place_of(card: ModelCard, library: str) -> Elsewhere:
         raise ValueError(
             f"{card.architecture} is a network of this project, which {library} does not have; {instead}"
         )
-    if card.head == "cosine":
+    if card.head not in ("linear", "scaled"):
         raise ValueError(
-            f"the model has a cosine head, which no network of {library} ends in; {instead}, and a model that is "
-            "trained with `head: linear` can be exported"
+            f"the model has a {card.head.replace('_', ' ')} head, which no network of {library} ends in; {instead}, "
+            "and a model that is trained with `head: linear` can be exported"
         )
     family = {"timm": from_timm, "torchvision": from_torchvision}[own]
     name = family.MODELS.get(card.architecture, card.architecture).partition("/")[2].partition(".")[0]

@@ -34,7 +34,7 @@ def logits_of(
     """Compute logits, float32 N x C on the CPU, with the preprocessing and precision that the model was trained with.
 
     Args:
-        model: in evaluation mode, on `device`.
+        model: in evaluation mode, on `device`; the backbone alone gives features in place of logits.
         images: uint8, N x 3 x H x W, on any device.
         batch_size: by default the batch size of the training's validation.
         resident: whether all images are moved to the device first; if not, they are moved batch by batch.
@@ -61,12 +61,15 @@ def logits_of(
         channels_last=True,
         read_ahead=not resident,
     )
-    logits = torch.zeros(len(images), len(card.class_names), device=device)
+    logits = torch.zeros(0, device=device)
     for view in views:
         filled = 0
         for batch, _ in feed.in_order(view):
             with autocast(device, precision):
-                logits[filled : filled + len(batch)] += model(batch)
+                found = model(batch)
+            if not len(logits):
+                logits = torch.zeros(len(images), found.shape[1], device=device)
+            logits[filled : filled + len(batch)] += found
             filled += len(batch)
     return (logits / len(views)).cpu()
 

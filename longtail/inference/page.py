@@ -243,11 +243,15 @@ def loss_name(card: ModelCard) -> str:
     if key := stages.get(started.get("retrain") or ("scale" if card.head == "scaled" else "")):
         name = label(key) if card.loss == METHODS[key]["loss"] else f"{label(key)} with {name}"
     elif (sampler := recipe.get("sampler", "instance")) != "instance":
-        name += f" with {label(f'{sampler}_sampler').lower()}"
+        deferred = " from a late epoch on" if recipe.get("sampler_start") else ""
+        name += f" with {label(f'{sampler}_sampler').lower()}{deferred}"
     if recipe.get("drw"):
         name += "-DRW"
     if mixup := recipe.get("mixup"):
-        name += f" with {label('remix' if mixup.get('remix') else 'mixup')}"
+        kinds = {"cutmix": "cutmix", "manifold": "manifold_mixup"}
+        kind = kinds.get(mixup.get("kind"), "mixup")
+        name += f" with {'Remix' if kind == 'mixup' and mixup.get('remix') else label(kind)}"
+        name += " and Remix" if kind != "mixup" and mixup.get("remix") else ""
     if card.variant:
         name += f" + {VARIANTS.get(card.variant['adjust'], card.variant['adjust'])}"
     return name

@@ -8,7 +8,14 @@ from torch.nn import functional as F
 
 from longtail.models.weights import explain_mismatch, read_weights
 
-MODELS = {"resnet8": None, "resnet20": None, "resnet32": None}
+MODELS = {
+    "resnet8": None,
+    "resnet20": None,
+    "resnet32": None,
+    "resnet44": None,
+    "resnet56": None,
+    "resnet110": None,
+}
 
 WIDTHS = (16, 32, 64)
 

@@ -39,14 +39,25 @@ class ImageClassifier(nn.Module):
 
 
 class WithFeatures(nn.Module):
-    """A model that gives its features beside its logits, with the same weights."""
+    """A model that gives its features beside its logits, with the same weights, and mixes them where it is told to.
+
+    A mixed feature is `blend` of an image's own and for the rest that of its partner; logits and features are then
+    those of the mixtures.
+
+    Shapes: images (B, 3, H, W), partners int64 (B,), blend (B,); to logits (B, C) and features (B, F).
+    """
 
     def __init__(self, model: ImageClassifier) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, partners: Tensor | None = None, blend: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         features = self.model.backbone(images)
+        if partners is not None and blend is not None:
+            others = features.index_select(0, partners)
+            features = torch.lerp(others, features, blend[:, None].to(features.dtype))
         return self.model.classify(features), features
 
 

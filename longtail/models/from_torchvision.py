@@ -14,6 +14,8 @@ MODELS = {
     "mobilenetv2": "torchvision/mobilenet_v2.IMAGENET1K_V1",  # Sandler et al., 2018, arXiv:1801.04381
     # He et al., 2016, arXiv:1512.03385, with torchvision's second weights: the thesis's "ResNet50V2"
     "resnet50": "torchvision/resnet50.IMAGENET1K_V2",
+    # Xie et al., 2017, arXiv:1611.05431
+    "resnext50": "torchvision/resnext50_32x4d.IMAGENET1K_V2",
     "convnext_base": "torchvision/convnext_base.IMAGENET1K_V1",  # Liu et al., 2022, arXiv:2201.03545
     # Dosovitskiy et al., 2021, arXiv:2010.11929, trained on ImageNet-1k alone
     "vit_b16_in1k": "torchvision/vit_b_16.IMAGENET1K_V1",

@@ -88,8 +88,34 @@ class ScaledLinear(nn.Module):
         return self.linear(features) * self.scale
 
 
+class NearestMean(nn.Module):
+    """Minus the squared distance of each feature, centred and brought to length one, to a mean for each class.
+
+    Nothing in it is trained: `longtail.models.variants.ncm` fills it in. `never` is taken off the logits of classes
+    that have no mean.
+
+    Shapes: features (N, num_features) to logits (N, num_classes).
+    """
+
+    weight: Tensor
+    centre: Tensor
+    never: Tensor
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(num_classes, num_features))
+        self.register_buffer("centre", torch.zeros(num_features))
+        self.register_buffer("never", torch.zeros(num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        directions = F.normalize(features - self.centre, dim=1)
+        bias = -self.weight.square().sum(dim=1) - self.never
+        return F.linear(directions, 2 * self.weight, bias) - directions.square().sum(dim=1, keepdim=True)
+
+
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {
     "linear": nn.Linear,
     "cosine": CosineLinear,
     "scaled": ScaledLinear,
+    "nearest_mean": NearestMean,
 }

@@ -13,6 +13,8 @@ TABLES = {
     "top1": "Top-1 accuracy",
     "full": "All metrics",
     "class_groups": "Accuracy by class group",
+    "test_distributions": "Other test distributions",
+    "ensembles": "Ensembles over seeds",
     "counts": "Number of images",
     "thesis_comparison": "Beside the thesis",
     "published_comparison": "Beside published results",

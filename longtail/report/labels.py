@@ -9,6 +9,9 @@ MODELS = {
     "mobilenetv2": "MobileNetV2",
     "resnet50": "ResNet-50",
     "resnetv2_50": "ResNet-50 V2",
+    **{f"resnet{depth}": f"ResNet-{depth}" for depth in (110, 56, 44)},
+    "resnet10": "ResNet-10",
+    "resnext50": "ResNeXt-50",
     "resnet32": "ResNet-32",
     "resnet20": "ResNet-20",
     "resnet8": "ResNet-8",
@@ -38,7 +41,10 @@ LOSSES = {
     "class_balanced_sampler": "Class-balanced sampler",
     "square_root_sampler": "Square-root sampler",
     "progressive_sampler": "Progressive sampler",
+    "drs": "DRS",
     "mixup": "Mixup",
+    "cutmix": "CutMix",
+    "manifold_mixup": "Manifold mixup",
     "remix": "Remix",
     "weighted_softmax_drw": "Weighted softmax-DRW",
     "focal_drw": "Focal-DRW",
@@ -49,6 +55,7 @@ LOSSES = {
 }
 VARIANTS = {
     "la": "LA",
+    "ncm": "NCM",
     "taunorm": "τ-norm",
 }
 SETS = {name: name.capitalize() for name in TEST_SETS} | {"longtailed": "Long-tailed"}

@@ -26,6 +26,7 @@ HEADINGS = {
     "loss": "Loss function",
     "test_set": "Test set",
     "metric": "Metric",
+    "seeds": "Seeds",
 }
 SHOWN = ("loss", "acc1", "f1")
 
@@ -184,10 +185,95 @@ def class_groups(per_class: pd.DataFrame) -> Table:
     return Table(data, shown, caption, keys=2, notes=notes(data.assign(n=1), runs, "acc"))
 
 
+RATIOS = (50, 25, 10, 5, 2)
+"""How much more frequent the first class is than the last in the test distributions of the literature."""
+
+
+def distributions(num_classes: int) -> dict[str, list[float]]:
+    """The share of each class, from the one with most training images on, in every test distribution; they sum to 1.
+
+    Source: Hong et al., Disentangling Label Distribution for Long-tailed Visual Recognition, CVPR 2021,
+    and Zhang et al., Self-Supervised Aggregation of Diverse Experts for Test-Agnostic Long-Tailed Recognition, NeurIPS
+    2022, whose code draws one test set with these shares, rounded down to whole images.
+    """
+    last = max(num_classes - 1, 1)
+    falling = {
+        f"Forward {ratio}": [ratio ** (-place / last) for place in range(num_classes)] for ratio in RATIOS
+    }
+    rising = {f"Backward {ratio}": falling[f"Forward {ratio}"][::-1] for ratio in reversed(RATIOS)}
+    every = {**falling, "Uniform": [1.0] * num_classes, **rising}
+    return {name: [share / sum(shares) for share in shares] for name, shares in every.items()}
+
+
+def test_distributions(per_class: pd.DataFrame) -> Table:
+    """Accuracy where test classes are as frequent as in training, or the other way round, by how much they differ.
+
+    Args:
+        per_class: as for `class_groups`.
+    """
+    longtailed = "longtailed" in set(per_class["train_set"])
+    runs = select(per_class, train_set="longtailed" if longtailed else None)
+    order = runs.drop_duplicates("label").sort_values(["n_train", "label"], ascending=[False, True])["label"]
+    weights = pd.DataFrame(distributions(len(order)), index=order.to_numpy())
+    keys = ["model", "loss", "train_set"]
+    rows = []
+    for name in weights:
+        own = runs["acc"].notna()
+        weight = runs["label"].map(weights[name]).where(own)
+        sums = pd.DataFrame({"right": weight * runs["acc"], "of": weight}).groupby(
+            [runs[each] for each in (*keys, "seed")], sort=False
+        )
+        total = sums.sum()
+        rows.append((total["right"] / total["of"]).rename("acc").reset_index().assign(distribution=name))
+    by_run = pd.concat(rows)
+    groups = by_run.groupby([*keys, "distribution"], sort=False)["acc"]
+    data = groups.agg(**OVER_SEEDS).reset_index()
+    cell = data.assign(text=printed(data.assign(metric="acc1", n=1)))
+    text = cell.pivot_table("text", ["model", "loss"], "distribution", aggfunc="first", sort=False)
+    shown = named(text[list(weights)].rename_axis(None, axis=1), ["model", "loss"])
+    caption = captions.caption(
+        f"Accuracy (%) on test sets of other class distributions, from the same predictions, trained on the "
+        f"{label(str(runs['train_set'].iloc[0])).lower()} set; {_over_seeds(runs)}.",
+        "Forward: the classes fall exponentially in the order of their training images, the most frequent one having "
+        "so many times the test images of the rarest; backward: in the opposite order. Each class counts by its share, "
+        "which is the mean over all test sets that could be drawn so. The model is told nothing of it.",
+    )
+    return Table(data, shown, caption, keys=2, notes=notes(data.assign(n=1), runs, "acc"))
+
+
+def ensembles(ensembles: pd.DataFrame) -> Table:
+    """Ensembles over seeds beside the mean of their members: a row for each, a column for each test set.
+
+    Args:
+        ensembles: of the columns of `longtail.analysis.tables.ENSEMBLES`.
+    """
+    caption = captions.caption(
+        "Top-1 accuracy (%) of ensembles: the class with the largest mean of the probabilities of the runs of all "
+        "seeds. In parentheses: the gain on the mean accuracy of these runs, in percentage points."
+    )
+    rows = ["train_set", "model", "loss", "seeds"]
+    if ensembles.empty:
+        none = "No two runs that differ in their seed alone have finished."
+        return Table(ensembles, named(ensembles[rows], rows[:3]), caption, keys=3, notes=(none,))
+    data = ensembles.assign(difference=ensembles["ensemble"] - ensembles["single"], metric="acc1")
+    gains = differences(data["difference"], data["metric"])
+    texts = [
+        "–" if n == 0 else f"{text} ({gain})"
+        for text, gain, n in zip(numbers(data["ensemble"], data["metric"]), gains, data["n"], strict=True)
+    ]
+    text = data.assign(text=texts, seeds=data["seeds"].astype(str)).pivot_table(
+        "text", rows, "test_set", aggfunc="first", sort=False
+    )
+    shown = named(text.rename(columns=label).rename_axis(None, axis=1), rows[:3])
+    return Table(data.drop(columns="metric"), shown, caption, keys=3)
+
+
 TABLES: dict[str, Callable[..., Table]] = {
     "top1": top1_table,
     "full": full_table,
     "class_groups": class_groups,
+    "test_distributions": test_distributions,
+    "ensembles": ensembles,
     "model_summary": model_summary,
     "loss_summary": loss_summary,
     "thesis_comparison": thesis_comparison,

@@ -49,7 +49,7 @@ class TrainingBatches:
         """The images (B x 3 x H x W) and targets of an epoch's batches, from a step on."""
         recipe = self.recipe
         indices = sample(
-            recipe.sampler,
+            recipe.sampler if epoch >= recipe.first_sampled else "instance",
             self.labels,
             self.class_counts,
             epoch=epoch,
@@ -60,7 +60,17 @@ class TrainingBatches:
         if recipe.mixup:
             remix = recipe.mixup.remix.model_dump() if recipe.mixup.remix else None
             size = self.steps, recipe.batch_size
-            mix = Mixer(recipe.mixup.alpha, remix, self.class_counts, *size, self.seed, epoch, self.device)
+            mix = Mixer(
+                recipe.mixup.alpha,
+                remix,
+                self.class_counts,
+                *size,
+                self.seed,
+                epoch,
+                self.device,
+                kind=recipe.mixup.kind,
+                probability=recipe.mixup.probability,
+            )
         batches = self.feed.epoch(
             generator(self.seed, "order", epoch), indices=indices, start_step=first_step
         )
@@ -86,6 +96,7 @@ def build_feed(
     augmentation: dict[str, Any] = {}
     if augmented:
         augmentation = {"padding": recipe.padding, "flip": recipe.flip, "flips": recipe.flips}
+        augmentation["cutout"] = recipe.cutout
         if recipe.augment:
             chosen = {"operations": recipe.augment_operations, "magnitude": recipe.augment_magnitude}
             augmentation["policy"] = Policy(recipe.augment, size=recipe.image_size, **chosen)

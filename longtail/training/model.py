@@ -74,11 +74,11 @@ def check_model(architecture: str, recipe: Recipe) -> None:
 
 def forward_function(
     model: ImageClassifier, recipe: Recipe, device: torch.device, ranks: Ranks, *, features: bool = False
-) -> Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
+) -> Callable[..., torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
     """The model as the training step calls it: over all ranks, and compiled, where that is wanted.
 
     Args:
-        features: whether it gives features beside its logits.
+        features: whether it gives features beside its logits, and can mix them.
     """
     module: nn.Module = WithFeatures(model) if features else model
     if ranks.count > 1:

@@ -15,6 +15,7 @@ def build_optimizer(
     learning_rate: float,
     weight_decay: float,
     momentum: float,
+    nesterov: bool = False,
     layer_decay: float | None = None,
 ) -> torch.optim.Optimizer:
     """`adam`, `adamw` or `sgd` over all parameters that are trained, in its fused form.
@@ -37,7 +38,12 @@ def build_optimizer(
             return torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay, fused=True)
         case "sgd":
             return torch.optim.SGD(
-                parameters, learning_rate, momentum=momentum, weight_decay=weight_decay, fused=True
+                parameters,
+                learning_rate,
+                momentum=momentum,
+                nesterov=nesterov,
+                weight_decay=weight_decay,
+                fused=True,
             )
     raise ValueError(f"optimizer '{name}' is not known; allowed: adam, adamw, sgd")
 

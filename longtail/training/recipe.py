@@ -28,6 +28,7 @@ Select = Annotated[str, one_of(constant("training/selection.py", "SELECTS"))]
 NOT_RESULTS = {"gpus_per_job"}
 """The settings that cannot change a result."""
 Flips = Annotated[str, one_of(constant("batches/feed.py", "FLIPS"))]
+MixKind = Annotated[str, one_of(constant("batches/mixup.py", "KINDS"))]
 PolicyName = Annotated[str, one_of(constant("batches/policies.py", "POLICIES"))]
 SamplerName = Annotated[str, one_of(constant("batches/sampling.py", "SAMPLERS"))]
 Tune = Annotated[str, one_of(constant("training/tuning.py", "TUNES"))]
@@ -59,12 +60,29 @@ class Remix(Section):
 
 
 class Mixup(Section):
-    """Training on mixtures of two images (Zhang et al., 2018)."""
+    """Training on mixtures of two images."""
 
+    kind: MixKind = "input"
+    """What is mixed: the images (`input`; Zhang et al., 2018), one of them with a rectangle of the other in it
+    (`cutmix`; Yun et al., 2019), or their features before the classifier (`manifold`; Verma et al., 2019)."""
     alpha: Positive = 1.0
     """The mixing share is drawn from Beta(alpha, alpha), once for each batch."""
+    probability: Fraction = 1.0
+    """The share of the batches that are mixed; the authors of CutMix take 0.5 for CIFAR."""
     remix: Remix | None = None
     """null: the labels are mixed like the images."""
+
+
+class MaxNorm(Section):
+    """A limit to the length of the classifier's weight vectors (Alshammari et al., 2022), in decoupled training that
+    keeps the classifier of the first stage."""
+
+    share: Unit = 0.1
+    """Where the limit lies between the shortest (0) and the longest (1) of the vectors that this training starts
+    from."""
+    every: Literal["step", "epoch"] = "step"
+    """When longer vectors are shortened to it: after every step, as in the paper, or after every epoch, as in the
+    authors' code, which its published numbers come from."""
 
 
 class Recipe(Section):
@@ -89,11 +107,15 @@ class Recipe(Section):
     micrographs."""
     augment: PolicyName | None = None
     """Operations on the cropped images: `trivial`, one of random strength (TrivialAugment Wide, Müller and Hutter,
-    2021); `rand`, several of one strength (RandAugment, Cubuk et al., 2020); null: none."""
+    2021); `rand`, several of one strength (RandAugment, Cubuk et al., 2020); `autoaugment`, one of 25 pairs that were
+    found for CIFAR-10 (AutoAugment, Cubuk et al., 2019); null: none."""
     augment_operations: Annotated[int, Field(ge=1, le=14), Where("augment", ("rand",))] = 2
     """The number of operations that `rand` applies to each image."""
     augment_magnitude: Annotated[int, Field(ge=0, le=30), Where("augment", ("rand",))] = 9
     """The strength of the operations of `rand`; 0 is none."""
+    cutout: Annotated[int, Field(ge=2, le=1024)] | None = None
+    """A square of so many pixels a side, around a random pixel of each image, is given the mean colour (Cutout, DeVries
+    and Taylor, 2017; they take 16 for CIFAR-10 and 8 for CIFAR-100, of 32 pixels); null: none."""
     mean: Rgb = (0.4914, 0.4822, 0.4465)
     """The mean of the normalisation; CIFAR-10's, as in the thesis."""
     std: tuple[Positive, Positive, Positive] = (0.2023, 0.1994, 0.2010)
@@ -115,6 +137,12 @@ class Recipe(Section):
     """The rank of the updates of `tune: lora`."""
     momentum: Annotated[HalfOpenUnit, Where("optimizer", ("sgd",))] = 0.9
     """The momentum of `sgd`; Adam's betas are PyTorch's."""
+    nesterov: Annotated[bool, Where("optimizer", ("sgd",))] = False
+    """Nesterov's momentum."""
+    clip: Positive | None = None
+    """The gradient of all weights together is shortened to this norm where it is longer; null: never."""
+    max_norm: MaxNorm | None = None
+    """The longest weight vectors of the classifier; null: any."""
     schedule: Literal["step", "multistep", "cosine", "constant"] = "step"
     """How the learning rate changes over the epochs."""
     step_size: Annotated[Count, Where("schedule", ("step",))] = 30
@@ -140,6 +168,9 @@ class Recipe(Section):
     """Which images an epoch sees. `instance`: each once. The others draw as many: `class_balanced` shows all classes
     equally often, `square_root` in proportion to the square root of their counts, and `progressive` goes from the
     class counts in the first epoch towards equally often in the last."""
+    sampler_start: HalfOpenUnit = 0.0
+    """The fraction of the epochs after which the sampler draws; before, an epoch sees each image once (deferred
+    re-sampling, Cao et al., 2019)."""
     ema: HalfOpenUnit | None = None
     """Decay of a moving average of the weights, which is what validates and is kept; null: none. At step n it is at
     most 1 - n^(-2/3), so that no short run keeps its initial weights; 0.999 is reached at step 31,623."""
@@ -180,6 +211,15 @@ class Recipe(Section):
                 f"flips: {self.flips} says how images are flipped, and flip: false that they are not; set flip: true, "
                 "or leave flips out"
             )
+        if self.sampler_start and self.sampler == "instance":
+            raise ValueError(
+                f"sampler_start ({self.sampler_start:g}) says when the sampler begins, and sampler: instance draws "
+                "nothing; set sampler: class_balanced, or sampler_start: 0"
+            )
+        if self.nesterov and self.optimizer == "sgd" and not self.momentum:
+            raise ValueError(
+                "nesterov is a kind of momentum, and momentum is 0; set momentum, or nesterov: false"
+            )
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones {list(self.milestones)} must increase")
         try:
@@ -209,17 +249,31 @@ class Recipe(Section):
                 "can be found better"
             )
         earliest = every * (1 + -(-patience // every))  # with the first validation the best
-        if earliest < self.epochs and self.drw and earliest <= self.first_reweighted:
-            raise ValueError(
-                f"patience ({patience}) could end training after epoch {earliest}, and drw re-weighs the classes from "
-                f"epoch {self.first_reweighted + 1} on; set patience to {self.first_reweighted} or more, or to null"
-            )
+        for there, first, what in (
+            (self.drw, self.first_reweighted, "drw re-weighs the classes"),
+            (self.sampler_start, self.first_sampled, f"sampler: {self.sampler} draws the images"),
+        ):
+            if there and earliest < self.epochs and earliest <= first:
+                raise ValueError(
+                    f"patience ({patience}) could end training after epoch {earliest}, and {what} from epoch "
+                    f"{first + 1} on; set patience to {first} or more, or to null"
+                )
         return self
 
     @property
     def first_reweighted(self) -> int:
         """The first epoch, counted from 0, in which the weights of `drw` apply; without `drw`, that after the last."""
         return int(self.drw.start * self.epochs) if self.drw else self.epochs
+
+    @property
+    def mixes_features(self) -> bool:
+        """Whether the model mixes features, and not the batches images."""
+        return self.mixup is not None and self.mixup.kind == "manifold"
+
+    @property
+    def first_sampled(self) -> int:
+        """The first epoch, counted from 0, in which the sampler draws."""
+        return int(self.sampler_start * self.epochs)
 
     @property
     def selects_by(self) -> str | None:
@@ -289,5 +343,10 @@ class Recipe(Section):
         return self.learning_rate * self.gamma ** steps.get(self.schedule, 0)
 
 
-SECTIONS: dict[str, type[Section]] = {"drw": DeferredReweighting, "mixup": Mixup, "mixup.remix": Remix}
+SECTIONS: dict[str, type[Section]] = {
+    "drw": DeferredReweighting,
+    "max_norm": MaxNorm,
+    "mixup": Mixup,
+    "mixup.remix": Remix,
+}
 """The sections within the recipe, by name."""

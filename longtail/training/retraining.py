@@ -18,8 +18,8 @@ def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> Imag
 
     Args:
         start: model file of the run.
-        settings: its `retrain` is `new` for a classifier with random weights, and `scale` for the run's own, frozen,
-            with a factor for each class.
+        settings: its `retrain` is `new` for a classifier with random weights, `keep` for the run's own, which is
+            trained on, and `scale` for the run's own, frozen, with a factor for each class.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -36,6 +36,12 @@ def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> Imag
     model = build_model(architecture, num_classes=num_classes, head=head, image_size=card.image_size)
     model.backbone.load_state_dict(trained.backbone.state_dict())
     model.backbone.requires_grad_(False)
+    if settings.retrain == "keep":
+        if card.head != head:
+            raise ValueError(
+                f"{start} has a {card.head} head, and a {head} one is to be trained; use the same"
+            )
+        model.head.load_state_dict(trained.head.state_dict())
     if isinstance(model.head, ScaledLinear):
         if not isinstance(trained.head, nn.Linear):
             raise ValueError(f"{start} has a {card.head} head; only a linear one can be rescaled")

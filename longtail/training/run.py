@@ -19,6 +19,7 @@ from longtail.machine.randomness import derive_seed, generator
 from longtail.machine.stopping import StopRequest
 from longtail.models.classifier import ImageClassifier
 from longtail.models.heads import CosineLinear, class_means
+from longtail.training.after_step import after_step
 from longtail.training.checkpoint import StateFolder, random_state, restore_random_state, snapshot
 from longtail.training.epoch_log import EpochLog
 from longtail.training.input import TrainingBatches, build_feed
@@ -99,12 +100,14 @@ class Trainer:
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
             layer_decay=recipe.layer_decay,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.forward = forward_function(
-            self.model, recipe, device, self.ranks, features=self.loss.needs_features
+            self.model, recipe, device, self.ranks, features=self.loss.needs_features or recipe.mixes_features
         )
+        self.after_step = after_step(self.model, recipe)
         self.average = moving_average(self.model, recipe.ema)
         self.batches = TrainingBatches(
             train_set, self.class_counts, recipe, settings.seed, device, resident=resident
@@ -207,12 +210,15 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         for chunk, goal in zip(images.split(part), targets.split(part), strict=True):
             with autocast(self.device, self.precision):
-                given = self.forward(chunk)
+                given = self.forward(chunk, *goal.mixing)
             logits, features = given if isinstance(given, tuple) else (given, None)
             loss = goal.total(self.loss, logits, features) / normalizer
             self.scaler.scale(loss * weight).backward()
             loss_sum += loss.detach()
             hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
+        if self.recipe.clip:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if weight > 1:
@@ -333,6 +339,8 @@ class Trainer:
         epoch = self.progress.epoch
         for images, targets in self.batches.epoch(epoch, tally.step):
             tally.add(*self.train_step(images, targets), len(images))
+            for change in self.after_step:
+                change(tally.step, self.batches.steps)
             if self.average:  # the step of the run needs no state: it follows from the epoch and the tally
                 self.average.update(self.model, step=epoch * self.batches.steps + tally.step)
             if self.stop and self.ranks.count == 1 and tally.step < self.batches.steps:

@@ -23,6 +23,7 @@ from longtail.analysis.calibration import (
     reliability,
 )
 from longtail.analysis.frames import combine, evaluated_models, read_confidences, read_evaluated
+from longtail.analysis.tables import ENSEMBLES
 from longtail.data.split.sets import class_table, with_sets
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.runs import Run
@@ -308,7 +309,7 @@ LOSSES = {
 }
 
 
-def evaluate_runs(folder: Path) -> None:
+def evaluate_runs(folder: Path, *more: str | Path) -> None:
     """Evaluate two losses with seeds 1 and 2, whatever is there of them."""
     runs = folder / "runs"
     (folder / "runs.txt").write_text("\n".join(str(run.relative_to(runs)) for run in grid(folder)))
@@ -320,6 +321,7 @@ def evaluate_runs(folder: Path) -> None:
             "--folder",
             runs,
             *(["--missing", *missing] if missing else []),
+            *more,
         ),
         split=folder / "split.parquet",
         settings=LOSSES,
@@ -621,3 +623,34 @@ def test_an_image_joins_the_sets_that_the_split_says():
         "longtailed": [True, True],
     }
     assert with_sets(old, split.assign(balanced=[True, True, False]))["balanced"].tolist() == [False, True]
+
+
+def test_an_ensemble_averages_probabilities_and_not_logits():
+    images = pd.DataFrame(
+        {"image_id": [0, 1], "label": [1, 0], "group": ["head", "tail"], "longtailed": True}
+    )
+    # Two runs are nearly sure of class 0 by a small margin of probability, one is sure of class 1.
+    probabilities = np.array(
+        [[[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]], [[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]], [[0.01, 0.98, 0.01]] * 2]
+    )
+    ensemble = evaluation.Ensemble()
+    loss = build_loss("softmax", torch.tensor([3, 2, 1]))
+    for own in probabilities:
+        ensemble.add(images, np.log(own), loss)
+    table = ensemble.table().set_index("test_set")
+    assert probabilities.mean(axis=0).argmax(axis=1).tolist() == [1, 0]
+    assert table.loc["balanced"].tolist() == [3, pytest.approx(0.5), 1.0, 2]
+    assert table.loc["head"].tolist() == [3, pytest.approx(1 / 3), 1.0, 1]
+    assert np.isnan(table.loc["middle", "ensemble"]) and table.loc["middle", "n"] == 0
+
+
+def test_the_program_writes_ensembles_of_the_runs_that_are_there(evaluated):
+    out = evaluated / "ensembles.parquet"
+    evaluate_runs(evaluated, "--output-ensembles", out)
+    assert ENSEMBLES.read(out).empty, "one seed of each loss is there"
+    one = evaluated / "runs/longtailed/resnet8/softmax"
+    shutil.copytree(one / "seed1", one / "seed2")
+    evaluate_runs(evaluated, "--output-ensembles", out)
+    found = ENSEMBLES.read(out)
+    assert found["loss"].eq("softmax").all() and found["seeds"].eq(2).all() and len(found) == 5
+    pd.testing.assert_series_equal(found["single"], found["ensemble"], check_names=False)

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import v2
 
 from longtail.batches.feed import FLIPS, Feed
-from longtail.batches.policies import OPERATIONS, POLICIES, Plan, Policy, strengths
+from longtail.batches.policies import AUTOAUGMENT, INVERT, OPERATIONS, POLICIES, Plan, Policy, strengths
 from longtail.machine.randomness import generator
 
 MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
@@ -367,7 +367,7 @@ def test_an_epoch_that_is_left_early_leaves_no_thread_behind():
 
 # TrivialAugment and RandAugment -------------------------------------------------------------------------------
 
-TORCHVISION = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}
+TORCHVISION = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment, "autoaugment": v2.AutoAugment}
 THEIR_NAMES = {
     "shear_x": "ShearX",
     "shear_y": "ShearY",
@@ -410,7 +410,7 @@ def by_torchvision(transform, image, operation, strength):
 
 @pytest.mark.parametrize("size", [48, 33])
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["trivial", "rand"])  # the operations of AutoAugment are the same
 def test_each_operation_is_torchvisions_at_every_strength(policy, operation, size):
     transform = TORCHVISION[policy](interpolation=v2.InterpolationMode.BILINEAR)
     images = pictures(size)
@@ -433,21 +433,28 @@ def test_each_operation_is_torchvisions_at_every_strength(policy, operation, siz
 def test_strengths_are_those_of_torchvisions_tables(policy):
     theirs = TORCHVISION[policy]._AUGMENTATION_SPACE
     for operation, row in zip(OPERATIONS, strengths(policy, 48), strict=True):
-        magnitudes, signed = theirs[THEIR_NAMES.get(operation, operation.capitalize())]
+        name = THEIR_NAMES.get(operation, operation.capitalize())
+        if name == "Identity" and name not in theirs:
+            assert not row.any()
+            continue
+        magnitudes, signed = theirs[name]
         assert signed == (operation in OPERATIONS[1:10])
-        expected = magnitudes(31, 48, 48)
-        if operation == "solarize":
-            expected = 256 * expected  # at strength 0 nothing is inverted
+        expected = magnitudes(10 if policy == "autoaugment" else 31, 48, 48)
+        if (
+            operation == "solarize"
+        ):  # at strength 0 nothing is inverted, but for AutoAugment, which never asks for it
+            expected = (255 if policy == "autoaugment" else 256) * expected
         elif operation.startswith("translate"):
             expected = (expected + 1e-4).int()  # in float32 their 16.0 is a little less
         if expected is None:
             assert not row.any()
         else:
             torch.testing.assert_close(row, expected.double(), rtol=0, atol=1e-4)
+    # AutoAugment has Invert, which is a solarize, in place of Identity.
     assert len(theirs) == len(OPERATIONS)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["trivial", "rand"])
 def test_strength_0_changes_nothing(policy):
     images = random_images(5, 32, 32)
     for operation, row in zip(OPERATIONS, strengths(policy, 32), strict=True):
@@ -547,3 +554,53 @@ def test_an_interrupted_epoch_goes_on_with_the_same_operations(policy):
 def test_a_policy_that_there_is_not_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Policy(**{"name": "rand", "size": 8} | settings)
+
+
+def test_autoaugment_has_the_pairs_of_torchvision():
+    theirs = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10)
+    for ours, pair in zip(AUTOAUGMENT, theirs._policies, strict=True):
+        for (operation, level, probability), (name, chance, place) in zip(ours, pair, strict=True):
+            assert probability == chance
+            if name == "Invert":
+                assert (operation, level) == INVERT
+                assert strengths("autoaugment", 32)[OPERATIONS.index(operation), level] == 0
+            else:
+                assert (THEIR_NAMES.get(operation, operation.capitalize()), level) == (name, place or 0)
+
+
+def test_autoaugment_draws_pairs_and_leaves_operations_out_with_their_probabilities():
+    drawn = []
+
+    class Kept(Plan):
+        def __init__(self, operations, strength, **settings):
+            drawn.append((operations, strength))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("longtail.batches.policies.Plan", Kept)
+        Policy("autoaugment", size=32).draw(50_000, 128, generator(0, "order"), "cpu")
+    ((chosen, strong),) = drawn
+    # The shear of the fourth pair has a probability of 0.5, that of the sixth 0.2; each is one pair of 25.
+    sheared = (chosen[0] == OPERATIONS.index("shear_y")).float().mean().item()
+    assert sheared == pytest.approx((0.5 + 0.2) / 25, abs=0.003)
+    strength = strong[0][chosen[0] == OPERATIONS.index("shear_y")]
+    assert 0.4 < (strength < 0).float().mean() < 0.6
+    assert (chosen[1] == OPERATIONS.index("posterize")).float().mean() == pytest.approx(0.3 / 25, abs=0.003)
+
+
+@pytest.mark.parametrize("policy", [None, "autoaugment"])
+def test_cutout_leaves_the_mean_colour_in_a_square_and_changes_nothing_else(policy):
+    images = random_images(60, 12, 12)
+    settings = {"size": 12, "padding": 2, "flip": True, "batch_size": 60}
+    settings["policy"] = policy and Policy(policy, size=12)
+    whole, holes = (
+        copies(make_feed(images, **settings, cutout=side).epoch(generator(0, "order")))[0][0]
+        for side in (None, 6)
+    )
+    hidden = (holes == 0).all(dim=1)
+    assert torch.equal(torch.where(hidden[:, None], 0.0, whole), holes)
+    rows, columns = hidden.any(dim=2).sum(dim=1), hidden.any(dim=1).sum(dim=1)
+    assert rows.max() == columns.max() == 6 and rows.min() == columns.min() == 3, (
+        "a centre may lie at the border"
+    )
+    if policy is None:
+        assert torch.equal(hidden.sum(dim=(1, 2)), rows * columns)

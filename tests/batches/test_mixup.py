@@ -1,24 +1,30 @@
 """Mixup and Remix: the published formulas."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from longtail.batches.mixup import Mixer, Targets, remixed
+from longtail.batches.mixup import KINDS, Mixer, Targets, cut, remixed
 from longtail.losses import build_loss
+from longtail.models.classifier import ImageClassifier, WithFeatures
 
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "training.json").read_text())
 COUNTS = torch.tensor([9, 4, 1, 0])
 
 
-def mixer(alpha=1.0, remix=None, steps=3, seed=1, epoch=0, counts=COUNTS):
-    return Mixer(alpha, remix, counts, steps, 64, seed, epoch, torch.device("cpu"))
+def mixer(alpha=1.0, remix=None, steps=3, seed=1, epoch=0, counts=COUNTS, **more):
+    return Mixer(alpha, remix, counts, steps, 64, seed, epoch, torch.device("cpu"), **more)
 
 
 def test_images_and_labels_are_mixed_in_the_same_shares():
     labels = torch.arange(64) % 4
     images = F.one_hot(labels, 4).float()[:, :, None, None]  # the share of a class can be read off the pixels
     mixtures, targets = mixer()(2, images, labels)
-    _, others, share = targets
+    _, others, share, *_ = targets
     expected = share[:, None] * F.one_hot(targets.labels, 4) + (1 - share[:, None]) * F.one_hot(others, 4)
     torch.testing.assert_close(mixtures[:, :, 0, 0], expected)
     assert sorted(others.tolist()) == sorted(labels.tolist()), "every image is a partner once"
@@ -74,3 +80,65 @@ def test_a_mixtures_loss_is_torchs_cross_entropy_with_soft_targets():
     first, second = (weighted.normalizer(y) for y in (labels, others))
     by_hand = 0.3 * weighted(logits, labels) * first + 0.7 * weighted(logits, others) * second
     assert found.item() == pytest.approx((by_hand / (0.3 * first + 0.7 * second)).item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("case", GOLDEN["cutmix_box"]["cases"], ids=["first", "second"])
+def test_the_rectangle_of_cutmix_is_the_references(case):
+    size = case["size"]
+    for row in case["rows"]:
+        centre = ((row["cx"] + 0.5) / size, (row["cy"] + 0.5) / size)
+        first, second = cut(size, size, row["lambda"], centre)
+        # The reference calls the first axis of an image x.
+        assert [first.start, second.start, first.stop, second.stop] == row["cmo_box"]
+        area = (first.stop - first.start) * (second.stop - second.start)
+        assert 1 - area / size**2 == pytest.approx(row["cmo_true_area_lambda"], abs=1e-12)
+
+
+def test_cutmix_shares_labels_by_the_pixels_that_are_left():
+    labels = torch.arange(64) % 4
+    images = labels.float()[:, None, None, None].expand(64, 3, 6, 10)
+    cutting = mixer(steps=40, kind="cutmix")
+    for step in range(40):
+        mixtures, targets = cutting(step, images, labels)
+        assert torch.equal(images, labels.float()[:, None, None, None].expand(64, 3, 6, 10))
+        differ = targets.labels != targets.others
+        own = (mixtures == labels[:, None, None, None]).float().mean(dim=(1, 2, 3))
+        torch.testing.assert_close(own[differ], targets.share[differ])
+        assert set(mixtures[0].unique().int().tolist()) <= {int(labels[0]), int(targets.others[0])}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_some_of_the_batches_are_mixed_and_the_draws_of_the_others_stay(kind):
+    images, labels = torch.rand(6, 3, 4, 4), torch.arange(6) % 4
+    always, half = (mixer(steps=200, kind=kind, probability=share) for share in (1.0, 0.5))
+    assert 70 < sum(half.mixed) < 130 and all(always.mixed)
+    for step, mixed in enumerate(half.mixed):
+        (found, targets), (expected, others) = half(step, images, labels), always(step, images, labels)
+        if mixed:
+            assert torch.equal(found, expected) and torch.equal(targets.share, others.share)
+        else:
+            assert torch.equal(found, images) and targets.others is None and not targets.mixing
+
+
+@pytest.mark.parametrize("case", GOLDEN["manifold_mixup"]["cases"], ids=["first", "third"])
+def test_manifold_mixup_is_the_references(case):
+    features, weight, bias = (
+        torch.tensor(case[name], dtype=torch.float64) for name in ("features", "W", "b")
+    )
+    features.requires_grad_()
+    model = ImageClassifier(nn.Identity(), nn.Linear(weight.shape[1], len(weight)).double())
+    model.head.load_state_dict({"weight": weight, "bias": bias})
+    labels, partners = torch.tensor(case["labels"]), torch.tensor(case["permutation"])
+    share = torch.full((len(labels),), case["lambda"], dtype=torch.float64)
+    targets = Targets(labels, labels[partners], share, partners, share)
+    loss = build_loss("softmax", torch.ones(len(weight), dtype=torch.int64))
+    logits, mixed = WithFeatures(model)(features, *targets.mixing)
+    value = targets.total(loss, logits, mixed) / targets.normalizer(loss)
+    assert value.item() == pytest.approx(case["loss"], rel=1e-9)
+    expected = torch.tensor(case["grad_features"], dtype=torch.float64)
+    torch.testing.assert_close(torch.autograd.grad(value, features)[0], expected, rtol=1e-9, atol=1e-11)
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(ValueError, match="kind of mixture is 'fmix'; choose one of input, cutmix, manifold"):
+        mixer(kind="fmix")

@@ -83,7 +83,7 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         ({"variants": {"balanced_softmax+la": {}}}, "adjusting its logits again would correct twice"),
         ({"variants": {"crt+la": {}}}, "crt shows the classes to the model by the sampler class_balanced"),
         ({"variants": {"lws+taunorm": {}}}, "variants.lws+taunorm: lws rescales its classifier itself"),
-        ({"variants": {"softmax+lo": {}}}, "call it LOSS+la or LOSS+taunorm"),
+        ({"variants": {"softmax+lo": {}}}, "call it LOSS+la, LOSS+ncm or LOSS+taunorm"),
         (
             {"variants": {"softmx+la": {}}},
             "variants.softmx+la: 'softmx' is not known; did you mean 'softmax'",
@@ -92,7 +92,32 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             {"variants": {"softmax": {"of": "focal", "adjust": "la"}}},
             "variants.softmax: there is a loss of that",
         ),
-        ({"variants": {"softmax+la": {"tau": -1}}}, "variants.softmax+la.tau: found -1"),
+        (
+            {"variants": {"softmax+la": {"tau": -1}}},
+            "variants.softmax+la.tau: found -1; expected a number of 0 or more",
+        ),
+        (
+            {"variants": {"softmax+la": {"tau": "validate"}}},
+            "variants.softmax+la.tau: found 'validate'; expected a number of 0 or more, or validation",
+        ),
+        (
+            {"variants": {"softmax+la": {"tau": "validation", "taus": [1]}}},
+            "variants.softmax+la.taus: found [1.0]; expected two different numbers or more",
+        ),
+        (
+            {"variants": {"softmax+ncm": {"tau": 1}}},
+            "variants.softmax+ncm.tau: ncm has no tau, it takes features and distance; leave it out",
+        ),
+        ({"variants": {"softmax+la": {"features": "un"}}}, "la has no features, it takes tau; leave it out"),
+        ({"variants": {"crt+ncm": {}}}, "crt has the backbone of softmax and so the same class means"),
+        (
+            {
+                "data": {"test_per_class": None},
+                "train": {"select": "last", "calibrate": False},
+                "variants": {"softmax+taunorm": {"tau": "validation"}},
+            },
+            "variants.softmax+taunorm.tau: validation would choose it by the test images",
+        ),
         ({"data": {"test_per_class": None}}, "would choose the epoch by the test images"),
         (
             {"data": {"test_per_class": None}, "train": {"select": "last"}},
@@ -125,6 +150,54 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         ({"train": {"flips": "vertical"}}, "train.flips: found 'vertical'"),
         ({"train": {"augment": "auto"}}, "train.augment: found 'auto'"),
         ({"train": {"mixup": {"alpha": 0}}}, "train.mixup.alpha: found 0"),
+        ({"train": {"mixup": {"kind": "fmix"}}}, "train.mixup.kind: found 'fmix'"),
+        (
+            {"train": {"mixup": {"kind": "manifold"}, "micro_batch": 4}},
+            "mixup.kind: manifold mixes the features of a whole batch, which micro_batch divides; set micro_batch: "
+            "null, or kind: input",
+        ),
+        (
+            {"train": {"mixup": {"kind": "manifold"}, "gpus_per_job": 2}},
+            "a whole batch, which gpus_per_job divides; set gpus_per_job: 1",
+        ),
+        (
+            {"train": {"sampler_start": 0.5}},
+            "train: sampler_start (0.5) says when the sampler begins, and sampler: instance draws nothing",
+        ),
+        (
+            {"train": {"optimizer": "sgd", "momentum": 0, "nesterov": True}},
+            "train: nesterov is a kind of momentum, and momentum is 0",
+        ),
+        (
+            {"train": {"sampler": "square_root", "sampler_start": 0.9, "patience": 10}},
+            "could end training after epoch 11, and sampler: square_root draws the images from epoch 82 on; set "
+            "patience to 81",
+        ),
+        (
+            {"train": {"max_norm": {}}},
+            "losses.softmax: max_norm takes its limit from a trained classifier, and this one starts from random",
+        ),
+        (
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {"x": {"loss": "softmax", "retrain": {"start": "ldam", "classifier": "keep"}}},
+            },
+            "losses.x.retrain.classifier: keep trains the cosine head of ldam on, and x needs a linear one",
+        ),
+        (
+            {
+                "grid": {"losses": ["cutmix"]},
+                "losses": {"cutmix": {"loss": "softmax", "train": {"mixup": {}}}},
+            },
+            "losses.cutmix: under this name, tables show softmax with train.mixup.kind: cutmix, and this is something",
+        ),
+        (
+            {
+                "grid": {"losses": ["drs"]},
+                "losses": {"drs": {"loss": "softmax", "train": {"sampler": "class_balanced"}}},
+            },
+            "losses.drs: under this name, tables show softmax with train.sampler: class_balanced and train.sampler_",
+        ),
         ({"train": {"sampler": "balanced"}}, "train.sampler: found 'balanced'"),
     ],
 )

@@ -320,7 +320,7 @@ TABLE = [
     (
         "a seed added",
         configure(seeds=[1, 2]),
-        runs(seeds=[2]) | OF_EVALUATION | OF_RUNS | confusion() | {"run_list"},
+        runs(seeds=[2]) | OF_EVALUATION | OF_RUNS | confusion() | {"run_list", "table_of_ensembles"},
     ),
     (
         "a model added",

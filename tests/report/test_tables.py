@@ -440,6 +440,8 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
         ]
     )
     write_parquet(one, tmp_path / "per_class.parquet")
+    of_seeds = {"test_set": "balanced", "seeds": 2, "single": 0.5, "ensemble": 0.6, "n": 2}
+    write_parquet(pd.DataFrame([run | of_seeds]), tmp_path / "ensembles.parquet")
     evaluation = ["--evaluation", tmp_path / "evaluation.parquet", "--output-folder", tmp_path]
     of_model = ["top1", "full", "--train-set", "balanced", "--model"]
     for arguments in (
@@ -447,6 +449,8 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
         ["model_summary", "loss_summary"],
         ["counts", "--split", tmp_path / "split.parquet", "--train-sets", "longtailed"],
         ["class_groups", "--per-class", tmp_path / "per_class.parquet"],
+        ["test_distributions", "--per-class", tmp_path / "per_class.parquet"],
+        ["ensembles", "--ensembles", tmp_path / "ensembles.parquet"],
         ["thesis_comparison", "--thesis", THESIS_FILE],
         [
             "published_comparison",
@@ -556,3 +560,42 @@ def test_the_classes_of_a_missing_run_are_named_and_empty():
     table = classes.classes(lost, split, "longtailed", "resnet8", "ldam")
     assert "Missing (failed or not run)" in table.caption
     assert list(table.text.columns) == ["Class", "Part", "Training images", "Test images"]
+
+
+def test_test_distributions_are_those_that_the_reference_draws_from_its_test_images():
+    # The counts of the reference's code, for 100 test images of each of 10 classes, are rounded down.
+    shares = tables.distributions(10)
+    drawn = {"Forward 50": [100, 64, 41, 27, 17, 11, 7, 4, 3, 2], "Backward 10": [10, 12, 16, 21, 27, 35]}
+    assert len(shares) == 11 and list(shares)[5] == "Uniform"
+    for name, share in shares.items():
+        assert sum(share) == pytest.approx(1)
+        ratio = 1 if name == "Uniform" else int(name.split()[1])
+        assert max(share) / min(share) == pytest.approx(ratio)
+    scaled = [100 * share / max(shares["Forward 50"]) for share in shares["Forward 50"]]
+    assert [int(number + 1e-9) for number in scaled] == drawn["Forward 50"]
+    scaled = [100 * share / max(shares["Backward 10"]) for share in shares["Backward 10"]]
+    assert [int(number + 1e-9) for number in scaled][:6] == drawn["Backward 10"]
+
+
+def test_a_model_that_knows_frequent_classes_is_better_forward_and_worse_backward():
+    runs = pd.DataFrame({"label": range(3), "n_train": [2, 60, 9], "acc": [0.0, 1.0, 0.5]})
+    runs = runs.assign(model="resnet8", loss="softmax", train_set="longtailed", seed=1)
+    table = tables.test_distributions(pd.concat([runs, runs.assign(loss="ldam", acc=np.nan)]))
+    shown = table.text.set_index("Loss function").iloc[:, 1:]
+    assert list(shown)[::5] == ["Forward 50", "Uniform", "Backward 50"]
+    # The classes by training images are 1, 2 and 0, and 1 / sqrt(50) is what lies between the ends.
+    middle = 50**-0.5
+    assert shown.loc["Softmax", "Forward 50"] == f"{100 * (1 + middle / 2) / (1 + middle + 0.02):.2f}"
+    assert shown.loc["Softmax", "Uniform"] == "50.00"
+    assert shown.loc["Softmax", "Backward 50"] == f"{100 * (0.02 + middle / 2) / (1 + middle + 0.02):.2f}"
+    assert shown.loc["LDAM"].eq("missing").all() and "seed 1" in table.notes[-1]
+
+
+def test_ensembles_stand_with_what_they_gain():
+    row = {"model": "resnet8", "loss": "softmax", "train_set": "longtailed", "test_set": "balanced", "n": 9}
+    empty = {"test_set": "tail", "n": 0, "single": np.nan, "ensemble": np.nan}
+    found = pd.DataFrame([{**row, "seeds": 3, "single": 0.4, "ensemble": 0.5}, {**row, "seeds": 3, **empty}])
+    table = tables.ensembles(found)
+    assert table.text.values.tolist() == [["Long-tailed", "ResNet-8", "Softmax", "3", "50.00 (+10.00)", "–"]]
+    none = tables.ensembles(found.iloc[:0])
+    assert none.text.empty and "No two runs" in none.notes[0]

@@ -24,6 +24,7 @@ rule evaluation:
     output:
         evaluation=updated("<results>/evaluation.parquet"),
         per_class=updated("<results>/per_class.parquet"),
+        ensembles=updated("<results>/ensembles.parquet"),
     log:
         "<logs>/evaluation.log",
     localrule: True
@@ -37,4 +38,5 @@ rule evaluation:
     shell:
         f"python {SCRIPTS}/evaluation.py"
         " @{input.runs:q} --folder {params.folder:q} {params.missing:q} --split {input.split:q} --settings {params.settings:q}"
-        " --output {output.evaluation:q} --output-per-class {output.per_class:q} > {log:q} 2>&1"
+        " --output {output.evaluation:q} --output-per-class {output.per_class:q}"
+        " --output-ensembles {output.ensembles:q} > {log:q} 2>&1"

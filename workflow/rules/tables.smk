@@ -3,6 +3,7 @@
 TABLE_SOURCES = {
     "evaluation": rules.evaluation.output.evaluation,
     "per_class": rules.evaluation.output.per_class,
+    "ensembles": rules.evaluation.output.ensembles,
     "split": "<results>/data/split.parquet",
     **OF_OTHERS,
 }
@@ -10,7 +11,8 @@ TABLE_SOURCES = {
 TABLE_JOBS = {
     "table_of_runs": (["top1", "full"], ["evaluation"]),
     "table_of_means": (["model_summary", "loss_summary"], ["evaluation"]),
-    "table_of_class_groups": (["class_groups"], ["per_class"]),
+    "table_of_class_groups": (["class_groups", "test_distributions"], ["per_class"]),
+    "table_of_ensembles": (["ensembles"], ["ensembles"]),
     "table_of_counts": (["counts"], ["split"]),
     "table_beside_thesis": (["thesis_comparison"], ["evaluation", "thesis"]),
     "table_beside_published": (["published_comparison"], ["evaluation", "published"]),
@@ -19,6 +21,7 @@ JOBS_OF_ALL_RUNS = [
     "table_of_means",
     "table_of_class_groups",
     "table_of_counts",
+    *(["table_of_ensembles"] if len(CONFIG.seeds) > 1 else []),
     *(["table_beside_thesis"] if EXPERIMENT.thesis_data else []),
     *(["table_beside_published"] if EXPERIMENT.published_protocol else []),
 ]

@@ -26,6 +26,9 @@ ruleorder: adjust > train
 rule adjust:
     input:
         model=model_it_starts_from,
+        tensors=lambda wildcards: [
+            f"<results>/data/{name}.pth" for name in [EXPERIMENT.adjust_images(run_of(wildcards))] if name
+        ],
         val=lambda wildcards: (
             ["<results>/data/val.pth"] if EXPERIMENT.calibrates_variant(run_of(wildcards)) else []
         ),
@@ -48,12 +51,14 @@ rule adjust:
         key=lambda wildcards: KEYS.adjust(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.adjust_settings(wildcards.loss)),
         # Being a function of the output, this is not recorded.
-        val=lambda wildcards, input, output: as_options({"val-tensors": input.val}),
+        tensors=lambda wildcards, input, output: as_options(
+            {"tensors": input.tensors, "val-tensors": input.val}
+        ),
         place=unrecorded(EXPERIMENT.place_options()),
         threads=exact_threads,
     shell:
         f"python {SCRIPTS}/adjust.py"
-        " --model {input.model:q} {params.val:q} --settings {params.settings:q} --output {output:q}"
+        " --model {input.model:q} {params.tensors:q} --settings {params.settings:q} --output {output:q}"
         " --threads {params.threads} {params.place} > {log:q} 2>&1"
 
 

@@ -1,16 +1,20 @@
-"""A trained model with its classifier changed, which needs no training: logit adjustment or tau-normalisation."""
+"""A trained model with its classifier changed, without training: logit adjustment, tau-normalisation, class means."""
 
 import dataclasses
 import os
+from typing import Any
 
 import torch
 from frame import Namespace, program, run
 
 from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.temperature import calibrated
+from longtail.inference.variants import vary
 from longtail.machine.devices import claim_devices
+from longtail.models.card import ModelCard
+from longtail.models.classifier import ImageClassifier
 from longtail.models.file import load_model, save_model
-from longtail.models.variants import adjust
+from longtail.models.heads import NearestMean
 
 # cuBLAS is deterministic only with a workspace that is fixed before CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -18,28 +22,42 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 def main(args: Namespace) -> None:
     torch.set_num_threads(args.threads)
-    name, tau = args.settings["adjust"], float(args.settings["tau"])
     model, card = load_model(args.model)
-    adjust(name, model.head, torch.tensor(card.class_counts), tau=tau, logit_scale=card.logit_scale)
-    # Temperature and threshold were fitted to the logits as they were.
-    card = dataclasses.replace(card, variant={"adjust": name, "tau": tau}, temperature=None, known_from=None)
-    if args.val_tensors:
+    if paths := list(dict.fromkeys(filter(None, (args.tensors, args.val_tensors)))):
         with claim_devices(1, args.jobs_per_gpu) as (device,):
-            (val,), resident = load_sets([args.val_tensors], device, args.images, args.jobs_per_gpu)
-            card = calibrated(
-                card, model.to(device), val.images, val.labels.to(device), device, resident=resident
-            )
+            loaded, resident = load_sets(paths, device, args.images, args.jobs_per_gpu)
+            sets = dict(zip(paths, loaded, strict=True))
+            variant = vary(model, card, args.settings, sets.get(args.tensors), device, resident=resident)
+            card = changed(card, model, variant)
+            if args.val_tensors:
+                val = sets[args.val_tensors]
+                labels = val.labels.to(device)
+                card = calibrated(card, model.to(device), val.images, labels, device, resident=resident)
+    else:
+        card = changed(card, model, vary(model, card, args.settings, None, torch.device("cpu")))
     save_model(args.output, model.cpu().state_dict(), card)
-    print(f"{args.output}: {args.model} after {name} with tau {tau:g}", flush=True)
+    told = ", ".join(
+        f"{name} {value}" for name, value in card.variant.items() if name not in ("adjust", "taus")
+    )
+    print(f"{args.output}: {args.model} after {card.variant['adjust']} with {told}", flush=True)
+
+
+def changed(card: ModelCard, model: ImageClassifier, variant: dict[str, Any]) -> ModelCard:
+    """The card after the classifier was changed. Temperature and threshold were fitted to the logits as they were."""
+    head = "nearest_mean" if isinstance(model.head, NearestMean) else "linear"
+    return dataclasses.replace(card, head=head, variant=variant, temperature=None, known_from=None)
 
 
 if __name__ == "__main__":
     parser = program(
         __doc__,
         model="trained model (.safetensors)",
-        takes='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength}',
+        takes='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength, or '
+        '"validation" with "taus" and "score"}, or {"adjust": "ncm", "features": "cl2n", "distance": "euclidean"}',
         output="changed model (.safetensors)",
     )
+    tensors = "training images for ncm, validation images for tau: validation (.pth)"
+    parser.add_argument("--tensors", metavar="FILE", help=tensors)
     val = (
         "validation images (.pth), which tell its temperature and when a picture is unknown; without: neither"
     )

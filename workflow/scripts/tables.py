@@ -17,7 +17,7 @@ from longtail.analysis.frames import (
     read_published,
     require_files,
 )
-from longtail.analysis.tables import THESIS
+from longtail.analysis.tables import ENSEMBLES, THESIS
 from longtail.data.split.sets import SPLIT
 from longtail.report.catalogue import CLASS_TABLES, PROTOCOLS, TABLES
 from longtail.report.typeset import write_table
@@ -25,6 +25,7 @@ from longtail.report.typeset import write_table
 READERS = {
     "evaluation": read_evaluation,
     "per_class": read_per_class,
+    "ensembles": ENSEMBLES.read,
     "split": lambda path: SPLIT.read(path, ["label", "subset", "longtailed", "group"]),
     "predictions": read_predictions,
     "thesis": THESIS.read,
@@ -59,6 +60,7 @@ if __name__ == "__main__":
     parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--evaluation", metavar="FILE", help="metrics of all runs (.parquet)")
     parser.add_argument("--per-class", metavar="FILE", help="accuracies of all runs and classes (.parquet)")
+    parser.add_argument("--ensembles", metavar="FILE", help="ensembles of all runs over seeds (.parquet)")
     parser.add_argument("--split", metavar="FILE", help="split.parquet")
     predictions = "predictions.parquet of the runs of one model, or the name of a run that is missing"
     parser.add_argument("--predictions", nargs="+", metavar="FILE", help=predictions)

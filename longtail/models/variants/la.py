@@ -4,6 +4,8 @@ from torch import Tensor
 
 NO_COSINE = "has no biases to adjust"
 CORRECTS_LOGITS = True
+SETTINGS = ("tau",)
+IMAGES = None
 
 
 def change(
