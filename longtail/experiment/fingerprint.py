@@ -155,15 +155,15 @@ def _of_package(module: str, required: bool = False) -> tuple[Found, ...]:
     Raises:
         FileNotFoundError: it is required, and there is none.
     """
-    parts, found = module.split("."), []
-    for depth in range(2, len(parts) + 1):  # the package's own __init__.py only lends names to notebooks
-        base = ROOT.joinpath(*parts[:depth])
-        candidates = [base / "__init__.py", base.with_suffix(".py")]
-        existing = [path for path in candidates if path.is_file()]
-        if not existing and required:
-            raise FileNotFoundError(f"{candidates[1]} does not exist, but a job is declared to run {module}")
-        found += [Found(path, path.relative_to(ROOT).as_posix()) for path in existing]
-    return tuple(found)
+    above = module.rpartition(".")[0]
+    if not above:  # the package's own __init__.py only lends names to notebooks
+        return ()
+    base = module.replace(".", "/")
+    candidates = [Found(ROOT / name, name) for name in (f"{base}/__init__.py", f"{base}.py")]
+    existing = [found for found in candidates if found.path.is_file()]
+    if not existing and required:
+        raise FileNotFoundError(f"{candidates[1].path} does not exist, but a job is declared to run {module}")
+    return (*_of_package(above, required), *existing)
 
 
 class _Source(NamedTuple):

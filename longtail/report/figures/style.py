@@ -211,15 +211,21 @@ def save(figure: Figure, *paths: str | Path) -> None:
     Raises:
         ValueError: a path that ends neither in .pdf nor in .png.
     """
-    for path in map(Path, paths):
-        kind = path.suffix.lstrip(".")
+    kinds = {path: path.suffix.lstrip(".") for path in map(Path, paths)}
+    for path, kind in kinds.items():
         if kind not in METADATA:
             raise ValueError(f"{path}: a figure is written as .pdf or .png, not as '{path.suffix}'")
-        # The file is made in memory first, since Matplotlib's writer of PDFs hides an error of the disk behind its own.
-        drawn = BytesIO()
-        with look(), warnings.catch_warnings():
-            # The caption says it once (`longtail.report.fonts`).
-            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+    with look(), warnings.catch_warnings():
+        # The caption says it once (`longtail.report.fonts`).
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        # Each file would have its panels arranged anew, which takes as long as drawing it.
+        figure.set_dpi(DPI)
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+        for path, kind in kinds.items():
+            # The file is made in memory first, since Matplotlib's writer of PDFs hides an error of the disk behind its
+            # own.
+            drawn = BytesIO()
             figure.savefig(drawn, format=kind, dpi=DPI, metadata=METADATA[kind])
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(drawn.getvalue())
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(drawn.getvalue())
