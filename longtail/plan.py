@@ -166,8 +166,8 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
     ]
     if wrong := list(_refused_models(runs, config)):
         raise ValueError("\n".join(wrong))
-    device_type, at_a_time = _device(args, config)
-    speeds = known_speeds(experiment.runs, config, Path(config.paths.results, "runs"), device_type)
+    device_type, at_a_time, cores = _device(args, config)
+    speeds = known_speeds(experiment.runs, config, Path(config.paths.results, "runs"), device_type, cores)
     works = training(runs, keys, images_of(config), speeds, anew=anew)
     reasons = Reasons(Path(config.paths.results))
     seconds = _seconds(jobs, works, reasons.seconds(), _predicting(config, speeds))
@@ -195,7 +195,7 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
         lines += _wrapped(
             f"Unfinished runs go on where they are: {done} epochs that they have behind them are not counted."
         )
-    notes = _notes(works, speeds, device_type, bool(seconds.assumed))
+    notes = _notes(works, speeds, device_type, cores, bool(seconds.assumed))
     power = [part for line in (_power(config) if works else []) for part in _folded(line)]
     return "\n".join([*lines, *notes, *power])
 
@@ -227,15 +227,15 @@ def _trained(jobs: list[Job]) -> set[str]:
     return {PATTERN.format_map(job.wildcards) for job in jobs if job.rule == "train"}
 
 
-def _device(args: Any, config: Config) -> tuple[str, int]:
-    """The kind of device that training would run on, cuda or cpu, and how many jobs would train at a time."""
-    if args.executor not in (None, "local"):  # a cluster
-        return "cuda", args.jobs or 1
-    gpus = getattr((args.resources or {}).get("gpu"), "value", None) or gpu_count() * config.job.jobs_per_gpu
-    if gpus:
-        return "cuda", gpus
+def _device(args: Any, config: Config) -> tuple[str, int, int]:
+    """The kind of device that training would run on, cuda or cpu, how many jobs would train at a time, and the cores of
+    each."""
     cores = args.cores or 1
-    return "cpu", max(1, cores // train_threads(config.job.threads, cores))
+    threads = train_threads(config.job.threads, cores)
+    if args.executor not in (None, "local"):  # a cluster
+        return "cuda", args.jobs or 1, threads
+    gpus = getattr((args.resources or {}).get("gpu"), "value", None) or gpu_count() * config.job.jobs_per_gpu
+    return ("cuda", gpus, threads) if gpus else ("cpu", max(1, cores // threads), threads)
 
 
 class Seconds(NamedTuple):
@@ -419,6 +419,7 @@ def _notes(
     works: dict[tuple[str, str, int], Work],
     speeds: dict[tuple[str, int], Speed],
     device_type: str,
+    cores: int,
     some_assumed: bool,
 ) -> list[str]:
     """Where the numbers come from, as lines."""
@@ -434,10 +435,14 @@ def _notes(
             f"Assumed: {JOB_SECONDS:g} s for a job beside what it computes, where no such job has finished here."
         )
     if any(kind in speeds and speeds[kind].source == "assumed" for kind in kinds):
-        device = "a data-centre GPU" if device_type == "cuda" else "a few CPU cores"
+        source = (
+            f"{SUSTAINED / 1e12:g} TFLOP/s of a data-centre GPU, and at most {MOST_IMAGES:,} images/s."
+            if device_type == "cuda"
+            else f"what a core of an Intel Xeon at 2.8 GHz was measured to train, times the {cores} of a training, with "
+            "nothing else running."
+        )
         lines += _wrapped(
-            f"Assumed: {SUSTAINED[device_type] / 1e12:g} TFLOP/s of {device}, and at most {MOST_IMAGES:,} images/s. "
-            "One finished run of a model, of however few epochs, replaces that by a measurement."
+            f"Assumed: {source} One finished run of a model, of however few epochs, replaces that by a measurement."
         )
     if any(kind not in speeds for kind in kinds):
         lines += _wrapped(

@@ -143,7 +143,9 @@ def _cost(config: Config, seen: "Overview", machine: Machine) -> str:
     experiment = Experiment(config)
     runs = [run for run in experiment.runs if not experiment.is_variant(run)]
     images = {"longtailed": sum(seen.counts.values()), "val": seen.validated}
-    speeds = known_speeds(runs, config, Path(config.paths.results, "runs"), machine.device_type)
+    speeds = known_speeds(
+        runs, config, Path(config.paths.results, "runs"), machine.device_type, machine.cores
+    )
     (work,) = training(runs, Keys(experiment), images, speeds, anew=runs).values()
     (speed,) = {
         speeds[config.model(run.model).architecture, config.recipe(run.model, run.loss).image_size]
@@ -152,7 +154,9 @@ def _cost(config: Config, seen: "Overview", machine: Machine) -> str:
     seconds = work.seconds or 0.0
     time = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{max(1, round(seconds / 60))} minutes"
     device = "one GPU" if machine.gpus else f"{machine.cores} CPU cores"
-    how = "as measured here" if speed.source.startswith("measured") else "assumed, not measured"
+    how = "assumed, with nothing else running"
+    if speed.source.startswith("measured"):
+        how = "as measured here"
     return (
         f"{work.runs} training jobs go through {work.images:,} images, about {time} of {device} at "
         f"{speed.images_per_second:,.0f} images/s ({how}; the first finished run replaces it in `longtail plan`)."

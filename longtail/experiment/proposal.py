@@ -156,8 +156,8 @@ def _losses(imbalance: float) -> tuple[str, ...]:
 
 
 def _costed(seen: "Overview", machine: Machine, plan: Plan) -> Plan:
-    """The plan with the seconds of one seed of all losses, by arithmetic, as `longtail plan` assumes without a run."""
-    speed = assumed_speed(plan.architecture, plan.size, machine.device_type)
+    """The plan with the seconds of one seed of all losses, as `longtail plan` assumes without a run."""
+    speed = assumed_speed(plan.architecture, plan.size, machine.device_type, machine.cores)
     if speed is None:
         return plan
     images = plan.epochs * (sum(seen.counts.values()) + seen.validated / 3)

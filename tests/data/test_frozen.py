@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from small_images import SPLIT
 from test_groups_of_classes import index_of, nights
 
+from longtail.data.collection.findings import findings_table, screen
 from longtail.data.collection.listing import image_id
 from longtail.data.split.frozen import read_frozen, write_frozen
 from longtail.data.split.natural import natural_split
@@ -83,6 +84,10 @@ def test_renamed_retouched_relabelled_and_deleted_images_are_told_and_stay(tmp_p
     assert told["images whose files have changed"].endswith("1 (a/20)")
     assert told["new images"].endswith("1 (a/10)")
     assert ("a/30", "is of class 'b'; it was of 'a'") in {(f.path, f.found) for f in findings}
+    shown = screen(findings_table(findings), index, split).splitlines()
+    assert "Since the frozen split: relabelled: 1, such as a/30: is of class 'b'; it was of 'a'" in shown
+    assert "Since the frozen split: new images: 1 (a/10); divided as the others are" in shown
+    assert sum(line.startswith("Since the frozen split: ") for line in shown) == 5
 
 
 def test_an_image_of_an_old_night_goes_where_the_night_is(tmp_path):

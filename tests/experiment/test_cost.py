@@ -214,3 +214,11 @@ def test_an_assumed_speed_falls_with_the_pixels_and_is_not_made_up_for_unlisted_
         == 2500
     )
     assert assumed_speed("timm/resnet18", 224, "cuda") is None
+
+
+def test_every_listed_model_has_a_speed_on_a_cpu_that_grows_with_its_cores():
+    for name, (_, size) in MULTIPLY_ADDS.items():
+        one, four = (assumed_speed(name, size, "cpu", cores).images_per_second for cores in (1, 4))
+        assert 0 < one < four == 4 * one
+    # As docs/own-images.md tells of 8,730 images of 96 x 96 pixels: six minutes of the processor, with all figures.
+    assert 2 < 8730 / assumed_speed("mobilenetv2", 96, "cpu").images_per_second / 60 < 6

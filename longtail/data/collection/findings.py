@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from longtail.data.collection.listing import Finding, readable
+from longtail.data.split.frozen import FROZEN, FROZEN_BY
 from longtail.data.split.natural import SplitError, natural_split
 from longtail.data.split.sets import ID
 from longtail.files.table import Column, Table
@@ -138,7 +139,7 @@ def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None)
         lines.insert(len(lines) - _SHOWN, f"  … {len(classes) - len(shown):,} classes between them")
     left_out = table.loc[table["action"].str.contains("left out|not followed"), "kind"].value_counts()
     told = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items())
-    lines += ["", f"Left out: {told or 'nothing'}."]
+    lines += ["", f"Left out: {told or 'nothing'}.", *_since_frozen(table[table["kind"] == FROZEN])]
     for rank, name in enumerate(IMPORTANCE[:2]):
         own = table[ranks == rank]
         for kind, rows in own.groupby("kind", sort=False):
@@ -146,6 +147,19 @@ def screen(table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame | None)
             what = f"{first['path']}: {first['found']}" if first["path"] else first["found"]
             lines.append(f"{name.capitalize()}: {len(rows):,} x {kind}, such as {printable(what)[:200]}")
     return "\n".join([*lines, "", verdict(table)])
+
+
+def _since_frozen(rows: pd.DataFrame) -> list[str]:
+    """What has changed since the split was frozen: a line for each kind of change."""
+    whole = rows["path"] == FROZEN_BY
+    lines = [
+        f"Since the frozen split: {printable(row.found)[:200]}; {row.action}"
+        for row in rows[whole].itertuples()
+    ]
+    if len(moved := rows[~whole]):
+        what = f"{moved.iloc[0]['path']}: {moved.iloc[0]['found']}"
+        lines.append(f"Since the frozen split: relabelled: {len(moved):,}, such as {printable(what)[:200]}")
+    return lines
 
 
 def verdict(table: pd.DataFrame) -> str:

@@ -15,7 +15,8 @@ from longtail.files.text import in_csv
 
 COLUMNS = ["path", "label", "split", "sha256"]
 """The path in the collection, the class there, the set, and the hash of the file."""
-_KEY = "data.split.file"
+FROZEN, FROZEN_BY = "frozen split", "data.split.file"
+"""The kind of a finding on what has changed since a split was frozen, and its path where it is about several images."""
 _SHOWN = 3
 
 
@@ -51,7 +52,7 @@ def read_frozen(path: str | Path) -> pd.DataFrame:
     table = read_csv(path, numbers=False).fillna("")
     if lacking := [name for name in COLUMNS if name not in table]:
         raise ValueError(
-            f"{_KEY}: {path} has no column {lacking[0]!r}; expected a data/split.csv that finished results "
+            f"{FROZEN_BY}: {path} has no column {lacking[0]!r}; expected a data/split.csv that finished results "
             f"have, with the columns {', '.join(COLUMNS)}"
         )
     for problem, wrong in (
@@ -64,9 +65,9 @@ def read_frozen(path: str | Path) -> pd.DataFrame:
         ("{path} stands there twice; keep one of them", table["path"].duplicated()),
     ):
         for place in wrong.to_numpy().nonzero()[0][:1]:
-            raise ValueError(f"{_KEY}: {path}, row {place + 2}: {problem.format(**table.iloc[place])}")
+            raise ValueError(f"{FROZEN_BY}: {path}, row {place + 2}: {problem.format(**table.iloc[place])}")
     if table.empty:
-        raise ValueError(f"{_KEY}: {path} lists no image")
+        raise ValueError(f"{FROZEN_BY}: {path} lists no image")
     return table
 
 
@@ -86,7 +87,7 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
     if (index["subset"] != "").any():
         raise ValueError(
             f"the collection has a split of its own (train, val and test folders, or a column), and "
-            f"{_KEY} names another one; remove one of them"
+            f"{FROZEN_BY} names another one; remove one of them"
         )
     # File systems write accented letters in two ways, and a copy of the collection may have the other one.
     paths = index["path"].map(in_csv).map(_composed)
@@ -94,13 +95,13 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
     rows = _matches(paths.tolist(), index["sha256"].tolist(), frozen)
     if (rows < 0).all():
         raise ValueError(
-            f"{_KEY}: none of its {len(frozen):,} images is in the collection, such as {frozen['path'].iloc[0]}; is it "
-            "the split of another one?"
+            f"{FROZEN_BY}: none of its {len(frozen):,} images is in the collection, such as {frozen['path'].iloc[0]}; "
+            "is it the split of another one?"
         )
     known = rows >= 0
     before, now = frozen.iloc[rows[known]].set_axis(index.index[known]), index[known]
     subset = before["split"].reindex(index.index, fill_value="")
-    kind, kept = "frozen split", "kept where they were"
+    kind, kept = FROZEN, "kept where they were"
     findings = []
     for own, was in zip(now.itertuples(), before.itertuples(), strict=True):
         if was.label != in_csv(own.class_name):
@@ -118,7 +119,7 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
     ):
         if len(places):
             some = ", ".join(sorted(places)[:_SHOWN]) + (", …" if len(places) > _SHOWN else "")
-            findings.append(Finding(_KEY, kind, f"{found}: {len(places):,} ({some})", action, False))
+            findings.append(Finding(FROZEN_BY, kind, f"{found}: {len(places):,} ({some})", action, False))
     return subset, findings
 
 
