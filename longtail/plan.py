@@ -157,7 +157,7 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
     experiment = Experiment(config)
     keys = Keys(experiment)
     runs, anew = (
-        [run for run in experiment.runs if str(run) in wanted]
+        [run for run in experiment.trained_runs if str(run) in wanted]
         for wanted in (_trained(jobs), _trained(forced(jobs, args)))
     )
     lines = [
@@ -167,9 +167,10 @@ def _page(jobs: list[Job], config: Config, args: Any) -> str:
     if wrong := list(_refused_models(runs, config)):
         raise ValueError("\n".join(wrong))
     device_type, at_a_time, cores = _device(args, config)
-    speeds = known_speeds(experiment.runs, config, Path(config.paths.results, "runs"), device_type, cores)
+    results = Path(config.paths.results)
+    speeds = known_speeds(experiment.trained_runs, config, results / "runs", device_type, cores)
     works = training(runs, keys, images_of(config), speeds, anew=anew)
-    reasons = Reasons(Path(config.paths.results))
+    reasons = Reasons(results)
     seconds = _seconds(jobs, works, reasons.seconds(), _predicting(config, speeds))
     if jobs:
         lines += ["", *_by_stage(jobs, seconds)]
@@ -261,11 +262,10 @@ def _seconds(
     """
     rules = {job.rule for job in jobs}
     stage_of = stages()
-    for rule in rules - measured.keys() - {"train", "predict"}:
-        # Jobs of one stage are alike: all draw, or all write tables.
-        if alike := [
-            own for other, own in measured.items() if stage_of.get(other) == stage_of[rule] != "train"
-        ]:
+    for rule in (rules & stage_of.keys()) - measured.keys():
+        # Jobs of one stage are alike, as all draw, or all write tables; but not training, and what goes with it.
+        alike = [own for other, own in measured.items() if stage_of.get(other) == stage_of[rule] != "train"]
+        if alike:
             measured = {**measured, rule: median(alike)}
     known: dict[str, float | None] = {rule: measured.get(rule, JOB_SECONDS) for rule in rules}
     if works:

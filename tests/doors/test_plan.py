@@ -14,6 +14,9 @@ from longtail import plan
 from longtail.config.load import load_config
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
+from longtail.experiment.proof import Proofs
+from longtail.experiment.reasons import keep
+from longtail.experiment.runs import Run
 from longtail.plan import Job, _power, forced, stages
 
 
@@ -115,6 +118,56 @@ def test_a_plan_of_another_directory_starts_relative_paths_there(tmp_path, monke
     train = Job("train", run._asdict(), [], [])
     monkeypatch.setattr(plan, "dry_run", lambda words: ([train], loaded, args))
     assert "7 epochs that they have behind them are not counted" in " ".join(plan.page([]).split())
+
+
+def test_a_start_outside_the_grid_is_planned_and_a_stale_one_told_with_what_comes_after_it(
+    tmp_path, monkeypatch
+):
+    """What Snakemake says of a job whose input another job makes is no more than that."""
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "grid": {"models": ["resnet8"], "losses": ["focal"], "train_sets": ["balanced"]},
+        "models": {"resnet8": {"pretrained": False}},
+        "variants": {"softmax+la": {}},
+        "data": {"source": "digits", "train_per_class": 60, "test_per_class": 40},
+        "train": {"epochs": 90},
+    }
+    before, now = (Keys(Experiment(load_config(config | {"train": {"epochs": n}}))) for n in (60, 90))
+    start, variant = (
+        Run.of(f"results/runs/balanced/resnet8/{loss}/seed42") for loss in ("softmax", "softmax+la")
+    )
+    model = tmp_path / "results/runs" / str(variant) / "model.safetensors"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"a model")
+    Proofs().write([model], before.adjust(variant))
+    keep(before.adjust(variant), tmp_path / "results")
+    params = (
+        f"made with other settings, code or data (key {before.train(start)}) now: key {now.train(start)} "
+    )
+    jobs = [
+        Job("train", start._asdict(), [], ["results/a"], f"Params have changed since …: before: {params}"),
+        Job("adjust", variant._asdict(), [], [str(model)], "Input files updated by another job: results/a"),
+        Job(
+            "evaluation",
+            {},
+            [],
+            ["results/evaluation.parquet"],
+            "Input files updated by another job: results/b",
+        ),
+    ]
+    args = SimpleNamespace(directory=None, force=False, forceall=False, forcerun=None, targets=None)
+    args.executor, args.resources, args.cores, args.jobs = None, {}, 2, None
+    monkeypatch.setattr(plan, "dry_run", lambda words: (jobs, now.jobs.config, args))
+    lines = plan.page([]).splitlines()
+    assert lines[0] == "3 jobs would run, 1 of them training (the grid has 2 runs)."
+    assert lines[lines.index("Why:") : lines.index("Why:") + 5] == [
+        "Why:",
+        "  train.epochs 60 -> 90",
+        "      1 run: balanced/resnet8/softmax/seed42",
+        "  its start is stale",
+        "      1 run: balanced/resnet8/softmax+la/seed42",
+    ]
+    assert max(map(len, lines)) <= 80
 
 
 def refused(architecture, **train):
