@@ -61,33 +61,29 @@ class Ensemble:
     Source: Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles, NIPS
     2017.
 
-    Args:
-        images: as for `evaluate`.
-
     Attributes:
         members: how many runs have been added.
     """
 
-    def __init__(self, images: pd.DataFrame) -> None:
-        self.images, self.members = images, 0
-        self._sum: np.ndarray | None = None
+    def __init__(self) -> None:
+        self.members = 0
+        self._images, self._sum = pd.DataFrame(), np.zeros(())
         self._single: list[list[float]] = []
 
-    def add(self, logits: np.ndarray, loss: Loss) -> None:
+    def add(self, images: pd.DataFrame, logits: np.ndarray, loss: Loss) -> None:
         """Take the answers of a run in.
 
         Args:
-            logits, loss: as for `evaluate`; probabilities are softmax(loss.logit_scale * logits), not calibrated.
+            images, logits, loss: as for `evaluate`, the images being the same for all, in the same order. The
+                probabilities are softmax(loss.logit_scale * logits), not calibrated.
         """
-        found = softmax(loss.logit_scale * logits.astype(np.float64), axis=1)
+        self._images = images
         self._single.append([share for _, share, _ in self._accuracies(logits)])
-        self._sum = found if self._sum is None else self._sum + found
+        self._sum = self._sum + softmax(loss.logit_scale * logits.astype(np.float64), axis=1)
         self.members += 1
 
     def table(self) -> pd.DataFrame:
         """Columns test_set, seeds, single (the mean of the members' accuracies), ensemble (its own), n."""
-        if self._sum is None:
-            raise ValueError("an ensemble needs members")
         rows = [
             (test_set, self.members, single, share, n)
             for (test_set, share, n), single in zip(
@@ -97,10 +93,10 @@ class Ensemble:
         return pd.DataFrame(rows, columns=["test_set", "seeds", "single", "ensemble", "n"])
 
     def _accuracies(self, scores: np.ndarray) -> list[tuple[str, float, int]]:
-        right = scores.argmax(axis=1) == self.images["label"].to_numpy()
+        right = scores.argmax(axis=1) == self._images["label"].to_numpy()
         found = []
-        for test_set in tested_sets(self.images["group"]):
-            own = right[in_set(self.images, test_set).to_numpy()]
+        for test_set in tested_sets(self._images["group"]):
+            own = right[in_set(self._images, test_set).to_numpy()]
             found.append((test_set, float(own.mean()) if len(own) else np.nan, len(own)))
         return found
 

@@ -528,10 +528,10 @@ def test_an_ensemble_averages_probabilities_and_not_logits():
     probabilities = np.array(
         [[[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]], [[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]], [[0.01, 0.98, 0.01]] * 2]
     )
-    ensemble = evaluation.Ensemble(images)
+    ensemble = evaluation.Ensemble()
     loss = build_loss("softmax", torch.tensor([3, 2, 1]))
     for own in probabilities:
-        ensemble.add(np.log(own), loss)
+        ensemble.add(images, np.log(own), loss)
     table = ensemble.table().set_index("test_set")
     assert probabilities.mean(axis=0).argmax(axis=1).tolist() == [1, 0]
     assert table.loc["balanced"].tolist() == [3, pytest.approx(0.5), 1.0, 2]

@@ -5,6 +5,7 @@ A run that is named as missing (it failed or was not run) is in both files with 
 """
 
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,13 @@ def evaluate_run(
     split: pd.DataFrame,
     classes: Mapping[str, pd.DataFrame],
     losses: Mapping[str, Any],
-    ensembles: dict[tuple[str, ...], Ensemble] | None,
+    ensemble: Ensemble,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Metrics of a run on the test sets, and per class.
 
     Args:
         classes: `class_table` of each training set.
-        ensembles: those that the run becomes a member of, by model, loss and training set; None: none is wanted.
+        ensemble: the run becomes a member of it.
 
     Raises:
         OSError, ValueError: its predictions cannot be read, or do not fit the split or its loss; names the file.
@@ -53,13 +54,17 @@ def evaluate_run(
         own, described = classes[own_run.train_set], losses[own_run.loss]
         counts = torch.tensor(own["n_train"].to_numpy())
         loss = build_loss(described["loss"], counts, **described["loss_parameters"]).eval()
-        if ensembles is not None:
-            ensembles.setdefault(own_run[:3], Ensemble(images)).add(logits, loss)
+        ensemble.add(images, logits, loss)
         return evaluate(images, logits, loss), evaluate_classes(images, logits, own)
     except (OSError, ValueError) as error:
         if str(path) in str(error):
             raise
         raise ValueError(f"{error} (evaluating {path})") from error
+
+
+def but_seed(path: Path) -> tuple[str, ...]:
+    """Model, loss and training set of the run that a file is of."""
+    return Run.of_file(path)[:3]
 
 
 def main(args: Namespace) -> None:
@@ -75,25 +80,21 @@ def main(args: Namespace) -> None:
     split = SPLIT.read(args.split)
     classes = {name: class_table(split, name) for name in {run.train_set for run in runs.values()}}
     test = split[split["subset"] == "test"]
-    several = len({run.seed for run in runs.values()}) > 1
-    ensembles: dict[tuple[str, ...], Ensemble] | None = {} if args.output_ensembles and several else None
-    found = {path: evaluate_run(path, test, classes, args.settings, ensembles) for path in there}
+    found, ensembles = {}, [pd.DataFrame(columns=list(ENSEMBLES.columns))]
+    # One at a time, since the sums of all of them may not fit into memory.
+    for key, members in groupby(sorted(there, key=but_seed), but_seed):
+        ensemble = Ensemble()
+        found |= {path: evaluate_run(path, test, classes, args.settings, ensemble) for path in members}
+        if ensemble.members > 1:
+            named = dict(zip(ENSEMBLES.key, key, strict=False))
+            ensembles.append(ensemble.table().assign(**named)[list(ENSEMBLES.columns)])
     metrics = {path: tables[0] for path, tables in found.items()}
     per_class = {path: tables[1] for path, tables in found.items()}
-    made_by = {str(Run.of_file(path)): digest for path in found if (digest := read_about(path).get("model"))}
+    made_by = {str(Run.of_file(path)): digest for path in there if (digest := read_about(path).get("model"))}
     write_parquet(combine(paths, metrics, ["value"]), args.output, {"models": made_by})
     write_parquet(combine(paths, per_class, ["acc", "f1"], ["n_train"]), args.output_per_class)
     if args.output_ensembles:
-        keys = list(ENSEMBLES.key[:3])
-        tables = [
-            one.table().assign(**dict(zip(keys, key, strict=True)))[list(ENSEMBLES.columns)]
-            for key, one in (ensembles or {}).items()
-            if one.members > 1
-        ]
-        write_parquet(
-            pd.concat(tables) if tables else pd.DataFrame(columns=list(ENSEMBLES.columns)),
-            args.output_ensembles,
-        )
+        write_parquet(pd.concat(ensembles[1:] or ensembles), args.output_ensembles)
     print(f"{args.output}: {len(found)} of {len(paths)} runs", flush=True)
     for path in paths:
         if path not in found:
