@@ -212,9 +212,8 @@ def _write_tables(
 ) -> None:
     for name in ("model_summary", "loss_summary"):
         write_table(tables.TABLES[name](sources["evaluation"]), folder / "tables", name, name)
-    write_table(
-        tables.TABLES["class_groups"](sources["per_class"]), folder / "tables", "class_groups", "class_groups"
-    )
+    for name in ("class_groups", "test_distributions"):
+        write_table(tables.TABLES[name](sources["per_class"]), folder / "tables", name, name)
     write_table(counts.TABLES["counts"](sources["split"], [TRAIN_SET]), folder / "tables", "counts", "counts")
     for model in grid.models:
         place = folder / "tables" / TRAIN_SET / model

@@ -260,8 +260,9 @@ class Data(Section):
     """Images, their split and their imbalance."""
 
     source: Annotated[str, one_of(known_sources())] = "cifar100"
-    """`cifar100` or `cifar10`; `digits`, scikit-learn's 1,797 images of handwritten digits; `image_folder`, a
-    collection of your own; or `lists`, which have no images and so give class counts and their figures alone."""
+    """`cifar100` or `cifar10`; `digits`, scikit-learn's 1,797 images of handwritten digits; `torchvision/NAME`, a data
+    set that torchvision fetches; `image_folder`, a collection of your own; or `lists`, which have no images and so give
+    class counts and their figures alone."""
     seed: Seed = 42
     """The seed of the split and the imbalance; training has seeds of its own."""
     train_per_class: Count = 450

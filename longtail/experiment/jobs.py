@@ -17,8 +17,10 @@ from longtail.data.sources.table import Source, known_sources
 from longtail.data.split.classes import class_mapping
 from longtail.data.split.sets import GROUPS
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
+from longtail.settings import constant
 
 SHAPE = {"resize", "pad_with"}
+OWN_SIZE = constant("data/sources/of_torchvision.py", "OWN_SIZE")
 PUBLISHED_PROTOCOLS = {("cifar100", 500): "cao2019", ("cifar10", 5000): "cao2019-cifar10"}
 """The published protocols by source and training images of the largest class."""
 THESIS_DATA = {
@@ -155,8 +157,18 @@ class Experiment:
 
     def images_settings(self) -> dict[str, Any]:
         data = self.config.data
-        own = {"sha256": getattr(data, data.source).sha256} if self.source.archive else {}
+        own: dict[str, Any] = {}
+        if self.source.archive:
+            own["sha256"] = getattr(data, data.source).sha256
+        if self.source.family and data.source.partition("/")[2] not in OWN_SIZE:
+            own["size"] = self.largest_size
         return {"source": data.source, **own}
+
+    @property
+    def largest_size(self) -> int:
+        """The largest height and width, in pixels, that a training takes."""
+        trained = itertools.product(self.config.grid.models, self.config.trained)
+        return max(self.config.recipe(model, loss).image_size for model, loss in trained)
 
     def subsets_settings(self) -> dict[str, Any]:
         return self.config.data.model_dump(include={"seed", "train_per_class", "test_per_class"})
@@ -167,11 +179,9 @@ class Experiment:
         )
 
     def folder_images_settings(self) -> dict[str, Any]:
-        folder, grid = self.config.data.image_folder, self.config.grid
-        trained = itertools.product(grid.models, self.config.trained)
-        sizes = [self.config.recipe(model, loss).image_size for model, loss in trained]
+        folder = self.config.data.image_folder
         settings = folder.model_dump(include={*CHOICES, "max_side", "min_side", "near_duplicates"})
-        return {**settings, "size": folder.size or max(sizes), **self.shape_settings()}
+        return {**settings, "size": folder.size or self.largest_size, **self.shape_settings()}
 
     def shape_settings(self) -> dict[str, Any]:
         """How pictures of a collection become squares, which the model has to know; empty for other sources."""

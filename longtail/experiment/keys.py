@@ -134,7 +134,7 @@ class Keys:
             )
             files = {"files": listing.digest(), "content": content}
             return self._key("folder_images", {**files, "settings": self.jobs.folder_images_settings()})
-        source = f"longtail.data.sources.{self.jobs.config.data.source}"
+        source = f"longtail.data.sources.{self.jobs.source.family or self.jobs.config.data.source}"
         return self._key("images", self.jobs.images_settings(), choices=[source])
 
     def metadata(self) -> str:

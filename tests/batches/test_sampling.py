@@ -1,11 +1,16 @@
 """Samplers: which images an epoch sees."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from longtail.batches.sampling import SAMPLERS, class_probabilities, sample
 from longtail.machine.randomness import generator
+from longtail.training.recipe import Recipe
 
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "training.json").read_text())["drs"]["cases"]
 COUNTS = torch.tensor([9, 4, 1, 0])
 
 
@@ -45,3 +50,18 @@ def test_an_epoch_has_its_classes_in_these_shares_and_each_image_of_a_class_as_o
 
 def test_the_plain_sampler_leaves_the_order_to_the_feed():
     assert sample("instance", COUNTS, COUNTS, epoch=0, epochs=1, generator=torch.Generator()) is None
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_deferred_re_sampling_begins_and_draws_as_the_references(case):
+    epochs, start = case["hyper"]["epochs"], case["hyper"]["start_epoch"]
+    recipe = Recipe(epochs=epochs, sampler="class_balanced", sampler_start=start / epochs)
+    for row in case["by_epoch"]:
+        assert (row["epoch_from_1"] - 1 >= recipe.first_sampled) == row["resampling_active"]
+        # The reference counts its epochs from 1, so that its last one is balanced altogether; ours count from 0.
+        shares = class_probabilities(
+            "progressive", torch.tensor(case["counts"]), epoch=row["epoch_from_1"], epochs=epochs
+        )
+        assert [shares[0].item(), shares[-1].item()] == pytest.approx(
+            row["progressive_p_first_last"], abs=1e-12
+        )

@@ -77,7 +77,7 @@ def test_all_problems_are_reported_at_once_with_the_nearest_name():
         ({"seeds": []}, "seeds: is empty"),
         ({"seeds": [1, 1]}, "seeds: holds 1 more than once"),
         ({"grid": {"losses": ["softmx"]}}, "did you mean 'softmax'"),
-        ({"grid": {"models": ["resnet500"]}}, "did you mean 'resnet50'"),
+        ({"grid": {"models": ["reznet50"]}}, "did you mean 'resnet50'"),
         ({"grid": {"models": ["resnet32"]}}, "models.resnet32.pretrained: false"),
         ({"grid": {"models": ["a/b"]}}, "grid.models"),
         ({"models": {"vit_b16": {"train": {"epoch": 3}}}}, "models.vit_b16.train.epoch is not known"),

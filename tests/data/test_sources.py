@@ -13,7 +13,15 @@ from longtail.data.sources.table import known_sources
 
 def test_the_table_has_the_sources_that_the_configuration_allows():
     allowed = json.loads(schema())["$defs"]["Data"]["properties"]["source"]["enum"]
-    assert allowed == list(known_sources()) == ["cifar10", "cifar100", "digits", "image_folder", "lists"]
+    own = [name for name in known_sources() if "/" not in name]
+    assert allowed == list(known_sources()) and own == [
+        "cifar10",
+        "cifar100",
+        "digits",
+        "image_folder",
+        "lists",
+    ]
+    assert known_sources()["torchvision/SVHN"].family == "of_torchvision"
     assert known_sources()["cifar100"].archive == "cifar-100-python.tar.gz"
     assert known_sources()["image_folder"].natural
 

@@ -37,10 +37,13 @@ rule images:
         key=KEYS.images(),
         settings=as_json(EXPERIMENT.images_settings()),
         archive=lambda wildcards, input: as_options({"archive": input.archive}),
+        folder=unrecorded(
+            ["--folder", f"{CONFIG.paths.data}/torchvision"] if EXPERIMENT.source.family else []
+        ),
     shell:
         f"python {SCRIPTS}/images.py"
         " --settings {params.settings:q}"
-        " {params.archive:q} --output {output:q} > {log:q} 2>&1"
+        " {params.archive:q} {params.folder:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule subsets:

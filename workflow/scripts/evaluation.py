@@ -159,7 +159,7 @@ def main(args: Namespace) -> None:
     ensembles, tables = {}, [pd.DataFrame(columns=list(ENSEMBLES.columns))]
     # One at a time, since the sums of all of them may not fit into memory.
     for names, paths_of_it in groupby(sorted(there, key=but_seed), but_seed):
-        members = sorted(paths_of_it)
+        members = list(paths_of_it)
         ensemble = Ensemble() if args.output_ensembles and len(members) > 1 else None
         if ensemble and all(path in keys for path in members):
             name, content = "/".join(names), json.dumps([keys[path] for path in members])

@@ -7,6 +7,7 @@ has `load_images`, which returns all its images as `LabelledImages`; it takes an
 
 - `cifar100.py`, `cifar10.py`: their archives, which `cifar.py` reads without running what they contain.
 - `digits.py`: scikit-learn's digits, which need no network.
+- `of_torchvision.py`: data sets of torchvision, each by its name.
 - `image_folder.py`: a collection of one's own; longtail/data/collection reads it.
 - `lists.py`: class counts alone; there are no images.
 - `download.py`: fetches an archive and checks it before it gets its name.

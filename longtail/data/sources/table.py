@@ -1,7 +1,7 @@
 """The sources of images, found from the files of this room, which are read and not imported: planning stays fast."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -37,11 +37,13 @@ class Source:
     """The key of its paper in `longtail/report/references.bib`."""
     hub: str = ""
     """What hubs of models call it."""
+    family: str = ""
+    """The file that it is in, where that is one of many; `load_images(name, folder, size)` there loads it."""
 
 
 @cache
 def known_sources() -> dict[str, Source]:
-    """The sources by the names of their files, in alphabetical order.
+    """The sources by the names of their files, in alphabetical order, and those that a file has in its `SOURCES`.
 
     Raises:
         ValueError: a file's `SOURCE` is not a call of `Source` with literals; names the file.
@@ -49,8 +51,13 @@ def known_sources() -> dict[str, Source]:
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SOURCE":
+            if not isinstance(node, ast.Assign):
+                continue
+            if ast.unparse(node.targets[0]) == "SOURCE":
                 found[path.stem] = _described(path, node.value)
+            if ast.unparse(node.targets[0]) == "SOURCES" and isinstance(node.value, ast.Dict):
+                for name, call in zip(node.value.keys, node.value.values, strict=True):
+                    found[ast.literal_eval(name or "")] = replace(_described(path, call), family=path.stem)
     return found
 
 
