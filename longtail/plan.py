@@ -438,8 +438,8 @@ def _notes(
         source = (
             f"{SUSTAINED / 1e12:g} TFLOP/s of a data-centre GPU, and at most {MOST_IMAGES:,} images/s."
             if device_type == "cuda"
-            else f"what a core of an Intel Xeon at 2.8 GHz was measured to train, times the {cores} of a training, with "
-            "nothing else running."
+            else f"what a core of an Intel Xeon at 2.8 GHz was measured to train, times the {cores} of a training, "
+            "with nothing else running."
         )
         lines += _wrapped(
             f"Assumed: {source} One finished run of a model, of however few epochs, replaces that by a measurement."
