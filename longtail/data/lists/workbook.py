@@ -31,8 +31,8 @@ def sheet_of(path: Path, fits: Callable[[list[str]], bool] | None = None) -> str
         import python_calamine as calamine
     except ModuleNotFoundError:
         raise ValueError(
-            f"{path} is a workbook of Excel or an archive. Workbooks need the package python-calamine (pip install "
-            f"python-calamine); install it, or {_REMEDY}. An archive has to be unpacked"
+            f"{path} is a workbook of Excel or an archive. Workbooks need a package that is not installed: "
+            f"pip install python-calamine, or {_REMEDY}. An archive has to be unpacked"
         ) from None
     _check_size(path)
     try:
