@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from hypothesis import HealthCheck, settings
 
 # Before any test imports PyTorch: one thread each, so that parallel tests do not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,6 +21,10 @@ sys.dont_write_bytecode = False
 # Programs in processes of their own wait for it all the same (tests/workflow/test_faults.py).
 os.fsync = lambda descriptor: None
 
+# On a busy machine, drawing an input or a test of it may take seconds.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
 ROOT = Path(__file__).parents[1]
 sys.path.append(
     str(ROOT / "workflow/scripts")
@@ -28,12 +33,12 @@ sys.path.append(
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
 LONGEST = (
-    *("test_staleness", "test_interruption", "test_training", "test_workflow", "test_pretended_cuda"),
-    *("test_resume", "test_documents", "test_figures", "test_summary", "test_faults", "test_models"),
-    *("test_together", "test_selection", "test_own_images", "test_export", "test_init", "test_report"),
-    *("test_tuning", "test_combined", "test_augment", "test_image_folder", "test_new_photographs"),
-    *("test_stopping", "test_device", "test_odd_inputs", "test_contributing", "test_data", "test_frozen"),
-    *("test_evaluation", "test_groups_of_classes", "test_plan", "test_cluster_guide", "test_card"),
+    *("test_workflow", "test_staleness", "test_interruption", "test_training", "test_figures"),
+    *("test_resume", "test_pretended_cuda", "test_summary", "test_documents", "test_models"),
+    *("test_faults", "test_own_images", "test_export", "test_selection", "test_init", "test_contributing"),
+    *("test_index", "test_tuning", "test_combined", "test_image_folder", "test_augment", "test_card"),
+    *("test_stopping", "test_device", "test_odd_inputs", "test_together", "test_data", "test_frozen"),
+    *("test_new_photographs", "test_evaluation", "test_groups_of_classes", "test_cluster_guide", "test_plan"),
     *("test_testing", "test_statistics", "test_odd_values", "test_given_split", "test_gpu_day"),
 )
 

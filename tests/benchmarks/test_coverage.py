@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.coverage import DESIGNS, Design, draw, printed, simulate
 
+DRAWS = 12
 pytestmark = pytest.mark.filterwarnings("error")
 
 
@@ -13,13 +14,13 @@ def test_a_folder_has_the_truth_that_it_is_said_to_have(seeds, clusters):
     losses, models = DESIGNS["unequal"]
     design, rng = Design(losses, models, seeds, clusters), np.random.default_rng(0)
     apart = []
-    for _ in range(25):
+    for _ in range(DRAWS):
         folder = draw(design, rng)
         found = folder.accuracies.groupby(["model", "loss", "test_set"])["value"].mean()
         apart.append(
             (found - np.array([folder.truth[key] for key in found.index])).groupby("test_set").mean()
         )
-    mean, error = np.mean(apart, axis=0), np.std(apart, axis=0) / 5
+    mean, error = np.mean(apart, axis=0), np.std(apart, axis=0) / DRAWS**0.5
     assert (np.abs(mean) < 4.5 * error).all()
 
 

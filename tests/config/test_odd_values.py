@@ -99,29 +99,32 @@ def check_no_traceback(mapping):
         assert not set(str(run)) & set("\n{}'\"$ ")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100)
 @given(mutated())
 def test_no_change_of_the_configuration_ends_in_a_traceback(mapping):
     check_no_traceback(mapping)
 
 
 @pytest.mark.long
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=20_000)
 @given(mutated())
 def test_no_change_of_the_configuration_ends_in_a_traceback_in_full(mapping):
     check_no_traceback(mapping)
 
 
-@pytest.mark.parametrize("place", PLACES, ids=".".join)
 @pytest.mark.parametrize("number", [10**18, 10**400, -(10**400)], ids=["large", "no float", "negative"])
-def test_a_number_beyond_all_use_ends_in_no_traceback(place, number):
-    config = copy.deepcopy(WHOLE)
-    *above, last = place
-    section = config
-    for key in above:
-        section = section[key]
-    section[last] = number
-    check_no_traceback(config)
+def test_a_number_beyond_all_use_ends_in_no_traceback(number):
+    for *above, last in PLACES:
+        config = copy.deepcopy(WHOLE)
+        section = config
+        for key in above:
+            section = section[key]
+        section[last] = number
+        try:
+            check_no_traceback(config)
+        except BaseException as error:
+            error.add_note(f"with the number at {'.'.join([*above, last])}")
+            raise
 
 
 FOLDER = {"source": "image_folder"}

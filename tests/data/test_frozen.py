@@ -126,7 +126,7 @@ def test_a_class_whose_test_images_were_deleted_is_kept_and_told(tmp_path):
     assert "has 2 test images in the frozen split" in next(f.found for f in findings if f.path == "b")
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6), st.sampled_from(["train_only", "merge"]))
 def test_whatever_changes_nothing_old_moves(tmp_path_factory, seed, small_classes):
     draw = np.random.default_rng(seed)

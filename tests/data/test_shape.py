@@ -22,7 +22,7 @@ def noise(width, height, seed=0):
     return Image.fromarray(pixels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40))
 def test_every_picture_becomes_the_square_that_pillow_makes_of_it(width, height, size):
     picture, square, method = noise(width, height), (size, size), Image.Resampling.BILINEAR

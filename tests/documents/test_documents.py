@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy.stats import binom
-from snakemake.cli import parse_args, parse_config
+from snakemake.cli import get_argument_parser, parse_config
 from workspace import Workspace, jobs
 
 from longtail.__main__ import COMMANDS, every_action, workflow_parser
@@ -92,9 +92,9 @@ def test_snakemake_commands_plan(plan, words):
 
 @pytest.mark.parametrize("words", SETTINGS, ids=shown)
 def test_snakemake_commands_that_change_settings_are_accepted(workspace, words):
+    args = get_argument_parser().parse_args(words)
+    assert set(args.configfile) <= {path.relative_to(ROOT) for path in CONFIGS}
     with contextlib.chdir(workspace.folder):
-        args = parse_args(words)[1]
-        assert set(args.configfile) <= {path.relative_to(ROOT) for path in CONFIGS}
         load_files(["config/config.yaml", *args.configfile], parse_config(args.config))
 
 
