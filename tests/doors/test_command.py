@@ -112,7 +112,7 @@ def test_no_option_takes_an_empty_word(name):
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "shift_jis"])
 def test_letters_that_the_standard_output_lacks_are_told(encoding, tmp_path):
     code = "import sys; from longtail.machine.terminal import exactly, heard; "
-    code += "sys.exit(heard(lambda: print('e', '\U0001f642', file=exactly(sys.stdout))))"
+    code += "sys.exit(heard(lambda: print('e \U0001f642', file=exactly(sys.stdout))))"
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and not done.stdout
