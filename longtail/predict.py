@@ -24,7 +24,7 @@ from longtail.files.text import printable
 from longtail.inference.options import add_computing, add_model, count_argument, given_path, given_text
 from longtail.inference.pictures import classify, find_pictures
 from longtail.machine.devices import device_named
-from longtail.machine.terminal import Help, complain, heard
+from longtail.machine.terminal import Help, complain, exactly, heard
 from longtail.models.card import ModelCard
 from longtail.models.file import load_model
 
@@ -127,7 +127,7 @@ def write_table(frame: pd.DataFrame, path: str | Path | None) -> None:
     Names stand in parquet as they are, and in a csv as `longtail.files.text.in_csv` makes them harmless.
     """
     if path is None:
-        write_csv(frame, sys.stdout, float_format="%.6f")
+        write_csv(frame, exactly(sys.stdout), float_format="%.6f")
     elif Path(path).suffix == ".parquet":
         write_parquet(frame, path)
     else:

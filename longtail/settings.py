@@ -68,8 +68,10 @@ def local_path(text: str) -> str:
         raise ValueError(
             f"there is no home directory for {text.partition('/')[0]}; write ./~ for a folder of that name"
         )
-    if path.startswith("-"):
-        raise ValueError(f"programs would take {path} for an option; write ./{path}")
+    if path.startswith(("-", "@")):
+        raise ValueError(
+            f"programs would take {path} for an option; name another one, or write it whole, from / on"
+        )
     if "\0" in path or len(path.encode(errors="replace")) > 3000:
         raise ValueError("must be a path of at most 3,000 bytes, without null bytes")
     if any(len(part.encode(errors="replace")) > 255 for part in path.split("/")):

@@ -138,6 +138,39 @@ KINDS = (
         ),
     ),
     Kind(
+        "Regular expressions that are none, or would be searched for ages; new names without a letter",
+        "Refused in one sentence, within seconds of processor time",
+        (
+            "data/test_classes.py::test_what_python_takes_for_no_expression_is_refused_in_one_sentence",
+            "data/test_classes.py::test_an_expression_that_would_be_searched_for_ages_is_refused",
+            "data/test_classes.py::test_a_new_name_has_no_spaces_around_it_and_no_ends_of_lines",
+        ),
+    ),
+    Kind(
+        "Predictions of other programs that contradict themselves, cannot be laid out, or are of odd types",
+        "One sentence that names the file and the line, and nothing is written",
+        (
+            "analysis/test_foreign.py::test_what_cannot_be_meant_is_refused_in_one_sentence",
+            "analysis/test_foreign.py::test_counts_that_are_none_are_refused",
+            "analysis/test_foreign.py::test_values_of_parquet_that_are_none_are_refused",
+            "analysis/test_foreign.py::test_the_name_of_a_file_that_names_no_method_is_refused",
+            "analysis/test_foreign.py::test_logits_and_probabilities_are_not_taken_for_each_other",
+            "analysis/test_foreign.py::test_a_run_in_two_tables_is_refused",
+            "analysis/test_foreign.py::test_what_cannot_be_done_leaves_everything_as_it_was",
+        ),
+    ),
+    Kind(
+        "Empty words for options, links to themselves, and letters that the encoding of the terminal lacks",
+        "Refused in one sentence by every command; help and logs are shown",
+        (
+            "doors/test_command.py::test_no_option_takes_an_empty_word",
+            "doors/test_command.py::test_a_link_to_itself_is_nothing_for_any_command",
+            "doors/test_command.py::test_letters_that_the_standard_output_lacks_are_told",
+            "doors/test_command.py::test_help_is_shown_in_any_encoding",
+            "doors/test_command.py::test_a_job_with_a_log_in_another_encoding_goes_on",
+        ),
+    ),
+    Kind(
         "A known name for something else: `resnet32: {architecture: resnet8}`",
         "Refused",
         ("config/test_together.py::test_a_name_of_this_project_means_what_it_always_means",),

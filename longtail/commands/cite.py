@@ -26,7 +26,7 @@ from longtail.files.safetensors import WEIGHTS, read_content
 from longtail.files.sealed_json import unseal
 from longtail.files.text import printable
 from longtail.inference.options import given_path
-from longtail.machine.terminal import Help, complain
+from longtail.machine.terminal import Help, complain, exactly
 from longtail.models.card import ModelCard, read_card
 from longtail.report.labels import label
 from longtail.report.references import named_in, references, source_of_loss, source_of_model
@@ -113,7 +113,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         complain(printable(str(error)))
         return 1
-    print(text if args.bibtex else f"{text}\n\n{bibtex}")
+    print(text if args.bibtex else f"{text}\n\n{bibtex}", file=exactly(sys.stdout))
     for note in citations.notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     return 0

@@ -64,8 +64,7 @@ def _check_whole(path: str | Path) -> None:
                 )
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path} is no csv of this project (no text in UTF-8: {error.reason} at byte {error.start}); save it in "
-            "UTF-8"
+            f"{path} is no csv of this project (no UTF-8: {error.reason} at byte {error.start}); save it in UTF-8"
         ) from None
     except csv.Error as error:
         raise ValueError(f"{path} is no csv of this project ({error})") from None

@@ -1,14 +1,17 @@
 """What a command prints: that it arrives, and colours where it is a terminal without NO_COLOR (https://no-color.org)."""
 
 import argparse
+import codecs
 import io
 import os
 import re
 import sys
 import textwrap
 from collections.abc import Callable
-from typing import TextIO
+from typing import NoReturn, TextIO
 
+UNSAYABLE = "longtail-unsayable"
+"""How a letter is treated that the encoding of the standard output lacks, as `codecs` has it."""
 BOLD, RED, CYAN = "1", "1;31", "36"
 _HEADING = re.compile(r"^(usage:|[a-z ]+:$)", re.MULTILINE)
 _NAME = re.compile(
@@ -42,6 +45,26 @@ def check_streams() -> None:
             raise ValueError(f"the standard {name} is closed; send it to a file, or to /dev/null")
 
 
+def _unsayable(error: UnicodeError) -> NoReturn:
+    """Say what a standard output in another encoding than UTF-8 cannot hold; a spelt name would be another one."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    raise OSError(
+        f"the standard output is in {error.encoding}, which has no {error.object[error.start]!a}; set "
+        "PYTHONIOENCODING=utf-8, or write into a file by an option"
+    )
+
+
+codecs.register_error(UNSAYABLE, _unsayable)
+
+
+def exactly(stream: TextIO) -> TextIO:
+    """The standard output, which from now on refuses what its encoding lacks, where a spelt name would be another."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=UNSAYABLE)
+    return stream
+
+
 def heard(command: Callable[[], int | None]) -> int:
     """Run a command; its exit status, once all that it printed has arrived.
 
@@ -55,9 +78,8 @@ def heard(command: Callable[[], int | None]) -> int:
             complain(error)
         return 1
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            write_through=False
-        )  # argparse hides a failure to write its help, if it comes at once
+        # argparse hides a failure to write its help, if it comes at once. Letters that the encoding lacks are spelt.
+        sys.stdout.reconfigure(write_through=False, errors="backslashreplace")
     try:
         code = command() or 0
     except SystemExit as end:

@@ -4,9 +4,10 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from longtail.config.grid import Grid
 from longtail.config.load import Config, ConfigError, load_config
 from longtail.experiment.jobs import Experiment
 
@@ -45,6 +46,8 @@ ODD = st.recursive(
 )
 WHOLE = {
     **Config().model_dump(),
+    # Six trainings have every kind of model and loss; the 28 of the default would only be checked for longer.
+    "grid": {**Grid().model_dump(), "models": ("resnet8", "vit_b16"), "losses": ("softmax", "focal", "ldam")},
     "models": {
         "resnet8": {"pretrained": False, "train": {"epochs": 3}},
         "mine": {"architecture": "resnet20"},
@@ -106,7 +109,7 @@ def test_no_change_of_the_configuration_ends_in_a_traceback(mapping):
 
 
 @pytest.mark.long
-@settings(max_examples=20_000)
+@settings(max_examples=20_000, phases=(Phase.explicit, Phase.generate, Phase.shrink))
 @given(mutated())
 def test_no_change_of_the_configuration_ends_in_a_traceback_in_full(mapping):
     check_no_traceback(mapping)
@@ -178,6 +181,7 @@ def balanced_by_influence(**entry):
         (folder(root=""), "data.image_folder.root"),
         (folder(path=""), "data.image_folder.path"),
         (folder(path="-x"), "data.image_folder.path"),
+        (folder(path="@x"), "data.image_folder.path"),
         (folder(merged_name=" "), "data.image_folder.merged_name"),
         (folder(columns={"path": "\t"}), "data.image_folder.columns.path"),
         ({"data": {**folder()["data"], "classes": {"rename": {"a": " "}}}}, "data.classes.rename.a"),
@@ -195,6 +199,7 @@ def balanced_by_influence(**entry):
                 "https://a/b",
                 "gs:/x",
                 "-rf",
+                "@x",
                 "a\x1b[31m",
                 "a\rb",
                 "\udcff",

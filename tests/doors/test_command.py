@@ -113,6 +113,38 @@ def test_no_option_takes_an_empty_word(name):
             action.type("")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "shift_jis"])
+def test_letters_that_the_standard_output_lacks_are_told(encoding, tmp_path):
+    code = "import sys; from longtail.machine.terminal import exactly, heard; "
+    code += "sys.exit(heard(lambda: print('e \U0001f642', file=exactly(sys.stdout))))"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stdout
+    assert (
+        done.stderr.startswith("error: the standard output is in ")
+        and "has no '\\U0001f642'; set" in done.stderr
+    )
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_help_is_shown_in_any_encoding(encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-m", "longtail"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "[OPTION \\u2026]" in done.stdout
+
+
+def test_a_job_with_a_log_in_another_encoding_goes_on(tmp_path, repository):
+    code = "from frame import program, run; run(lambda _: print('\u00e9'), program(''))"
+    environment = {
+        **os.environ,
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONPATH": str(repository / "workflow/scripts"),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xe9\n", "")
+
+
 LOOPS = {
     "report": ["loop"],
     "cite": ["loop"],

@@ -17,6 +17,7 @@ import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +38,11 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
     from longtail.machine.terminal import check_streams
 
     args = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a log in another encoding lacks letters, and no job fails
     try:
         check_streams()
         with stoppable():
