@@ -11,7 +11,7 @@ def collection_changes(experiment: Experiment) -> str:
     """A sentence such as "... 30 files added, 1 relabelled ..."; empty where nothing has, or nothing was made yet.
 
     Files, or regions of them, are compared by their paths, classes and contents with `data/index.parquet` of the
-    results. One whose content has only another path is renamed.
+    results. One whose content has only another path is renamed, or relabelled where that is of another class.
 
     Raises:
         ValueError: that table, or the one of the findings, is damaged.
@@ -38,6 +38,9 @@ def collection_changes(experiment: Experiment) -> str:
     added = now.keys() - before.keys() - unused
     removed = before.keys() - now.keys()
     moved = Counter(contents[path] for path in added) & Counter(before[path] for path in removed)
+    renamed = Counter((contents[path], now[path]) for path in added) & Counter(
+        (before[path], class_before[path]) for path in removed
+    )
     # The ends of a huge file, which are all that a plan reads, say nothing of the hash in the table.
     replaced = [
         path
@@ -47,9 +50,9 @@ def collection_changes(experiment: Experiment) -> str:
     counts = {
         "added": len(added) - moved.total(),
         "removed": len(removed) - moved.total(),
-        "renamed": moved.total(),
+        "renamed": renamed.total(),
         "replaced": len(replaced),
-        "relabelled": sum(now[path] != class_before[path] for path in both),
+        "relabelled": sum(now[path] != class_before[path] for path in both) + moved.total() - renamed.total(),
     }
     told = [f"{count:,} {what}" for what, count in counts.items() if count]
     if not told:

@@ -55,18 +55,18 @@ def test_each_kind_of_change_is_counted(made):
     for number in range(30):
         picture(made / "b" / f"new{number}.png", 100 + number)
     (made / "a/00.png").rename(made / "a/other name.png")
+    (made / "a/08.png").rename(made / "b/08.png")  # which is how a label is corrected in folders
+    (made / "a/10.png").rename(made / "b/of b.png")
     (made / "a/02.png").unlink()
     picture(made / "a/04.png", 77)
     told = changes()
-    expected = (
-        "results/data/index.parquet was made of them: 30 files added, 1 removed, 1 renamed, 1 replaced."
-    )
+    expected = "made of them: 30 files added, 1 removed, 1 renamed, 1 replaced, 2 relabelled."
     assert expected in told
     assert told.endswith(
         "a copy of results/data/split.csv, named by data.split.file, keeps those where they are."
     )
     (made.parent / "frozen.csv").write_text("path,label,split,sha256\n")
-    assert changes(split={"file": "frozen.csv"}).endswith("1 replaced.")
+    assert changes(split={"file": "frozen.csv"}).endswith("1 replaced, 2 relabelled.")
 
 
 def test_a_new_label_in_a_list_is_told(made):
