@@ -48,8 +48,8 @@ class LADE(Loss):
     def of_batch(self, logits: Tensor, labels: Tensor, dtype: torch.dtype) -> Tensor:
         """Alpha times the regulariser of the batch."""
         images, classes = logits.shape
-        # A whole test set is evaluated some classes at a time, since copies of all its logits would fill the memory. What
-        # stays is allocated first, since after the parts it would keep their memory from being given back.
+        # A whole test set is evaluated some classes at a time, since copies of all its logits would fill the memory.
+        # What stays is allocated first, since after the parts it would keep their memory from being given back.
         step = classes if self.training else max(PART // images, 1)
         bounds = torch.empty(classes, dtype=dtype, device=logits.device)
         for first in range(0, classes, step):
