@@ -185,7 +185,11 @@ def _add_logits(path: Path, table: pd.DataFrame, classes: pd.DataFrame) -> bool:
     if not given:
         if "predicted" not in table:
             raise ValueError(f"{path} lacks what was predicted; it has {_listed(table)}. {_needed(classes)}")
-        table["logits"] = list(np.eye(len(classes), dtype=np.float32)[table["predicted"]])
+        # A window of one row for each image, since copies of thousands of zeros would fill the memory.
+        last = len(classes) - 1
+        one = np.zeros(last + 1 + last, dtype=np.float32)
+        one[last] = 1
+        table["logits"] = [one[last - place :][: last + 1] for place in table["predicted"]]
         return False
     kind = next(kind for kind in SCORES if given[0].startswith(kind))
     logits = _scores(path, table, kind, given, place)

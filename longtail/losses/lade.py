@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from longtail.losses.base import Loss, is_label
 from longtail.settings import NonNegative
 
-PART = 1 << 20
+PART = 1 << 18
 """Logits that are looked at together in evaluation, if one class has no more."""
 
 
@@ -48,17 +48,24 @@ class LADE(Loss):
     def of_batch(self, logits: Tensor, labels: Tensor, dtype: torch.dtype) -> Tensor:
         """Alpha times the regulariser of the batch."""
         images, classes = logits.shape
-        log_prior, uniform = self._log_prior(dtype), math.log(1 / classes + 1e-9)
         # A whole test set is evaluated some classes at a time, since copies of all its logits would fill the memory.
+        # What stays is allocated first, since after the parts it would keep their memory from being given back.
         step = classes if self.training else max(PART // images, 1)
-        bounds = []
+        bounds = torch.empty(classes, dtype=dtype, device=logits.device)
         for first in range(0, classes, step):
-            part = logits[:, first : first + step].to(dtype)
-            own = is_label(part, labels - first).to(dtype)
-            inside = (own * part).sum(dim=0) / (own.sum(dim=0) + 1e-8)
-            overall = (part - log_prior[first : first + step] + uniform).logsumexp(dim=0) - math.log(images)
-            bounds.append(inside - overall - self.lam * overall**2)
-        return self.alpha * -(self.prior.to(dtype) * torch.cat(bounds)).sum()
+            part = slice(first, first + step)
+            bounds[part] = self._bounds(
+                logits[:, part].to(dtype), labels - first, self._log_prior(dtype)[part]
+            )
+        return self.alpha * -(self.prior.to(dtype) * bounds).sum()
+
+    def _bounds(self, logits: Tensor, labels: Tensor, log_prior: Tensor) -> Tensor:
+        """What the regulariser sums over the classes, of those of these columns; labels of others are outside."""
+        own = is_label(logits, labels).to(logits.dtype)
+        inside = (own * logits).sum(dim=0) / (own.sum(dim=0) + 1e-8)
+        uniform = math.log(1 / len(self.prior) + 1e-9)
+        overall = (logits - log_prior + uniform).logsumexp(dim=0) - math.log(len(logits))
+        return inside - overall - self.lam * overall**2
 
     def _log_prior(self, dtype: torch.dtype) -> Tensor:
         return (self.prior + 1e-9).log().to(dtype)

@@ -150,9 +150,7 @@ def test_a_workbook_that_leaves_something_open_is_refused(root, sheets, message)
 
 def test_a_workbook_without_its_reader_says_what_to_install(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "python_calamine", None)
-    with pytest.raises(
-        ValueError, match=r"pip install python-calamine, or save its sheet as csv"
-    ):
+    with pytest.raises(ValueError, match=r"pip install python-calamine, or save its sheet as csv"):
         list_images(workbook(root / "l.xlsx", {"A": OWN_ROWS}))
 
 
