@@ -1,7 +1,7 @@
 """Why a finished job is stale, in words such as "losses.focal.gamma 2.0 -> 3.0".
 
 A key is a hash, which tells nothing. So what it was made of is kept when its job has finished, once for each key, in
-the folder `.made/keys` of the results; the files of the code, which many jobs share, once for each fingerprint. No plan
+the folder `logs/keys` of the results; the files of the code, which many jobs share, once for each fingerprint. No plan
 of Snakemake reads them, only whoever asks for words.
 """
 
@@ -15,11 +15,11 @@ from typing import Any
 
 from longtail.experiment.fingerprint import fingerprint, trees
 from longtail.experiment.keys import START, Keys, Parts
-from longtail.experiment.proof import FOLDER
 from longtail.files.atomic import write_text
 from longtail.files.regular import read_bytes
 from longtail.files.sealed_json import seal, unseal
 
+KEPT = "logs/keys"
 UNKNOWN = "made with other settings, code or data; nothing here says which"
 NEW = "not made yet"
 MOST_NAMES = 3
@@ -76,7 +76,7 @@ def keep(key: str, results: Path, took: tuple[str, float] | None = None) -> None
     Raises:
         OSError: it could not be written.
     """
-    folder = results / FOLDER / "keys"
+    folder = results / KEPT
     waiting = [key]
     while waiting:
         one = waiting.pop()
@@ -99,7 +99,7 @@ class Reasons:
     """
 
     def __init__(self, results: Path):
-        self.folder = results / FOLDER / "keys"
+        self.folder = results / KEPT
 
     def of(self, told: str, own: bool) -> tuple[str, ...]:
         """Why a job would run, by the reason that Snakemake gives.

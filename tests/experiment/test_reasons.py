@@ -110,7 +110,7 @@ def test_changed_code_is_told_by_its_files(tmp_path, monkeypatch):
 def test_what_is_not_known_is_said_to_be_so(tmp_path, text):
     before, after = (k.model(run_of(k, "focal")) for k in (changed(), changed(train={"epochs": 30})))
     if text is not None:
-        path = tmp_path / ".made/keys" / f"{before}.json"
+        path = tmp_path / "logs/keys" / f"{before}.json"
         path.parent.mkdir(parents=True)
         path.write_text(text)
     assert Reasons(tmp_path).changes(before, after) == (UNKNOWN,)
