@@ -82,7 +82,8 @@ def main(args: Namespace) -> None:
     test = split[split["subset"] == "test"]
     found, ensembles = {}, [pd.DataFrame(columns=list(ENSEMBLES.columns))]
     # One at a time, since the sums of all of them may not fit into memory.
-    for key, members in groupby(sorted(there, key=but_seed), but_seed):
+    order = list(dict.fromkeys(map(but_seed, there)))
+    for key, members in groupby(sorted(there, key=lambda path: order.index(but_seed(path))), but_seed):
         ensemble = Ensemble()
         found |= {path: evaluate_run(path, test, classes, args.settings, ensemble) for path in members}
         if ensemble.members > 1:
