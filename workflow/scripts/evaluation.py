@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +133,6 @@ def earlier_ensembles(path: Path) -> tuple[dict[str, str], pd.DataFrame]:
     return {}, pd.DataFrame(columns=list(ENSEMBLES.columns))
 
 
-def but_seed(path: Path) -> tuple[str, ...]:
-    """Model, loss and training set of the run that a file is of."""
-    return Run.of_file(path)[:3]
-
-
 def main(args: Namespace) -> None:
     torch.set_num_threads(1)  # the work is far too small for more
     missing = {Run.of(name) for name in args.missing}
@@ -157,9 +151,11 @@ def main(args: Namespace) -> None:
     found: dict[Path, Tables] = {}
     known, rows = earlier_ensembles(args.output_ensembles) if args.output_ensembles else ({}, pd.DataFrame())
     ensembles, tables = {}, [pd.DataFrame(columns=list(ENSEMBLES.columns))]
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for path in there:
+        groups.setdefault(Run.of_file(path)[:3], []).append(path)  # those of all seeds
     # One at a time, since the sums of all of them may not fit into memory.
-    for names, paths_of_it in groupby(sorted(there, key=but_seed), but_seed):
-        members = list(paths_of_it)
+    for names, members in groups.items():
         ensemble = Ensemble() if args.output_ensembles and len(members) > 1 else None
         if ensemble and all(path in keys for path in members):
             name, content = "/".join(names), json.dumps([keys[path] for path in members])
