@@ -654,3 +654,22 @@ def test_the_program_writes_ensembles_of_the_runs_that_are_there(evaluated):
     found = ENSEMBLES.read(out)
     assert found["loss"].eq("softmax").all() and found["seeds"].eq(2).all() and len(found) == 5
     pd.testing.assert_series_equal(found["single"], found["ensemble"], check_names=False)
+
+
+def test_an_ensemble_is_made_again_only_where_a_member_is_another(evaluated, monkeypatch):
+    out = evaluated / "ensembles.parquet"
+    one = evaluated / "runs/longtailed/resnet8/softmax"
+    shutil.copytree(one / "seed1", one / "seed2")
+    evaluate_runs(evaluated, "--output-ensembles", out)
+    once = out.read_bytes()
+    monkeypatch.setattr(evaluation.Ensemble, "table", lambda self: pytest.fail("it was made again"))
+    evaluate_runs(evaluated, "--output-ensembles", out)
+    assert out.read_bytes() == once
+    monkeypatch.undo()
+    out.write_bytes(once[:-9])
+    evaluate_runs(evaluated, "--output-ensembles", out)
+    assert out.read_bytes() == once
+    right = predictions().assign(logits=lambda frame: list(9 * np.eye(3, dtype=np.float32)[frame["label"]]))
+    write_parquet(right[["image_id", "label", "logits"]], one / "seed2" / "predictions.parquet")
+    evaluate_runs(evaluated, "--output-ensembles", out)
+    assert ENSEMBLES.read(out)["ensemble"].dropna().eq(1).all()
