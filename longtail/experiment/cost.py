@@ -66,6 +66,11 @@ OF_ONE_CORE = {
     "resnet8": 292,
     "resnet20": 124,
     "resnet32": 80,
+    "resnet44": 71,
+    "resnet56": 56,
+    "resnet110": 30,
+    "resnet10": 14,
+    "resnext50": 1.9,
 }
 """Images of the size above that one core trains in a second. The arithmetic does not tell it: MobileNetV2 reaches a
 third of the operations of a ResNet.
