@@ -66,7 +66,8 @@ class LogHandler(LogHandlerBase):
     def _show(self, name: str) -> None:
         filled = round(BAR * self.share)
         text = f"{'━' * filled}{'─' * (BAR - filled)} {self.finished}, now "
-        room = os.get_terminal_size(sys.stderr.fileno()).columns - 1 - len(text)
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80  # some terminals do not say
+        room = columns - 1 - len(text)
         print(f"\r\033[K{text}{without_middle(name, max(1, room))}", end="", file=sys.stderr, flush=True)
 
     def _clear(self) -> None:
