@@ -152,11 +152,12 @@ assert "there is nothing to delete" in run("clean", "--configfile", "config/phot
 assert "ONNX needs onnx and onnxscript and onnxruntime: pip install onnx" in refused(
     "export", "model.safetensors", "--onnx", "model.onnx"
 )
-for name in ("plan", "check", "demo", "report"):
+for name in ("plan", "check", "demo"):
     told = refused(name)
     assert f"`longtail {name}` needs Snakemake" in told and "pip install snakemake" in told, told
     assert f"usage: longtail {name}" in run(name, "--help")
 assert "--config needs Snakemake" in refused("clean", "--config", "seeds=[1]")
+assert "index.html does not exist" in refused("report")
 for name in ("watch", "cite"):
     assert "Traceback" not in refused(name, "nowhere")
 print(run("--help"))
