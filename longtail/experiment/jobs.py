@@ -17,10 +17,8 @@ from longtail.data.sources.table import Source, known_sources
 from longtail.data.split.classes import class_mapping
 from longtail.data.split.sets import GROUPS
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
-from longtail.settings import constant
 
 SHAPE = {"resize", "pad_with"}
-OWN_SIZE = constant("data/sources/of_torchvision.py", "OWN_SIZE")
 PUBLISHED_PROTOCOLS = {("cifar100", 500): "cao2019", ("cifar10", 5000): "cao2019-cifar10"}
 """The published protocols by source and training images of the largest class."""
 THESIS_DATA = {
@@ -160,7 +158,7 @@ class Experiment:
         own: dict[str, Any] = {}
         if self.source.archive:
             own["sha256"] = getattr(data, data.source).sha256
-        if self.source.family and data.source.partition("/")[2] not in OWN_SIZE:
+        if self.source.family and not self.source.size:
             own["size"] = self.largest_size
         return {"source": data.source, **own}
 

@@ -11,7 +11,7 @@ from torchvision import datasets
 
 from longtail.config.load import ConfigError, load_config
 from longtail.data.sources import of_torchvision
-from longtail.data.sources.of_torchvision import OWN_SIZE, SOURCES, load_images
+from longtail.data.sources.of_torchvision import SOURCES, load_images
 from longtail.data.sources.table import known_sources
 from longtail.data.tensors.files import load_tensors
 from longtail.experiment.jobs import Experiment
@@ -106,7 +106,8 @@ def test_a_configuration_plans_without_the_files():
     assert experiment.images_settings() == {"source": "torchvision/Food101", "size": 224}
     assert sum(config.data.training_counts()) > 101 and len(Keys(experiment).images()) == 20
     small = Experiment(load_config({"data": {"source": "torchvision/SVHN", **large}}))
-    assert small.images_settings() == {"source": "torchvision/SVHN"} and "SVHN" in OWN_SIZE
+    assert small.images_settings() == {"source": "torchvision/SVHN"}
+    assert known_sources()["torchvision/SVHN"].size == 32
     with pytest.raises(ConfigError, match="torchvision/Flowers102 has 20"):
         load_config({"data": {"source": "torchvision/Flowers102", **large}})
     with pytest.raises(ConfigError, match=r"data\.source: found 'torchvision/CIFAR10'"):

@@ -15,33 +15,26 @@ from longtail.data.tensors.files import LabelledImages
 SOURCES = {
     "torchvision/Country211": Source(classes=211, images=42_200, test_images=21_100, title="Country211"),
     "torchvision/DTD": Source(classes=47, images=3_760, test_images=1_880, title="DTD"),
-    "torchvision/EMNIST": Source(classes=47, images=112_800, test_images=18_800, title="EMNIST, balanced"),
-    "torchvision/EuroSAT": Source(classes=10, images=27_000, title="EuroSAT"),
+    "torchvision/EMNIST": Source(
+        classes=47, images=112_800, test_images=18_800, title="EMNIST, balanced", size=28
+    ),
+    "torchvision/EuroSAT": Source(classes=10, images=27_000, title="EuroSAT", size=64),
     "torchvision/FGVCAircraft": Source(classes=100, images=6_667, test_images=3_333, title="FGVC-Aircraft"),
-    "torchvision/FashionMNIST": Source(classes=10, images=60_000, test_images=10_000, title="Fashion-MNIST"),
+    "torchvision/FashionMNIST": Source(
+        classes=10, images=60_000, test_images=10_000, title="Fashion-MNIST", size=28
+    ),
     "torchvision/Flowers102": Source(classes=102, images=2_040, test_images=6_149, title="Flowers-102"),
     "torchvision/Food101": Source(classes=101, images=75_750, test_images=25_250, title="Food-101"),
     "torchvision/GTSRB": Source(classes=43, images=26_640, test_images=12_630, title="GTSRB"),
     "torchvision/Imagenette": Source(classes=10, images=9_469, test_images=3_925, title="Imagenette"),
-    "torchvision/KMNIST": Source(classes=10, images=60_000, test_images=10_000, title="KMNIST"),
-    "torchvision/MNIST": Source(classes=10, images=60_000, test_images=10_000, title="MNIST"),
+    "torchvision/KMNIST": Source(classes=10, images=60_000, test_images=10_000, title="KMNIST", size=28),
+    "torchvision/MNIST": Source(classes=10, images=60_000, test_images=10_000, title="MNIST", size=28),
     "torchvision/OxfordIIITPet": Source(classes=37, images=3_680, test_images=3_669, title="Oxford-IIIT Pet"),
-    "torchvision/STL10": Source(classes=10, images=5_000, test_images=8_000, title="STL-10"),
+    "torchvision/STL10": Source(classes=10, images=5_000, test_images=8_000, title="STL-10", size=96),
     "torchvision/SUN397": Source(classes=397, images=108_754, title="SUN397"),
-    "torchvision/SVHN": Source(classes=10, images=73_257, test_images=26_032, title="SVHN"),
-    "torchvision/USPS": Source(classes=10, images=7_291, test_images=2_007, title="USPS"),
+    "torchvision/SVHN": Source(classes=10, images=73_257, test_images=26_032, title="SVHN", size=32),
+    "torchvision/USPS": Source(classes=10, images=7_291, test_images=2_007, title="USPS", size=16),
 }
-OWN_SIZE = {
-    "EMNIST": 28,
-    "EuroSAT": 64,
-    "FashionMNIST": 28,
-    "KMNIST": 28,
-    "MNIST": 28,
-    "STL10": 96,
-    "SVHN": 32,
-    "USPS": 16,
-}
-"""The height and width of the images of a set that all have the same, in pixels. Those of the others are resized."""
 _BY_TRAIN = ([{"train": True}], {"train": False})
 _BY_SPLIT = ([{"split": "train"}], {"split": "test"})
 _SPLITS: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None]] = {
@@ -69,7 +62,7 @@ def load_images(name: str, folder: str | Path, size: int | None = None) -> Label
     Args:
         name: one of SOURCES after the slash.
         folder: where the files of the set are, or are fetched into.
-        size: height and width that images are stretched to, in pixels, unless all have a size in OWN_SIZE.
+        size: height and width that images are stretched to, in pixels, unless the source has one.
 
     Raises:
         ValueError: an unknown name, or the set is not there and cannot be fetched.
@@ -79,8 +72,8 @@ def load_images(name: str, folder: str | Path, size: int | None = None) -> Label
     train, test = _SPLITS[name]
     parts = [_opened(name, Path(folder), each) for each in train]
     tested = [_opened(name, Path(folder), test)] if test else []
-    side = OWN_SIZE.get(name, size)
-    if side is None:
+    side = SOURCES[f"torchvision/{name}"].size or size
+    if not side:
         raise ValueError(
             f"the images of torchvision/{name} differ in size; give the size that they are to have"
         )

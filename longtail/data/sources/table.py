@@ -39,6 +39,8 @@ class Source:
     """What hubs of models call it."""
     family: str = ""
     """The file that it is in, where that is one of many; `load_images(name, folder, size)` there loads it."""
+    size: int = 0
+    """Height and width of the images of such a one, in pixels, if all have the same; 0: they are stretched."""
 
 
 @cache
