@@ -135,7 +135,8 @@ class Reasons:
     def seconds(self) -> dict[str, float]:
         """The median time that finished jobs of each rule took here, in seconds."""
         found: dict[str, list[float]] = {}
-        for path in sorted(self.folder.glob("[!c]*.json"))[:SAMPLE]:
+        keys = (path for path in self.folder.glob("*.json") if not path.name.startswith("code-"))
+        for path in sorted(keys)[:SAMPLE]:
             match (self._kept(path.stem) or {}).get("took"):
                 case [str(rule), float(seconds)]:
                     found.setdefault(rule, []).append(seconds)
