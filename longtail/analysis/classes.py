@@ -23,7 +23,7 @@ def confusion(predictions: pd.DataFrame, class_names: pd.Series) -> pd.DataFrame
     done = predictions.dropna(subset=["label", "predicted"])
     rows, columns = (class_names.index.get_indexer(done[name].astype(int)) for name in ("label", "predicted"))
     known = (rows >= 0) & (columns >= 0)
-    # Of thousands of classes nearly all is zero, and takes no memory until it is written to.
+    # With thousands of classes nearly all counts stay zero, and NumPy takes no memory for a zero until it is changed.
     counts = np.zeros((len(class_names), len(class_names)), dtype=np.int32)
     np.add.at(counts, (rows[known], columns[known]), 1)
     return pd.DataFrame(

@@ -201,9 +201,8 @@ def strengths(name: str, size: int) -> Tensor:
         elif operation == "posterize":
             row.copy_((8 - torch.arange(levels) / ((levels - 1) / bits)).round())
         elif operation == "solarize":
-            first = (
-                255.0 if name == "autoaugment" else 256.0
-            )  # as torchvision, which for the others differs at 0
+            # For AutoAugment as torchvision has it, which for the others differs at the strength 0.
+            first = 255.0 if name == "autoaugment" else 256.0
             row.copy_(torch.linspace(first, 0.0, levels, dtype=torch.float64))
     return table
 

@@ -2,8 +2,8 @@
 
 COLLECTION is a folder with a folder for each class, or a list: a table with the columns path and label, or what GBIF,
 iNaturalist, Wildlife Insights, Camtrap DP, COCO, MegaDetector, SpeciesNet, Label Studio or CVAT export. Some of its
-pictures are decoded. What
-the configuration chooses depends on them, on the classes and on this machine, and says so in comments.
+pictures are decoded. What the configuration chooses depends on them, on the classes and on this machine, and says so in
+comments.
 """
 
 import argparse

@@ -40,7 +40,8 @@ from longtail.settings import Name, Section, Seed, problem, unknown
 from longtail.training.recipe import Recipe
 
 MOST_TOLD = 200
-"""Of a file that is no configuration at all, thousands of sentences would take minutes, and nobody reads them."""
+"""The most problems that are told. A file that is no configuration at all may have thousands, which take minutes to put
+into words and which nobody reads."""
 LIBRARY_MODELS = ("timm/NAME", "torchvision/NAME")
 
 

@@ -39,10 +39,9 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
 
     args = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
+        # A log in another encoding spells the letters that it lacks, and no job fails for them.
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a log in another encoding lacks letters, and no job fails
+            stream.reconfigure(errors="backslashreplace")
     try:
         check_streams()
         with stoppable():
