@@ -184,9 +184,9 @@ def updated(path):
     return path if STORAGE.prefix else update(path)
 
 
-def exact_threads(wildcards, output, threads):
-    """The threads that a job computes with, unrecorded as above: `job.threads` also where Snakemake has fewer cores."""
-    return CONFIG.job.threads or threads
+def options_of_place(threads):
+    """Where and with how many threads a job computes: `job.threads` also where Snakemake has fewer cores."""
+    return ["--threads", str(CONFIG.job.threads or threads), *EXPERIMENT.place_options()]
 
 
 def as_options(values):
@@ -230,6 +230,17 @@ TRAIN_MINUTES = None
 if ON_CLUSTER:
     MEMORY = lambda wildcards, attempt: CONFIG.job.memory_mb * attempt
     TRAIN_MINUTES = lambda wildcards, attempt: EXPERIMENT.minutes(wildcards.model, attempt)
+
+
+def files_of_training(wildcards):
+    """What a training needs besides its images: pretrained weights or the model that it starts from, and the groups."""
+    start = model_it_starts_from(wildcards)
+    files = {"start": start} if start else {}
+    if CONFIG.model(wildcards.model).pretrained and not start:
+        files["weights"] = f"{CONFIG.paths.results}/weights/{wildcards.model}.safetensors"
+    if EXPERIMENT.needs_groups(wildcards.model, wildcards.loss):
+        files["split"] = f"{CONFIG.paths.results}/data/split.parquet"
+    return files
 
 
 def model_it_starts_from(wildcards):

@@ -50,33 +50,21 @@ rule adjust:
     params:
         key=lambda wildcards: KEYS.adjust(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.adjust_settings(wildcards.loss)),
-        # Being a function of the output, this is not recorded.
-        tensors=lambda wildcards, input, output: as_options(
-            {"tensors": input.tensors, "val-tensors": input.val}
-        ),
-        place=unrecorded(EXPERIMENT.place_options()),
-        threads=exact_threads,
+        # Being a function of the output, this is not recorded. A run has few functions, since each takes Snakemake time.
+        options=lambda wildcards, input, output, threads: [
+            *as_options({"tensors": input.tensors, "val-tensors": input.val}),
+            *options_of_place(threads),
+        ],
     shell:
         f"python {SCRIPTS}/adjust.py"
-        " --model {input.model:q} {params.tensors:q} --settings {params.settings:q} --output {output:q}"
-        " --threads {params.threads} {params.place} > {log:q} 2>&1"
+        " --model {input.model:q} --settings {params.settings:q} --output {output:q} {params.options:q} > {log:q} 2>&1"
 
 
 rule train:
     input:
+        unpack(files_of_training),
         train="<results>/data/train_{train_set}.pth",
         val="<results>/data/val.pth",
-        weights=lambda wildcards: (
-            [f"<results>/weights/{wildcards.model}.safetensors"]
-            if CONFIG.model(wildcards.model).pretrained and not EXPERIMENT.start(run_of(wildcards))
-            else []
-        ),
-        start=model_it_starts_from,
-        split=lambda wildcards: (
-            ["<results>/data/split.parquet"]
-            if EXPERIMENT.needs_groups(wildcards.model, wildcards.loss)
-            else []
-        ),
     output:
         model=f"{RUN}/model.safetensors",
         history=f"{RUN}/history.parquet",
@@ -95,21 +83,19 @@ rule train:
     params:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.train_settings(wildcards.model, wildcards.loss)),
-        begin=lambda wildcards, input: as_options(
-            {name: input[name] for name in ("weights", "start", "split")}
-        ),
-        work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
-        # Being a function of the output, this is not recorded.
-        events=lambda wildcards, output: EXPERIMENT.event_options(run_of(wildcards)),
-        place=unrecorded(EXPERIMENT.place_options()),
-        threads=exact_threads,
+        # Not recorded, as above.
+        options=lambda wildcards, input, output, threads: [
+            *as_options({name: input.get(name) for name in ("weights", "start", "split")}),
+            *("--work", KEYS.state_folder(run_of(wildcards))),
+            *EXPERIMENT.event_options(run_of(wildcards)),
+            *options_of_place(threads),
+        ],
     shell:
         f"python {SCRIPTS}/train.py"
         " --train-tensors {input.train:q} --val-tensors {input.val:q}"
-        " {params.begin:q} --seed {wildcards.seed} --settings {params.settings:q} --work {params.work:q}"
+        " --seed {wildcards.seed} --settings {params.settings:q}"
         " --output-model {output.model:q} --output-history {output.history:q} --output-record {output.record:q}"
-        " --threads {params.threads} --gpus {resources.gpu} {params.place} {params.events:q}"
-        " > {log:q} 2>&1"
+        " --gpus {resources.gpu} {params.options:q} > {log:q} 2>&1"
 
 
 rule predict:
@@ -132,12 +118,12 @@ rule predict:
     params:
         key=lambda wildcards: KEYS.predict(run_of(wildcards)),
         settings=as_json(EXPERIMENT.predict_settings()),
-        # The key of the model covers these settings. Being a function of the output, the param is not recorded.
-        run=lambda wildcards, output: as_json(EXPERIMENT.card_settings(run_of(wildcards))),
-        place=unrecorded(EXPERIMENT.place_options()),
-        threads=exact_threads,
+        # Not recorded, as above: the key of the model covers the settings of the run.
+        options=lambda wildcards, output, threads: [
+            *("--run", as_json(EXPERIMENT.card_settings(run_of(wildcards)))),
+            *options_of_place(threads),
+        ],
     shell:
         f"python {SCRIPTS}/predict.py"
         " --model {input.model:q} --tensors {input.tensors:q}"
-        " --settings {params.settings:q} --run {params.run:q} --output {output:q} --threads {params.threads} {params.place}"
-        " > {log:q} 2>&1"
+        " --settings {params.settings:q} --output {output:q} {params.options:q} > {log:q} 2>&1"
