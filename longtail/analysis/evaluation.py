@@ -7,13 +7,12 @@ in size by nature, the balanced set is a part of the long-tailed one instead.
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
-from sklearn.metrics import precision_recall_fscore_support
 
 from longtail.analysis.metrics import METRICS, Answers
 from longtail.data.split.sets import CLUSTER, in_set, tested_sets
 from longtail.losses.base import Loss
 from longtail.machine.numerics import check_finite
+from longtail.training.selection import recognised
 
 
 def evaluate(images: pd.DataFrame, logits: np.ndarray, loss: Loss) -> pd.DataFrame:
@@ -41,14 +40,16 @@ def evaluate(images: pd.DataFrame, logits: np.ndarray, loss: Loss) -> pd.DataFra
     if not images["image_id"].is_monotonic_increasing:
         order = np.argsort(images["image_id"].to_numpy())
         images, logits = images.iloc[order].reset_index(drop=True), logits[order]
-    labels, groups = (images[name].to_numpy() for name in ("label", "group"))
+    labels, groups = (
+        images[name].to_numpy(copy=True) for name in ("label", "group")
+    )  # PyTorch wants to write
+    whole = Answers("", labels, groups, logits, loss)
     rows = []
     for test_set in tested_sets(groups):
         members = in_set(images, test_set).to_numpy()
         n = int(members.sum())
         clusters = images.loc[members, CLUSTER].nunique() if CLUSTER in images else n
-        own = logits if n == len(images) else logits[members]
-        answers = Answers(test_set, labels[members], groups[members], own, loss)
+        answers = whole.part(test_set, members)
         for name, metric in METRICS.items():
             if test_set in metric.test_sets:
                 rows.append((test_set, name, metric.compute(answers) if n else np.nan, n, clusters))
@@ -77,6 +78,8 @@ class Ensemble:
             images, logits, loss: as for `evaluate`, the images being the same for all, in the same order. The
                 probabilities are softmax(loss.logit_scale * logits), not calibrated.
         """
+        from scipy.special import softmax  # late, since most evaluations have no ensemble
+
         self._images = images
         self._single.append([share for _, share, _ in self._accuracies(logits)])
         self._sum = self._sum + softmax(loss.logit_scale * logits.astype(np.float64), axis=1)
@@ -123,20 +126,15 @@ def evaluate_classes(images: pd.DataFrame, logits: np.ndarray, classes: pd.DataF
             f"the predictions have {logits.shape[1]} logits per image but the split has {len(classes)} classes; "
             "both must come from the same data"
         )
-    _, recall, f1, support = precision_recall_fscore_support(
-        images["label"],
-        logits.argmax(axis=1),
-        labels=classes["label"],
-        average=None,
-        zero_division=np.nan,
-    )
-    missing = support == 0
-    clusters = support
+    own, largest = classes["label"].to_numpy(), int(classes["label"].max())
+    counted = recognised(images["label"].to_numpy(), logits.argmax(axis=1), largest + 1)
+    right, taken, n_test = (count[own] for count in counted)
+    clusters = n_test
     if CLUSTER in images:
         own = images.groupby("label")[CLUSTER].nunique()
         clusters = own.reindex(classes["label"], fill_value=0).to_numpy()
-    f1 = np.where(missing, np.nan, f1)
-    return classes.assign(n_test=support, clusters=clusters, acc=recall, f1=f1)
+    there = np.where(n_test, n_test, np.nan)
+    return classes.assign(n_test=n_test, clusters=clusters, acc=right / there, f1=2 * right / (there + taken))
 
 
 def _check(images: pd.DataFrame, logits: np.ndarray) -> None:

@@ -3,13 +3,13 @@
 `METRICS`, at the end, is the only list of them. The evaluation computes every metric in it, in its order, and whatever
 prints a metric takes label, heading and format from it. To add a metric, write its function and its row in the table.
 
-Tables and pages read the labels, so PyTorch and scikit-learn are imported only where a value is computed.
+Tables and pages read the labels, so PyTorch is imported only where a value is computed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -36,21 +36,76 @@ class Answers:
     """int64, N."""
     groups: np.ndarray
     """The group of each image's class, str, N."""
-    logits: np.ndarray
-    """float32 or float64, N x C."""
+    all_logits: np.ndarray
+    """float32 or float64, of N images, or of more of which `rows` are those of the test set."""
     loss: "Loss"
     """The run's own loss, built for its training set's class counts: loss(logits, labels) -> scalar."""
+    rows: np.ndarray | None = None
+    """Where the images of the test set are among all; ascending. None: these are all."""
+    whole: "Answers | None" = None
+    """The answers that this is a part of. What holds of each image by itself is computed for all of them, once."""
+
+    def part(self, test_set: str, members: np.ndarray) -> "Answers":
+        """The answers for some of the images: `members` is bool, N."""
+        rows = None if members.all() else np.flatnonzero(members)
+        labels, groups = self.labels[members], self.groups[members]
+        return Answers(test_set, labels, groups, self.all_logits, self.loss, rows, whole=self)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """float32 or float64, N x C: a copy, where this is a part of a larger set, so `of_each` takes less memory."""
+        return self._own(self.all_logits)
 
     @cached_property
     def predicted(self) -> np.ndarray:
         """The class of the largest logit, int64, N. Where logits are equal, the smallest label is taken."""
-        return self.logits.argmax(axis=1)
+        return self._own(self.whole.predicted) if self.whole else self.logits.argmax(axis=1)
 
     @cached_property
     def confidence(self) -> np.ndarray:
         """The probability of the predicted class, float64, N, of softmax(loss.logit_scale * logits)."""
+        if self.whole:
+            return self._own(self.whole.confidence)
         scale = self.loss.logit_scale
         return self.of_each(lambda logits, labels: (scale * logits).softmax(dim=1).amax(dim=1)).numpy()
+
+    @cached_property
+    def cross_entropies(self) -> "torch.Tensor":
+        """-log p of the true class of each image, float64, N, p being softmax(loss.logit_scale * logits)."""
+        if self.whole:
+            return self._own(self.whole.cross_entropies)
+        from torch.nn import functional as F
+
+        scale = self.loss.logit_scale
+        return self.of_each(lambda logits, labels: F.cross_entropy(scale * logits, labels, reduction="none"))
+
+    @cached_property
+    def losses(self) -> "tuple[torch.Tensor, bool]":
+        """The run's own loss of each image, weighted, float64, N, and whether each would be the same in a smaller set.
+
+        It is another one where the loss takes something over all images, or draws random numbers, which it does from
+        one fixed seed for every set.
+        """
+        import torch
+
+        from longtail.losses.base import Loss
+        from longtail.machine.randomness import derive_seed
+
+        if self.whole and (self.whole.losses[1] or self.rows is None):
+            values, alone = self.whole.losses
+            return self._own(values), alone
+        loss, of_batch = self.loss.eval(), None
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(0, "evaluate"))
+            seeded = torch.get_rng_state()
+            if type(loss).of_batch is not Loss.of_batch:
+                logits, labels = torch.from_numpy(self.logits), torch.from_numpy(self.labels)
+                of_batch = loss.of_batch(logits, labels, torch.float64)
+            values = self.of_each(lambda logits, labels: loss.weighted(logits, labels, of_batch=of_batch))
+            return values, of_batch is None and torch.equal(torch.get_rng_state(), seeded)
+
+    def _own(self, values: Any) -> Any:
+        return values if self.rows is None else values[self.rows]
 
     def of_each(self, compute: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]") -> "torch.Tensor":
         """A number for each image, float64, N, from its logits, float64, n x C, and label, of n images at a time.
@@ -62,11 +117,12 @@ class Answers:
         values = torch.empty(len(self.labels), dtype=torch.float64)
         # PyTorch draws normal numbers by sixteens, and the last sixteen of a tensor anew. So a loss that draws some for
         # each image draws the same as for all at once where each part has a multiple of sixteen and none a short rest.
-        images = max(BLOCK // self.logits.shape[1] // 16, 1) * 16
+        images = max(BLOCK // self.all_logits.shape[1] // 16, 1) * 16
         begins = range(0, max(len(values) - images, 0) + 1, images)
         for first, end in zip(begins, [*begins[1:], len(values)], strict=True):
             part = slice(first, end)
-            logits = torch.from_numpy(self.logits[part].astype(np.float64))
+            own = part if self.rows is None else self.rows[part]
+            logits = torch.from_numpy(self.all_logits[own].astype(np.float64))
             values[part] = compute(logits, torch.from_numpy(self.labels[part]))
         return values
 
@@ -109,25 +165,16 @@ def own_loss(answers: Answers) -> float:
     from longtail.machine.randomness import derive_seed
 
     loss, labels = answers.loss.eval(), torch.from_numpy(answers.labels)
+    if not loss.whole_batch:
+        return float(answers.losses[0].sum() / loss.normalizer(labels))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(0, "evaluate"))
-        if loss.whole_batch:
-            return float(loss(torch.from_numpy(answers.logits.astype(np.float64)), labels))
-        of_batch = loss.of_batch(torch.from_numpy(answers.logits), labels, torch.float64)
-        losses = answers.of_each(lambda logits, labels: loss.weighted(logits, labels, of_batch=of_batch))
-        return float(losses.sum() / loss.normalizer(labels))
+        return float(loss(torch.from_numpy(answers.logits.astype(np.float64)), labels))
 
 
 def cross_entropy(answers: Answers) -> float:
     """The mean of -log p of the true class, p being softmax(loss.logit_scale * logits)."""
-    from torch.nn import functional as F
-
-    scale = answers.loss.logit_scale
-    return float(
-        answers.of_each(
-            lambda logits, labels: F.cross_entropy(scale * logits, labels, reduction="none")
-        ).mean()
-    )
+    return float(answers.cross_entropies.mean())
 
 
 def accuracy(answers: Answers) -> float:
@@ -161,9 +208,8 @@ def chance_error(answers: Answers) -> float:
 
 def harmonic_mean(answers: Answers) -> float:
     """The harmonic mean of the accuracies on the three groups."""
-    from scipy.stats import hmean
-
-    return float(hmean(group_accuracies(answers)))
+    with np.errstate(divide="ignore"):  # one group without a hit makes it 0
+        return float(1 / np.mean(1 / np.array(group_accuracies(answers))))
 
 
 def geometric_mean(answers: Answers) -> float:

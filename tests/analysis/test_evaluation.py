@@ -4,6 +4,7 @@ import importlib.metadata
 import math
 import re
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +158,23 @@ def test_a_loss_is_the_same_however_many_images_are_taken_at_a_time(name, monkey
         monkeypatch.setattr(lade, "PART", block)
         found = values(evaluation.evaluate(images, logits, loss))
         assert found["longtailed", "loss"] == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["softmax", "gcl"])  # without random numbers, and with some
+def test_logits_are_not_copied_for_the_sets(name):
+    draws = np.random.default_rng(0)
+    labels = np.repeat(range(500), 10)
+    images = pd.DataFrame({"image_id": range(5000), "label": labels})
+    images = images.assign(group=np.where(labels < 400, "head", "tail"), longtailed=labels > 0)
+    logits = draws.normal(size=(5000, 500)).astype(np.float32)
+    loss = build_loss(name, torch.arange(500, 0, -1)).eval()
+    tracemalloc.start()
+    try:
+        evaluation.evaluate(images, logits, loss)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < logits.nbytes / 3
 
 
 def test_group_without_images_is_missing_not_zero():

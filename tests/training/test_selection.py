@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from programs import run_program
+from sklearn.metrics import f1_score, recall_score
 from small_runs import same_weights, save_run
 
 from longtail.analysis.metrics import METRICS, Answers
@@ -19,7 +20,7 @@ from longtail.models.file import load_model
 from longtail.training.progress import Progress
 from longtail.training.recipe import Recipe
 from longtail.training.run import Trainer
-from longtail.training.selection import SCORES, SELECTS, Selection
+from longtail.training.selection import SCORES, SELECTS, Selection, f1, mean_class_accuracy
 
 GROUPS = np.array(["head"] * 3 + ["middle"] * 3 + ["tail"] * 4)
 METRIC = {"mean_class_acc": "mean_class_acc", "macro_f1": "f1", "min_group": "min_group"}
@@ -80,6 +81,16 @@ def test_the_best_epoch_by_every_score_is_kept_and_is_what_the_evaluation_comput
     test_set = "balanced" if select == "macro_f1" else "longtailed"
     answers = Answers(test_set, images.labels.numpy(), GROUPS[images.labels.numpy()], logits, None)
     assert METRICS[METRIC[select]].compute(answers) == pytest.approx(scores.max(), abs=1e-12)
+
+
+def test_scores_over_classes_are_those_of_scikit_learn():
+    draws = np.random.default_rng(0)
+    labels, found = draws.integers(0, 40, 300) * 2, draws.integers(0, 90, 300)
+    found[::2] = labels[::2]
+    classes = np.unique(labels)
+    assert mean_class_accuracy(labels, found) == recall_score(labels, found, labels=classes, average="macro")
+    for average in ("macro", "weighted"):
+        assert f1(labels, found, average) == f1_score(labels, found, labels=classes, average=average)
 
 
 def test_another_choice_trains_the_same_and_keeps_another_epoch(trained, monkeypatch):
