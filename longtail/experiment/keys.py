@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from longtail.config.load import ConfigError
 from longtail.config.methods import Custom
+from longtail.data.split.origin import frozen_content
 from longtail.experiment.contents import collection_hash, content_hash
 from longtail.experiment.fingerprint import ROOT, fingerprint
 from longtail.experiment.jobs import Experiment
@@ -24,8 +26,8 @@ from longtail.models import model_module
 from longtail.settings import local_file
 
 SCRIPTS = "workflow/scripts"
-LISTS = ("train", "val", "test", "class_names", "frozen")
-"""The settings of a split that name a file; its rules of classes name others."""
+LISTS = ("train", "val", "test", "class_names")
+"""The settings of a split that name a file; its rules of classes and a frozen split name others."""
 NUMBERS = {"thesis": "resources/thesis_results.csv", "published": "resources/published_results.csv"}
 """The files of numbers that results are compared with."""
 IMAGES, SETS, VALIDATION = "the images", "the sets of images", "the validation images"
@@ -43,17 +45,7 @@ def _numbers(sources: Iterable[str]) -> dict[str, str | None]:
 
 
 def _with_contents(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a split with the content of files in place of their paths.
-
-    Raises:
-        ConfigError: the file of a frozen split is not there.
-    """
-    if (frozen := settings.get("frozen")) and content_hash(frozen) is None:
-        raise ConfigError(
-            [
-                f"data.split.file: {frozen} does not exist; copy data/split.csv of finished results there, or set null"
-            ]
-        )
+    """The settings of a split with the content of files in place of their paths."""
     settings = {
         name: content_hash(value) if name in LISTS and value else value for name, value in settings.items()
     }
@@ -150,16 +142,48 @@ class Keys:
         before = {"split": self.subsets, "folder_split": self.images}
         upstream = {IMAGES: before[rule]()} if rule in before else {}
         settings = getattr(self.jobs, f"{rule}_settings")()
+        if rule == "folder_split":
+            settings["frozen"] = self.frozen()
         return self._key(rule, _with_contents(settings), upstream)
+
+    @cache  # noqa: B019
+    def drawn(self) -> str:
+        """Key of the division of a collection without a frozen split."""
+        settings = {**self.jobs.folder_split_settings(), "frozen": None}
+        return self._key("folder_split", _with_contents(settings), {IMAGES: self.images()})
+
+    @cache  # noqa: B019
+    def frozen(self) -> str | None:
+        """What stands in keys for the frozen split: None where it is the one that is there without it.
+
+        Raises:
+            ConfigError: its file is not there.
+        """
+        file = self.jobs.folder_split_settings()["frozen"]
+        if file is None:
+            return None
+        if (content := content_hash(file)) is None:
+            raise ConfigError(
+                [
+                    f"data.split.file: {file} does not exist; copy data/split.csv of finished results there, or set "
+                    "null"
+                ]
+            )
+        with suppress(ValueError):  # what is wrong in it is for the job to say
+            return frozen_content(file, self.drawn())
+        return content
+
+    def origin(self) -> dict[str, Any]:
+        """What the list of the split says of where it comes from."""
+        return {"made": self.drawn(), "made_with": self.frozen()}
 
     @cache  # noqa: B019
     def split(self) -> str:
         return self._key("groups", self.jobs.groups_settings(), {SETS: self.sets()})
 
     def check(self) -> str:
-        return self._key(
-            "check_data", _with_contents(self.jobs.folder_split_settings()), {IMAGES: self.images()}
-        )
+        settings = {**self.jobs.folder_split_settings(), "frozen": self.frozen()}
+        return self._key("check_data", _with_contents(settings), {IMAGES: self.images()})
 
     @cache  # noqa: B019
     def tensors(self, subset: str) -> str:

@@ -1,13 +1,18 @@
 """What a file holds decides, wherever it lies and whenever it was written."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from longtail.config.load import load_config
+from longtail.data.collection.listing import image_id
+from longtail.data.split.frozen import write_frozen
+from longtail.data.split.natural import natural_split
 from longtail.experiment import contents, fingerprint, keys
 from longtail.experiment.contents import content_hash, remembered
 from longtail.experiment.jobs import Experiment
@@ -361,3 +366,60 @@ def test_a_parameter_of_ones_own_loss_may_be_any_text(folder, text):
         key(TRAINED | {"losses": {"mine": each}}, lambda keys: keys.train(RUN)) for each in (mine, mine)
     ]
     assert keys_of[0] == keys_of[1] != key(TRAINED, lambda keys: keys.train(RUN))
+
+
+def test_a_frozen_split_counts_by_which_file_is_in_which_set(folder):
+    for name in (f"c/{label}/{number:02}.png" for label in "ab" for number in range(12)):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.frombytes("RGB", (8, 8), hashlib.sha256(name.encode()).digest() * 6).save(name)
+    files = sorted(Path("c").glob("*/*.png"))
+    ids = [image_id(str(path.relative_to("c"))) for path in files]
+    index = pd.DataFrame(
+        {
+            "image_id": ids,
+            "twin": ids,
+            "path": [str(path.relative_to("c")) for path in files],
+            "class_name": [path.parent.name for path in files],
+            "sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+            **{"group": "", "subset": ""},
+        }
+    )
+
+    def keys_of(frozen, **data):
+        own = {"source": "image_folder", "image_folder": {"path": "c", "size": 8}, "split": {"file": frozen}}
+        start()
+        keys = Keys(Experiment(load_config({"data": {**own, **data}})))
+        return keys, (keys.sets(), keys.check(), keys.tensors("val"))
+
+    def split(frozen, to, **data):
+        keys, _ = keys_of(frozen, **data)
+        options = keys.jobs.folder_split_settings()
+        del options["strict"]
+        table, _ = natural_split(index, **options)
+        write_frozen(index, table, to, **keys.origin())
+        return pd.read_csv(to, dtype=str)
+
+    drawn = keys_of(None)[1]
+    table = split(None, "f.csv")
+    assert keys_of("f.csv")[1] == drawn, "naming the split that is there is no change"
+    table.assign(remark="hm").sample(frac=1, random_state=0).to_csv(
+        "g.csv", index=False, lineterminator="\r\n"
+    )
+    assert keys_of("g.csv")[1] == drawn, "nor is another order of its rows, or a remark"
+    assert split("g.csv", "h.csv").equals(table), "it says the same of itself when it is made again"
+    other = keys_of("f.csv", seed=7)[1]
+    assert other != drawn and other != keys_of(None, seed=7)[1], "it is not what another seed draws"
+
+    moved = table.assign(split=table["split"].replace({"test": "val", "val": "test"}))
+    moved.to_csv("moved.csv", index=False)
+    by_hand = keys_of("moved.csv")[1]
+    assert by_hand != drawn
+    moved.drop(columns="origin").to_csv("bare.csv", index=False)
+    assert keys_of("bare.csv")[1] == by_hand
+    split("moved.csv", "again.csv")
+    assert keys_of("again.csv")[1] == by_hand, "the split of a list is the one that is there, too"
+
+    Path("c/a/00.png").write_bytes(Path("c/a/01.png").read_bytes() + b"more")
+    assert keys_of("f.csv")[1] not in (drawn, keys_of(None)[1]), "of a collection that has changed it is not"
+    table.drop(columns="split").to_csv("f.csv", index=False)
+    assert keys_of("f.csv")[1] != drawn  # its job says what it lacks

@@ -107,7 +107,9 @@ rule folder_split:
         key=KEYS.sets(),
         # The key has the content of the files that the settings name, wherever they lie.
         settings=unrecorded(as_json(EXPERIMENT.folder_split_settings())),
+        origin=unrecorded(as_json(KEYS.origin())),
     shell:
         f"python {SCRIPTS}/folder_split.py"
         " --index {input.index:q} --findings {input.findings:q}"
-        " --settings {params.settings:q} --output {output.sets:q} --output-list {output.list:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --origin {params.origin:q}"
+        " --output {output.sets:q} --output-list {output.list:q} > {log:q} 2>&1"

@@ -4,7 +4,8 @@
     longtailed   the long-tailed part of those
     natural      the split of a collection that is long-tailed itself, whose class counts are kept; it uses
     classes      which of its classes are left out, renamed or merged,
-    frozen       an earlier split whose images stay where they are, and
+    frozen       an earlier split whose images stay where they are,
+    origin       what its list holds, and of which collection and settings it is the split, and
     division     the draw of whole groups, class by class, with
     exchange     the exchanges of those that several classes share
     told         what such a split is like, for people
@@ -19,5 +20,5 @@ Facts that a newcomer needs:
 - A balanced source is cut to a long-tailed part. A natural collection is long-tailed, and a balanced part is cut from
   it. Only the table of the latter has a column `balanced`.
 - Each image draws its own place by the seed and its id, so a table is the same on every machine.
-- `sets` and `classes` import nothing heavy, since planning needs them. Tests pin some tables by their hash.
+- `sets`, `classes` and `origin` import nothing heavy, since planning needs them. Tests pin some tables by their hash.
 """

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from longtail.data.collection.listing import SUBSETS, Finding
+from longtail.data.split.origin import ORIGIN, origin, rows_hash
 from longtail.files.atomic import atomic_path
 from longtail.files.csv import read_csv, write_csv
 from longtail.files.text import in_csv
@@ -20,8 +21,16 @@ FROZEN, FROZEN_BY = "frozen split", "data.split.file"
 _SHOWN = 3
 
 
-def write_frozen(index: pd.DataFrame, split: pd.DataFrame, path: str | Path) -> None:
+def write_frozen(
+    index: pd.DataFrame,
+    split: pd.DataFrame,
+    path: str | Path,
+    made: str = "",
+    made_with: str | None = None,
+) -> None:
     """Write the set of every image of a split, by path, as a csv with COLUMNS, which `frozen_subsets` reads.
+
+    A last column says what `longtail.data.split.origin` makes of `made` and `made_with`, which has both.
 
     Args:
         index: the table of the collection, with the columns image_id, path, class_name and sha256.
@@ -37,6 +46,8 @@ def write_frozen(index: pd.DataFrame, split: pd.DataFrame, path: str | Path) -> 
             "sha256": rows["sha256"],
         }
     )
+    rows = rows_hash(zip(table["path"].map(in_csv), table["split"], table["sha256"], strict=True))
+    table[ORIGIN] = origin(made, made_with, rows)
     with atomic_path(path) as temporary:
         write_csv(table, temporary)
 
