@@ -29,7 +29,7 @@ class Declaration(NamedTuple):
     corrects: str | None = None
     no_mixup: str | None = None
     no_parts: str | None = None
-    needs_features: bool = False
+    needs: tuple[str, ...] = ()
 
 
 def declarations() -> dict[str, Declaration]:
