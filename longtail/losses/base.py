@@ -43,6 +43,8 @@ class Loss(nn.Module, ABC):
         no_parts: why parts of a batch do not add up to its loss; None: they do.
         whole_batch: whether only the whole batch at once gives the value of an image, which depends on the others in
             another way than `of_batch` says. Random numbers, drawn for one image after the other, do not.
+        default_experts: the experts that a model gets under this loss where the configuration names no number.
+        exact_experts: whether it is for exactly so many.
         needs: what it is computed from besides the logits: names of `BESIDE`. `per_sample` gets them as keyword
             arguments of these names, which are None in evaluation mode, where only logits are kept.
         class_counts: int64 buffer of shape (C,).
@@ -60,6 +62,8 @@ class Loss(nn.Module, ABC):
     no_mixup: ClassVar[str | None] = None
     no_parts: ClassVar[str | None] = None
     whole_batch: ClassVar[bool] = False
+    default_experts: ClassVar[int] = 1
+    exact_experts: ClassVar[bool] = False
     needs: ClassVar[tuple[Literal["features", "experts"], ...]] = ()
 
     class_counts: Tensor

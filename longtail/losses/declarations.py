@@ -29,6 +29,8 @@ class Declaration(NamedTuple):
     corrects: str | None = None
     no_mixup: str | None = None
     no_parts: str | None = None
+    default_experts: int = 1
+    exact_experts: bool = False
     needs: tuple[str, ...] = ()
 
 

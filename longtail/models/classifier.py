@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from longtail.models.heads import ExpertHeads
+
 
 class ImageClassifier(nn.Module):
     """A model whose two parts have the same names in every architecture.
@@ -33,8 +35,8 @@ class ImageClassifier(nn.Module):
         return self._in_full_precision(self.head, features)
 
     def classify_each(self, features: Tensor) -> Tensor:
-        """The logits of each expert, (N, E, C), whose mean are the logits; the head has to have experts."""
-        return self._in_full_precision(cast(Callable[[Tensor], Tensor], self.head.each), features)
+        """The logits of each expert, (N, E, C), in that precision; the head has to be one of experts."""
+        return self._in_full_precision(cast(ExpertHeads, self.head).each, features)
 
     def _in_full_precision(self, head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
         kind = features.device.type
@@ -72,7 +74,7 @@ class ForLoss(nn.Module):
         if "experts" not in self.needs:
             return self.model.classify(features), beside
         each = self.model.classify_each(features)
-        return each.mean(dim=1), {**beside, "experts": each}
+        return cast(ExpertHeads, self.model.head).combined(each), {**beside, "experts": each}
 
 
 class WithoutMemory(TorchFunctionMode):

@@ -48,6 +48,8 @@ def initial_model(
             head=settings.head,
             image_size=settings.recipe.image_size,
             weights=weights,
+            experts=settings.experts,
+            narrow_experts=settings.narrow_experts,
         )
     check_size(model, settings.architecture, settings.recipe.image_size)
     if settings.head_init != "random" and not isinstance(model.head, CosineLinear):

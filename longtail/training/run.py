@@ -296,6 +296,10 @@ class Trainer:
                 "Remix gives each image a share of its own, which a loss that is not derived from "
                 "longtail.losses.base.Loss cannot weigh; derive it, or set train.mixup.remix: null"
             )
+        if "experts" in loss.needs and self.settings.experts == 1:
+            raise ValueError(
+                f"{type(loss).__name__} needs the logits of several experts, and the model has none; set experts: 3"
+            )
         if trainable := [name for name, weight in loss.named_parameters() if weight.requires_grad]:
             raise ValueError(
                 f"the loss has parameters to train ({', '.join(trainable)}), but only the model is trained; make them "

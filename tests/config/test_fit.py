@@ -83,7 +83,7 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         ({"variants": {"balanced_softmax+la": {}}}, "adjusting its logits again would correct twice"),
         ({"variants": {"crt+la": {}}}, "crt shows the classes to the model by the sampler class_balanced"),
         ({"variants": {"lws+taunorm": {}}}, "variants.lws+taunorm: lws rescales its classifier itself"),
-        ({"variants": {"softmax+lo": {}}}, "call it LOSS+la, LOSS+ncm or LOSS+taunorm"),
+        ({"variants": {"softmax+lo": {}}}, "call it LOSS+aggregation, LOSS+la, LOSS+ncm or LOSS+taunorm"),
         (
             {"variants": {"softmx+la": {}}},
             "variants.softmx+la: 'softmx' is not known; did you mean 'softmax'",
