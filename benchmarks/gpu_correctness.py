@@ -143,7 +143,9 @@ def same_loss(name: str, parameters: Mapping[str, Any], device: torch.device) ->
                 if hasattr(loss, draw):
                     setattr(loss, draw, lambda logits, place=place: uniform.to(place, logits.dtype))
             at = logits.to(place, dtype).requires_grad_()
-            own = {"features": features.to(place, dtype)} if loss.needs_features else {}
+            own = {"features": features.to(place, dtype)} if "features" in loss.needs else {}
+            if "experts" in loss.needs:
+                own["experts"] = torch.stack([0.9 * at, at, 1.1 * at], dim=1)
             value = loss(at, labels.to(place), **own)
             found.append((value.detach().cpu().double(), torch.autograd.grad(value, at)[0].cpu().double()))
         (value, gradient), (ours, our_gradient) = found

@@ -82,12 +82,18 @@ def _seed(device: torch.device, seed: int) -> None:
 
 
 def _value(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
-    """The loss of a batch. Where it needs features, those of an image follow from its place, as in a repeated batch."""
-    if not getattr(loss, "needs_features", False):
-        return loss(logits, labels)
-    place = torch.arange(len(labels), device=logits.device, dtype=logits.dtype) % len(LABELS)
-    features = (place[:, None] + torch.arange(4, device=logits.device, dtype=logits.dtype)).sin()
-    return loss(logits, labels, features=features)
+    """The loss of a batch, with what else it needs. Features follow from the place of an image in the repeated batch,
+    and experts differ from their mean, the logits, by multiples of a fraction of these."""
+    beside = {}
+    needs = getattr(loss, "needs", ())
+    if "features" in needs:
+        place = torch.arange(len(labels), device=logits.device, dtype=logits.dtype) % len(LABELS)
+        beside["features"] = (
+            place[:, None] + torch.arange(4, device=logits.device, dtype=logits.dtype)
+        ).sin()
+    if "experts" in needs:
+        beside["experts"] = torch.stack([0.9 * logits, logits, 1.1 * logits], dim=1)
+    return loss(logits, labels, **beside)
 
 
 def _value_and_gradient(

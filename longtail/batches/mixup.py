@@ -36,12 +36,12 @@ class Targets(NamedTuple):
         """What the model has to be told beside the images, so that it mixes their features; nothing: it does not."""
         return () if self.partners is None or self.blend is None else (self.partners, self.blend)
 
-    def total(self, loss: Loss, logits: Tensor, features: Tensor | None = None) -> Tensor:
+    def total(self, loss: Loss, logits: Tensor, **beside: Tensor) -> Tensor:
         """The total of the loss over the batch (see `Loss.total`). Each label counts with its share."""
-        total = loss.total(logits, self.labels, self.share, features=features)
+        total = loss.total(logits, self.labels, self.share, **beside)
         if self.others is None or self.share is None:
             return total
-        return total + loss.total(logits, self.others, 1 - self.share, features=features)
+        return total + loss.total(logits, self.others, 1 - self.share, **beside)
 
     def normalizer(self, loss: Loss) -> Tensor:
         """The number by which that total is divided to give the mean over the batch."""

@@ -12,7 +12,7 @@ from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant
 from longtail.config.own_loss import derives_from_module
 from longtail.data.sources.table import known_sources
 from longtail.losses.declarations import declaration, declarations
-from longtail.models import model_module, pretrained_source, unfilled_patches
+from longtail.models import DIVISIBLE, model_module, pretrained_source, unfilled_patches
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
 
@@ -45,7 +45,7 @@ class Training(NamedTuple):
 def cosines_are_scaled(run: Training) -> Iterator[str]:
     """The logits of a cosine head need a loss that scales them."""
     if run.entry.head == "cosine" and run.usual_head == "linear" and run.scale in (None, 1.0):
-        scaling = [name for name, declared in declarations().items() if "s" in declared.parameters]
+        scaling = [name for name, own in declarations().items() if "s" in own.parameters and not own.needs]
         remedy = "set s: 25" if run.scale else f"use the loss {', '.join(scaling[:-1])} or {scaling[-1]}"
         yield (
             f"losses.{run.loss}.head: the logits of a cosine head lie in [-1, 1], and {run.entry.loss} does not scale "
@@ -324,6 +324,13 @@ def names_mean_what_tables_print(run: Training) -> Iterator[str]:
                 f"losses.{run.loss}.train: {what} makes another method of {run.loss}, which tables and published "
                 "numbers know by that name; call the entry otherwise"
             )
+    if declared := run.entry.declared:
+        usual_experts = declared.default_experts
+        if usual_experts == 1 < run.entry.experts:
+            yield (
+                f"losses.{run.loss}.experts: makes another method of {run.loss}, which tables and published numbers "
+                "know by that name; call the entry otherwise"
+            )
     if run.entry.retrain and "retrain" not in own:
         yield (
             f"losses.{run.loss}.retrain: makes another method of {run.loss}, which tables and published numbers know "
@@ -331,7 +338,55 @@ def names_mean_what_tables_print(run: Training) -> Iterator[str]:
         )
 
 
+def experts_have_stages_of_their_own(run: Training) -> Iterator[str]:
+    """Some architectures can be divided among experts, and what belongs to one classifier cannot be done to several."""
+    entry, where, declared = run.entry, f"losses.{run.loss}", run.entry.declared
+    if declared and "experts" in declared.needs:
+        usual, exact = declared.default_experts, declared.exact_experts
+        if entry.experts == 1 or (exact and entry.experts != usual):
+            yield (
+                f"{where}.experts: found {entry.experts}, and {entry.loss} trains {'' if exact else 'several, such as '}"
+                f"{usual} experts, each in its own way; set experts: {usual}"
+            )
+    if entry.experts == 1:
+        if entry.narrow_experts is not None:
+            yield f"{where}.narrow_experts: is for several experts; set experts: 3, or leave it out"
+        return
+    family, published = _built_by(run)
+    name = published.rpartition("/")[2]
+    if family not in ("cifar_resnet", "resnet10") and not (
+        family == "from_torchvision" and name.startswith(("resnet", "resnext", "wide_resnet"))
+    ):
+        yield (
+            f"{where}: {run.architecture} cannot be divided among {entry.experts} experts; {DIVISIBLE} can. Use one of "
+            "them, or a loss without experts"
+        )
+    if entry.head_init == "class_means":
+        yield (
+            f"{where}.head_init: class_means would start all {entry.experts} experts alike; set head_init: random"
+        )
+    if run.recipe.tune == "head":
+        yield (
+            f"{where}: tune: head freezes the stages of all {entry.experts} experts, which are copies of the same "
+            "pretrained ones; set tune: all, or one of bias, norm"
+        )
+
+
+def decoupled_training_has_one_classifier(run: Training) -> Iterator[str]:
+    """The second stage trains one classifier on the backbone of a run that has one."""
+    if run.start and run.entry.retrain:
+        for name, entry in ((run.loss, run.entry), (run.entry.retrain.start, run.start[0])):
+            if entry.experts > 1:
+                yield (
+                    f"losses.{run.loss}.retrain: {name} has {entry.experts} experts with a classifier each, and "
+                    "decoupled training is for models with one; use a loss without experts"
+                )
+                return
+
+
 RULES = (
+    experts_have_stages_of_their_own,
+    decoupled_training_has_one_classifier,
     names_mean_what_tables_print,
     cosines_are_scaled,
     linear_logits_are_not_scaled,
@@ -369,12 +424,23 @@ def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe:
     foreign = [own for own in VARIANT_SETTINGS if own in variant.model_fields_set and own not in taken]
     if foreign:
         yield (
-            f"{where}.{foreign[0]}: {variant.adjust} has no {foreign[0]}, it takes {' and '.join(taken)}; leave it out"
+            f"{where}.{foreign[0]}: {variant.adjust} has no {foreign[0]}, it takes {' and '.join(taken) or 'nothing'}; "
+            "leave it out"
         )
     elif variant.images == "train" and entry.retrain:
         yield (
             f"{where}: {variant.of} has the backbone of {entry.retrain.start} and so the same class means; use "
             f"{entry.retrain.start}"
+        )
+    elif entry.experts > 1 and not constant(file, "EXPERTS"):
+        yield (
+            f"{where}: {variant.of} has {entry.experts} experts with a classifier each, and {variant.adjust} changes "
+            "one; use a loss without experts"
+        )
+    elif entry.experts == 1 and constant(file, "EXPERTS"):
+        yield (
+            f"{where}: {variant.adjust} weighs several experts, and {variant.of} has none; use a loss with experts, "
+            "such as sade"
         )
     elif entry.head == "cosine" and (why := constant(file, "NO_COSINE")):
         yield f"{where}: the cosine head of {variant.of} {why}; use a loss with head: linear"

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, creat
 
 from longtail.losses import known_losses
 from longtail.losses.declarations import Declaration, declaration
+from longtail.models import MOST_EXPERTS
 from longtail.models.variants import known_variants
 from longtail.settings import LocalPath, Name, NonNegative, Section, constant, one_of, problems, unknown
 from longtail.training.recipe import Where
@@ -51,6 +52,12 @@ class Loss(Section):
     backbone before training (Shi et al., 2024). A class without training images keeps its random direction."""
     retrain: Retrain | None = None
     """Decoupled training; null: backbone and classifier are trained together."""
+    experts: Annotated[int, Field(ge=1, le=MOST_EXPERTS)] = 1
+    """How many networks a model consists of that share its first stages and have a classifier each, whose logits are
+    averaged (Wang et al., 2021). Above 1, the models have to be ResNets or ResNeXts."""
+    narrow_experts: bool | None = None
+    """Whether the stages of each expert have three quarters of the channels, and random weights at first; null: unless
+    the model is pretrained."""
     train: dict[str, Any] = {}
     """Settings of `train` that differ for this loss."""
 
@@ -98,6 +105,10 @@ def loss_section(name: str) -> type[Loss] | None:
     if declared.default_head != "linear":
         described = Loss.model_fields["head"].description
         fields["head"] = (Head, Field(declared.default_head, description=described))
+    if declared.default_experts > 1:
+        own = Loss.model_fields["experts"]
+        field = Field(declared.default_experts, ge=1, le=MOST_EXPERTS, description=own.description)
+        fields["experts"] = (int, field)
     return create_model(declared.class_name, __base__=Loss, __doc__=declared.summary, **fields)
 
 
@@ -148,7 +159,8 @@ class Variant(Section):
     """The loss of the runs that are changed; null: what stands before the + in the entry's name."""
     adjust: Adjustment | None = None
     """`la`: post-hoc logit adjustment (Menon et al., 2021); `taunorm`: tau-normalisation, and `ncm`: the nearest class
-    mean (both Kang et al., 2020); null: what stands after the + in the entry's name."""
+    mean (both Kang et al., 2020); `aggregation`: weights for several experts, learnt from the test images without their
+    labels (Zhang et al., 2022); null: what stands after the + in the entry's name."""
     tau: NonNegative | Literal["validation"] = 1.0
     """The strength of `la` and `taunorm`; 0 changes nothing, except that `taunorm` still drops the biases.
     `validation`: the one of `taus` that is best on the validation images, chosen for each run."""
@@ -187,7 +199,7 @@ class ResolvedVariant(Variant):
     adjust: Adjustment
 
     @property
-    def images(self) -> Literal["train", "val"] | None:
+    def images(self) -> Literal["train", "test", "val"] | None:
         """The set of images that the change needs."""
         return constant(f"models/variants/{self.adjust}.py", "IMAGES") or (
             "val" if self.tau == VALIDATION else None

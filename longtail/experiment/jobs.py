@@ -11,6 +11,7 @@ from typing import Any
 
 from longtail.config.load import Config, ConfigError
 from longtail.config.methods import Custom
+from longtail.config.methods import Loss as LossEntry
 from longtail.data.collection.listing import Listing, list_images
 from longtail.data.lists.rows import CHOICES, Choices
 from longtail.data.sources.table import Source, known_sources
@@ -219,7 +220,7 @@ class Experiment:
         entry = self.config.loss(loss)
         if isinstance(entry, Custom):
             return {"loss": entry.loss.model_dump(), "loss_parameters": entry.parameters}
-        parameters = entry.model_dump(exclude={"loss", "head", "head_init", "retrain", "train"})
+        parameters = entry.model_dump(exclude={*LossEntry.model_fields})
         return {"loss": entry.loss, "loss_parameters": parameters}
 
     def train_settings(self, model: str, loss: str) -> dict[str, Any]:
@@ -240,7 +241,16 @@ class Experiment:
             "recipe": self.config.recipe(model, loss).settings(),
             **self.shape_settings(),
             **({"retrain": retrain.classifier} if retrain else {}),
+            **self._experts(model, loss),
         }
+
+    def _experts(self, model: str, loss: str) -> dict[str, Any]:
+        """What a run of several experts is told of them; nothing for other runs."""
+        entry, pretrained = self.config.loss(loss), self.config.model(model).pretrained
+        if entry.experts == 1:
+            return {}
+        narrow = not pretrained if entry.narrow_experts is None else entry.narrow_experts
+        return {"experts": entry.experts, "narrow_experts": narrow}
 
     def needs_groups(self, model: str, loss: str) -> bool:
         """Whether the training looks at the groups of classes, which the split tells."""
@@ -253,7 +263,7 @@ class Experiment:
     def adjust_images(self, run: Run) -> str | None:
         """The set of images, by the name of its file of tensors, that a variant is made with; None: it needs none."""
         images = self.config.variant(run.loss).images
-        return f"train_{run.train_set}" if images == "train" else images
+        return {"train": f"train_{run.train_set}", "test": self.test_tensors}.get(images or "", images)
 
     def calibrates_variant(self, run: Run) -> bool:
         """Whether the validation images tell the temperature of a variant, as they do of the model it starts from."""
@@ -268,6 +278,7 @@ class Experiment:
             del settings["head"]  # it has a new one
         head = {"head": "scaled"} if rescaled else {}
         return {
+            "experts": 1,
             **{name: value for name, value in settings.items() if name != "head_init"},
             **head,
             "seed": (start or run).seed,

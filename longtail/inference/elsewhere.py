@@ -73,6 +73,10 @@ def place_of(card: ModelCard, library: str) -> Elsewhere:
         raise ValueError(
             f"{card.architecture} is a network of this project, which {library} does not have; {instead}"
         )
+    if card.experts > 1:
+        raise ValueError(
+            f"the model has {card.experts} experts, and no network of {library} has any; {instead}"
+        )
     if card.head not in ("linear", "scaled"):
         raise ValueError(
             f"the model has a {card.head.replace('_', ' ')} head, which no network of {library} ends in; {instead}, "

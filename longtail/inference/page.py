@@ -512,6 +512,7 @@ def _training(card: ModelCard, record: Record | None) -> str:
     rows = [
         ["architecture", card.architecture],
         ["head", card.head],
+        *([["experts", str(card.experts)]] if card.experts > 1 else []),
         ["loss", loss_name(card)],
         *([["paper of the loss", declared.source]] if declared and declared.source else []),
         *(

@@ -1,16 +1,18 @@
-"""Variants of a trained model that need images: class means of the training images, and a strength that is chosen on
-the validation images."""
+"""Variants of a trained model that need images: class means of the training images, weights of experts for the test
+images, and a strength that is chosen on the validation images."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from longtail.data.tensors.files import LabelledImages
+from longtail.inference.aggregation import weights_for
 from longtail.inference.logits import predict
 from longtail.models.card import ModelCard
 from longtail.models.classifier import ImageClassifier
+from longtail.models.heads import ExpertHeads
 from longtail.models.variants import adjust, ncm
 from longtail.training.selection import SCORES
 
@@ -29,18 +31,26 @@ def vary(
     Args:
         model, card: as `longtail.models.file.load_model` gives them.
         settings: `adjust`, and what that takes.
-        images: the training images for `ncm`, the validation images for `tau: validation`; else they are not used.
+        images: the training images for `ncm`, the test images for `aggregation`, the validation images for
+            `tau: validation`; else they are not used.
         device: where the features of images are computed.
         resident: as of `longtail.inference.logits.logits_of`.
 
     Returns:
-        The settings, and with `tau: validation` also `chosen_tau` and `validation_score`.
+        The settings, for `aggregation` also the `weights` of the experts, and with `tau: validation` also `chosen_tau`
+        and `validation_score`.
 
     Raises:
         ValueError: images are missing or of other classes, or the classifier cannot be changed so.
     """
     name, tau = settings["adjust"], settings.get("tau")
     scale, counts = {"logit_scale": card.logit_scale}, torch.tensor(card.class_counts)
+    if name == "aggregation":
+        if images is None:
+            raise ValueError("aggregation needs the test images, whose labels it does not use")
+        found = weights_for(model.to(device), card, images.images, device, resident=resident)
+        cast(ExpertHeads, model.head).shares.copy_(found)
+        return {**settings, "weights": [round(each, 4) for each in found.tolist()]}
     if name != "ncm" and tau != "validation":
         adjust(name, model.head, counts, tau=float(settings["tau"]), **scale)
         return dict(settings)

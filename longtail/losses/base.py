@@ -8,6 +8,12 @@ from torch import Tensor, nn
 
 from longtail.settings import Reduction, checked
 
+BESIDE = {
+    "features": ("what the classifier made the logits of", "N", "F"),
+    "experts": ("the logits of each expert", "N", "E", "C"),
+}
+"""What a loss may be computed from besides logits: its meaning, and the axes of its shape."""
+
 
 class Loss(nn.Module, ABC):
     """A classification loss for long-tailed training sets; subclasses give one value per image.
@@ -37,8 +43,10 @@ class Loss(nn.Module, ABC):
         no_parts: why parts of a batch do not add up to its loss; None: they do.
         whole_batch: whether only the whole batch at once gives the value of an image, which depends on the others in
             another way than `of_batch` says. Random numbers, drawn for one image after the other, do not.
-        needs_features: whether it is computed from the features of each image besides its logits. Then
-            `per_sample(logits, labels, features)` gets them, or None in evaluation mode, where only logits are kept.
+        default_experts: the experts that a model gets under this loss where the configuration names no number.
+        exact_experts: whether it is for exactly so many.
+        needs: what it is computed from besides the logits: names of `BESIDE`. `per_sample` gets them as keyword
+            arguments of these names, which are None in evaluation mode, where only logits are kept.
         class_counts: int64 buffer of shape (C,).
         class_weight: float64 buffer of shape (C,), ones unless the loss or `set_class_weight` sets it.
         logit_scale: what the logits are multiplied with before a softmax turns them into probabilities.
@@ -54,7 +62,9 @@ class Loss(nn.Module, ABC):
     no_mixup: ClassVar[str | None] = None
     no_parts: ClassVar[str | None] = None
     whole_batch: ClassVar[bool] = False
-    needs_features: ClassVar[bool] = False
+    default_experts: ClassVar[int] = 1
+    exact_experts: ClassVar[bool] = False
+    needs: ClassVar[tuple[Literal["features", "experts"], ...]] = ()
 
     class_counts: Tensor
     class_weight: Tensor
@@ -90,19 +100,27 @@ class Loss(nn.Module, ABC):
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Called before each epoch of a training, for a loss that changes on the way; epochs count from 0."""
 
-    def forward(self, logits: Tensor, labels: Tensor, *, features: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        *,
+        features: Tensor | None = None,
+        experts: Tensor | None = None,
+    ) -> Tensor:
         """The loss of a batch, a scalar in float64 for float64 logits, else in float32.
 
         Args:
             logits: floating point, shape (N, C).
             labels: class indices, int64, shape (N,); one outside 0 … C-1 raises on the CPU and stops a GPU.
             features: what the classifier made the logits of, shape (N, F), where the loss needs it.
+            experts: the logits of each of E experts, shape (N, E, C), where the loss needs them.
 
         Raises:
-            ValueError: shapes that do not fit each other or the number of classes; features that are missing in
+            ValueError: shapes that do not fit each other or the number of classes; what the loss needs is missing in
                 training mode.
         """
-        total = self.total(logits, labels, features=features)
+        total = self.total(logits, labels, features=features, experts=experts)
         return total / self.normalizer(labels).to(total.dtype)
 
     def total(
@@ -110,8 +128,7 @@ class Loss(nn.Module, ABC):
         logits: Tensor,
         labels: Tensor,
         share: Tensor | None = None,
-        *,
-        features: Tensor | None = None,
+        **beside: Tensor | None,
     ) -> Tensor:
         """The sum of the weighted losses, a scalar: what `forward` divides by `normalizer`.
 
@@ -121,9 +138,9 @@ class Loss(nn.Module, ABC):
 
         Args:
             share: how much of its image each label is, shape (N,); None: all.
-            features: as for `forward`.
+            beside: the keyword arguments of `forward`.
         """
-        losses = self.weighted(logits, labels, features=features)
+        losses = self.weighted(logits, labels, **beside)
         return losses.sum() if share is None else (share.to(losses.dtype) * losses).sum()
 
     def weighted(
@@ -131,20 +148,21 @@ class Loss(nn.Module, ABC):
         logits: Tensor,
         labels: Tensor,
         *,
-        features: Tensor | None = None,
         of_batch: Tensor | None = None,
+        **beside: Tensor | None,
     ) -> Tensor:
         """The weighted loss of each image, shape (N,): what `total` sums. Arguments as for `forward`.
 
         Args:
             of_batch: what the method `of_batch` gives for the batch of which these images are a part; None: they are
                 all of it.
+            beside: the keyword arguments of `forward`.
         """
         self._check_shapes(logits, labels)
-        own = [self._checked_features(features, labels)] if self.needs_features else []
+        needed = {name: self._checked(name, beside.get(name), labels) for name in self.needs}
         # A copy, since a loss may work in place, and the caller counts with its own which images were recognised.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
-        losses = self.per_sample(logits, labels, *own)
+        losses = self.per_sample(logits, labels, **needed)
         if of_batch is None:
             of_batch = self.of_batch(logits, labels, logits.dtype)
         return self.class_weight.to(logits.dtype)[labels] * (
@@ -175,18 +193,23 @@ class Loss(nn.Module, ABC):
             raise ValueError(f"class weights must be positive and finite; found {weight.tolist()}")
         self.class_weight.copy_(weight)
 
-    def _checked_features(self, features: Tensor | None, labels: Tensor) -> Tensor | None:
-        if features is None and self.training:
+    def _checked(self, name: str, given: Tensor | None, labels: Tensor) -> Tensor | None:
+        meaning, *axes = BESIDE[name]
+        if given is None and self.training:
             raise ValueError(
-                f"{type(self).__name__} is computed from features besides logits; give features=..., what the "
-                "classifier made the logits of, shape (N, F), or call eval() to score logits alone"
+                f"{type(self).__name__} is computed from {name} besides logits; give {name}=..., {meaning}, shape "
+                f"({', '.join(axes)}), or call eval() to score logits alone"
             )
-        if features is not None and (features.ndim != 2 or len(features) != len(labels)):
+        sizes = {"N": len(labels), "C": len(self.class_counts)}
+        if given is not None and (
+            given.ndim != len(axes)
+            or any(sizes.get(axis, size) != size for axis, size in zip(axes, given.shape, strict=True))
+        ):
             raise ValueError(
-                f"features have shape {tuple(features.shape)} and labels {tuple(labels.shape)}; this loss needs "
-                "(N, F) and (N,)"
+                f"{name} have shape {tuple(given.shape)} and labels {tuple(labels.shape)}; this loss needs "
+                f"({', '.join(axes)}) and (N,), with {sizes['C']} classes"
             )
-        return features
+        return given
 
     def _check_shapes(self, logits: Tensor, labels: Tensor) -> None:
         classes = len(self.class_counts)

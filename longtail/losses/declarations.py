@@ -29,7 +29,9 @@ class Declaration(NamedTuple):
     corrects: str | None = None
     no_mixup: str | None = None
     no_parts: str | None = None
-    needs_features: bool = False
+    default_experts: int = 1
+    exact_experts: bool = False
+    needs: tuple[str, ...] = ()
 
 
 def declarations() -> dict[str, Declaration]:

@@ -34,7 +34,7 @@ class InfluenceBalanced(Loss):
 
     corrects = "weighs its images by the class counts in training"
     no_mixup = "the influence of an image is that of one label, and a mixed image has two"
-    needs_features = True
+    needs = ("features",)
     active: Tensor
     weights: Tensor
 

@@ -6,7 +6,8 @@
     cifar_resnet  a family of our own
     from_timm, from_torchvision   the models of these libraries, by names of ours or as timm/NAME or torchvision/NAME
     classifier    what every model is: a backbone, then a head
-    heads         the last layer: linear, cosine or scaled
+    heads         the last layer: linear, cosine or scaled, and that of experts
+    experts, resnet_experts   several networks that share their first stages
     pretrained    what libraries publish of their weights, and how a file of them is fetched
     weights       the file of pretrained weights that a job starts from
     card, file    what a trained model says of itself (without PyTorch), and the file that it is kept in
@@ -20,7 +21,12 @@ pretrained weights (see `longtail.models.pretrained`) or None, and
 
     build_backbone(name, *, image_size, weights) -> (module, number of features)
 
-where the module turns images (N, 3, H, W) into features (N, number of features). Nothing else changes. Importing
+where the module turns images (N, 3, H, W) into features (N, number of features). Nothing else changes. If it can be
+divided among experts, the file also has
+
+    side_by_side(modules, *, narrow) -> (module, number of features of all experts)
+
+ Importing
 this package imports no family and no PyTorch, so names can be checked at once.
 """
 
@@ -37,10 +43,22 @@ if TYPE_CHECKING:
     from longtail.models.classifier import ImageClassifier
 
 LIBRARIES = ("timm", "torchvision")
+MOST_EXPERTS = 16
+DIVISIBLE = (
+    "resnet10, resnet20, resnet32 and the like, and torchvision's ResNets and ResNeXts, such as resnet50"
+)
+"""The models of which several experts can be made, in words."""
 
 
 def build_model(
-    name: str, *, num_classes: int, image_size: int, head: str = "linear", weights: str | Path | None = None
+    name: str,
+    *,
+    num_classes: int,
+    image_size: int,
+    head: str = "linear",
+    weights: str | Path | None = None,
+    experts: int = 1,
+    narrow_experts: bool = False,
 ) -> ImageClassifier:
     """The model of that name, with a new head of `num_classes` logits.
 
@@ -52,17 +70,29 @@ def build_model(
             (position embeddings of other sizes are interpolated); convolutional networks take any.
         head: `linear` or `cosine`, see `longtail.models.heads`.
         weights: file made by `workflow/scripts/fetch_weights.py` for this model, or None for random weights.
+        experts: how many networks share their first stages and have later stages and a head of their own, which start
+            from the same `weights`. The logits are the mean of theirs.
+        narrow_experts: whether these stages have three quarters of the channels, and random weights.
 
     Raises:
-        ValueError: an unknown name or head; an image size that the model cannot take; weights of another model.
+        ValueError: an unknown name or head; an image size that the model cannot take; weights of another model; a model
+            that cannot be divided among experts.
         FileNotFoundError: there is no file `weights`.
     """
     from longtail.models.classifier import ImageClassifier
     from longtail.models.heads import build_head
 
     family = importlib.import_module(model_module(name))
-    backbone, num_features = family.build_backbone(name, image_size=image_size, weights=weights)
-    return ImageClassifier(backbone, build_head(head, num_features, num_classes))
+    if experts == 1:
+        backbone, num_features = family.build_backbone(name, image_size=image_size, weights=weights)
+    elif hasattr(family, "side_by_side"):
+        networks = [
+            family.build_backbone(name, image_size=image_size, weights=weights)[0] for _ in range(experts)
+        ]
+        backbone, num_features = family.side_by_side(networks, narrow=narrow_experts)
+    else:
+        raise ValueError(f"{name} cannot be divided among experts; {DIVISIBLE} can")
+    return ImageClassifier(backbone, build_head(head, num_features, num_classes, experts))
 
 
 def model_module(name: str) -> str:

@@ -20,6 +20,7 @@ from pydantic import (
 
 from longtail.files.safetensors import MODEL, read_content, read_digest, read_shapes
 from longtail.files.text import printable
+from longtail.models import MOST_EXPERTS
 from longtail.settings import constant, one_of, problems
 
 KEY = MODEL
@@ -96,6 +97,7 @@ class ModelCard:
         variant: how the classifier was changed after training; None, it was not.
         started_from: the facts of `Start` about the weights that training began with, and which classifier decoupled
             training gave to a backbone that had them; None, not known, in files of an earlier version.
+        experts, narrow_experts: as `longtail.models.build_model` takes them.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -120,6 +122,8 @@ class ModelCard:
     known_from: Real | None = None
     variant: Mapping[str, Any] | None = None
     started_from: Annotated[Mapping[str, Any], _is(Start)] | None = None
+    experts: Annotated[Whole, Field(ge=1, le=MOST_EXPERTS)] = 1
+    narrow_experts: Annotated[bool, Strict()] = False
 
     @property
     def picture_size(self) -> int:
@@ -241,7 +245,8 @@ def _contradictions(card: ModelCard, shapes: Mapping[str, Sequence[int]]) -> Ite
         yield f"class_counts: found {len(card.class_counts)} numbers for {names} classes"
     if len(set(card.class_names)) < names:
         yield "class_names: one of them is there twice"
-    rows = [shapes[name][0] for name in ("head.weight", "head.linear.weight") if shapes.get(name)]
+    heads = ("head.weight", "head.linear.weight", "head.heads.0.weight")
+    rows = [shapes[name][0] for name in heads if shapes.get(name)]
     if rows and rows[0] != names:
         yield f"class_names: found {names} for weights of {rows[0]} classes"
     free = [card.loss, card.loss_parameters, card.recipe, card.variant, card.started_from]

@@ -1,11 +1,14 @@
 """ResNets for small images (He et al., 2016, arXiv:1512.03385, section 4.2), as the long-tail papers use them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from longtail.models.experts import Experts, means, narrowed
 from longtail.models.weights import explain_mismatch, read_weights
 
 MODELS = {
@@ -35,6 +38,26 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
     return model, WIDTHS[-1]
 
 
+def side_by_side(networks: Sequence[nn.Module], *, narrow: bool) -> tuple[nn.Module, int]:
+    """Experts that share all before the second of the three stages, and the number of all their features.
+
+    Source: the code of Wang et al., Long-tailed Recognition by Routing Diverse Distribution-Aware Experts, ICLR 2021.
+
+    Args:
+        networks: as `build_backbone` makes them, one for each expert; the first one gives the shared part.
+        narrow: whether the stages of an expert are new ones with three quarters of the channels.
+    """
+    every = [cast(CifarResNet, network) for network in networks]
+    first, blocks = every[0], len(every[0].blocks) // len(WIDTHS)
+    shared = nn.Sequential(first.conv, first.norm, nn.ReLU(), *first.blocks[:blocks])
+    widths = [narrowed(width) if narrow else width for width in WIDTHS[1:]]
+    own = [
+        _initialized(_stages(WIDTHS[0], widths, blocks)) if narrow else network.blocks[blocks:]
+        for network in every
+    ]
+    return Experts(shared, [nn.Sequential(each, *means()) for each in own]), len(own) * widths[-1]
+
+
 class CifarResNet(nn.Module):
     """6n + 2 layers: a convolution, three stages of n blocks of two, and the classifier that is not here.
 
@@ -48,15 +71,8 @@ class CifarResNet(nn.Module):
             raise ValueError(f"depth {depth}: these networks have 6n + 2 layers, such as 8, 20 or 32")
         self.conv = _conv3x3(3, WIDTHS[0])
         self.norm = nn.BatchNorm2d(WIDTHS[0])
-        stages, channels = [], WIDTHS[0]
-        for width in WIDTHS:
-            for _ in range(blocks):
-                stages.append(Block(channels, width))
-                channels = width
-        self.blocks = nn.Sequential(*stages)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
+        self.blocks = _stages(WIDTHS[0], WIDTHS, blocks)
+        _initialized(self)
 
     def forward(self, images: Tensor) -> Tensor:
         maps = F.relu(self.norm(self.conv(images)))
@@ -85,6 +101,23 @@ class Block(nn.Module):
         if self.grows:
             maps = F.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, self.padding, self.padding))
         return torch.relu(maps + residual)
+
+
+def _stages(channels: int, widths: Sequence[int], blocks: int) -> nn.Sequential:
+    """So many blocks of each of these widths, in a row."""
+    stages = []
+    for width in widths:
+        for _ in range(blocks):
+            stages.append(Block(channels, width))
+            channels = width
+    return nn.Sequential(*stages)
+
+
+def _initialized(module: nn.Module) -> nn.Module:
+    for each in module.modules():
+        if isinstance(each, nn.Conv2d):
+            nn.init.kaiming_normal_(each.weight)
+    return module
 
 
 def _conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:

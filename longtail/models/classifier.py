@@ -1,11 +1,13 @@
 """The form of every model: a backbone turns images into features, and a head turns features into logits."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from longtail.models.heads import ExpertHeads
 
 
 class ImageClassifier(nn.Module):
@@ -30,35 +32,49 @@ class ImageClassifier(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """The logits (N, C) of features (N, F), in the precision of the head's weights."""
+        return self._in_full_precision(self.head, features)
+
+    def classify_each(self, features: Tensor) -> Tensor:
+        """The logits of each expert, (N, E, C), in that precision; the head has to be one of experts."""
+        return self._in_full_precision(cast(ExpertHeads, self.head).each, features)
+
+    def _in_full_precision(self, head: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
         kind = features.device.type
         # Some devices, such as `meta`, have no autocast and raise when asked.
         if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
-            return self.head(features)
+            return head(features)
         with torch.autocast(kind, enabled=False):
-            return self.head(features.float())
+            return head(features.float())
 
 
-class WithFeatures(nn.Module):
-    """A model that gives its features beside its logits, with the same weights, and mixes them where it is told to.
+class ForLoss(nn.Module):
+    """A model that gives what its loss needs beside the logits, with the same weights, and mixes features if told to.
 
-    A mixed feature is `blend` of an image's own and for the rest that of its partner; logits and features are then
-    those of the mixtures.
+    A mixed feature is `blend` of an image's own and for the rest that of its partner; all that is given is then of the
+    mixtures.
 
-    Shapes: images (B, 3, H, W), partners int64 (B,), blend (B,); to logits (B, C) and features (B, F).
+    Args:
+        needs: what is given, as `longtail.losses.base.Loss.needs` says it.
+
+    Shapes: images (B, 3, H, W), partners int64 (B,), blend (B,); to logits (B, C) and, by name, what is needed.
     """
 
-    def __init__(self, model: ImageClassifier) -> None:
+    def __init__(self, model: ImageClassifier, needs: Collection[str] = ()) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.needs = model, needs
 
     def forward(
         self, images: Tensor, partners: Tensor | None = None, blend: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         features = self.model.backbone(images)
         if partners is not None and blend is not None:
             others = features.index_select(0, partners)
             features = torch.lerp(others, features, blend[:, None].to(features.dtype))
-        return self.model.classify(features), features
+        beside = {"features": features} if "features" in self.needs else {}
+        if "experts" not in self.needs:
+            return self.model.classify(features), beside
+        each = self.model.classify_each(features)
+        return cast(ExpertHeads, self.model.head).combined(each), {**beside, "experts": each}
 
 
 class WithoutMemory(TorchFunctionMode):

@@ -45,7 +45,12 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[Im
 
 def _built(card: ModelCard) -> ImageClassifier:
     return build_model(
-        card.architecture, num_classes=len(card.class_names), head=card.head, image_size=card.image_size
+        card.architecture,
+        num_classes=len(card.class_names),
+        head=card.head,
+        image_size=card.image_size,
+        experts=card.experts,
+        narrow_experts=card.narrow_experts,
     )
 
 

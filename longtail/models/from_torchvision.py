@@ -1,12 +1,15 @@
 """Models of torchvision: some by names of our own, and any classification model as `torchvision/NAME`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 from torchvision import models
+from torchvision.models.resnet import ResNet
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from longtail.models import unfilled_patches
+from longtail.models.resnet_experts import resnets_side_by_side
 from longtail.models.weights import explain_mismatch, read_weights
 
 # A further name belongs in a file of its own: here, it would make the runs of all others stale.
@@ -46,6 +49,19 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
         with explain_mismatch(weights, architecture):
             model.load_state_dict(state)
     return model, num_features
+
+
+def side_by_side(networks: Sequence[nn.Module], *, narrow: bool) -> tuple[nn.Module, int]:
+    """Experts of a ResNet or ResNeXt; see `longtail.models.resnet_experts`.
+
+    Raises:
+        ValueError: the networks are of another kind.
+    """
+    if not isinstance(networks[0], ResNet):
+        raise ValueError(
+            f"{type(networks[0]).__name__} cannot be divided among experts; of torchvision, ResNets and ResNeXts can"
+        )
+    return resnets_side_by_side(networks, narrow=narrow)
 
 
 def new_model(architecture: str, image_size: int) -> nn.Module:

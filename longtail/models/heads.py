@@ -1,20 +1,26 @@
 """Heads: the last layer, from features to logits."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def build_head(kind: str, num_features: int, num_classes: int) -> nn.Module:
+def build_head(kind: str, num_features: int, num_classes: int, experts: int = 1) -> nn.Module:
     """A new head of one of the kinds in `HEADS`; `linear` has a bias, and starts as PyTorch does it.
+
+    Args:
+        num_features: of all experts together.
+        experts: how many heads there are side by side, each with its part of the features.
 
     Raises:
         ValueError: another kind.
     """
     if kind not in HEADS:
         raise ValueError(f"unknown head {kind!r}; choose one of {', '.join(HEADS)}")
+    if experts > 1:
+        return ExpertHeads([HEADS[kind](num_features // experts, num_classes) for _ in range(experts)])
     return HEADS[kind](num_features, num_classes)
 
 
@@ -111,6 +117,39 @@ class NearestMean(nn.Module):
         directions = F.normalize(features - self.centre, dim=1)
         bias = -self.weight.square().sum(dim=1) - self.never
         return F.linear(directions, 2 * self.weight, bias) - directions.square().sum(dim=1, keepdim=True)
+
+
+class ExpertHeads(nn.Module):
+    """A head for each expert. The logits are the mean of theirs, weighted or not.
+
+    Args:
+        heads: E of them, each from F features to C logits.
+
+    Attributes:
+        shares: how much each expert counts in proportion to the others, shape (E,): equally, unless
+            `longtail.models.variants.aggregation` has found others.
+
+    Shapes: features (N, E F), those of one expert after those of the other, to logits (N, C).
+    """
+
+    shares: Tensor
+
+    def __init__(self, heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+        self.register_buffer("shares", torch.ones(len(heads)))
+
+    def each(self, features: Tensor) -> Tensor:
+        """The logits of each expert, (N, E, C)."""
+        parts = features.chunk(len(self.heads), dim=1)
+        return torch.stack([head(part) for head, part in zip(self.heads, parts, strict=True)], dim=1)
+
+    def combined(self, each: Tensor) -> Tensor:
+        """The logits (N, C) of all experts together, from those of each, (N, E, C)."""
+        return (self.shares[:, None] * each).sum(dim=1) / self.shares.sum()
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.combined(self.each(features))
 
 
 HEADS: dict[str, Callable[[int, int], nn.Module]] = {

@@ -108,6 +108,10 @@ def _own_model(name: str, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]
     card = card_from(content, {key: tensor.shape for key, tensor in tensors.items()}, path)
     if card.architecture != name:
         raise ValueError(f"{path} holds a model of {card.architecture}; expected {name}")
+    if card.experts > 1:
+        raise ValueError(
+            f"{path} holds a model of {card.experts} experts; weights are those of one network, so give a run without"
+        )
     prefix = "backbone."
     state = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
     published = Published(

@@ -5,7 +5,10 @@ from pathlib import Path
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from longtail.models.resnet_experts import resnets_side_by_side as side_by_side
 from longtail.models.weights import explain_mismatch, read_weights
+
+__all__ = ["MODELS", "build_backbone", "side_by_side"]
 
 MODELS = {"resnet10": None}
 

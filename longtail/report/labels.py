@@ -37,6 +37,8 @@ LOSSES = {
     "lade": "LADE",
     "gcl": "GCL",
     "label_aware_smoothing": "Label-aware smoothing",
+    "ride": "RIDE",
+    "sade": "SADE",
     "square_root_weights": "Square-root weights",
     "class_balanced_sampler": "Class-balanced sampler",
     "square_root_sampler": "Square-root sampler",
@@ -54,6 +56,7 @@ LOSSES = {
     "lws": "LWS",
 }
 VARIANTS = {
+    "aggregation": "aggregation",
     "la": "LA",
     "ncm": "NCM",
     "taunorm": "τ-norm",

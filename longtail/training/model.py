@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from longtail.models import build_model
-from longtail.models.classifier import ImageClassifier, WithFeatures, WithoutMemory, check_size
+from longtail.models.classifier import ForLoss, ImageClassifier, WithoutMemory, check_size
 from longtail.models.heads import CosineLinear
 from longtail.training.ranks import Ranks
 from longtail.training.recipe import Recipe
@@ -48,6 +48,8 @@ def initial_model(
             head=settings.head,
             image_size=settings.recipe.image_size,
             weights=weights,
+            experts=settings.experts,
+            narrow_experts=settings.narrow_experts,
         )
     check_size(model, settings.architecture, settings.recipe.image_size)
     if settings.head_init != "random" and not isinstance(model.head, CosineLinear):
@@ -73,18 +75,23 @@ def check_model(architecture: str, recipe: Recipe) -> None:
 
 
 def forward_function(
-    model: ImageClassifier, recipe: Recipe, device: torch.device, ranks: Ranks, *, features: bool = False
-) -> Callable[..., torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
+    model: ImageClassifier,
+    recipe: Recipe,
+    device: torch.device,
+    ranks: Ranks,
+    *,
+    needs: Collection[str] = (),
+) -> Callable[..., tuple[torch.Tensor, dict[str, torch.Tensor]]]:
     """The model as the training step calls it: over all ranks, and compiled, where that is wanted.
 
     Args:
-        features: whether it gives features beside its logits, and can mix them.
+        needs: what it gives beside its logits; see `longtail.models.classifier.ForLoss`.
     """
-    module: nn.Module = WithFeatures(model) if features else model
+    module: nn.Module = ForLoss(model, needs)
     if ranks.count > 1:
         if device.type == "cuda":  # PyTorch has no synchronised batch norm on the CPU
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # exchanges the norms inside the model
-        module = nn.parallel.DistributedDataParallel(model)
+        module = nn.parallel.DistributedDataParallel(module)
     if recipe.cuda_graphs and device.type == "cuda":
         return torch.compile(module, mode="reduce-overhead")
     return torch.compile(module) if recipe.compile else module

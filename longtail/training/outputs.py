@@ -35,6 +35,8 @@ def model_card(
         loss_parameters=settings.loss_parameters,
         recipe=recipe.settings(),
         seed=settings.seed,
+        experts=settings.experts,
+        narrow_experts=settings.narrow_experts,
         best_epoch=trainer.progress.best_epoch,
         started_from=_started_from(weights, start, settings.retrain),
     )

@@ -266,11 +266,6 @@ class Recipe(Section):
         return int(self.drw.start * self.epochs) if self.drw else self.epochs
 
     @property
-    def mixes_features(self) -> bool:
-        """Whether the model mixes features, and not the batches images."""
-        return self.mixup is not None and self.mixup.kind == "manifold"
-
-    @property
     def first_sampled(self) -> int:
         """The first epoch, counted from 0, in which the sampler draws."""
         return int(self.sampler_start * self.epochs)

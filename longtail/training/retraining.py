@@ -27,6 +27,10 @@ def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> Imag
     """
     trained, card = load_model(start)
     architecture = settings.architecture
+    if card.experts > 1:
+        raise ValueError(
+            f"{start} has {card.experts} experts with a classifier each; decoupled training is for models with one"
+        )
     if (card.architecture, len(card.class_names)) != (architecture, num_classes):
         raise ValueError(
             f"{start} is a {card.architecture} for {len(card.class_names)} classes; a {architecture} for {num_classes} "

@@ -104,9 +104,7 @@ class Trainer:
             layer_decay=recipe.layer_decay,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.forward = forward_function(
-            self.model, recipe, device, self.ranks, features=self.loss.needs_features or recipe.mixes_features
-        )
+        self.forward = forward_function(self.model, recipe, device, self.ranks, needs=self.loss.needs)
         self.after_step = after_step(self.model, recipe)
         self.average = moving_average(self.model, recipe.ema)
         self.batches = TrainingBatches(
@@ -210,9 +208,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         for chunk, goal in zip(images.split(part), targets.split(part), strict=True):
             with autocast(self.device, self.precision):
-                given = self.forward(chunk, *goal.mixing)
-            logits, features = given if isinstance(given, tuple) else (given, None)
-            loss = goal.total(self.loss, logits, features) / normalizer
+                logits, beside = self.forward(chunk, *goal.mixing)
+            loss = goal.total(self.loss, logits, **beside) / normalizer
             self.scaler.scale(loss * weight).backward()
             loss_sum += loss.detach()
             hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
@@ -298,6 +295,10 @@ class Trainer:
             raise ValueError(
                 "Remix gives each image a share of its own, which a loss that is not derived from "
                 "longtail.losses.base.Loss cannot weigh; derive it, or set train.mixup.remix: null"
+            )
+        if "experts" in loss.needs and self.settings.experts == 1:
+            raise ValueError(
+                f"{type(loss).__name__} needs the logits of several experts, and the model has none; set experts: 3"
             )
         if trainable := [name for name, weight in loss.named_parameters() if weight.requires_grad]:
             raise ValueError(

@@ -19,6 +19,7 @@ class RunSettings:
             model's card keeps it.
         retrain: None, or which classifier is trained on the backbone of another run; see
             `longtail.training.retraining`.
+        experts, narrow_experts: as `longtail.models.build_model` takes them.
     """
 
     architecture: str
@@ -31,6 +32,8 @@ class RunSettings:
     retrain: str | None = None
     resize: str = "stretch"
     pad_with: Literal["reflect"] | list[int] | None = None
+    experts: int = 1
+    narrow_experts: bool = False
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], seed: int) -> Self:

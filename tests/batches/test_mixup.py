@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from longtail.batches.mixup import KINDS, Mixer, Targets, cut, remixed
 from longtail.losses import build_loss
-from longtail.models.classifier import ImageClassifier, WithFeatures
+from longtail.models.classifier import ForLoss, ImageClassifier
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "training.json").read_text())
 COUNTS = torch.tensor([9, 4, 1, 0])
@@ -132,8 +132,8 @@ def test_manifold_mixup_is_the_references(case):
     share = torch.full((len(labels),), case["lambda"], dtype=torch.float64)
     targets = Targets(labels, labels[partners], share, partners, share)
     loss = build_loss("softmax", torch.ones(len(weight), dtype=torch.int64))
-    logits, mixed = WithFeatures(model)(features, *targets.mixing)
-    value = targets.total(loss, logits, mixed) / targets.normalizer(loss)
+    logits, _ = ForLoss(model)(features, *targets.mixing)
+    value = targets.total(loss, logits) / targets.normalizer(loss)
     assert value.item() == pytest.approx(case["loss"], rel=1e-9)
     expected = torch.tensor(case["grad_features"], dtype=torch.float64)
     torch.testing.assert_close(torch.autograd.grad(value, features)[0], expected, rtol=1e-9, atol=1e-11)

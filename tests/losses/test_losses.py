@@ -17,7 +17,7 @@ from longtail.losses import build_loss
 from longtail.losses.declarations import declarations
 from longtail.losses.weights import effective_number, inverse_frequency
 
-LOSSES = [name for name, own in declarations().items() if not own.needs_features]
+LOSSES = [name for name, own in declarations().items() if not own.needs]
 LONG_TAIL = torch.tensor([450, 96, 20, 4, 1])
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 

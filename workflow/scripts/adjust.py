@@ -1,4 +1,5 @@
-"""A trained model with its classifier changed, without training: logit adjustment, tau-normalisation, class means."""
+"""A trained model with its classifier changed, without training: logit adjustment, tau-normalisation, class means, and
+weights of experts."""
 
 import dataclasses
 import os
@@ -14,7 +15,7 @@ from longtail.machine.devices import claim_devices
 from longtail.models.card import ModelCard
 from longtail.models.classifier import ImageClassifier
 from longtail.models.file import load_model, save_model
-from longtail.models.heads import NearestMean
+from longtail.models.heads import ExpertHeads, NearestMean
 
 # cuBLAS is deterministic only with a workspace that is fixed before CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -44,7 +45,7 @@ def main(args: Namespace) -> None:
 
 def changed(card: ModelCard, model: ImageClassifier, variant: dict[str, Any]) -> ModelCard:
     """The card after the classifier was changed. Temperature and threshold were fitted to the logits as they were."""
-    head = "nearest_mean" if isinstance(model.head, NearestMean) else "linear"
+    head = {NearestMean: "nearest_mean", ExpertHeads: card.head}.get(type(model.head), "linear")
     return dataclasses.replace(card, head=head, variant=variant, temperature=None, known_from=None)
 
 
@@ -53,10 +54,13 @@ if __name__ == "__main__":
         __doc__,
         model="trained model (.safetensors)",
         takes='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength, or '
-        '"validation" with "taus" and "score"}, or {"adjust": "ncm", "features": "cl2n", "distance": "euclidean"}',
+        '"validation" with "taus" and "score"}, or {"adjust": "ncm", "features": "cl2n", "distance": "euclidean"}, '
+        'or {"adjust": "aggregation"}',
         output="changed model (.safetensors)",
     )
-    tensors = "training images for ncm, validation images for tau: validation (.pth)"
+    tensors = (
+        "training images for ncm, test images for aggregation, validation images for tau: validation (.pth)"
+    )
     parser.add_argument("--tensors", metavar="FILE", help=tensors)
     val = (
         "validation images (.pth), which tell its temperature and when a picture is unknown; without: neither"

@@ -4,13 +4,15 @@
 
 A new one is a new file beside these, and nothing else changes. It holds
 
-- `change(weight, bias, class_counts, tau, logit_scale)`, which returns the new weight and bias, or
-  `head(features, labels, num_classes, of, distance)`, which returns a new classifier,
+- `change(weight, bias, class_counts, tau, logit_scale)`, which returns the new weight and bias,
+  `head(features, labels, num_classes, of, distance)`, which returns a new classifier, or `learnt_weights(epochs,
+  experts)`, which returns the weights of several experts,
 - `NO_COSINE`: why a cosine head cannot be changed so, which ends the sentence "the cosine head of softmax …"; None: it
   can,
 - `CORRECTS_LOGITS`: whether it takes the class counts out of the logits, which must not be done twice,
-- `SETTINGS`: which settings of an entry of `variants` it takes, and
-- `IMAGES`: the set of images whose features it needs (`train`), or None.
+- `SETTINGS`: which settings of an entry of `variants` it takes,
+- `IMAGES`: the set of images that it needs (`train`, or `test` without labels), or None, and
+- `EXPERTS`: whether it is for models of several experts, and not for others.
 
 The configuration reads the constants from the source. Importing this package imports no PyTorch.
 """

@@ -6,6 +6,7 @@ NO_COSINE = "has no biases to adjust"
 CORRECTS_LOGITS = True
 SETTINGS = ("tau",)
 IMAGES = None
+EXPERTS = False
 
 
 def change(

@@ -9,6 +9,7 @@ NO_COSINE = None
 CORRECTS_LOGITS = False
 SETTINGS = ("features", "distance")
 IMAGES = "train"
+EXPERTS = False
 NEVER = 1e30
 """What is taken off the score of a class without training images, which has no mean; finite, as logits have to be."""
 

@@ -6,6 +6,7 @@ NO_COSINE = "normalises its weights already"
 CORRECTS_LOGITS = False
 SETTINGS = ("tau",)
 IMAGES = None
+EXPERTS = False
 
 
 def change(
