@@ -266,6 +266,9 @@ def _losses(trained: list[Trained], cite: Citations) -> str:
         settings = one.record.get("settings")
         if isinstance(settings, dict) and settings.get("retrain"):
             keys.append("kang2020")
+            keys += ["zhong2021"] * bool(settings.get("shift_norms") or "classifier_rate" in settings)
+        if one.card.distilled_from:
+            keys.append("hinton2015")
         if one.card.variant:
             keys += {"la": ["menon2021"], "taunorm": ["kang2020"], "ncm": ["kang2020"]}.get(
                 str(one.card.variant.get("adjust")), []

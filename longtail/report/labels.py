@@ -27,6 +27,7 @@ LOSSES = {
     "sigmoid_focal": "Focal, sigmoid",
     "class_balanced": "Class-balanced",
     "cb_focal": "Class-balanced focal",
+    "class_balanced_binary": "Class-balanced binary",
     "balanced_softmax": "Balanced softmax",
     "equalization": "Equalization",
     "ldam": "LDAM",
@@ -52,6 +53,9 @@ LOSSES = {
     "balanced_softmax_drw": "Balanced softmax-DRW",
     "crt": "cRT",
     "lws": "LWS",
+    "mislas": "MiSLAS",
+    "gcl_stage2": "GCL, second stage",
+    "weight_balancing": "Weight balancing",
 }
 VARIANTS = {
     "la": "LA",

@@ -1,9 +1,11 @@
 """The optimisers of the training recipe."""
 
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import nn
 
 from longtail.models.classifier import ImageClassifier
 
@@ -17,13 +19,18 @@ def build_optimizer(
     momentum: float,
     nesterov: bool = False,
     layer_decay: float | None = None,
+    rates: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
     """`adam`, `adamw` or `sgd` over all parameters that are trained, in its fused form.
 
-    With `layer_decay` each of their groups has an `lr_scale`, with which the caller multiplies the group's rate.
+    With `layer_decay` or `rates`, the groups of parameters have an `lr_scale`, with which the caller multiplies the
+    group's rate.
 
     Adam's `weight_decay` is L2 regularisation added to the gradient; AdamW's is decoupled (Loshchilov and
     Hutter, 2019).
+
+    Args:
+        rates: parameters that learn at a share of the rate, and that share.
 
     Raises:
         ValueError: an unknown name, or `layer_decay` for an architecture whose layers are not known.
@@ -31,6 +38,9 @@ def build_optimizer(
     parameters: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if layer_decay is not None:
         parameters = _layer_groups(model, weight_decay, layer_decay)
+    if rates:
+        groups = parameters if layer_decay is not None else [{"params": parameters}]
+        parameters = [part for group in groups for part in _slowed(group, rates)]
     match name:
         case "adam":
             return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)
@@ -46,6 +56,15 @@ def build_optimizer(
                 fused=True,
             )
     raise ValueError(f"optimizer '{name}' is not known; allowed: adam, adamw, sgd")
+
+
+def _slowed(group: Mapping[str, Any], rates: Mapping[nn.Parameter, float]) -> Iterator[dict]:
+    """A group of parameters as several: those at its own rate, and each that learns at a share of it."""
+    if others := [own for own in group["params"] if own not in rates]:
+        yield {**group, "params": others}
+    for own in group["params"]:
+        if own in rates:
+            yield {**group, "params": [own], "lr_scale": rates[own] * group.get("lr_scale", 1.0)}
 
 
 def _layer_groups(model: ImageClassifier, weight_decay: float, layer_decay: float) -> list[dict]:

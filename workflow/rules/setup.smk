@@ -217,10 +217,11 @@ def caveats(losses):
 def group_of_run(wildcards):
     """The group whose jobs a cluster gets as one job.
 
-    A run that starts from another has a group of its own: in the group of that run, both would be one job with one
-    time limit.
+    A run that needs the model of another has a group of its own: in the group of that run, both would be one job with
+    one time limit.
     """
-    return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
+    stage = EXPERIMENT.stage(run_of(wildcards))
+    return {0: "run", 1: "retraining"}.get(stage, f"retraining{stage}")
 
 
 # On a cluster, these jobs are submitted together and get these resources. Elsewhere this would only slow planning down.
@@ -235,6 +236,12 @@ if ON_CLUSTER:
 def model_it_starts_from(wildcards):
     start = EXPERIMENT.start(run_of(wildcards))
     return files_of(runs.MODEL, [start]) if start else []
+
+
+def model_it_learns_from(wildcards):
+    """The model of the teacher: of a run, or a file from elsewhere, which is no result."""
+    teacher, distill = EXPERIMENT.teacher(run_of(wildcards)), CONFIG.loss(wildcards.loss).distill
+    return files_of(runs.MODEL, [teacher]) if teacher else [local(distill.path)] if distill else []
 
 
 def of_all_runs(name):

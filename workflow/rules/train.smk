@@ -72,6 +72,7 @@ rule train:
             else []
         ),
         start=model_it_starts_from,
+        teacher=model_it_learns_from,
         split=lambda wildcards: (
             ["<results>/data/split.parquet"]
             if EXPERIMENT.needs_groups(wildcards.model, wildcards.loss)
@@ -96,7 +97,7 @@ rule train:
         key=lambda wildcards: KEYS.train(run_of(wildcards)),
         settings=lambda wildcards: as_json(EXPERIMENT.train_settings(wildcards.model, wildcards.loss)),
         begin=lambda wildcards, input: as_options(
-            {name: input[name] for name in ("weights", "start", "split")}
+            {name: input[name] for name in ("weights", "start", "teacher", "split")}
         ),
         work=lambda wildcards, output: KEYS.state_folder(run_of(wildcards)),
         # Being a function of the output, this is not recorded.
