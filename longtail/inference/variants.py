@@ -3,6 +3,7 @@ the validation images."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from longtail.data.tensors.files import LabelledImages
 from longtail.inference.logits import predict
 from longtail.models.card import ModelCard
 from longtail.models.classifier import ImageClassifier
+from longtail.models.heads import NearestMean
 from longtail.models.variants import adjust, ncm
 from longtail.training.selection import SCORES
 
@@ -65,6 +67,15 @@ def vary(
     best, value = best_of(tried, features, labels, score)
     model.head = tried[best]
     return {**settings, "chosen_tau": taus[best], "validation_score": value}
+
+
+def changed_card(card: ModelCard, model: ImageClassifier, variant: dict[str, Any]) -> ModelCard:
+    """The card after the classifier was changed as `vary` says.
+
+    Temperature and threshold are left out, since they were fitted to the logits as they were.
+    """
+    head = "nearest_mean" if isinstance(model.head, NearestMean) else "linear"
+    return replace(card, head=head, variant=variant, temperature=None, known_from=None)
 
 
 @torch.no_grad()

@@ -406,21 +406,21 @@ def test_a_teacher_and_what_it_is_made_of_are_trained_first():
     config = load_config(
         {
             "grid": {"losses": ["student"], "models": ["mobilenetv2"], "train_sets": ["longtailed"]},
-            "losses": {"student": {"loss": "balanced_softmax", "distill": {"teacher": "crt+la"}}},
-            "variants": {"crt+la": {}},
+            "losses": {"student": {"loss": "balanced_softmax", "distill": {"teacher": "crt+taunorm"}}},
+            "variants": {"crt+taunorm": {}},
         }
     )
     assert config.trained == ("student", "crt", "softmax")
     jobs = Experiment(config)
     run = Run("mobilenetv2", "student", "longtailed", 42)
-    assert jobs.teacher(run) == run._replace(loss="crt+la")
+    assert jobs.teacher(run) == run._replace(loss="crt+taunorm")
     assert jobs.start(run) is None
-    assert [jobs.stage(run._replace(loss=loss)) for loss in ("softmax", "crt", "crt+la", "student")] == [0, 1, 2, 3]
+    assert [jobs.stage(run._replace(loss=loss)) for loss in ("softmax", "crt", "crt+taunorm", "student")] == [0, 1, 2, 3]
     assert jobs.train_settings("mobilenetv2", "student")["distill"] == {"temperature": 1.5, "weight": 1.0}
 
 
 def test_mislas_is_one_name():
-    config = load_config({"grid": {"losses": ["mislas"]}})
+    config = load_config({"grid": {"losses": ["mislas"], "models": ["mobilenetv2"]}})
     assert config.trained == ("mislas", "mixup")
     assert config.recipe("mobilenetv2", "mixup").mixup and not config.recipe("mobilenetv2", "mislas").mixup
     settings = Experiment(config).train_settings("mobilenetv2", "mislas")
