@@ -311,10 +311,22 @@ MEANINGS = {
         )
         for sampler in ("class_balanced", "square_root", "progressive")
     },
-    "drs": Meaning(
-        ("softmax",),
-        "with train.sampler: class_balanced and train.sampler_start",
-        lambda entry, recipe: recipe.sampler == "class_balanced" and recipe.sampler_start > 0,
+    **{
+        name: Meaning(
+            ("softmax",),
+            f"with train.sampler: {sampler} and train.sampler_start",
+            lambda entry, recipe, sampler=sampler: (  # type: ignore[misc]
+                recipe.sampler == sampler and recipe.sampler_start > 0
+            ),
+        )
+        for name, sampler in (
+            ("drs", "class_balanced"),
+            ("drs_square_root", "square_root"),
+            ("drs_progressive", "progressive"),
+        )
+    },
+    "label_smoothing": Meaning(
+        ("softmax",), "with smoothing", lambda entry, recipe: getattr(entry, "smoothing", 0) > 0
     ),
     **{
         name: Meaning(
