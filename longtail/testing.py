@@ -336,7 +336,9 @@ def _check_settings(trial: "Trial") -> None:
     own = not trial.is_variant and not isinstance(entry.loss, str)
     try:
         if own:
-            build_loss(entry.loss.model_dump(), torch.tensor(CLASS_COUNTS), **{**entry.parameters, MISSPELT: 1.0})
+            build_loss(
+                entry.loss.model_dump(), torch.tensor(CLASS_COUNTS), **{**entry.parameters, MISSPELT: 1.0}
+            )
         else:
             load_config(trial.settings(**{MISSPELT: 1.0}))
     except (ValueError, TypeError) as error:
@@ -344,8 +346,8 @@ def _check_settings(trial: "Trial") -> None:
             raise AssertionError(f"it refuses the setting {MISSPELT!r} without naming it: {error}") from None
         return
     raise AssertionError(
-        f"it takes the setting {MISSPELT!r}, which nothing has, so a misspelt one would be ignored; name the parameters "
-        "of __init__ one by one"
+        f"it takes the setting {MISSPELT!r}, which nothing has, so a misspelt one would be ignored; name the "
+        "parameters of __init__ one by one"
     )
 
 

@@ -110,7 +110,9 @@ SETTINGS = {
         run={"loss": "vs"}, place="file", shard_bytes=2000
     ),
     "regulariser of a batch, images left in a file": Setting(run={"loss": "lade"}, place="file"),
-    "features": Setting(run={"loss": "influence_balanced", "loss_parameters": {"alpha": 1.0}}),
+    "features, sharpness-aware (SAM)": Setting(
+        {"sam": {}}, run={"loss": "influence_balanced", "loss_parameters": {"alpha": 1.0}}
+    ),
     "noise in the logits, TrivialAugment, images resized": Setting(
         {"augment": "trivial", "image_size": 12, "padding": 2}, {"loss": "gcl"}
     ),

@@ -150,7 +150,9 @@ def _file(schema: str, text: str, settings: Mapping[str, Any]) -> str:
     for paragraph in text.split("\n"):
         wrapped = [paragraph] if paragraph.startswith("  ") else textwrap.wrap(paragraph, WIDTH - 2)
         lines += [f"# {line}".rstrip() for line in wrapped or [""]]
-    content = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=WIDTH, default_flow_style=None)
+    content = yaml.safe_dump(
+        dict(settings), sort_keys=False, allow_unicode=True, width=WIDTH, default_flow_style=None
+    )
     return "\n".join(lines) + "\n" + content
 
 

@@ -45,6 +45,7 @@ SETTINGS = (
     (lambda r: r.mixup and r.mixup.kind == "cutmix", "CutMix", ("yun2019",)),
     (lambda r: r.mixup and r.mixup.kind == "manifold", "manifold mixup", ("verma2019",)),
     (lambda r: r.mixup and r.mixup.remix, "Remix", ("chou2020",)),
+    (lambda r: r.sam, "sharpness-aware minimisation", ("foret2021",)),
     (lambda r: r.drw, "deferred re-weighting", ("cao2019",)),
     (lambda r: r.sampler != "instance" and not r.sampler_start, "sampling by class", ("kang2020",)),
     (lambda r: r.sampler_start, "deferred re-sampling", ("cao2019",)),

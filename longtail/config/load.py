@@ -212,7 +212,10 @@ class Config(Section):
                 yield name, unknown(f"losses.{name}.retrain.start: '{start}'", start, known)
             elif (teacher := self.teacher(name)) and teacher not in (*known, *self.variants):
                 what = f"losses.{name}.distill.teacher: '{teacher}'"
-                yield name, unknown(what, teacher, [*known, *self.variants, "the path of a model.safetensors"])
+                yield (
+                    name,
+                    unknown(what, teacher, [*known, *self.variants, "the path of a model.safetensors"]),
+                )
             elif name in self._comes_before(name):
                 yield (
                     name,
@@ -308,7 +311,9 @@ class Config(Section):
         taught = self.recipe(model, self.needed(loss)[-1]) if teacher else None
         built, crops = self.model(model), self.predict.crops
         recipe = self.recipe(model, loss)
-        return Training(model, built.architecture, loss, entry, recipe, built.pretrained, crops, start, taught)
+        return Training(
+            model, built.architecture, loss, entry, recipe, built.pretrained, crops, start, taught
+        )
 
     @property
     def _known_losses(self) -> list[str]:

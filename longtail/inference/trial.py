@@ -36,7 +36,13 @@ DIGITS: dict[str, Any] = {
     "models": {"resnet8": {"pretrained": False}},
     "data": {"source": "digits", "train_per_class": COUNTS[0], "test_per_class": TESTED},
     "train": {
-        **{"epochs": 4, "batch_size": 32, "learning_rate": 0.005, "schedule": "constant", "precision": "fp32"},
+        **{
+            "epochs": 4,
+            "batch_size": 32,
+            "learning_rate": 0.005,
+            "schedule": "constant",
+            "precision": "fp32",
+        },
         **{"image_size": 8, "padding": 1, "flip": False, "select": "last", "validate_every": 4},
         **{"mean": [0.3053] * 3, "std": [0.3762] * 3, "calibrate": False},
     },
@@ -80,7 +86,9 @@ class Trial:
         read_backs: where a step of the method read a number back from the device.
     """
 
-    def __init__(self, name: str, configuration: Mapping[str, Any], device: torch.device, folder: Path) -> None:
+    def __init__(
+        self, name: str, configuration: Mapping[str, Any], device: torch.device, folder: Path
+    ) -> None:
         self.name, self.configuration, self.device, self.folder = name, configuration, device, folder
         self.read_backs = ReadBacks()
         self._finished: dict[Run, Path] = {}
@@ -97,7 +105,9 @@ class Trial:
         if models := (self.configuration.get("grid") or {}).get("models"):
             grid["models"] = list(models)[:1]
         section = "variants" if self.is_variant else "losses"
-        return merged(merged(DIGITS, own), {"grid": grid, section: {self.name: wrong}} if wrong else {"grid": grid})
+        return merged(
+            merged(DIGITS, own), {"grid": grid, section: {self.name: wrong}} if wrong else {"grid": grid}
+        )
 
     @cached_property
     def experiment(self) -> Experiment:

@@ -60,7 +60,11 @@ class _Functions(TorchFunctionMode):
         self.seen = seen
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         checks = func in CHECKED_ON_CPU_ONLY
         self.seen._checking += checks

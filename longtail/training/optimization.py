@@ -20,6 +20,7 @@ def build_optimizer(
     nesterov: bool = False,
     layer_decay: float | None = None,
     rates: Mapping[nn.Parameter, float] | None = None,
+    rho: float | None = None,
 ) -> torch.optim.Optimizer:
     """`adam`, `adamw` or `sgd` over all parameters that are trained, in its fused form.
 
@@ -31,6 +32,7 @@ def build_optimizer(
 
     Args:
         rates: parameters that learn at a share of the rate, and that share.
+        rho: the radius of `SharpnessAware`, which is then the optimiser around the one that is named; None: the latter.
 
     Raises:
         ValueError: an unknown name, or `layer_decay` for an architecture whose layers are not known.
@@ -41,6 +43,67 @@ def build_optimizer(
     if rates:
         groups = parameters if layer_decay is not None else [{"params": parameters}]
         parameters = [part for group in groups for part in _slowed(group, rates)]
+    built = _built(parameters, name, learning_rate, weight_decay, momentum, nesterov)
+    return built if rho is None else SharpnessAware(built, rho=rho)
+
+
+class SharpnessAware(torch.optim.Optimizer):
+    """Sharpness-aware minimisation (SAM) around another optimiser: two passes a step, each followed by `step()`.
+
+    After the gradient at the weights w, `step()` moves them to w + rho g / ||g||, the norm being that of all gradients
+    together; after the gradient there, it puts them back and lets the other optimiser take its step with that gradient.
+    A state is that of the other optimiser, and belongs between two steps.
+
+    pytorch_optimizer has SAM too, in a package with parts that are not free for every use; this is a few lines.
+
+    Source: Foret et al., Sharpness-Aware Minimization for Efficiently Improving Generalization, ICLR 2021, equation 2
+    and algorithm 1, with p = 2. Their 1e-12 keeps the division finite.
+
+    Args:
+        base: the optimiser that takes the step.
+        rho: the radius, above 0.
+    """
+
+    passes = 2
+
+    def __init__(self, base: torch.optim.Optimizer, *, rho: float) -> None:
+        super().__init__(base.param_groups, {})
+        self.base, self.rho = base, rho
+        self.param_groups = base.param_groups  # whose rates the schedule sets
+        self.moved: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """The first half of a step, or the second after the first."""
+        if self.moved:
+            for weight, before in self.moved:
+                weight.copy_(before)
+            self.moved = []
+            self.base.step()
+            return
+        weights = [own for group in self.param_groups for own in group["params"] if own.grad is not None]
+        gradients = [own.grad for own in weights]
+        norm = torch.linalg.vector_norm(torch.stack([each.norm() for each in gradients]))
+        self.moved = [(own, own.clone()) for own in weights]
+        for own, gradient in zip(weights, gradients, strict=True):
+            own.add_(gradient * (self.rho / (norm + 1e-12)))
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.base.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.base.load_state_dict(state_dict)
+        self.param_groups = self.base.param_groups
+
+
+def _built(
+    parameters: list[Any],
+    name: str,
+    learning_rate: float,
+    weight_decay: float,
+    momentum: float,
+    nesterov: bool,
+) -> torch.optim.Optimizer:
     match name:
         case "adam":
             return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)

@@ -107,7 +107,9 @@ class Trainer:
             nesterov=recipe.nesterov,
             layer_decay=recipe.layer_decay,
             rates=learning_rates(self.model, settings),
+            rho=recipe.sam.rho if recipe.sam else None,
         )
+        self.passes: int = getattr(self.optimizer, "passes", 1)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.forward = forward_function(
             self.model, recipe, device, self.ranks, features=self.loss.needs_features or recipe.mixes_features
@@ -348,7 +350,8 @@ class Trainer:
         """The remaining steps of the epoch. On a request to stop, the state is saved between two of them."""
         epoch = self.progress.epoch
         for images, targets in self.batches.epoch(epoch, tally.step):
-            tally.add(*self.train_step(images, targets), len(images))
+            counted = [self.train_step(images, targets) for _ in range(self.passes)]
+            tally.add(*counted[0], len(images))  # of the weights as they are before the step
             for change in self.after_step:
                 change(tally.step, self.batches.steps)
             if self.average:  # the step of the run needs no state: it follows from the epoch and the tally

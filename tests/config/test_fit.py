@@ -211,16 +211,24 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
         (
             {
                 "grid": {"losses": ["x"]},
-                "losses": {"x": {"loss": "softmax", "retrain": {"start": "ldam", "classifier": "keep_and_scale"}}},
+                "losses": {
+                    "x": {"loss": "softmax", "retrain": {"start": "ldam", "classifier": "keep_and_scale"}}
+                },
             },
             "losses.x.retrain.classifier: keep_and_scale rescales the logits of a linear classifier",
         ),
         (
-            {"grid": {"losses": ["x"]}, "losses": {"x": {"loss": "focal", "distill": {"teacher": "softmex"}}}},
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {"x": {"loss": "focal", "distill": {"teacher": "softmex"}}},
+            },
             "losses.x.distill.teacher: 'softmex' is not known; did you mean 'softmax'? allowed:",
         ),
         (
-            {"grid": {"losses": ["x"]}, "losses": {"x": {"loss": "focal", "distill": {"teacher": "a/b.safetensors"}}}},
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {"x": {"loss": "focal", "distill": {"teacher": "a/b.safetensors"}}},
+            },
             "losses.x.distill.teacher: a/b.safetensors does not exist (looked for /",
         ),
         (
@@ -415,7 +423,12 @@ def test_a_teacher_and_what_it_is_made_of_are_trained_first():
     run = Run("mobilenetv2", "student", "longtailed", 42)
     assert jobs.teacher(run) == run._replace(loss="crt+taunorm")
     assert jobs.start(run) is None
-    assert [jobs.stage(run._replace(loss=loss)) for loss in ("softmax", "crt", "crt+taunorm", "student")] == [0, 1, 2, 3]
+    assert [jobs.stage(run._replace(loss=loss)) for loss in ("softmax", "crt", "crt+taunorm", "student")] == [
+        0,
+        1,
+        2,
+        3,
+    ]
     assert jobs.train_settings("mobilenetv2", "student")["distill"] == {"temperature": 1.5, "weight": 1.0}
 
 
@@ -425,7 +438,9 @@ def test_mislas_is_one_name():
     assert config.recipe("mobilenetv2", "mixup").mixup and not config.recipe("mobilenetv2", "mislas").mixup
     settings = Experiment(config).train_settings("mobilenetv2", "mislas")
     assert settings | {"retrain": "keep_and_scale", "classifier_rate": 0.2, "shift_norms": True} == settings
-    assert settings["loss_parameters"] | {"smooth_head": 0.4, "smooth_tail": 0.1} == settings["loss_parameters"]
+    assert (
+        settings["loss_parameters"] | {"smooth_head": 0.4, "smooth_tail": 0.1} == settings["loss_parameters"]
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -190,7 +190,7 @@ def test_leaves_the_random_numbers_of_the_caller_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-FAULTY = '''
+FAULTY = """
 import random
 
 from torch import nn
@@ -240,7 +240,7 @@ class Counting(Sound):
 class Asking(Sound):
     def factor(self, logits):
         return 2.0 if logits.max() > 1 else 1.0
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -289,5 +289,8 @@ def test_what_is_read_back_is_noted_with_its_line_and_nothing_else_is():
     with seen:
         bool(numbers.sum())
         numbers[numbers > 1]
-    assert [found.partition(" at ")[0] for found in seen.found] == ["aten._local_scalar_dense.default", "aten.index.Tensor"]
+    assert [found.partition(" at ")[0] for found in seen.found] == [
+        "aten._local_scalar_dense.default",
+        "aten.index.Tensor",
+    ]
     assert all(__file__ in found for found in seen.found)

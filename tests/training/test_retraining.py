@@ -20,7 +20,9 @@ from longtail.training.retraining import learning_rates
 from longtail.training.settings import RunSettings
 from longtail.training.tuning import freeze, train_mode
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "training.json").read_text())["mislas_stage2_step"]
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "training.json").read_text())[
+    "mislas_stage2_step"
+]
 
 SECOND_STAGE = {
     "loss": "softmax",
@@ -124,7 +126,10 @@ def test_shifted_norms_follow_the_images_and_no_weight_of_the_backbone_moves(tra
     settings["loss"] = "label_aware_smoothing"
     progress, run = trained("shifted", shift_norms=True, **settings)
     kept, _ = trained("kept", **settings)
-    (first, _), (second, card) = load_model(base), load_model(save_run(run, digits, tmp_path / "x.safetensors"))
+    (first, _), (second, card) = (
+        load_model(base),
+        load_model(save_run(run, digits, tmp_path / "x.safetensors")),
+    )
     before, after = first.backbone.state_dict(), second.backbone.state_dict()
     moved = {name.rpartition(".")[2] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"running_mean", "running_var", "num_batches_tracked"}

@@ -66,7 +66,11 @@ def test_a_student_learns_from_its_teacher_and_resumes_to_the_same_bytes(trained
 
 
 def test_the_teacher_sees_the_batch_in_evaluation_mode_and_as_it_is_mixed(trained, base):
-    settings = {**PLAIN, "distill": {"temperature": 2.0, "weight": 3.0}, "recipe": {"epochs": 1, "warmup_epochs": 0}}
+    settings = {
+        **PLAIN,
+        "distill": {"temperature": 2.0, "weight": 3.0},
+        "recipe": {"epochs": 1, "warmup_epochs": 0},
+    }
     _, run = trained("run", teacher=base, **settings)
     teacher, _ = load_model(base)
     draw = torch.Generator().manual_seed(1)
@@ -125,7 +129,11 @@ def test_the_scale_of_cosine_logits_counts_on_both_sides(trained, digits, tmp_pa
         ({"distill": DISTILL}, "distillation .distill. needs the model file of its teacher"),
         ({"teacher": True}, "is given to learn from, but the settings lack distill"),
         (
-            {"teacher": True, "distill": DISTILL, "recipe": {"epochs": 1, "warmup_epochs": 0, "image_size": 16}},
+            {
+                "teacher": True,
+                "distill": DISTILL,
+                "recipe": {"epochs": 1, "warmup_epochs": 0, "image_size": 16},
+            },
             "cannot teach: it was trained with image_size 8, and this run has 16; use the same train.image_size",
         ),
     ],
@@ -143,5 +151,7 @@ def test_a_teacher_of_other_classes_is_refused(trained, base, digits, tmp_path, 
         "longtail.training.terms.load_model",
         lambda *given: (load_model(*given)[0], card(**{**vars(load_model(*given)[1]), "class_names": names})),
     )
-    with pytest.raises(ValueError, match="cannot teach: it was trained on other classes .10: digit 0, digit 1"):
+    with pytest.raises(
+        ValueError, match="cannot teach: it was trained on other classes .10: digit 0, digit 1"
+    ):
         trained("refused", teacher=base, distill=DISTILL, **PLAIN)

@@ -94,7 +94,10 @@ def train_on(args: Namespace, device: torch.device, ranks: Ranks, stop: StopRequ
 
 
 def write_outputs(args: Namespace, trainer: Trainer, class_names: list[str]) -> None:
-    progress, card = trainer.progress, model_card(trainer, class_names, args.weights, args.start, args.teacher)
+    progress, card = (
+        trainer.progress,
+        model_card(trainer, class_names, args.weights, args.start, args.teacher),
+    )
     if trainer.recipe.calibrate:
         trainer.model.load_state_dict(progress.best_weights)
         feed = trainer.val_feed
