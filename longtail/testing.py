@@ -326,6 +326,7 @@ def _numerics_as_they_were() -> Iterator[None]:
 
 def _check_settings(trial: "Trial") -> None:
     from longtail.config.load import ConfigError, load_config
+    from longtail.config.methods import Custom
     from longtail.losses import build_loss
 
     try:
@@ -333,9 +334,8 @@ def _check_settings(trial: "Trial") -> None:
     except ConfigError as error:
         raise AssertionError(str(error)) from None
     entry = config.loss(trial.name)
-    own = not trial.is_variant and not isinstance(entry.loss, str)
     try:
-        if own:
+        if isinstance(entry, Custom) and not trial.is_variant:
             build_loss(
                 entry.loss.model_dump(), torch.tensor(CLASS_COUNTS), **{**entry.parameters, MISSPELT: 1.0}
             )

@@ -71,8 +71,8 @@ def _base(protocol: Protocol, settings: Mapping[str, Any]) -> str:
     """The protocol alone, with plain softmax as its only loss."""
     kept = {name: value for name, value in settings.items() if name not in ("losses", "variants")}
     text = (
-        f"The protocol of config/{protocol.whole} without its methods, which the files in {protocol.folder}/ add one by "
-        f"one:\n\n  {_command(protocol, 'ldam_drw')}\n\n"
+        f"The protocol of config/{protocol.whole} without its methods, which the files in {protocol.folder}/ add one "
+        f"by one:\n\n  {_command(protocol, 'ldam_drw')}\n\n"
         f"Cost, expectation and what was measured stand in each of them; alone it is softmax. Written by "
         "tools/published_configs.py."
     )
@@ -118,8 +118,8 @@ def _cost(config: Config, measured: pd.DataFrame) -> str:
     trained = ", then ".join(f"{number} epochs of {loss}" for loss, number in epochs.items())
     million = images * sum(epochs.values()) / 1e6
     return (
-        f"Cost: {trained}; {million:.1f} million training images of 32 x 32. 200 epochs of CIFAR100-LT, 2.2 million, took "
-        f"{quickest:.0f} minutes of one H200, with nine others at a time, and {slowest:.0f} of two CPU cores."
+        f"Cost: {trained}; {million:.1f} million training images of 32 x 32. 200 epochs of CIFAR100-LT, 2.2 million, "
+        f"took {quickest:.0f} minutes of one H200, with nine others at a time, and {slowest:.0f} of two CPU cores."
     )
 
 

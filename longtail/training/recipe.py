@@ -232,8 +232,8 @@ class Recipe(Section):
             )
         if self.sam and self.precision == "fp16":
             raise ValueError(
-                "sam with precision: fp16, which leaves steps out whose gradients overflow, and so one of the two passes; "
-                "set precision: auto, bf16 or fp32, or sam: null"
+                "sam with precision: fp16, which leaves steps out whose gradients overflow, and so one of the two "
+                "passes; set precision: auto, bf16 or fp32, or sam: null"
             )
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones {list(self.milestones)} must increase")

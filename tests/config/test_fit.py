@@ -254,8 +254,8 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
                     "softmax": {"train": {"image_size": 64}},
                 },
             },
-            "losses.x.distill.teacher: softmax was trained with image_size 64, and mobilenetv2 with x gives it images of "
-            "224; use the same train.image_size",
+            "losses.x.distill.teacher: softmax was trained with image_size 64, and mobilenetv2 with x gives it images "
+            "of 224; use the same train.image_size",
         ),
     ],
 )

@@ -254,7 +254,7 @@ class Asking(Sound):
         ("Counting", "'resumes': a run that is stopped every 17 steps and goes on ends with other weights"),
         (
             "Asking",
-            r"'no read-back': a training step waits for the device: aten._local_scalar_dense.* at \S+losses.py, line 50",
+            r"'no read-back': a training step waits for the device: aten._local_scalar_dense.* at \S+losses.py, line 5",
         ),
     ],
 )
@@ -276,7 +276,7 @@ def test_a_variant_and_a_student_of_another_method_pass():
 
 
 def test_a_setting_that_is_refused_is_told():
-    with pytest.raises(AssertionError, match="(?s)crt fails the check 'settings'.*did you mean 'softmax'"):
+    with pytest.raises(AssertionError, match=r"(?s)crt fails the check 'settings'.*did you mean 'softmax'"):
         check_method("crt", {"losses": {"crt": {"retrain": {"start": "sotfmax"}}}})
 
 

@@ -152,6 +152,6 @@ def test_a_teacher_of_other_classes_is_refused(trained, base, digits, tmp_path, 
         lambda *given: (load_model(*given)[0], card(**{**vars(load_model(*given)[1]), "class_names": names})),
     )
     with pytest.raises(
-        ValueError, match="cannot teach: it was trained on other classes .10: digit 0, digit 1"
+        ValueError, match=r"cannot teach: it was trained on other classes .10: digit 0, digit 1"
     ):
         trained("refused", teacher=base, distill=DISTILL, **PLAIN)
