@@ -60,10 +60,10 @@ def files() -> dict[str, str]:
     found = {}
     for protocol in PROTOCOLS:
         settings = yaml.safe_load((ROOT / "config" / protocol.whole).read_text(encoding="utf-8"))
+        whole = load_config(settings)
         found[f"{protocol.folder}.yaml"] = _base(protocol, settings)
         for _, row in published[published["protocol"] == protocol.name].iterrows():
-            rows = measured[(measured["loss"] == row["loss"]) & protocol.measured]
-            found[f"{protocol.folder}/{row['loss']}.yaml"] = _row(protocol, settings, row, rows, measured)
+            found[f"{protocol.folder}/{row['loss']}.yaml"] = _row(protocol, settings, whole, row, measured)
     return found
 
 
@@ -82,24 +82,25 @@ def _base(protocol: Protocol, settings: Mapping[str, Any]) -> str:
 def _row(
     protocol: Protocol,
     settings: Mapping[str, Any],
+    whole: Config,
     row: Mapping[str, Any],
-    runs: pd.DataFrame,
     measured: pd.DataFrame,
 ) -> str:
     """The settings of one row, and on top what they are, cost and give."""
     loss = row["loss"]
-    own: dict[str, Any] = {"grid": {"losses": [loss]}}
+    trained = [loss.partition("+")[0]]
+    own: dict[str, Any] = {"grid": {"losses": trained[:]}}
     if loss in settings["variants"]:
-        own = {"grid": {"losses": [loss.partition("+")[0]]}, "variants": {loss: settings["variants"][loss]}}
-    base = {name: value for name, value in settings.items() if name not in ("losses", "variants")}
-    entries: dict[str, Any] = settings["losses"]
-    config = load_config({**settings, "variants": {}, **own, "grid": {**base["grid"], **own["grid"]}})
-    if needed := {name: entries[name] for name in config.trained if name in entries}:
+        own["variants"] = {loss: settings["variants"][loss]}
+    for name in trained:  # which grows meanwhile
+        trained += whole.needed(name)
+    if needed := {name: settings["losses"][name] for name in trained if name in settings["losses"]}:
         own["losses"] = needed
+    runs = measured[(measured["loss"] == loss) & protocol.measured]
     text = (
         f"{label(loss)} on {row['dataset']}: {row['method']}, {row['backbone']} from random weights.\n\n"
         f"  {_command(protocol, loss)}\n\n"
-        + "\n".join([_cost(config, measured), *_expected(row), _found(protocol, runs)])
+        + "\n".join([_cost(whole, trained[::-1], measured), *_expected(row), _found(runs)])
         + "\nWritten by tools/published_configs.py."
     )
     return _file("../../schema.json", text, own)
@@ -110,9 +111,9 @@ def _command(protocol: Protocol, loss: str) -> str:
     return f"snakemake --configfile {base}.yaml {base}/{loss}.yaml"
 
 
-def _cost(config: Config, measured: pd.DataFrame) -> str:
+def _cost(config: Config, losses: list[str], measured: pd.DataFrame) -> str:
     images = sum(config.data.training_counts())
-    epochs = {loss: config.recipe(config.grid.models[0], loss).epochs for loss in reversed(config.trained)}
+    epochs = {loss: config.recipe(config.grid.models[0], loss).epochs for loss in losses}
     whole = measured[measured["epochs"] == max(epochs.values())]
     quickest, slowest = whole["seconds"].min() / 60, whole["seconds"].max() / 60
     trained = ", then ".join(f"{number} epochs of {loss}" for loss, number in epochs.items())
@@ -135,7 +136,7 @@ def _expected(row: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _found(protocol: Protocol, runs: pd.DataFrame) -> str:
+def _found(runs: pd.DataFrame) -> str:
     if runs.empty:
         return "Measured: nothing yet."
     told = [
