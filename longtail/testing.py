@@ -1,12 +1,19 @@
-"""A conformance check for losses, to run on your own before training with it."""
+"""Conformance checks, to run on your own loss (`check_loss`) or method (`check_method`) before training with it."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
 from longtail.losses.base import no_scalar
+
+if TYPE_CHECKING:
+    from longtail.inference.trial import Trial
 
 BuildLoss = Callable[[Tensor], nn.Module]
 
@@ -233,3 +240,145 @@ def _require_equal(
         difference = (first.mean(0) - second.mean(0)).abs()
         if not (difference <= allowed).all():
             raise AssertionError(f"{situation} its {what} differs by up to {difference.max().item():.3g}")
+
+
+# --- methods ---------------------------------------------------------------------------------------------------------
+
+LEAST = 0.2
+"""An accuracy on ten classes, equally many images of each, that guessing does not reach on 400 images."""
+MISSPELT = "smoothness"
+"""A setting that nothing has."""
+STEPS = 17
+"""Steps after which a run is stopped each time."""
+
+
+def check_method(
+    name: str, configuration: Mapping[str, Any] | None = None, *, device: str | torch.device | None = None
+) -> None:
+    """Raise an AssertionError unless a method behaves as a run of the workflow has to.
+
+    A method is whatever a configuration can say under one name of `grid.losses` or `variants`: a loss of your own, a
+    sampler, an augmentation or a change after the step that you added to a checkout, or settings that nobody has
+    combined yet. It is trained on scikit-learn's digits, 60 to 6 training images a class, for four epochs unless it
+    says otherwise, after the runs that it starts from or learns from. This takes seconds. The checks, in this order:
+
+    1. settings: the configuration takes it, and refuses a setting that is misspelt, by its name;
+    2. finite: losses, weights and logits are finite;
+    3. learns: it beats chance on test images, equally many of every class;
+    4. no read-back: no training step waits for a number from the device, as `.item()` and `if tensor:` do;
+    5. deterministic: the same seed gives the same bytes again;
+    6. resumes: a run that is stopped every few steps and goes on from its file ends with the same bytes, so all that
+       changes on the way is in its state.
+
+    A variant is not trained, so the fourth and the sixth are left out. A method that passes can still be a bad method.
+
+    Args:
+        name: of the method, a loss or a variant.
+        configuration: what defines it, as a file of `config/` has it: `losses`, `variants`, `models`, `train`, and
+            `grid.models`, of which the first is taken (by default resnet8). All else is the check's own.
+        device: where it is trained, by default the accelerator that torch finds, or else the CPU.
+
+    Raises:
+        AssertionError: names the method, the property and what was found.
+    """
+    from longtail.inference.trial import Trial  # all that trains, which check_loss does without
+
+    found = torch.device(device or torch.accelerator.current_accelerator(True) or "cpu")
+    with tempfile.TemporaryDirectory() as folder, _numerics_as_they_were():
+        trial = Trial(name, configuration or {}, found, Path(folder))
+        try:
+            title = "settings"
+            _check_settings(trial)
+            title = "finite"
+            weights, logits = trial.outcome()
+            _check_finite_outcome(weights, logits)
+            title = "learns"
+            _check_learns(trial, logits)
+            if not trial.is_variant:
+                title = "no read-back"
+                _check_no_read_back(trial)
+            title = "deterministic"
+            _require_same(weights, trial.outcome()[0], "the same seed gives other weights the second time")
+            if not trial.is_variant:
+                title = "resumes"
+                resumed, _ = trial.outcome(stop_after=STEPS)
+                _require_same(
+                    weights,
+                    resumed,
+                    f"a run that is stopped every {STEPS} steps and goes on ends with other weights, so something that "
+                    "changes on the way is no buffer of the loss and no function of the seed, the epoch and the step",
+                )
+        except AssertionError as error:
+            raise AssertionError(f"{name} fails the check {title!r}: {error}") from None
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            raise AssertionError(f"{name} fails the check {title!r}: it raises {told}") from error
+
+
+@contextmanager
+def _numerics_as_they_were() -> Iterator[None]:
+    """Training sets how PyTorch computes and draws; leave both as they were."""
+    deterministic = torch.get_deterministic_debug_mode()
+    precision = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision  # type: ignore[attr-defined]
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        with torch.random.fork_rng(), torch.enable_grad():
+            yield
+    finally:
+        torch.set_deterministic_debug_mode(deterministic)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = precision  # type: ignore[attr-defined]
+
+
+def _check_settings(trial: "Trial") -> None:
+    from longtail.config.load import ConfigError, load_config
+    from longtail.config.methods import Custom
+    from longtail.losses import build_loss
+
+    try:
+        config = trial.experiment.config
+    except ConfigError as error:
+        raise AssertionError(str(error)) from None
+    entry = config.loss(trial.name)
+    try:
+        if isinstance(entry, Custom) and not trial.is_variant:
+            build_loss(
+                entry.loss.model_dump(), torch.tensor(CLASS_COUNTS), **{**entry.parameters, MISSPELT: 1.0}
+            )
+        else:
+            load_config(trial.settings(**{MISSPELT: 1.0}))
+    except (ValueError, TypeError) as error:
+        if MISSPELT not in str(error):
+            raise AssertionError(f"it refuses the setting {MISSPELT!r} without naming it: {error}") from None
+        return
+    raise AssertionError(
+        f"it takes the setting {MISSPELT!r}, which nothing has, so a misspelt one would be ignored; name the "
+        "parameters of __init__ one by one"
+    )
+
+
+def _check_finite_outcome(weights: Mapping[str, Tensor], logits: Tensor) -> None:
+    broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
+    if broken:
+        raise AssertionError(f"after training, these weights are not finite: {', '.join(broken[:3])}")
+    if not logits.isfinite().all():
+        raise AssertionError("the logits of test images are not finite")
+
+
+def _check_learns(trial: "Trial", logits: Tensor) -> None:
+    accuracy = (logits.argmax(1) == trial.sets[1].labels).double().mean().item()
+    if accuracy <= LEAST:
+        raise AssertionError(
+            f"its top-1 accuracy on ten classes is {accuracy:.1%}, and guessing has 10 %; it learns nothing, or "
+            "needs another learning rate or more epochs, which `train` of the configuration says"
+        )
+
+
+def _check_no_read_back(trial: "Trial") -> None:
+    if found := list(trial.read_backs.found):
+        raise AssertionError(f"a training step waits for the device: {'; '.join(found[:3])}")
+
+
+def _require_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor], otherwise: str) -> None:
+    if other := [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]:
+        raise AssertionError(f"{otherwise} ({other[0]} and {len(other) - 1} more)")

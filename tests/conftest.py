@@ -153,9 +153,9 @@ def trained(digits, train_arguments, tmp_path):
     """Train in this process, see `small_runs.train_here`; the run's progress and its trainer."""
     from small_runs import train_here
 
-    def train(name: str, stop_after: int | None = None, start: Path | None = None, **changes):
-        arguments = train_arguments(digits, tmp_path, **changes)
-        return train_here(digits, arguments, tmp_path / name, stop_after=stop_after, start=start)
+    def train(name: str, stop_after: int | None = None, start=None, teacher=None, **changes):
+        arguments, files = train_arguments(digits, tmp_path, **changes), {"start": start, "teacher": teacher}
+        return train_here(digits, arguments, tmp_path / name, stop_after=stop_after, **files)
 
     return train
 

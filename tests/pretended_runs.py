@@ -110,7 +110,9 @@ SETTINGS = {
         run={"loss": "vs"}, place="file", shard_bytes=2000
     ),
     "regulariser of a batch, images left in a file": Setting(run={"loss": "lade"}, place="file"),
-    "features": Setting(run={"loss": "influence_balanced", "loss_parameters": {"alpha": 1.0}}),
+    "features, sharpness-aware (SAM)": Setting(
+        {"sam": {}}, run={"loss": "influence_balanced", "loss_parameters": {"alpha": 1.0}}
+    ),
     "RIDE, three narrow experts": Setting(run={"loss": "ride", "experts": 3, "narrow_experts": True}),
     "SADE, three experts": Setting(run={"loss": "sade", "experts": 3}),
     "noise in the logits, TrivialAugment, images resized": Setting(
@@ -132,7 +134,17 @@ SETTINGS = {
         {"mixup": {"kind": "manifold"}, "optimizer": "sgd", "nesterov": True}
     ),
     "second stage: weight balancing": Setting(
-        {"max_norm": {}, "weight_decay": 0.1}, {"retrain": "keep", "loss": "class_balanced"}
+        {"max_norm": {}, "weight_decay": 0.1}, {"retrain": "keep", "loss": "class_balanced_binary"}
+    ),
+    "second stage: MiSLAS": Setting(
+        {"sampler": "class_balanced", "optimizer": "sgd"},
+        {
+            **{"retrain": "keep_and_scale", "classifier_rate": 0.2, "shift_norms": True},
+            "loss": "label_aware_smoothing",
+        },
+    ),
+    "distillation, manifold mixup": Setting(
+        {"mixup": {"kind": "manifold"}}, {"distill": {"temperature": 1.5, "weight": 1.0}}
     ),
     "LoRA on a transformer": Setting({"tune": "lora", "image_size": 32}, {"architecture": "timm/test_vit"}),
     "bf16": Setting({"precision": "bf16"}),
@@ -240,8 +252,8 @@ class Runs:
             return self._outcome(setting, CUDA, watch)
 
     def _start(self, setting: Setting) -> str | None:
-        """The model file of a first stage, where the setting needs one."""
-        if "retrain" not in setting.run:
+        """The model file of a first stage or of a teacher, where the setting needs one."""
+        if not {"retrain", "distill"} & setting.run.keys():
             return None
         path = self.folder / "start.safetensors"
         if not path.exists():
@@ -274,7 +286,8 @@ class Runs:
                 *sets,
                 device=device,
                 states=StateFolder(folder / "work"),
-                start=start,
+                start=start if "retrain" in setting.run else None,
+                teacher=start if "distill" in setting.run else None,
                 stop=StopAfter(setting.stop_after) if device == CUDA and setting.stop_after else None,
                 resident=resident,
             )

@@ -32,6 +32,7 @@ def train_here(
     *,
     stop_after: int | None = None,
     start: Path | None = None,
+    teacher: Path | None = None,
 ) -> tuple[Progress, Trainer]:
     """Train by the arguments of train.py, stopped and resumed after each so many steps."""
     settings = json.loads(arguments[arguments.index("--settings") + 1])
@@ -46,6 +47,7 @@ def train_here(
             device=torch.device("cpu"),
             states=StateFolder(work),
             start=start,
+            teacher=teacher,
             stop=StopAfter(stop_after) if stop_after else None,
         )
         try:

@@ -45,6 +45,7 @@ SETTINGS = (
     (lambda r: r.mixup and r.mixup.kind == "cutmix", "CutMix", ("yun2019",)),
     (lambda r: r.mixup and r.mixup.kind == "manifold", "manifold mixup", ("verma2019",)),
     (lambda r: r.mixup and r.mixup.remix, "Remix", ("chou2020",)),
+    (lambda r: r.sam, "sharpness-aware minimisation", ("foret2021",)),
     (lambda r: r.drw, "deferred re-weighting", ("cao2019",)),
     (lambda r: r.sampler != "instance" and not r.sampler_start, "sampling by class", ("kang2020",)),
     (lambda r: r.sampler_start, "deferred re-sampling", ("cao2019",)),
@@ -266,6 +267,9 @@ def _losses(trained: list[Trained], cite: Citations) -> str:
         settings = one.record.get("settings")
         if isinstance(settings, dict) and settings.get("retrain"):
             keys.append("kang2020")
+            keys += ["zhong2021"] * bool(settings.get("shift_norms") or "classifier_rate" in settings)
+        if one.card.distilled_from:
+            keys.append("hinton2015")
         if one.card.variant:
             keys += {"la": ["menon2021"], "taunorm": ["kang2020"], "ncm": ["kang2020"]}.get(
                 str(one.card.variant.get("adjust")), []

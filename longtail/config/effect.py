@@ -34,6 +34,9 @@ def without_effect(config: Config) -> Iterator[str]:
     yield from _idle("predict", config.predict)
     for name, variant in config.variants.items():
         yield from _idle(f"variants.{name}", variant)
+    for name in config.trained:
+        if retrain := config.loss(name).retrain:
+            yield from _idle(f"losses.{name}.retrain", retrain)
     for name in _written(data):
         if name in known_sources() and name != data.source:
             yield f"data.{name} has no effect, since data.source is {data.source}; name that source, or remove it"

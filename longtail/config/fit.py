@@ -3,9 +3,10 @@
 A rule looks at one contradiction and yields a sentence for everything that is wrong: the key, why, and what to set.
 """
 
+import os
 import re
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from longtail.config.data import Data
 from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant
@@ -30,6 +31,8 @@ class Training(NamedTuple):
     """How test images are cropped (`predict.crops`)."""
     start: tuple[Loss, Recipe] | None
     """The run that decoupled training takes its backbone from."""
+    teacher: Recipe | None = None
+    """The recipe of the run that teaches this one; None: there is none, or it is a file."""
 
     @property
     def scale(self) -> float | None:
@@ -129,13 +132,13 @@ def retraining_starts_from_a_whole_run(run: Training) -> Iterator[str]:
 
 def a_kept_classifier_is_of_the_same_kind(run: Training) -> Iterator[str]:
     """A classifier that is trained on is the one that its run had; lengths are limited from those that it had."""
-    kept = run.entry.retrain and run.entry.retrain.classifier == "keep"
-    if run.start and kept and run.start[0].head != run.entry.head:
+    retrain = run.entry.retrain
+    if run.start and retrain and retrain.classifier == "keep" and run.start[0].head != run.entry.head:
         yield (
             f"losses.{run.loss}.retrain.classifier: keep trains the {run.start[0].head} head of "
-            f"{run.entry.retrain.start} on, and {run.loss} needs a {run.entry.head} one; use classifier: new"  # type: ignore[union-attr]
+            f"{retrain.start} on, and {run.loss} needs a {run.entry.head} one; use classifier: new"
         )
-    if run.recipe.max_norm and not kept:
+    if run.recipe.max_norm and not (retrain and retrain.classifier == "keep"):
         yield (
             f"losses.{run.loss}: max_norm takes its limit from a trained classifier, and this one starts from random "
             "weights; set max_norm under losses.NAME.train of a loss with retrain: {classifier: keep}"
@@ -145,10 +148,11 @@ def a_kept_classifier_is_of_the_same_kind(run: Training) -> Iterator[str]:
 def only_linear_classifiers_are_rescaled(run: Training) -> Iterator[str]:
     """LWS scales the logits of each class, which a cosine head would undo."""
     heads = [entry.head for entry in (run.entry, *(run.start or ())[:1])]
-    if run.entry.retrain and run.entry.retrain.classifier == "scale" and "cosine" in heads:
+    if run.entry.retrain and run.entry.retrain.scales and "cosine" in heads:
         yield (
-            f"losses.{run.loss}.retrain.classifier: scale rescales the logits of a linear classifier; those of a "
-            "cosine head have all the same scale. Use classifier: new, or a start with head: linear"
+            f"losses.{run.loss}.retrain.classifier: {run.entry.retrain.classifier} rescales the logits of a linear "
+            "classifier; those of a cosine head have all the same scale. Use classifier: new, or a start with head: "
+            "linear"
         )
 
 
@@ -174,12 +178,49 @@ def retraining_tunes_no_backbone(run: Training) -> Iterator[str]:
 
 
 def retraining_mixes_no_images(run: Training) -> Iterator[str]:
-    """Mixtures are for the backbone, which decoupled training freezes."""
-    if run.entry.retrain and run.recipe.mixup:
+    """Mixtures are for the backbone, which decoupled training freezes; for its classifier, they have to be meant."""
+    if run.entry.retrain and run.recipe.mixup and "mixup" not in run.entry.train:
         yield (
             f"losses.{run.loss}.retrain: mixup shapes the backbone, and this one is frozen; set mixup: null for this "
-            "loss"
+            f"loss, or write it under losses.{run.loss}.train where its classifier is to learn from mixtures"
         )
+
+
+def shifted_norms_are_there(run: Training) -> Iterator[str]:
+    """Only batch norms have running means and variances, which transformers and ConvNeXt lack."""
+    name = _built_by(run)[1].rpartition("/")[2] or run.architecture.rpartition("/")[2]
+    if run.entry.retrain and run.entry.retrain.shift_norms and name.startswith(("vit_", "swin", "convnext")):
+        yield (
+            f"losses.{run.loss}.retrain.shift_norms: {run.architecture} has no batch norms whose statistics could "
+            "follow; set shift_norms: false, or choose another model"
+        )
+
+
+def teacher_sees_the_same_images(run: Training) -> Iterator[str]:
+    """A teacher gets the batch of its student, so both have to prepare images alike."""
+    if not (distill := run.entry.distill):
+        return
+    where = f"losses.{run.loss}.distill.teacher: {distill.teacher}"
+    theirs: Mapping[str, Any] = run.teacher.model_dump() if run.teacher else {}
+    if distill.path:
+        from longtail.files.safetensors import MODEL, read_content
+
+        try:
+            theirs = read_content(distill.path, MODEL)
+        except FileNotFoundError:
+            yield f"{where} does not exist (looked for {os.path.realpath(distill.path)})"
+        except (OSError, ValueError) as error:
+            yield f"{where}: {error}"
+    for name in ("image_size", "mean", "std"):
+        ours = getattr(run.recipe, name)
+        ours = list(ours) if isinstance(ours, tuple) else ours
+        found = theirs.get(name, ours)
+        found = list(found) if isinstance(found, tuple) else found
+        if ours != found:
+            yield (
+                f"{where} was trained with {name} {found}, and {run.model} with {run.loss} gives it images of {ours}; "
+                f"use the same train.{name}"
+            )
 
 
 def images_fill_the_patches(run: Training) -> Iterator[str]:
@@ -270,10 +311,22 @@ MEANINGS = {
         )
         for sampler in ("class_balanced", "square_root", "progressive")
     },
-    "drs": Meaning(
-        ("softmax",),
-        "with train.sampler: class_balanced and train.sampler_start",
-        lambda entry, recipe: recipe.sampler == "class_balanced" and recipe.sampler_start > 0,
+    **{
+        name: Meaning(
+            ("softmax",),
+            f"with train.sampler: {sampler} and train.sampler_start",
+            lambda entry, recipe, sampler=sampler: (  # type: ignore[misc]
+                recipe.sampler == sampler and recipe.sampler_start > 0
+            ),
+        )
+        for name, sampler in (
+            ("drs", "class_balanced"),
+            ("drs_square_root", "square_root"),
+            ("drs_progressive", "progressive"),
+        )
+    },
+    "label_smoothing": Meaning(
+        ("softmax",), "with smoothing", lambda entry, recipe: getattr(entry, "smoothing", 0) > 0
     ),
     **{
         name: Meaning(
@@ -331,11 +384,12 @@ def names_mean_what_tables_print(run: Training) -> Iterator[str]:
                 f"losses.{run.loss}.experts: makes another method of {run.loss}, which tables and published numbers "
                 "know by that name; call the entry otherwise"
             )
-    if run.entry.retrain and "retrain" not in own:
-        yield (
-            f"losses.{run.loss}.retrain: makes another method of {run.loss}, which tables and published numbers know "
-            "by that name; call the entry otherwise"
-        )
+    for section in ("retrain", "distill"):
+        if getattr(run.entry, section) and section not in own:
+            yield (
+                f"losses.{run.loss}.{section}: makes another method of {run.loss}, which tables and published numbers "
+                "know by that name; call the entry otherwise"
+            )
 
 
 def experts_have_stages_of_their_own(run: Training) -> Iterator[str]:
@@ -344,9 +398,10 @@ def experts_have_stages_of_their_own(run: Training) -> Iterator[str]:
     if declared and "experts" in declared.needs:
         usual, exact = declared.default_experts, declared.exact_experts
         if entry.experts == 1 or (exact and entry.experts != usual):
+            number = usual if exact else f"several, such as {usual}"
             yield (
-                f"{where}.experts: found {entry.experts}, and {entry.loss} trains {'' if exact else 'several, such as '}"
-                f"{usual} experts, each in its own way; set experts: {usual}"
+                f"{where}.experts: found {entry.experts}, and {entry.loss} trains {number} experts, each in its own way; "
+                f"set experts: {usual}"
             )
     if entry.experts == 1:
         if entry.narrow_experts is not None:
@@ -401,6 +456,8 @@ RULES = (
     frozen_backbone_sees_the_same_images,
     retraining_tunes_no_backbone,
     retraining_mixes_no_images,
+    shifted_norms_are_there,
+    teacher_sees_the_same_images,
     images_fill_the_patches,
     layers_are_known,
     attention_is_there,
@@ -427,7 +484,7 @@ def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe:
             f"{where}.{foreign[0]}: {variant.adjust} has no {foreign[0]}, it takes {' and '.join(taken) or 'nothing'}; "
             "leave it out"
         )
-    elif variant.images == "train" and entry.retrain:
+    elif variant.images == "train" and entry.retrain and not entry.retrain.shift_norms:
         yield (
             f"{where}: {variant.of} has the backbone of {entry.retrain.start} and so the same class means; use "
             f"{entry.retrain.start}"
@@ -444,7 +501,7 @@ def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe:
         )
     elif entry.head == "cosine" and (why := constant(file, "NO_COSINE")):
         yield f"{where}: the cosine head of {variant.of} {why}; use a loss with head: linear"
-    elif entry.retrain and entry.retrain.classifier == "scale":
+    elif entry.retrain and entry.retrain.scales:
         yield f"{where}: {variant.of} rescales its classifier itself; use the loss it starts from"
     elif constant(file, "CORRECTS_LOGITS") and (reason := _corrected(entry, recipe)):
         yield f"{where}: {variant.of} {reason}; adjusting its logits again would correct twice"

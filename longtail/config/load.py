@@ -210,6 +210,29 @@ class Config(Section):
             elif (retrain := self.loss(name).retrain) and retrain.start not in known:
                 start = retrain.start
                 yield name, unknown(f"losses.{name}.retrain.start: '{start}'", start, known)
+            elif (teacher := self.teacher(name)) and teacher not in (*known, *self.variants):
+                what = f"losses.{name}.distill.teacher: '{teacher}'"
+                yield (
+                    name,
+                    unknown(what, teacher, [*known, *self.variants, "the path of a model.safetensors"]),
+                )
+            elif name in self._comes_before(name):
+                yield (
+                    name,
+                    f"losses.{name}: its run would need the model of {name} itself, by retrain.start or "
+                    "distill.teacher, before it is trained; name another one",
+                )
+
+    def _comes_before(self, loss: str) -> set[str]:
+        """The losses whose runs are finished before that of a loss begins, as far as they are known."""
+        found: set[str] = set()
+        waiting = [loss]
+        while waiting:
+            known = (own for own in self.needed(waiting.pop()) if own in self._known_losses)
+            new = [own for own in known if own not in found]
+            found.update(new)
+            waiting += new
+        return found
 
     def _unknown_variants(self) -> Iterator[tuple[str, str]]:
         known = self._known_losses
@@ -284,9 +307,13 @@ class Config(Section):
         entry, start = self.loss(loss), None
         if entry.retrain:
             start = self.loss(entry.retrain.start), self.recipe(model, entry.retrain.start)
+        teacher = self.teacher(loss)
+        taught = self.recipe(model, self.needed(loss)[-1]) if teacher else None
         built, crops = self.model(model), self.predict.crops
         recipe = self.recipe(model, loss)
-        return Training(model, built.architecture, loss, entry, recipe, built.pretrained, crops, start)
+        return Training(
+            model, built.architecture, loss, entry, recipe, built.pretrained, crops, start, taught
+        )
 
     @property
     def _known_losses(self) -> list[str]:
@@ -318,8 +345,21 @@ class Config(Section):
     def trained(self) -> tuple[str, ...]:
         """The losses that are trained: those of the grid, and those that others or a variant start from."""
         losses = [*self.grid.losses, *(self.variant(name).of for name in self.variants)]
-        starts = [retrain.start for loss in losses if (retrain := self.loss(loss).retrain)]
-        return tuple(dict.fromkeys([*losses, *starts]))
+        for loss in losses:  # which grows meanwhile
+            losses += [own for own in self.needed(loss) if own not in losses]
+        return tuple(dict.fromkeys(losses))
+
+    def teacher(self, loss: str) -> str | None:
+        """The loss or variant whose run teaches that of a loss; None: there is none, or it is a file."""
+        distill = self.loss(loss).distill
+        return distill.teacher if distill and not distill.path else None
+
+    def needed(self, loss: str) -> list[str]:
+        """The losses whose runs give that of a loss a model: its start, and its teacher or what that is made of."""
+        entry, teacher = self.loss(loss), self.teacher(loss)
+        if teacher in self.variants:
+            teacher = self.variant(teacher).of
+        return [own for own in (entry.retrain and entry.retrain.start, teacher) if own]
 
     @cached_property
     def recipe(self) -> Callable[[str, str], Recipe]:

@@ -14,7 +14,19 @@ from longtail.losses import known_losses
 from longtail.losses.declarations import Declaration, declaration
 from longtail.models import MOST_EXPERTS
 from longtail.models.variants import known_variants
-from longtail.settings import LocalPath, Name, NonNegative, Section, constant, one_of, problems, unknown
+from longtail.settings import (
+    Fraction,
+    LocalPath,
+    Name,
+    NonNegative,
+    Positive,
+    Section,
+    constant,
+    local_path,
+    one_of,
+    problems,
+    unknown,
+)
 from longtail.training.recipe import Where
 
 Head = Literal["linear", "cosine"]
@@ -35,9 +47,64 @@ class Retrain(Section):
 
     start: Name = "softmax"
     """The loss whose run, with the same model, training set and seed, gives the backbone."""
-    classifier: Literal["new", "keep", "scale"] = "new"
+    classifier: Literal["new", "keep", "scale", "keep_and_scale"] = "new"
     """`new`: a new classifier (cRT); `keep`: the classifier of that run, trained on; `scale`: the same, frozen, with
-    one factor for each class that is trained (LWS)."""
+    one factor for each class that is trained (LWS); `keep_and_scale`: both are trained (LWS-plus, Zhong et al.,
+    2021)."""
+    classifier_rate: Annotated[Fraction, Where("classifier", ("keep_and_scale",))] = 1.0
+    """The learning rate of the classifier that `keep_and_scale` trains on, as a share of that of the factors."""
+    shift_norms: bool = False
+    """Let the means and variances of the backbone's batch norms follow the images of this stage (shifted batch norm,
+    Zhong et al., 2021), while all of its weights stay."""
+
+    @property
+    def scales(self) -> bool:
+        """Whether the classifier gets a factor for each class."""
+        return self.classifier in ("scale", "keep_and_scale")
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the weights of the classifier of that run are trained on."""
+        return self.classifier in ("keep", "keep_and_scale")
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that act, as the program of training takes them."""
+        acting: dict[str, Any] = {"retrain": self.classifier}
+        if self.classifier == "keep_and_scale":
+            acting["classifier_rate"] = self.classifier_rate
+        return acting | ({"shift_norms": True} if self.shift_norms else {})
+
+
+class Distill(Section):
+    """Knowledge distillation: the model also learns the softened answers of a trained one to the same images (Hinton et
+    al., 2015)."""
+
+    teacher: str
+    """The loss or variant whose run, with the same model, training set and seed, is the teacher and is trained first;
+    or the path of a `model.safetensors` of any architecture with the same classes and preprocessing."""
+    temperature: Positive = 1.5
+    """What the logits of both are divided by before the softmax; the larger, the softer the answers. RIDE's teachers
+    have 1.5 (Wang et al., 2021)."""
+    weight: Positive = 1.0
+    """The factor of the divergence, which is multiplied with the square of the temperature and added to the loss."""
+
+    @field_validator("teacher")
+    @classmethod
+    def _loss_or_path(cls, found: str) -> str:
+        return local_path(found) if _is_path(found) else found
+
+    @property
+    def path(self) -> str | None:
+        """The file of the teacher; None where it is a run of the same grid."""
+        return self.teacher if _is_path(self.teacher) else None
+
+    def settings(self) -> dict[str, Any]:
+        """What the program of training takes beside the file of the teacher."""
+        return self.model_dump(include={"temperature", "weight"})
+
+
+def _is_path(teacher: str) -> bool:
+    return "/" in teacher or teacher.endswith(".safetensors")
 
 
 class Loss(Section):
@@ -52,6 +119,8 @@ class Loss(Section):
     backbone before training (Shi et al., 2024). A class without training images keeps its random direction."""
     retrain: Retrain | None = None
     """Decoupled training; null: backbone and classifier are trained together."""
+    distill: Distill | None = None
+    """Knowledge distillation from a trained model; null: none."""
     experts: Annotated[int, Field(ge=1, le=MOST_EXPERTS)] = 1
     """How many networks a model consists of that share its first stages and have a classifier each, whose logits are
     averaged (Wang et al., 2021). Above 1, the models have to be ResNets or ResNeXts."""
@@ -87,6 +156,27 @@ METHODS: dict[str, dict[str, Any]] = {
     "ldam_drw": {"loss": "ldam", "train": {"drw": {}}},
     "crt": {"loss": "softmax", "retrain": {"classifier": "new"}, "train": _SECOND_STAGE},
     "lws": {"loss": "softmax", "retrain": {"classifier": "scale"}, "train": _SECOND_STAGE},
+    "mixup": {"loss": "softmax", "train": {"mixup": {}}},
+    "mislas": {
+        "loss": "label_aware_smoothing",
+        "retrain": {
+            "start": "mixup",
+            "classifier": "keep_and_scale",
+            "classifier_rate": 0.2,
+            "shift_norms": True,
+        },
+        "train": _SECOND_STAGE,
+    },
+    "gcl_stage2": {
+        **{"loss": "gcl", "m": 0.1, "s": 20.0, "gamma": 1.0},
+        "retrain": {"start": "gcl", "classifier": "keep"},
+        "train": {**_SECOND_STAGE, "epochs": 30},
+    },
+    "weight_balancing": {
+        "loss": "class_balanced_binary",
+        "retrain": {"classifier": "keep"},
+        "train": {**_SECOND_STAGE, "sampler": "instance", "weight_decay": 0.1, "max_norm": {}},
+    },
 }
 """Names that stand for a loss with other settings; what an entry of that name says comes on top."""
 
@@ -124,12 +214,13 @@ def parse_loss(name: str, entry: Any) -> Loss:
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where}: found {entry!r}, expected settings such as {{gamma: 2.0}}")
     kind = entry.get("loss", name)
-    if kind != name and (name in METHODS or loss_section(name)):
+    if kind != name and (name in METHODS or loss_section(name)) and not _restates(name, entry):
         # Tables and published numbers go by names.
         what = kind if isinstance(kind, str) else "a class of your own"
         raise ValueError(f"{where}.loss: {what} under the name of another loss; call the entry otherwise")
-    if isinstance(kind, str) and kind in METHODS:
-        entry = merged(METHODS[kind], {key: value for key, value in entry.items() if key != "loss"})
+    method = name if name in METHODS else kind
+    if isinstance(method, str) and method in METHODS:
+        entry = merged(METHODS[method], {key: value for key, value in entry.items() if key != "loss"})
         kind = entry["loss"]
     section = Custom if isinstance(kind, Mapping) else loss_section(str(kind))
     if section is None:
@@ -138,6 +229,12 @@ def parse_loss(name: str, entry: Any) -> Loss:
         return section.model_validate(dict(entry))
     except ValidationError as error:
         raise ValueError("\n".join(problems(section, error, where))) from None
+
+
+def _restates(name: str, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry says all that the method of its name says, perhaps with other values."""
+    own = METHODS.get(name)
+    return own is not None and entry.get("loss") == own["loss"] and merged(own, entry) == dict(entry)
 
 
 def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

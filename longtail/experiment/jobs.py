@@ -79,6 +79,16 @@ class Experiment:
         retrain = self.config.loss(run.loss).retrain
         return run._replace(loss=retrain.start) if retrain else None
 
+    def teacher(self, run: Run) -> Run | None:
+        """The run whose model teaches this one; None: there is none, or it is a file."""
+        teacher = None if self.is_variant(run) else self.config.teacher(run.loss)
+        return run._replace(loss=teacher) if teacher else None
+
+    def stage(self, run: Run) -> int:
+        """How many runs come one after the other before this one can begin: 0 where it needs no other."""
+        before = [other for other in (self.start(run), self.teacher(run)) if other]
+        return 1 + max(map(self.stage, before)) if before else 0
+
     @cached_property
     def shown_runs(self) -> list[Run]:
         """The runs that tables and figures wait for: all runs or, with `partial`, the finished ones."""
@@ -232,7 +242,7 @@ class Experiment:
         return cache(self._train_settings)  # all seeds and training sets share them
 
     def _train_settings(self, model: str, loss: str) -> dict[str, Any]:
-        retrain = self.config.loss(loss).retrain
+        retrain, distill = self.config.loss(loss).retrain, self.config.loss(loss).distill
         return {
             "architecture": self.config.model(model).architecture,
             "head": self.config.loss(loss).head,
@@ -240,7 +250,8 @@ class Experiment:
             **self.loss_settings(loss),
             "recipe": self.config.recipe(model, loss).settings(),
             **self.shape_settings(),
-            **({"retrain": retrain.classifier} if retrain else {}),
+            **(retrain.settings() if retrain else {}),
+            **({"distill": distill.settings()} if distill else {}),
             **self._experts(model, loss),
         }
 
@@ -273,7 +284,7 @@ class Experiment:
         """What the card of a run's model says of its training, by which prediction knows the model of another run."""
         start = self.start(run) if self.is_variant(run) else None
         settings = self.train_settings(run.model, (start or run).loss)
-        rescaled = settings.pop("retrain", None) == "scale"
+        rescaled = settings.pop("retrain", None) in ("scale", "keep_and_scale")
         if start and self.config.variant(run.loss).images == "train":
             del settings["head"]  # it has a new one
         head = {"head": "scaled"} if rescaled else {}

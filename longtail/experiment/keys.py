@@ -31,7 +31,7 @@ LISTS = ("train", "val", "test", "class_names")
 NUMBERS = {"thesis": "resources/thesis_results.csv", "published": "resources/published_results.csv"}
 """The files of numbers that results are compared with."""
 IMAGES, SETS, VALIDATION = "the images", "the sets of images", "the validation images"
-EVALUATION, START = "the evaluation", "its start"
+EVALUATION, START, TEACHER = "the evaluation", "its start", "its teacher"
 """What jobs before others are called."""
 
 
@@ -210,7 +210,11 @@ class Keys:
             upstream["the pretrained weights"] = self.weights(run.model)
         if self.jobs.needs_groups(run.model, run.loss):
             upstream["the groups of classes"] = self.split()
+        if teacher := self.jobs.teacher(run):
+            upstream[TEACHER] = self.model(teacher)
         settings = {**self.jobs.train_settings(run.model, run.loss), "seed": run.seed}
+        if (distill := self.jobs.config.loss(run.loss).distill) and distill.path:
+            settings["distill"] = {**settings["distill"], "teacher": content_hash(distill.path)}
         settings |= {"loss": _pathless(settings["loss"]), **_named_files(settings["loss_parameters"])}
         choices = [self._model_code(run.model), self._loss_code(run.loss)]
         return self._key("train", settings, upstream, choices, of=run._asdict())

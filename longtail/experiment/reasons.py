@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from longtail.experiment.fingerprint import fingerprint, trees
-from longtail.experiment.keys import START, Keys, Parts
+from longtail.experiment.keys import START, TEACHER, Keys, Parts
 from longtail.files.atomic import write_text
 from longtail.files.regular import read_bytes
 from longtail.files.sealed_json import seal, unseal
@@ -54,6 +54,8 @@ KEYS = {
         "": "losses.{loss}",
         "loss_parameters": "losses.{loss}",
         "recipe": "train",
+        "retrain": "losses.{loss}.retrain.classifier",
+        **{name: f"losses.{{loss}}.retrain.{name}" for name in ("classifier_rate", "shift_norms")},
         "architecture": "models.{model}.architecture",
         "resize": "data.image_folder.resize",
         "pad_with": "data.image_folder.pad_with",
@@ -171,8 +173,8 @@ class Reasons:
             old = before.get(name)
             if old is None:
                 yield f"{name} added"
-            elif old != new and name == START:
-                yield f"{START} is stale"
+            elif old != new and name in (START, TEACHER):
+                yield f"{name} is stale"
             elif old != new:
                 changes = self.changes(old, new)
                 yield from [f"{name} changed"] if changes == (UNKNOWN,) else changes

@@ -9,6 +9,7 @@
     options       what the doors that compute with a model take on the command line
     onnx          the model as a file for other programs, compared with PyTorch before it is kept
     elsewhere     the model as one of timm or torchvision, whose logits are compared with ours
+    trial         small runs of a method on the digits, for `longtail.testing.check_method`
     page          the model described for people, in Markdown
 
 It uses the rooms below: `models` for a model and its card, `batches` and `data` for images, `report` for the

@@ -5,7 +5,7 @@ Its first lines are the YAML that hubs of models read.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -238,10 +238,14 @@ def _rows_of_model(model: Path, given: str | Path | None) -> tuple[pd.DataFrame 
 def loss_name(card: ModelCard) -> str:
     """What the model was trained with as people say it, such as LDAM-DRW, or Softmax with Remix + LA."""
     name = label(card.loss) if isinstance(card.loss, str) else card.loss["name"]
-    stages = {own["retrain"]["classifier"]: key for key, own in METHODS.items() if "retrain" in own}
     started, recipe = card.started_from or {}, card.recipe
-    if key := stages.get(started.get("retrain") or ("scale" if card.head == "scaled" else "")):
-        name = label(key) if card.loss == METHODS[key]["loss"] else f"{label(key)} with {name}"
+    classifier = started.get("retrain") or ("scale" if card.head == "scaled" else None)
+    stages = [key for key, own in METHODS.items() if classifier and _retrains(own) == classifier]
+    same = [key for key in stages if METHODS[key]["loss"] == card.loss]
+    if same:
+        name = label(same[0])
+    elif stages and classifier != "keep":  # which several methods do
+        name = f"{label(stages[0])} with {name}"
     elif (sampler := recipe.get("sampler", "instance")) != "instance":
         deferred = " from a late epoch on" if recipe.get("sampler_start") else ""
         name += f" with {label(f'{sampler}_sampler').lower()}{deferred}"
@@ -252,9 +256,16 @@ def loss_name(card: ModelCard) -> str:
         kind = kinds.get(mixup.get("kind"), "mixup")
         name += f" with {'Remix' if kind == 'mixup' and mixup.get('remix') else label(kind)}"
         name += " and Remix" if kind != "mixup" and mixup.get("remix") else ""
+    if card.distilled_from:
+        name += ", distilled"
     if card.variant:
         name += f" + {VARIANTS.get(card.variant['adjust'], card.variant['adjust'])}"
     return name
+
+
+def _retrains(method: Mapping[str, Any]) -> str | None:
+    """The classifier of a method in two stages."""
+    return method.get("retrain", {}).get("classifier")
 
 
 def _header(card: ModelCard, run: RunFiles, license: str | None, library: str) -> str:
@@ -526,6 +537,7 @@ def _training(card: ModelCard, record: Record | None) -> str:
             for name, value, about in Recipe.acting(card.recipe)
             if fitted.get(name, True) is not None
         ),
+        *([["distilled from", _pairs(card.distilled_from)]] if card.distilled_from else []),
         *([["classifier changed afterwards", _pairs(card.variant)]] if card.variant else []),
         ["seed", card.seed],
         ["epoch that was kept", card.best_epoch],

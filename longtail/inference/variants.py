@@ -3,6 +3,7 @@ images, and a strength that is chosen on the validation images."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -12,7 +13,7 @@ from longtail.inference.aggregation import weights_for
 from longtail.inference.logits import predict
 from longtail.models.card import ModelCard
 from longtail.models.classifier import ImageClassifier
-from longtail.models.heads import ExpertHeads
+from longtail.models.heads import ExpertHeads, NearestMean
 from longtail.models.variants import adjust, ncm
 from longtail.training.selection import SCORES
 
@@ -75,6 +76,15 @@ def vary(
     best, value = best_of(tried, features, labels, score)
     model.head = tried[best]
     return {**settings, "chosen_tau": taus[best], "validation_score": value}
+
+
+def changed_card(card: ModelCard, model: ImageClassifier, variant: dict[str, Any]) -> ModelCard:
+    """The card after the classifier was changed as `vary` says.
+
+    Temperature and threshold are left out, since they were fitted to the logits as they were.
+    """
+    head = {NearestMean: "nearest_mean", ExpertHeads: card.head}.get(type(model.head), "linear")
+    return replace(card, head=head, variant=variant, temperature=None, known_from=None)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@
     devices       the GPU that is a job's alone, and the precision that suits it
     numerics      how kernels are chosen and numbers multiplied; logits that are not finite
     randomness    seeds and generators, as a function of (seed, purpose, epoch)
+    readback      where a computation waits for a number from its device
     memory        which errors mean that memory ran out, and what to change then
     processes     other processes of this machine, as the kernel knows them, and which of them hold a lock
     environment   versions, machine, time and memory of a run, for its record

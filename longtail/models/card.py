@@ -72,6 +72,15 @@ class Start(BaseModel):
     retrain: Text | None = None
 
 
+class Teacher(BaseModel):
+    """The model whose answers were learnt, and how: see `longtail.training.terms`."""
+
+    architecture: Word
+    loss: Text
+    temperature: Annotated[Real, Field(gt=0)]
+    weight: Annotated[Real, Field(gt=0)]
+
+
 def _is(checked: type[BaseModel]) -> Any:
     """Annotates a mapping that is checked as this model and stays a mapping."""
     return GetPydanticSchema(lambda _, handler: handler.generate_schema(checked))
@@ -97,6 +106,7 @@ class ModelCard:
         variant: how the classifier was changed after training; None, it was not.
         started_from: the facts of `Start` about the weights that training began with, and which classifier decoupled
             training gave to a backbone that had them; None, not known, in files of an earlier version.
+        distilled_from: the facts of `Teacher`; None, there was none.
         experts, narrow_experts: as `longtail.models.build_model` takes them.
     """
 
@@ -122,6 +132,7 @@ class ModelCard:
     known_from: Real | None = None
     variant: Mapping[str, Any] | None = None
     started_from: Annotated[Mapping[str, Any], _is(Start)] | None = None
+    distilled_from: Annotated[Mapping[str, Any], _is(Teacher)] | None = None
     experts: Annotated[Whole, Field(ge=1, le=MOST_EXPERTS)] = 1
     narrow_experts: Annotated[bool, Strict()] = False
 

@@ -27,6 +27,7 @@ LOSSES = {
     "sigmoid_focal": "Focal, sigmoid",
     "class_balanced": "Class-balanced",
     "cb_focal": "Class-balanced focal",
+    "class_balanced_binary": "Class-balanced binary",
     "balanced_softmax": "Balanced softmax",
     "equalization": "Equalization",
     "ldam": "LDAM",
@@ -44,6 +45,10 @@ LOSSES = {
     "square_root_sampler": "Square-root sampler",
     "progressive_sampler": "Progressive sampler",
     "drs": "DRS",
+    "drs_square_root": "Square-root DRS",
+    "drs_progressive": "Progressive DRS",
+    "label_smoothing": "Label smoothing",
+    "influence_balanced": "Influence-balanced",
     "mixup": "Mixup",
     "cutmix": "CutMix",
     "manifold_mixup": "Manifold mixup",
@@ -54,6 +59,9 @@ LOSSES = {
     "balanced_softmax_drw": "Balanced softmax-DRW",
     "crt": "cRT",
     "lws": "LWS",
+    "mislas": "MiSLAS",
+    "gcl_stage2": "GCL, second stage",
+    "weight_balancing": "Weight balancing",
 }
 VARIANTS = {
     "aggregation": "aggregation",

@@ -5,7 +5,8 @@
     run           the loop: `Trainer` resumes, trains epochs, validates, saves
     input         the batches of an epoch: sampled, augmented and mixed
     model         the model as a run starts, computes and averages it
-    retraining    a classifier on the frozen backbone of a finished run (cRT, LWS)
+    retraining    a classifier on the frozen backbone of a finished run (cRT, LWS, MiSLAS)
+    terms         what a step adds to the loss of a batch (distillation)
     tuning        which weights of the backbone are trained (LoRA, biases, norms)
     optimization  the optimiser
     selection     what the epoch that is kept is chosen by

@@ -7,21 +7,26 @@ from longtail.files.safetensors import WEIGHTS, read_content
 from longtail.machine.environment import environment, peak_memory_mb
 from longtail.models.card import ModelCard, Start, read_card
 from longtail.training.run import Trainer
+from longtail.training.settings import RunSettings
 
 
 def model_card(
-    trainer: Trainer, class_names: list[str], weights: str | None = None, start: str | None = None
+    trainer: Trainer,
+    class_names: list[str],
+    weights: str | None = None,
+    start: str | None = None,
+    teacher: str | None = None,
 ) -> ModelCard:
     """The card of the model that a finished run keeps, not calibrated.
 
     Args:
         class_names: one for each label.
-        weights, start: the files that the trainer started from.
+        weights, start, teacher: the files that the trainer started and learnt from.
     """
     settings, recipe = trainer.settings, trainer.recipe
     return ModelCard(
         architecture=settings.architecture,
-        head="scaled" if settings.retrain == "scale" else settings.head,
+        head=settings.built_head,
         class_names=class_names,
         class_counts=trainer.class_counts.tolist(),
         stored_size=max(trainer.val_feed.images.shape[-2:]),
@@ -39,6 +44,7 @@ def model_card(
         narrow_experts=settings.narrow_experts,
         best_epoch=trainer.progress.best_epoch,
         started_from=_started_from(weights, start, settings.retrain),
+        distilled_from=_distilled_from(teacher, settings),
     )
 
 
@@ -47,6 +53,14 @@ def _started_from(weights: str | None, start: str | None, retrain: str | None) -
         return {**(read_card(start).started_from or {}), "retrain": retrain}
     facts = read_content(weights, WEIGHTS) if weights else {}
     return {"source": None} | {name: facts[name] for name in Start.model_fields if name in facts}
+
+
+def _distilled_from(teacher: str | None, settings: RunSettings) -> dict[str, Any] | None:
+    if teacher is None or settings.distill is None:
+        return None
+    card = read_card(teacher)
+    loss = card.loss if isinstance(card.loss, str) else card.loss["name"]
+    return {"architecture": card.architecture, "loss": loss, **settings.distill}
 
 
 def run_record(trainer: Trainer, settings: Mapping[str, Any]) -> dict[str, Any]:

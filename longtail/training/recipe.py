@@ -85,6 +85,14 @@ class MaxNorm(Section):
     authors' code, which its published numbers come from."""
 
 
+class SharpnessAware(Section):
+    """Sharpness-aware minimisation (SAM; Foret et al., 2021): the gradient of each step is that at the weights after a
+    move uphill, so a step computes two. Batch norms see each batch twice."""
+
+    rho: Positive = 0.05
+    """The length of the move."""
+
+
 class Recipe(Section):
     """The training recipe; the defaults are the thesis's.
 
@@ -139,6 +147,8 @@ class Recipe(Section):
     """The momentum of `sgd`; Adam's betas are PyTorch's."""
     nesterov: Annotated[bool, Where("optimizer", ("sgd",))] = False
     """Nesterov's momentum."""
+    sam: SharpnessAware | None = None
+    """Sharpness-aware minimisation around the optimiser, at twice the time; null: none."""
     clip: Positive | None = None
     """The gradient of all weights together is shortened to this norm where it is longer; null: never."""
     max_norm: MaxNorm | None = None
@@ -219,6 +229,11 @@ class Recipe(Section):
         if self.nesterov and self.optimizer == "sgd" and not self.momentum:
             raise ValueError(
                 "nesterov is a kind of momentum, and momentum is 0; set momentum, or nesterov: false"
+            )
+        if self.sam and self.precision == "fp16":
+            raise ValueError(
+                "sam with precision: fp16, which leaves steps out whose gradients overflow, and so one of the two "
+                "passes; set precision: auto, bf16 or fp32, or sam: null"
             )
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones {list(self.milestones)} must increase")
@@ -343,5 +358,6 @@ SECTIONS: dict[str, type[Section]] = {
     "max_norm": MaxNorm,
     "mixup": Mixup,
     "mixup.remix": Remix,
+    "sam": SharpnessAware,
 }
 """The sections within the recipe, by name."""

@@ -1,4 +1,4 @@
-"""Decoupled training: a classifier trained on the frozen backbone of a finished run (cRT and LWS)."""
+"""Decoupled training: a classifier trained on the frozen backbone of a finished run (cRT, LWS, MiSLAS)."""
 
 from torch import nn
 
@@ -7,6 +7,7 @@ from longtail.models.classifier import ImageClassifier
 from longtail.models.file import load_model
 from longtail.models.heads import ScaledLinear
 from longtail.training.settings import RunSettings
+from longtail.training.tuning import batch_norms
 
 
 def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> ImageClassifier:
@@ -14,12 +15,14 @@ def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> Imag
 
     Source: Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4:
     `new` is classifier re-training (cRT), `scale` learnable weight scaling (LWS). As in their code, the second stage
-    may sample the classes equally often, which the recipe's `sampler` says.
+    may sample the classes equally often, which the recipe's `sampler` says. Zhong et al., Improving Calibration for
+    Long-Tailed Recognition (MiSLAS), CVPR 2021: `keep_and_scale`, and the shifted batch norm of `settings.shift_norms`.
 
     Args:
         start: model file of the run.
         settings: its `retrain` is `new` for a classifier with random weights, `keep` for the run's own, which is
-            trained on, and `scale` for the run's own, frozen, with a factor for each class.
+            trained on, `scale` for the run's own, frozen, with a factor for each class, and `keep_and_scale` for
+            the run's own, trained on with a factor for each class.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -36,7 +39,7 @@ def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> Imag
             f"{start} is a {card.architecture} for {len(card.class_names)} classes; a {architecture} for {num_classes} "
             "cannot start from it"
         )
-    head = "scaled" if settings.retrain == "scale" else settings.head
+    head = settings.built_head
     model = build_model(architecture, num_classes=num_classes, head=head, image_size=card.image_size)
     model.backbone.load_state_dict(trained.backbone.state_dict())
     model.backbone.requires_grad_(False)
@@ -50,5 +53,20 @@ def decoupled_model(start: str, settings: RunSettings, num_classes: int) -> Imag
         if not isinstance(trained.head, nn.Linear):
             raise ValueError(f"{start} has a {card.head} head; only a linear one can be rescaled")
         model.head.linear.load_state_dict(trained.head.state_dict())
-        model.head.linear.requires_grad_(False)
+        model.head.linear.requires_grad_(settings.retrain == "keep_and_scale")
+    if settings.shift_norms and not batch_norms(model):
+        raise ValueError(
+            f"shift_norms lets the statistics of batch norms follow, and {architecture} has none; set shift_norms: "
+            "false, or choose another model"
+        )
     return model
+
+
+def learning_rates(model: ImageClassifier, settings: RunSettings) -> dict[nn.Parameter, float]:
+    """The weights of a model that learn at a share of the learning rate, and that share.
+
+    The authors of MiSLAS give the classifier a smaller rate than its factors: 0.05 to 0.5 of it, by data set.
+    """
+    if settings.retrain != "keep_and_scale" or not isinstance(model.head, ScaledLinear):
+        return {}
+    return dict.fromkeys(model.head.linear.parameters(), settings.classifier_rate)

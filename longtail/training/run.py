@@ -27,8 +27,10 @@ from longtail.training.model import forward_function, initial_model, moving_aver
 from longtail.training.optimization import build_optimizer
 from longtail.training.progress import Diverged, Progress, Tally
 from longtail.training.ranks import Ranks
+from longtail.training.retraining import learning_rates
 from longtail.training.selection import SCORES, Selection
 from longtail.training.settings import RunSettings
+from longtail.training.terms import added_terms
 from longtail.training.tuning import merge, merged_weights, train_mode
 
 MOST_OF_THE_START = 0.03
@@ -46,6 +48,7 @@ class Trainer:
         train_set, val_set: images uint8 N x 3 x H x W, labels int64 N, on any device.
         weights: path of pretrained weights, or None to start from random ones.
         start: model file of the run to start from, for decoupled training.
+        teacher: model file of the teacher, for distillation.
         states: where the state to resume from is kept.
         groups: the group of every class, str, C; only `select: min_group` needs them.
         stop: looked at after every step.
@@ -74,6 +77,7 @@ class Trainer:
         states: StateFolder,
         weights: str | None = None,
         start: str | None = None,
+        teacher: str | None = None,
         groups: np.ndarray | None = None,
         stop: StopRequest | None = None,
         ranks: Ranks | None = None,
@@ -102,10 +106,16 @@ class Trainer:
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
             layer_decay=recipe.layer_decay,
+            rates=learning_rates(self.model, settings),
+            rho=recipe.sam.rho if recipe.sam else None,
         )
+        self.passes: int = getattr(self.optimizer, "passes", 1)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.forward = forward_function(self.model, recipe, device, self.ranks, needs=self.loss.needs)
         self.after_step = after_step(self.model, recipe)
+        self.terms = added_terms(
+            settings, train_set.class_names, self.loss.logit_scale, device, self.precision, teacher=teacher
+        )
         self.average = moving_average(self.model, recipe.ema)
         self.batches = TrainingBatches(
             train_set, self.class_counts, recipe, settings.seed, device, resident=resident
@@ -196,7 +206,7 @@ class Trainer:
 
         With `micro_batch`, gradients accumulate over its parts to the gradient of the whole batch's loss.
         """
-        weight = self.ranks.weight(images)
+        weight, batch_size = self.ranks.weight(images), len(images)
         images = self.ranks.share(images)
         targets = targets.map(self.ranks.share)
         normalizer = targets.normalizer(self.loss)
@@ -210,6 +220,8 @@ class Trainer:
             with autocast(self.device, self.precision):
                 logits, beside = self.forward(chunk, *goal.mixing)
             loss = goal.total(self.loss, logits, **beside) / normalizer
+            for term in self.terms:
+                loss = loss + term(chunk, goal, logits) / batch_size
             self.scaler.scale(loss * weight).backward()
             loss_sum += loss.detach()
             hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
@@ -332,14 +344,15 @@ class Trainer:
         if partial:
             tally.restore(partial)
             restore_random_state(partial["random"], self.device, self.draws)
-        train_mode(self.model, self.settings.tune)
+        train_mode(self.model, self.settings.tune, shift_norms=self.settings.shift_norms)
         return tally
 
     def _take_steps(self, tally: Tally) -> None:
         """The remaining steps of the epoch. On a request to stop, the state is saved between two of them."""
         epoch = self.progress.epoch
         for images, targets in self.batches.epoch(epoch, tally.step):
-            tally.add(*self.train_step(images, targets), len(images))
+            counted = [self.train_step(images, targets) for _ in range(self.passes)]
+            tally.add(*counted[0], len(images))  # of the weights as they are before the step
             for change in self.after_step:
                 change(tally.step, self.batches.steps)
             if self.average:  # the step of the run needs no state: it follows from the epoch and the tally

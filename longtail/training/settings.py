@@ -19,6 +19,9 @@ class RunSettings:
             model's card keeps it.
         retrain: None, or which classifier is trained on the backbone of another run; see
             `longtail.training.retraining`.
+        classifier_rate: the share of the learning rate with which `retrain: keep_and_scale` trains its classifier on.
+        shift_norms: whether the batch norms of the frozen backbone of `retrain` follow the images.
+        distill: None, or `temperature` and `weight` of the distillation; see `longtail.training.terms`.
         experts, narrow_experts: as `longtail.models.build_model` takes them.
     """
 
@@ -30,6 +33,9 @@ class RunSettings:
     seed: int
     head_init: str = "random"
     retrain: str | None = None
+    classifier_rate: float = 1.0
+    shift_norms: bool = False
+    distill: Mapping[str, float] | None = None
     resize: str = "stretch"
     pad_with: Literal["reflect"] | list[int] | None = None
     experts: int = 1
@@ -48,3 +54,8 @@ class RunSettings:
     def tune(self) -> str:
         """Which weights of the backbone are trained: those that the recipe says, or none in decoupled training."""
         return "head" if self.retrain else self.recipe.tune
+
+    @property
+    def built_head(self) -> str:
+        """The kind of head that the model has: that of the settings, or one with a factor for each class."""
+        return "scaled" if self.retrain in ("scale", "keep_and_scale") else self.head

@@ -112,21 +112,36 @@ _CHOICES: dict[str, tuple[str, Callable[[nn.Module, int], list[nn.Parameter]]]] 
 """What each way of tuning needs the backbone to have, and the weights of the backbone that it trains."""
 
 
-def train_mode(model: ImageClassifier, tune: str) -> None:
+def train_mode(model: ImageClassifier, tune: str, *, shift_norms: bool = False) -> None:
     """Set the model to training mode, in which batch norms of a frozen backbone keep their statistics.
 
     A backbone of which nothing is trained is in evaluation mode as a whole, and so without dropout.
 
     Args:
         tune: as of `freeze`.
+        shift_norms: with `tune: head`, batch norms compute with the means and variances of each batch, which their
+            running statistics follow, while their scales and biases stay: shifted batch norm (Zhong et al., Improving
+            Calibration for Long-Tailed Recognition, CVPR 2021, section 3.3).
     """
     model.train()
     if tune == "head":
         model.backbone.eval()
+        if shift_norms:
+            for norm in batch_norms(model):
+                norm.train()
     elif tune != "all":
         for module in model.backbone.modules():
             if isinstance(module, STATISTICS):
                 module.eval()
+
+
+def batch_norms(model: ImageClassifier) -> list[nn.Module]:
+    """The normalisations of the backbone that keep a running mean and variance."""
+    return [
+        module
+        for module in model.backbone.modules()
+        if isinstance(module, STATISTICS) and module.running_mean is not None
+    ]
 
 
 def merged_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import pytest
 
 from longtail.config.load import ConfigError, load_config
-from longtail.config.methods import METHODS
+from longtail.config.methods import METHODS, parse_loss
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import Run
 from longtail.losses import known_losses
@@ -61,7 +61,7 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             "losses.lade: micro_batch with lade; its regulariser takes means over the whole batch",
         ),
         (
-            {"grid": {"losses": ["crt"]}, "losses": {"crt": {"train": {"mixup": {}}}}},
+            {"grid": {"losses": ["crt"]}, "train": {"mixup": {}}},
             "losses.crt.retrain: mixup shapes the backbone, and this one is frozen",
         ),
         (
@@ -201,6 +201,62 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             "losses.drs: under this name, tables show softmax with train.sampler: class_balanced and train.sampler_",
         ),
         ({"train": {"sampler": "balanced"}}, "train.sampler: found 'balanced'"),
+        (
+            {
+                "grid": {"losses": ["x"], "models": ["vit_b16"]},
+                "losses": {"x": {"loss": "softmax", "retrain": {"shift_norms": True}}},
+            },
+            "losses.x.retrain.shift_norms: vit_b16 has no batch norms whose statistics could follow",
+        ),
+        (
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {
+                    "x": {"loss": "softmax", "retrain": {"start": "ldam", "classifier": "keep_and_scale"}}
+                },
+            },
+            "losses.x.retrain.classifier: keep_and_scale rescales the logits of a linear classifier",
+        ),
+        (
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {"x": {"loss": "focal", "distill": {"teacher": "softmex"}}},
+            },
+            "losses.x.distill.teacher: 'softmex' is not known; did you mean 'softmax'? allowed:",
+        ),
+        (
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {"x": {"loss": "focal", "distill": {"teacher": "a/b.safetensors"}}},
+            },
+            "losses.x.distill.teacher: a/b.safetensors does not exist (looked for /",
+        ),
+        (
+            {"grid": {"losses": ["focal"]}, "losses": {"focal": {"distill": {"teacher": "softmax"}}}},
+            "losses.focal.distill: makes another method of focal, which tables and published numbers know",
+        ),
+        (
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {
+                    "x": {"loss": "focal", "distill": {"teacher": "y+la"}},
+                    "y": {"loss": "softmax", "distill": {"teacher": "x"}},
+                },
+                "variants": {"y+la": {}},
+            },
+            "losses.x: its run would need the model of x itself, by retrain.start or distill.teacher, before it is",
+        ),
+        (
+            {
+                "grid": {"losses": ["x"]},
+                "losses": {
+                    "x": {"loss": "focal", "distill": {"teacher": "softmax"}},
+                    "softmax": {"train": {"image_size": 64}},
+                },
+            },
+            "losses.x.distill.teacher: softmax was trained with image_size 64, and mobilenetv2 with x gives it images "
+            "of 224; use the same train.image_size",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused_with_the_reason(mapping, message):
@@ -432,3 +488,41 @@ def test_experts_are_narrow_unless_they_start_from_pretrained_weights():
     assert jobs.adjust_settings(run.loss) == {"adjust": "aggregation"}
     assert jobs.adjust_images(run) == "test_balanced"
     assert jobs.card_settings(run)["experts"] == 3
+
+
+def test_a_teacher_and_what_it_is_made_of_are_trained_first():
+    config = load_config(
+        {
+            "grid": {"losses": ["student"], "models": ["mobilenetv2"], "train_sets": ["longtailed"]},
+            "losses": {"student": {"loss": "balanced_softmax", "distill": {"teacher": "crt+taunorm"}}},
+            "variants": {"crt+taunorm": {}},
+        }
+    )
+    assert config.trained == ("student", "crt", "softmax")
+    jobs = Experiment(config)
+    run = Run("mobilenetv2", "student", "longtailed", 42)
+    assert jobs.teacher(run) == run._replace(loss="crt+taunorm")
+    assert jobs.start(run) is None
+    assert [jobs.stage(run._replace(loss=loss)) for loss in ("softmax", "crt", "crt+taunorm", "student")] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert jobs.train_settings("mobilenetv2", "student")["distill"] == {"temperature": 1.5, "weight": 1.0}
+
+
+def test_mislas_is_one_name():
+    config = load_config({"grid": {"losses": ["mislas"], "models": ["mobilenetv2"]}})
+    assert config.trained == ("mislas", "mixup")
+    assert config.recipe("mobilenetv2", "mixup").mixup and not config.recipe("mobilenetv2", "mislas").mixup
+    settings = Experiment(config).train_settings("mobilenetv2", "mislas")
+    assert settings | {"retrain": "keep_and_scale", "classifier_rate": 0.2, "shift_norms": True} == settings
+    assert (
+        settings["loss_parameters"] | {"smooth_head": 0.4, "smooth_tail": 0.1} == settings["loss_parameters"]
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_entry_may_say_again_what_the_method_of_its_name_says(name):
+    assert parse_loss(name, METHODS[name]) == parse_loss(name, {})

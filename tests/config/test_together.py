@@ -109,6 +109,10 @@ def test_entries_outside_the_grid_need_not_go_together_with_the_rest():
         ({"variants": {"softmax+la": {"adjust": "taunorm"}}}, "adjust: taunorm, but the name says la"),
         (
             {"grid": {"losses": ["mixup"]}, "losses": {"mixup": {"loss": "focal", "train": {"mixup": {}}}}},
+            "losses.mixup.loss: focal under the name of another loss",
+        ),
+        (
+            {"grid": {"losses": ["mixup"]}, "losses": {"mixup": {"train": {"mixup": {"kind": "cutmix"}}}}},
             "losses.mixup: under this name, tables show softmax with train.mixup",
         ),
         (

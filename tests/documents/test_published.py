@@ -6,9 +6,12 @@ import statistics
 import pandas as pd
 import pytest
 
+from longtail.config.load import load_files
 from longtail.data.split.sets import frequency_groups
+from longtail.experiment.jobs import Experiment
 from longtail.report.typeset import fill
 from tools.measured_results import document_tables, recorded
+from tools.published_configs import FOLDER, PROTOCOLS, files
 
 
 def test_the_documents_tables_are_those_of_the_recorded_runs(repository):
@@ -20,6 +23,29 @@ def test_the_documents_tables_are_those_of_the_recorded_runs(repository):
     )
     assert not rows.duplicated(["model", "loss", "seed", "precision", "processor"]).any()
     assert rows["hits"].between(1, rows["images"]).all()
+
+
+def test_the_files_of_rows_are_those_of_the_tables():
+    there = {str(path.relative_to(FOLDER)): path.read_text() for path in FOLDER.rglob("*.yaml")}
+    assert there == files(), "run python tools/published_configs.py"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.folder)
+def test_each_row_is_planned_as_in_the_whole_protocol(protocol, repository):
+    default = repository / "config/config.yaml"
+    whole = Experiment(load_files([default, repository / "config" / protocol.whole], {}))
+    rows = sorted((FOLDER / protocol.folder).glob("*.yaml"))
+    assert {path.stem for path in rows} == {*whole.losses}
+    for path in rows:
+        base = path.parent.with_suffix(".yaml")
+        own = Experiment(load_files([default, base, path], {}))
+        assert own.losses == [*dict.fromkeys([path.stem.partition("+")[0], path.stem])]
+        assert own.published_protocol == protocol.name
+        assert not [told for told in own.config.warnings if "no effect" in told]
+        assert own.config.data == whole.config.data
+        for loss in own.config.trained:
+            assert own.train_settings("resnet32", loss) == whole.train_settings("resnet32", loss)
+            assert own.config.needed(loss) == whole.config.needed(loss)
 
 
 def test_a_row_beside_its_published_number():

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from longtail.losses import build_loss, known_losses
-from longtail.testing import check_loss
+from longtail.machine.readback import ReadBacks
+from longtail.testing import check_loss, check_method
 
 SOUND = [(name, {}) for name in known_losses()] + [
     ("focal", {"gamma": 0.5}),
@@ -187,3 +188,109 @@ def test_leaves_the_random_numbers_of_the_caller_alone():
     torch.manual_seed(5)
     check_loss(CrossEntropy)
     assert torch.equal(torch.rand(3), expected)
+
+
+FAULTY = """
+import random
+
+from torch import nn
+from torch.nn import functional as F
+
+
+class Sound(nn.Module):
+    def __init__(self, class_counts, strength=1.0):
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, logits, labels):
+        return self.factor(logits) * F.cross_entropy(logits, labels)
+
+    def factor(self, logits):
+        return self.strength
+
+
+class AnyParameter(Sound):
+    def __init__(self, class_counts, **settings):
+        super().__init__(class_counts)
+
+
+class Logarithm(Sound):
+    def factor(self, logits):
+        return (logits.min() - logits.max()).log()
+
+
+class WithoutLabels(Sound):
+    def forward(self, logits, labels):
+        return logits.square().mean()
+
+
+class OwnRandomness(Sound):
+    def factor(self, logits):
+        return 0.5 + random.random()
+
+
+class Counting(Sound):
+    steps = 0
+
+    def factor(self, logits):
+        self.steps += 1
+        return 1 / self.steps
+
+
+class Asking(Sound):
+    def factor(self, logits):
+        return 2.0 if logits.max() > 1 else 1.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("AnyParameter", "'settings': it takes the setting 'smoothness', which nothing has"),
+        ("Missing", "'settings': The configuration has a problem"),
+        ("Logarithm", "'finite': it raises Diverged"),
+        ("WithoutLabels", "'learns': its top-1 accuracy on ten classes is"),
+        ("OwnRandomness", "'deterministic': the same seed gives other weights the second time"),
+        ("Counting", "'resumes': a run that is stopped every 17 steps and goes on ends with other weights"),
+        (
+            "Asking",
+            r"'no read-back': a training step waits for the device: aten._local_scalar_dense.* at \S+losses.py, line 5",
+        ),
+    ],
+)
+def test_the_fault_of_a_method_is_named(tmp_path, name, message):
+    path = tmp_path / "losses.py"
+    path.write_text(FAULTY)
+    own = {"loss": {"path": str(path), "name": name}, "train": {"epochs": 2}}
+    with pytest.raises(AssertionError, match=f"mine fails the check ({message})"):
+        check_method("mine", {"losses": {"mine": own}})
+
+
+def test_a_variant_and_a_student_of_another_method_pass():
+    before = torch.get_rng_state(), torch.get_deterministic_debug_mode()
+    short = {"train": {"epochs": 2}, "variants": {"softmax+ncm": {}}}
+    check_method("softmax+ncm", short)
+    student = {"loss": "lade", "distill": {"teacher": "softmax+ncm"}}
+    check_method("student", {**short, "losses": {"student": student}})
+    assert torch.equal(before[0], torch.get_rng_state()) and before[1] == torch.get_deterministic_debug_mode()
+
+
+def test_a_setting_that_is_refused_is_told():
+    with pytest.raises(AssertionError, match=r"(?s)crt fails the check 'settings'.*did you mean 'softmax'"):
+        check_method("crt", {"losses": {"crt": {"retrain": {"start": "sotfmax"}}}})
+
+
+def test_what_is_read_back_is_noted_with_its_line_and_nothing_else_is():
+    numbers, seen = torch.arange(4), ReadBacks()
+    with seen:
+        F.one_hot(numbers, 4)
+        numbers[numbers.flip(0)] += numbers.sum()
+    assert not seen.found
+    with seen:
+        bool(numbers.sum())
+        numbers[numbers > 1]
+    assert [found.partition(" at ")[0] for found in seen.found] == [
+        "aten._local_scalar_dense.default",
+        "aten.index.Tensor",
+    ]
+    assert all(__file__ in found for found in seen.found)

@@ -11,6 +11,7 @@ SGD = {"optimizer": "sgd", "learning_rate": 0.05}
 METHODS = {
     "clip": {"clip": 0.05},
     "nesterov": {**SGD, "nesterov": True},
+    "SAM": {"sam": {"rho": 0.1}},
     "deferred re-sampling": {"sampler": "class_balanced", "sampler_start": 0.5},
     "CutMix": {"mixup": {"kind": "cutmix", "probability": 0.5, "remix": {}}},
     "manifold mixup": {"mixup": {"kind": "manifold"}},

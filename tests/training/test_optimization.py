@@ -7,9 +7,10 @@ import pytest
 import timm
 import torch
 from timm.optim import param_groups_layer_decay
+from torch.nn import functional as F
 
 from longtail.models import build_model
-from longtail.training.optimization import build_optimizer
+from longtail.training.optimization import SharpnessAware, build_optimizer
 from longtail.training.recipe import Recipe
 
 
@@ -151,3 +152,58 @@ def settings_of(groups: list[dict], model: torch.nn.Module) -> dict[str, tuple[f
     """The factor of the rate and the weight decay of each parameter, by its name."""
     found = {id(p): (group["lr_scale"], group["weight_decay"]) for group in groups for p in group["params"]}
     return {name: found[id(p)] for name, p in model.named_parameters()}
+
+
+def sharpness_aware(loss, weights, *, steps, rho, **settings):
+    optimizer = SharpnessAware(torch.optim.SGD(weights, **settings), rho=rho)
+    for _ in range(steps * optimizer.passes):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+
+def test_a_sharpness_aware_step_on_a_parabola():
+    """The gradient of half of w^2 is w, so that after the move by rho it is w + rho."""
+    weight = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+    sharpness_aware(lambda: weight.square().sum() / 2, [weight], steps=1, rho=0.5, lr=0.1)
+    assert weight.item() == pytest.approx(3 - 0.1 * 3.5, rel=1e-11)
+
+
+def test_sharpness_aware_steps_are_those_of_another_program():
+    """SAM of pytorch_optimizer 4.1.0, run once; it takes the norm in float32."""
+    images = torch.tensor([[1.0, 2.0, -1.0], [0.5, -1.0, 2.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
+    start = [[0.2, -0.4, 0.1], [0.3, 0.5, -0.2]], [0.1, -0.1]
+    weight, bias = (torch.tensor(own, dtype=torch.float64, requires_grad=True) for own in start)
+
+    def loss():
+        return F.cross_entropy(F.linear(images, weight, bias), torch.tensor([0, 1, 1]))
+
+    sgd = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+    sharpness_aware(loss, [weight, bias], steps=3, rho=0.5, **sgd)
+    expected = [
+        [0.288652808997961, 0.04513243817020941, -0.5024657257133012],
+        [0.20854459050203908, 0.05430704172979062, 0.4030262458133012],
+    ]
+    torch.testing.assert_close(
+        weight.detach(), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-8
+    )
+    assert bias.tolist() == pytest.approx([0.021737090811344173, -0.02173709081134415], abs=1e-8)
+
+
+def test_what_is_left_out_by_fp16_is_no_pass_of_two():
+    with pytest.raises(ValueError, match="sam with precision: fp16, which leaves steps out"):
+        Recipe(sam={}, precision="fp16")
+
+
+def test_parameters_learn_at_their_share_of_the_rate_and_of_their_layer():
+    model = build_model("timm/test_vit", num_classes=10, image_size=32)
+    slow = list(model.head.parameters())
+    common = {"learning_rate": 1.0, "weight_decay": 0.0, "momentum": 0.0, "rates": dict.fromkeys(slow, 0.2)}
+    for layer_decay in (None, 0.5):
+        optimizer = build_optimizer(model, "sgd", layer_decay=layer_decay, **common)
+        scales = {
+            own: group.get("lr_scale", 1.0) for group in optimizer.param_groups for own in group["params"]
+        }
+        assert scales.keys() == set(model.parameters())
+        assert {scales[own] for own in slow} == {0.2}
+        assert (min(scales.values()) < 0.2) == (layer_decay is not None)

@@ -217,10 +217,11 @@ def caveats(losses):
 def group_of_run(wildcards):
     """The group whose jobs a cluster gets as one job.
 
-    A run that starts from another has a group of its own: in the group of that run, both would be one job with one
-    time limit.
+    A run that needs the model of another has a group of its own: in the group of that run, both would be one job with
+    one time limit.
     """
-    return "retraining" if EXPERIMENT.start(run_of(wildcards)) else "run"
+    stage = EXPERIMENT.stage(run_of(wildcards))
+    return {0: "run", 1: "retraining"}.get(stage, f"retraining{stage}")
 
 
 # On a cluster, these jobs are submitted together and get these resources. Elsewhere this would only slow planning down.
@@ -233,11 +234,14 @@ if ON_CLUSTER:
 
 
 def files_of_training(wildcards):
-    """What a training needs besides its images: pretrained weights or the model that it starts from, and the groups."""
+    """What a training needs besides its images: pretrained weights or the model that it starts from, the model that
+    it learns from, and the groups."""
     start = model_it_starts_from(wildcards)
     files = {"start": start} if start else {}
     if CONFIG.model(wildcards.model).pretrained and not start:
         files["weights"] = f"{CONFIG.paths.results}/weights/{wildcards.model}.safetensors"
+    if teacher := model_it_learns_from(wildcards):
+        files["teacher"] = teacher
     if EXPERIMENT.needs_groups(wildcards.model, wildcards.loss):
         files["split"] = f"{CONFIG.paths.results}/data/split.parquet"
     return files
@@ -246,6 +250,12 @@ def files_of_training(wildcards):
 def model_it_starts_from(wildcards):
     start = EXPERIMENT.start(run_of(wildcards))
     return files_of(runs.MODEL, [start]) if start else []
+
+
+def model_it_learns_from(wildcards):
+    """The model of the teacher: of a run, or a file from elsewhere, which is no result."""
+    teacher, distill = EXPERIMENT.teacher(run_of(wildcards)), CONFIG.loss(wildcards.loss).distill
+    return files_of(runs.MODEL, [teacher]) if teacher else [local(distill.path)] if distill else []
 
 
 def of_all_runs(name):

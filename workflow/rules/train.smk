@@ -85,7 +85,7 @@ rule train:
         settings=lambda wildcards: as_json(EXPERIMENT.train_settings(wildcards.model, wildcards.loss)),
         # Not recorded, as above.
         options=lambda wildcards, input, output, threads: [
-            *as_options({name: input.get(name) for name in ("weights", "start", "split")}),
+            *as_options({name: input.get(name) for name in ("weights", "start", "teacher", "split")}),
             *("--work", KEYS.state_folder(run_of(wildcards))),
             *EXPERIMENT.event_options(run_of(wildcards)),
             *options_of_place(threads),

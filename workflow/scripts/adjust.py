@@ -1,21 +1,16 @@
 """A trained model with its classifier changed, without training: logit adjustment, tau-normalisation, class means, and
 weights of experts."""
 
-import dataclasses
 import os
-from typing import Any
 
 import torch
 from frame import Namespace, program, run
 
 from longtail.data.tensors.loading import PLACES, load_sets
 from longtail.inference.temperature import calibrated
-from longtail.inference.variants import vary
+from longtail.inference.variants import changed_card, vary
 from longtail.machine.devices import claim_devices
-from longtail.models.card import ModelCard
-from longtail.models.classifier import ImageClassifier
 from longtail.models.file import load_model, save_model
-from longtail.models.heads import ExpertHeads, NearestMean
 
 # cuBLAS is deterministic only with a workspace that is fixed before CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -29,24 +24,18 @@ def main(args: Namespace) -> None:
             loaded, resident = load_sets(paths, device, args.images, args.jobs_per_gpu)
             sets = dict(zip(paths, loaded, strict=True))
             variant = vary(model, card, args.settings, sets.get(args.tensors), device, resident=resident)
-            card = changed(card, model, variant)
+            card = changed_card(card, model, variant)
             if args.val_tensors:
                 val = sets[args.val_tensors]
                 labels = val.labels.to(device)
                 card = calibrated(card, model.to(device), val.images, labels, device, resident=resident)
     else:
-        card = changed(card, model, vary(model, card, args.settings, None, torch.device("cpu")))
+        card = changed_card(card, model, vary(model, card, args.settings, None, torch.device("cpu")))
     save_model(args.output, model.cpu().state_dict(), card)
     told = ", ".join(
         f"{name} {value}" for name, value in card.variant.items() if name not in ("adjust", "taus")
     )
     print(f"{args.output}: {args.model} after {card.variant['adjust']} with {told}", flush=True)
-
-
-def changed(card: ModelCard, model: ImageClassifier, variant: dict[str, Any]) -> ModelCard:
-    """The card after the classifier was changed. Temperature and threshold were fitted to the logits as they were."""
-    head = {NearestMean: "nearest_mean", ExpertHeads: card.head}.get(type(model.head), "linear")
-    return dataclasses.replace(card, head=head, variant=variant, temperature=None, known_from=None)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,7 @@ def train_on(args: Namespace, device: torch.device, ranks: Ranks, stop: StopRequ
             states=states,
             weights=args.weights,
             start=args.start,
+            teacher=args.teacher,
             groups=groups,
             stop=stop,
             ranks=ranks,
@@ -93,7 +94,10 @@ def train_on(args: Namespace, device: torch.device, ranks: Ranks, stop: StopRequ
 
 
 def write_outputs(args: Namespace, trainer: Trainer, class_names: list[str]) -> None:
-    progress, card = trainer.progress, model_card(trainer, class_names, args.weights, args.start)
+    progress, card = (
+        trainer.progress,
+        model_card(trainer, class_names, args.weights, args.start, args.teacher),
+    )
     if trainer.recipe.calibrate:
         trainer.model.load_state_dict(progress.best_weights)
         feed = trainer.val_feed
@@ -118,7 +122,7 @@ if __name__ == "__main__":
         __doc__,
         train_tensors="training images (.pth)",
         val_tensors="validation images (.pth)",
-        takes="architecture, head, loss, loss_parameters, recipe, perhaps head_init and retrain; "
+        takes="architecture, head, loss, loss_parameters, recipe, perhaps head_init, retrain and distill; "
         "`snakemake -n -p` prints those of every run of the configuration",
         work="folder where the state to resume from is kept",
         output_model="best weights (.safetensors)",
@@ -129,6 +133,8 @@ if __name__ == "__main__":
     start = "model of the run whose backbone is kept (.safetensors), where the settings say retrain"
     parser.add_argument("--weights", metavar="FILE", help=weights)
     parser.add_argument("--start", metavar="FILE", help=start)
+    teacher = "model whose answers are learnt (.safetensors), where the settings say distill"
+    parser.add_argument("--teacher", metavar="FILE", help=teacher)
     split = "split of the data (.parquet), whose groups select: min_group compares"
     parser.add_argument("--split", metavar="FILE", help=split)
     parser.add_argument("--seed", type=int, required=True, help="of weights, order, augmentation and dropout")

@@ -1,0 +1,173 @@
+"""The files of config/published: one for each published row of the protocol of Cao et al. (2019), and two to stand on.
+
+python tools/published_configs.py     # writes all of them
+
+Their settings are those of config/cao2019.yaml and config/cifar10-lt.yaml, the published numbers those of
+resources/published_results.csv, and what was measured that of resources/measured_results.csv.
+"""
+
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# The frame of the programs, which puts the library beside them on the path.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+import pandas as pd
+import yaml
+from frame import program, run
+
+from longtail.config.load import Config, load_config
+from longtail.files.atomic import write_text
+from longtail.files.csv import read_csv
+from longtail.report.labels import label
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "config" / "published"
+WIDTH = 120
+BEST_ON_TEST = ("BagofTricks-LT", "MiSLAS")
+"""Sources whose code keeps the best epoch by the test set."""
+
+
+class Protocol(NamedTuple):
+    """One of the published protocols.
+
+    Attributes:
+        name: as resources/published_results.csv calls it.
+        folder: of its rows, in config/published.
+        whole: the configuration that trains all of them.
+        measured: whether resources/measured_results.csv is of it.
+    """
+
+    name: str
+    folder: str
+    whole: str
+    measured: bool
+
+
+PROTOCOLS = (
+    Protocol("cao2019", "cifar100-lt", "cao2019.yaml", True),
+    Protocol("cao2019-cifar10", "cifar10-lt", "cifar10-lt.yaml", False),
+)
+
+
+def files() -> dict[str, str]:
+    """The content of every file by its path in config/published."""
+    published = read_csv(ROOT / "resources" / "published_results.csv")
+    measured = read_csv(ROOT / "resources" / "measured_results.csv")
+    found = {}
+    for protocol in PROTOCOLS:
+        settings = yaml.safe_load((ROOT / "config" / protocol.whole).read_text(encoding="utf-8"))
+        whole = load_config(settings)
+        found[f"{protocol.folder}.yaml"] = _base(protocol, settings)
+        for _, row in published[published["protocol"] == protocol.name].iterrows():
+            found[f"{protocol.folder}/{row['loss']}.yaml"] = _row(protocol, settings, whole, row, measured)
+    return found
+
+
+def _base(protocol: Protocol, settings: Mapping[str, Any]) -> str:
+    """The protocol alone, with plain softmax as its only loss."""
+    kept = {name: value for name, value in settings.items() if name not in ("losses", "variants")}
+    text = (
+        f"The protocol of config/{protocol.whole} without its methods, which the files in {protocol.folder}/ add one "
+        f"by one:\n\n  {_command(protocol, 'ldam_drw')}\n\n"
+        f"Cost, expectation and what was measured stand in each of them; alone it is softmax. Written by "
+        "tools/published_configs.py."
+    )
+    return _file("../schema.json", text, {**kept, "grid": {**kept["grid"], "losses": ["softmax"]}})
+
+
+def _row(
+    protocol: Protocol,
+    settings: Mapping[str, Any],
+    whole: Config,
+    row: Mapping[str, Any],
+    measured: pd.DataFrame,
+) -> str:
+    """The settings of one row, and on top what they are, cost and give."""
+    loss = row["loss"]
+    trained = [loss.partition("+")[0]]
+    own: dict[str, Any] = {"grid": {"losses": trained[:]}}
+    if loss in settings["variants"]:
+        own["variants"] = {loss: settings["variants"][loss]}
+    for name in trained:  # which grows meanwhile
+        trained += whole.needed(name)
+    if needed := {name: settings["losses"][name] for name in trained if name in settings["losses"]}:
+        own["losses"] = needed
+    runs = measured[(measured["loss"] == loss) & protocol.measured]
+    text = (
+        f"{label(loss)} on {row['dataset']}: {row['method']}, {row['backbone']} from random weights.\n\n"
+        f"  {_command(protocol, loss)}\n\n"
+        + "\n".join([_cost(whole, trained[::-1], measured), *_expected(row), _found(runs)])
+        + "\nWritten by tools/published_configs.py."
+    )
+    return _file("../../schema.json", text, own)
+
+
+def _command(protocol: Protocol, loss: str) -> str:
+    base = f"config/published/{protocol.folder}"
+    return f"snakemake --configfile {base}.yaml {base}/{loss}.yaml"
+
+
+def _cost(config: Config, losses: list[str], measured: pd.DataFrame) -> str:
+    images = sum(config.data.training_counts())
+    epochs = {loss: config.recipe(config.grid.models[0], loss).epochs for loss in losses}
+    whole = measured[measured["epochs"] == max(epochs.values())]
+    quickest, slowest = whole["seconds"].min() / 60, whole["seconds"].max() / 60
+    trained = ", then ".join(f"{number} epochs of {loss}" for loss, number in epochs.items())
+    million = images * sum(epochs.values()) / 1e6
+    return (
+        f"Cost: {trained}; {million:.1f} million training images of 32 x 32. 200 epochs of CIFAR100-LT, 2.2 million, "
+        f"took {quickest:.0f} minutes of one H200, with nine others at a time, and {slowest:.0f} of two CPU cores."
+    )
+
+
+def _expected(row: Mapping[str, Any]) -> Iterator[str]:
+    epochs = int(row["epochs"])
+    longer = f", after {epochs:,} epochs, which are 200 here" if epochs != 200 else ""
+    chosen = "The last epoch is kept here and the best on the test set there; what else differs" * (
+        any(source in row["source"] for source in BEST_ON_TEST)
+    )
+    yield (
+        f"Expect: {float(row['top1']):.2f} % top-1, as {row['source']} has it{longer}. {chosen or 'What differs'}: "
+        "docs/published.md."
+    )
+
+
+def _found(runs: pd.DataFrame) -> str:
+    if runs.empty:
+        return "Measured: nothing yet."
+    told = [
+        f"{100 * one.hits / one.images:.2f} % (seed {one.seed:.0f}, {one.precision}, {one.processor})"
+        for one in runs.itertuples()
+    ]
+    return f"Measured: {', '.join(told)}."
+
+
+def _file(schema: str, text: str, settings: Mapping[str, Any]) -> str:
+    lines = [f"# yaml-language-server: $schema={schema}"]
+    for paragraph in text.split("\n"):
+        wrapped = [paragraph] if paragraph.startswith("  ") else textwrap.wrap(paragraph, WIDTH - 2)
+        lines += [f"# {line}".rstrip() for line in wrapped or [""]]
+    content = yaml.safe_dump(
+        dict(settings), sort_keys=False, allow_unicode=True, width=WIDTH, default_flow_style=None
+    )
+    return "\n".join(lines) + "\n" + content
+
+
+def write() -> None:
+    """Write all files, and remove those of rows that are gone."""
+    wanted = files()
+    for path in FOLDER.rglob("*.yaml"):
+        if str(path.relative_to(FOLDER)) not in wanted:
+            path.unlink()
+    for name, content in wanted.items():
+        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(FOLDER / name, content)
+    print(f"{FOLDER}: {len(wanted)} files", flush=True)
+
+
+if __name__ == "__main__":
+    run(lambda args: write(), program(__doc__))
