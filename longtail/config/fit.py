@@ -400,8 +400,8 @@ def experts_have_stages_of_their_own(run: Training) -> Iterator[str]:
         if entry.experts == 1 or (exact and entry.experts != usual):
             number = usual if exact else f"several, such as {usual}"
             yield (
-                f"{where}.experts: found {entry.experts}, and {entry.loss} trains {number} experts, each in its own way; "
-                f"set experts: {usual}"
+                f"{where}.experts: found {entry.experts}, and {entry.loss} trains {number} experts, each in its own "
+                f"way; set experts: {usual}"
             )
     if entry.experts == 1:
         if entry.narrow_experts is not None:

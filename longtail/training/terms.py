@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from longtail.batches.mixup import Targets
 from longtail.machine.numerics import autocast
-from longtail.models.classifier import WithFeatures
+from longtail.models.classifier import ForLoss
 from longtail.models.file import load_model
 from longtail.training.settings import RunSettings
 
@@ -69,7 +69,7 @@ class Distillation:
                     f"{teacher} cannot teach: it was trained with {name} {theirs}, and this run has {ours}; use the "
                     f"same train.{name}"
                 )
-        self.teacher = WithFeatures(model.requires_grad_(False)).eval()
+        self.teacher = ForLoss(model.requires_grad_(False)).eval()
         self.scales = logit_scale, card.logit_scale
         self.device, self.precision = device, precision
         self.temperature, self.weight = temperature, weight
