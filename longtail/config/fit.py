@@ -345,8 +345,8 @@ def experts_have_stages_of_their_own(run: Training) -> Iterator[str]:
         usual, exact = declared.default_experts, declared.exact_experts
         if entry.experts == 1 or (exact and entry.experts != usual):
             yield (
-                f"{where}.experts: found {entry.experts}, and {entry.loss} trains {'' if exact else 'several, such as '}"
-                f"{usual} experts, each in its own way; set experts: {usual}"
+                f"{where}.experts: found {entry.experts}, and {entry.loss} trains "
+                f"{'' if exact else 'several, such as '}{usual} experts, each in its own way; set experts: {usual}"
             )
     if entry.experts == 1:
         if entry.narrow_experts is not None:
