@@ -351,6 +351,7 @@ def train_here(folder: Path, labels: list[int], classes: int, *, val: list[int] 
     from conftest import SMALL_RECIPE
 
     from longtail.data.tensors.files import LabelledImages
+    from longtail.losses.declarations import declaration
     from longtail.training.checkpoint import StateFolder
     from longtail.training.recipe import Recipe
     from longtail.training.run import Trainer
@@ -366,6 +367,7 @@ def train_here(folder: Path, labels: list[int], classes: int, *, val: list[int] 
     settings = RunSettings(
         architecture="resnet8",
         head="cosine" if loss == "ldam" else "linear",
+        experts=declaration(loss).default_experts,
         loss=loss,
         loss_parameters={},
         recipe=recipe,
