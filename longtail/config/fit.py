@@ -14,6 +14,7 @@ from longtail.config.own_loss import derives_from_module
 from longtail.data.sources.table import known_sources
 from longtail.losses.declarations import declaration, declarations
 from longtail.models import DIVISIBLE, model_module, pretrained_source, unfilled_patches
+from longtail.models.variants import known_variants
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
 
@@ -471,14 +472,14 @@ def misfits(run: Training) -> Iterator[str]:
         yield from rule(run)
 
 
-VARIANT_SETTINGS = ("tau", "features", "distance")
-
-
 def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
     """Why this variant cannot change the classifier of a model with this training; at most one reason."""
     where, file = f"variants.{name}", f"models/variants/{variant.adjust}.py"
     taken = constant(file, "SETTINGS")
-    foreign = [own for own in VARIANT_SETTINGS if own in variant.model_fields_set and own not in taken]
+    of_others = {
+        own for other in known_variants() for own in constant(f"models/variants/{other}.py", "SETTINGS")
+    }
+    foreign = sorted(of_others & variant.model_fields_set - set(taken))
     if foreign:
         yield (
             f"{where}.{foreign[0]}: {variant.adjust} has no {foreign[0]}, it takes {' and '.join(taken) or 'nothing'}; "

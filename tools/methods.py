@@ -1,0 +1,126 @@
+"""The tables of docs/methods.md: what each method is, its published and measured accuracy, and all on the digits.
+
+python tools/methods.py record results/methods-digits   # finished runs of config/methods-digits.yaml
+python tools/methods.py write                           # the tables of the document
+"""
+
+import sys
+from pathlib import Path
+
+# The frame of the programs, which puts the library beside them on the path.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+import pandas as pd
+from frame import program, run
+
+from longtail.data.split.sets import CUTS
+from longtail.files.atomic import atomic_path, write_text
+from longtail.files.csv import read_csv
+from longtail.report.labels import label
+from longtail.report.references import references
+from longtail.report.typeset import fill
+
+ROOT = Path(__file__).resolve().parents[1]
+METHODS = ROOT / "resources" / "methods.csv"
+ON_DIGITS = ROOT / "resources" / "digits_results.csv"
+MEASURED = ROOT / "resources" / "measured_results.csv"
+PUBLISHED = ROOT / "resources" / "published_results.csv"
+DOCUMENT = ROOT / "docs" / "methods.md"
+GOLDEN = "tests/golden/"
+BENCHMARKS = {"CIFAR10-LT": "CIFAR10-LT IR100", "CIFAR100-LT": "CIFAR100-LT IR100"}
+
+
+def document_tables(
+    methods: pd.DataFrame, published: pd.DataFrame, measured: pd.DataFrame, digits: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """The tables of docs/methods.md by name, their cells as printed.
+
+    Args:
+        methods: resources/methods.csv.
+        published: resources/published_results.csv. Of several numbers of a method on a
+            benchmark the first one is shown.
+        measured: resources/measured_results.csv.
+        digits: resources/digits_results.csv.
+    """
+    return {"methods": _methods(methods, published, measured), "digits": _digits(digits)}
+
+
+def _methods(methods: pd.DataFrame, published: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    names = {key: f"{entry.authors}, {entry.year}" for key, entry in references().items()}
+    ours = measured.groupby("loss")[["hits", "images"]].sum()
+    found = {
+        benchmark: published[published["dataset"] == dataset].dropna(subset="loss").groupby("loss").first()
+        for benchmark, dataset in BENCHMARKS.items()
+    }
+    rows = []
+    for row in methods.fillna("").itertuples():
+        cells = {
+            "Method": row.method,
+            "How": row.settings,
+            "It changes": row.changes,
+            "Paper": "; ".join(names[key] for key in row.papers.split()),
+            "File": f"`{row.file}`",
+            "Agrees with": f"`{GOLDEN}{row.golden}`" if row.golden.endswith(".json") else row.golden,
+        }
+        for benchmark, numbers in found.items():
+            known = row.name in numbers.index
+            cells[f"{benchmark}, published"] = f"{numbers.top1[row.name]:.1f}" if known else ""
+        counts = ours.loc[row.name] if row.name in ours.index else None
+        cells["CIFAR100-LT, ours"] = "" if counts is None else f"{100 * counts.hits / counts.images:.1f}"
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def _digits(digits: pd.DataFrame) -> pd.DataFrame:
+    order = digits["loss"].drop_duplicates()
+    groups = digits.groupby("loss")
+    table = pd.DataFrame({"Method": order.map(label)})
+    for column in ("all", *CUTS["thirds"]):
+        mean, spread = groups[column].mean()[order], groups[column].std()[order]
+        table[column.capitalize()] = [f"{a:.1f} ± {b:.1f}" for a, b in zip(mean, spread, strict=True)]
+    return table.assign(Seeds=groups["seed"].nunique()[order].astype(str).to_list())
+
+
+def on_digits(per_class: pd.DataFrame) -> pd.DataFrame:
+    """One row for each run: loss, seed, and the mean accuracy (percent) of all classes and of those of each group.
+
+    Args:
+        per_class: per_class.parquet of config/methods-digits.yaml.
+    """
+    runs = per_class[["loss", "seed"]].drop_duplicates(ignore_index=True)
+    grouped = per_class.groupby(["loss", "seed", "group"], observed=True)["acc"].mean().unstack()
+    table = (
+        per_class.groupby(["loss", "seed"])["acc"].mean().to_frame("all").join(grouped[list(CUTS["thirds"])])
+    )
+    return runs.join((100 * table).round(2), on=["loss", "seed"])
+
+
+def record(folder: Path) -> None:
+    """Put the runs of a folder of results into the csv, each in the place of the same method and seed."""
+    found = on_digits(pd.read_parquet(folder / "per_class.parquet"))
+    table = pd.concat([read_csv(ON_DIGITS), found]) if ON_DIGITS.is_file() else found
+    table = table.drop_duplicates(["loss", "seed"], keep="last")
+    order = {name: place for place, name in enumerate(["softmax", *read_csv(METHODS)["name"]])}
+    table = table.sort_values(
+        ["loss", "seed"], key=lambda column: column.map(order) if column.name == "loss" else column
+    )
+    with atomic_path(ON_DIGITS) as path:
+        table.to_csv(path, index=False)
+    print(f"{ON_DIGITS}: {len(found)} runs of {folder}", flush=True)
+
+
+def write() -> None:
+    """Put the tables into the document."""
+    tables = document_tables(*map(read_csv, (METHODS, PUBLISHED, MEASURED, ON_DIGITS)))
+    write_text(DOCUMENT, fill(DOCUMENT.read_text(encoding="utf-8"), tables))
+
+
+if __name__ == "__main__":
+    parser = program(__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    adding = commands.add_parser("record", help="take over the finished runs below a folder")
+    adding.add_argument("folder", type=Path)
+    adding.set_defaults(work=lambda args: record(args.folder))
+    writing = commands.add_parser("write", help="write the tables of docs/methods.md")
+    writing.set_defaults(work=lambda args: write())
+    run(lambda args: args.work(args), parser)
