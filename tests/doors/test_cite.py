@@ -156,6 +156,7 @@ CHANGES = (
     {"mixup": {"kind": "cutmix"}},
     {"mixup": {"kind": "manifold"}},
     {"mixup": {"remix": {}}},
+    {"sam": {}},
     {"drw": {}},
     {"sampler": "progressive"},
     {"sampler": "class_balanced", "sampler_start": 0.8},
