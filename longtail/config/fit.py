@@ -13,6 +13,7 @@ from longtail.config.own_loss import derives_from_module
 from longtail.data.sources.table import known_sources
 from longtail.losses.declarations import declaration, declarations
 from longtail.models import DIVISIBLE, model_module, pretrained_source, unfilled_patches
+from longtail.models.variants import known_variants
 from longtail.settings import constant
 from longtail.training.recipe import Recipe
 
@@ -414,14 +415,16 @@ def misfits(run: Training) -> Iterator[str]:
         yield from rule(run)
 
 
-VARIANT_SETTINGS = ("tau", "features", "distance")
-
-
 def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe: Recipe) -> Iterator[str]:
     """Why this variant cannot change the classifier of a model with this training; at most one reason."""
     where, file = f"variants.{name}", f"models/variants/{variant.adjust}.py"
     taken = constant(file, "SETTINGS")
-    foreign = [own for own in VARIANT_SETTINGS if own in variant.model_fields_set and own not in taken]
+    of_some = {own for each in known_variants() for own in constant(f"models/variants/{each}.py", "SETTINGS")}
+    foreign = [
+        own
+        for own in ResolvedVariant.model_fields
+        if own in variant.model_fields_set and own in of_some.difference(taken)
+    ]
     if foreign:
         yield (
             f"{where}.{foreign[0]}: {variant.adjust} has no {foreign[0]}, it takes {' and '.join(taken) or 'nothing'}; "
