@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from longtail import settings
-from tools import site_pages
+from tools import links, site_pages
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "config/schema.json").read_text(encoding="utf-8"))
@@ -104,6 +104,18 @@ def test_every_page_that_the_navigation_names_is_there():
     for page in (page for pages in site_pages.NAVIGATION.values() for page in pages):
         made = page.startswith(site_pages.MADE)
         assert made or any((ROOT / f"{page}{ending}").is_file() for ending in (".md", ".ipynb")), page
+
+
+def test_a_site_that_cannot_be_reached_is_no_broken_link():
+    name = "Max retries exceeded (Caused by NameResolutionError(...))"
+    link = {"filename": "README.md", "lineno": 3, "status": "broken", "uri": "https://a.org", "info": name}
+    local = {**link, "uri": "#change-it", "status": "unchecked", "info": ""}
+    wrong, told = links.judged([link, local])
+    assert not wrong and told.endswith("1 of 1 could not be looked up, since there is no network")
+    gone = {**link, "uri": "https://b.org/x", "info": "404 Client Error"}
+    wrong, told = links.judged([link, gone, {**link, "status": "working", "info": ""}])
+    assert wrong == ["README.md:3: https://b.org/x is broken: 404 Client Error"]
+    assert "1 work, 1 are broken, and 1 of 3 could not be looked up, since their sites do not answer" in told
 
 
 @pytest.mark.long

@@ -44,7 +44,8 @@ rule adjust:
         "../../envs/train.yaml"
     threads: TRAIN_THREADS
     resources:
-        gpu=1,
+        # Without images, nothing is computed that a GPU would be claimed for.
+        gpu=lambda wildcards, input: int(bool(input.tensors or input.val)),
         mem_mb=MEMORY,
         runtime=PREDICT_MINUTES,
     params:
