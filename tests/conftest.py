@@ -33,13 +33,14 @@ sys.path.append(
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
 LONGEST = (
-    *("test_workflow", "test_staleness", "test_interruption", "test_training", "test_figures"),
-    *("test_resume", "test_pretended_cuda", "test_summary", "test_documents", "test_models"),
-    *("test_faults", "test_own_images", "test_export", "test_selection", "test_init", "test_contributing"),
-    *("test_index", "test_tuning", "test_combined", "test_image_folder", "test_augment", "test_card"),
-    *("test_stopping", "test_device", "test_odd_inputs", "test_together", "test_data", "test_frozen"),
-    *("test_new_photographs", "test_evaluation", "test_groups_of_classes", "test_cluster_guide", "test_plan"),
-    *("test_testing", "test_statistics", "test_odd_values", "test_given_split", "test_gpu_day"),
+    *("test_workflow", "test_staleness", "test_interruption", "test_figures", "test_pretended_cuda"),
+    *("test_training", "test_resume", "test_foreign", "test_summary", "test_models"),
+    *("test_documents", "test_faults", "test_own_images", "test_evaluation", "test_together", "test_init"),
+    *("test_selection", "test_odd_values", "test_export", "test_image_folder", "test_contributing"),
+    *("test_odd_inputs", "test_new_photographs", "test_tuning", "test_groups_of_classes", "test_combined"),
+    *("test_augment", "test_card", "test_gpu_day", "test_frozen", "test_device", "test_plan"),
+    *("test_statistics", "test_fit", "test_library", "test_testing", "test_kinds_of_files"),
+    *("test_command", "test_tensors", "test_files", "test_split", "test_notebook", "test_contents"),
 )
 
 

@@ -142,12 +142,8 @@ def without_repeats(found: pd.DataFrame, grid: Grid, train_set: str) -> tuple[Gr
 
 def repeats(found: pd.DataFrame, grid: Grid) -> list[tuple[str, str]]:
     """The training sets and losses that only repeat another loss, as `without_repeats` finds them."""
-    return [
-        (train_set, loss)
-        for train_set in grid.train_sets
-        for loss in grid.losses
-        if loss not in without_repeats(found, grid, train_set)[0].losses
-    ]
+    distinct = {name: without_repeats(found, grid, name)[0].losses for name in grid.train_sets}
+    return [(name, loss) for name, losses in distinct.items() for loss in grid.losses if loss not in losses]
 
 
 def by_set(

@@ -36,8 +36,10 @@ class Declaration(NamedTuple):
 
 def declarations() -> dict[str, Declaration]:
     """The declarations of all losses by name, in alphabetical order."""
-    names = sorted({path.stem for folder in _folders() for path in folder.glob("*.py")})
-    return {name: found for name in names if (found := declaration(name))}
+    # Checking a configuration asks for them some ten times, so each folder is listed, and no file looked for by itself.
+    paths = {path.stem: path for folder in reversed(_folders()) for path in folder.glob("*.py")}
+    named = ((name, paths[name]) for name in sorted(paths) if name.isidentifier())
+    return {name: found for name, path in named if (found := _read(path))}
 
 
 def declaration(name: str) -> Declaration | None:

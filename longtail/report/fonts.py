@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from matplotlib import get_data_path
 from matplotlib.figure import Figure
@@ -61,14 +62,15 @@ def _fonts_with(letters: frozenset[str]) -> tuple[list[str], set[str]]:
 @cache
 def _installed() -> dict[str, frozenset[int]]:
     """The letters of each installed font but those of matplotlib, which are for formulas or show boxes."""
-    fonts = {}
+    # Matplotlib's list of fonts outlives an environment that is reached by another path, as by a link.
+    fonts, own = {}, Path(get_data_path()).resolve()
     for entry in sorted(
         fontManager.ttflist, key=lambda entry: (entry.name, entry.weight != 400, entry.fname)
     ):
         if (
             entry.style == "normal"
-            and not entry.fname.startswith(get_data_path())
             and entry.name not in fonts
+            and not Path(entry.fname).resolve().is_relative_to(own)
         ):
             try:
                 fonts[entry.name] = _letters_of(entry.fname)

@@ -58,7 +58,7 @@ def every_crop_by_torchvision(image, size, resize, padding, flips="horizontal"):
         (8, 8, 16, 16, 4, False, "horizontal"),
         (32, 32, 32, 32, 4, True, "horizontal"),
         (32, 32, 64, 64, 4, False, "horizontal"),
-        (32, 32, 224, 224, 4, True, "horizontal"),
+        (32, 32, 96, 96, 4, True, "horizontal"),
         (64, 64, 48, 48, 4, True, "horizontal"),  # antialiased
         (24, 36, 32, 32, 4, False, "horizontal"),
         (24, 36, 32, 37, 1, True, "horizontal"),

@@ -53,11 +53,20 @@ WHOLE = sorted(
     if not any(other != words and other[: len(words)] == words for other in SNAKEMAKE)
 )
 """The commands that no other one continues with more options, since one that does is planned with all their words."""
-SETTINGS = [words for words in WHOLE if "--" not in words and "--config" in words]
-"""Those that change settings of a configuration which is planned below; plans of changes are in test_staleness.py."""
+OPTIONS = [
+    words
+    for words in WHOLE
+    if "--" not in words and {"--config", "--forcerun", "--resources"} & {*words} and words[0][0] == "-"
+]
+"""Those that give options to a configuration which is planned below; plans of changes are in test_staleness.py."""
 BLOCKS = re.findall(
     r"```yaml\n(.*?)```", (ROOT / "docs/own-images.md").read_text(encoding="utf-8"), re.DOTALL
 )
+RULES = {
+    name
+    for path in (ROOT / "workflow/rules").glob("*.smk")
+    for name in re.findall(r"^ *(?:rule|checkpoint) (\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
+}
 LONGTAIL = sorted({tuple(words[1:]) for path in DOCUMENTS for words in commands(path, "longtail")})
 MAKE = [words for path in DOCUMENTS for words in commands(path, "make")]
 
@@ -85,17 +94,20 @@ def shown(words):
     return " ".join(("snakemake", *words))
 
 
-@pytest.mark.parametrize("words", [words for words in WHOLE if words not in SETTINGS], ids=shown)
+@pytest.mark.parametrize("words", [words for words in WHOLE if words not in OPTIONS], ids=shown)
 def test_snakemake_commands_plan(plan, words):
     plan(*words)
 
 
-@pytest.mark.parametrize("words", SETTINGS, ids=shown)
-def test_snakemake_commands_that_change_settings_are_accepted(workspace, words):
+@pytest.mark.parametrize("words", OPTIONS, ids=shown)
+def test_snakemake_commands_that_only_give_options_are_accepted(workspace, words):
     args = get_argument_parser().parse_args(words)
-    assert set(args.configfile) <= {path.relative_to(ROOT) for path in CONFIGS}
+    files = args.configfile or []
+    assert not args.targets
+    assert set(files) <= {path.relative_to(ROOT) for path in CONFIGS}
+    assert args.forcerun <= RULES
     with contextlib.chdir(workspace.folder):
-        load_files(["config/config.yaml", *args.configfile], parse_config(args.config))
+        load_files(["config/config.yaml", *files], parse_config(args.config))
 
 
 @pytest.mark.parametrize("words", LONGTAIL, ids=" ".join)

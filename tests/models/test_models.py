@@ -255,7 +255,7 @@ def test_a_model_without_memory_has_the_shapes_of_one_with_it_and_draws_no_numbe
     assert {weight.device.type for weight in model.parameters()} == {"meta"}
     check_size(model.to("meta"), name, 64)
     shapes = {key: weight.shape for key, weight in model.state_dict().items()}
-    if "32gf" not in name:  # 145 million weights
+    if "/" not in name:  # those of the libraries have 86 and 145 million weights
         whole = build_model(name, num_classes=2, image_size=64)
         assert shapes == {key: weight.shape for key, weight in whole.state_dict().items()}
 

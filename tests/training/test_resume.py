@@ -117,7 +117,7 @@ def uninterrupted(digits, train_arguments, tmp_path_factory):
     return contents(out), time.monotonic() - began
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_killed_at_random_moments(digits, train_arguments, tmp_path, uninterrupted, kills):
     expected, seconds = uninterrupted
     chance = random.Random(0)  # noqa: S311 (no secret)

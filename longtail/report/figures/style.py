@@ -220,7 +220,8 @@ def save(figure: Figure, *paths: str | Path) -> None:
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         # Each file would have its panels arranged anew, which takes as long as drawing it.
         figure.set_dpi(DPI)
-        figure.draw_without_rendering()
+        if arrangement := figure.get_layout_engine():
+            arrangement.execute(figure)
         figure.set_layout_engine(None)
         for path, kind in kinds.items():
             # The file is made in memory first, since Matplotlib's writer of PDFs hides an error of the disk behind its
