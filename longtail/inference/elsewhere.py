@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+from longtail.inference.onnx import IN_RGB
 from longtail.models import from_timm, from_torchvision, model_module
 from longtail.models.card import ModelCard
 from longtail.models.classifier import ImageClassifier
@@ -213,20 +214,24 @@ def loading(there: Elsewhere, folder: str | Path, num_classes: int) -> str:
 
 def told(there: Elsewhere, folder: str | Path, card: ModelCard) -> str:
     """How the model is used with timm, in Markdown, and how its transform differs from `longtail predict`."""
-    code = _USE.replace("SCALE", repr(card.sharpness)).replace("FOLDER", repr(f"local-dir:{folder}"))
+    code = _USE.replace("IN_RGB\n", IN_RGB.replace("PICTURE", '"photos/one.jpg"'))
+    code = code.replace("SCALE", repr(card.sharpness)).replace("FOLDER", repr(f"local-dir:{folder}"))
     sentence = unlike(card)
     lead = "With timm; on a hub, `hf-hub:` and its name there stand for `local-dir:` and the folder:"
     return f"{lead}\n\n```python\n{code}```" + (f"\n\n{sentence}" if sentence else "")
 
 
 _USE = """\
+import io
+
+import numpy as np
 import timm
 import torch
 from PIL import Image, ImageOps
 
 model = timm.create_model(FOLDER, pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
-picture = ImageOps.exif_transpose(Image.open("photos/one.jpg")).convert("RGB")
+IN_RGB
 with torch.no_grad():
     logits = model(transform(picture)[None])
 probabilities = (SCALE * logits).softmax(dim=1)[0]

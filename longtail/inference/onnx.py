@@ -137,7 +137,7 @@ def example(card: ModelCard, file: str, picture: str = "photos/one.jpg") -> str:
     if card.resize == "pad":
         lines += _REFLECTED if card.pad_with == "reflect" else _BORDERED
     colour = tuple(card.pad_with or BLACK) if card.pad_with != "reflect" else ()
-    code = _EXAMPLE.replace("SHAPE\n", lines.replace("COLOUR", str(colour)))
+    code = _EXAMPLE.replace("IN_RGB\n", IN_RGB).replace("SHAPE\n", lines.replace("COLOUR", str(colour)))
     return re.sub("FILE|PICTURE", lambda found: _quoted(file if found[0] == "FILE" else picture), code)
 
 
@@ -146,7 +146,25 @@ def _quoted(text: str) -> str:
     return repr(text) if '"' in text else '"' + repr(f"'{text}")[2:]
 
 
+IN_RGB = """\
+with open(PICTURE, "rb") as file:  # Pillow garbles some turned TIFFs that it reads from a disk itself
+    picture = Image.open(io.BytesIO(file.read()))
+if picture.format == "TIFF" and (picture.tag_v2.get(254) == 1 or {50706, 33422} & {*picture.tag_v2}):
+    raise ValueError("a RAW file of a camera, or one that begins with a preview; develop it and save it as JPEG")
+picture = ImageOps.exif_transpose(picture)
+if picture.mode[0] in "IF":  # grey of 16 bits, of which the leading 8 count
+    values = np.asarray(picture)
+    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError("these pixel values have no known range; save the picture with 8 or 16 bits")
+    picture = Image.fromarray((values >> 8).astype(np.uint8))
+elif picture.has_transparency_data:
+    picture = picture.convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+picture = picture.convert("RGB")
+"""
+"""Code that reads PICTURE as `longtail.data.collection.decoding` does, without it: `picture`, upright and in RGB."""
 _EXAMPLE = """\
+import io
 import json
 
 import numpy as np
@@ -157,16 +175,7 @@ session = onnxruntime.InferenceSession(FILE)
 names = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
 size = session.get_inputs()[0].shape[-1]
 
-picture = ImageOps.exif_transpose(Image.open(PICTURE))
-if picture.mode[0] in "IF":  # grey of 16 bits, of which the leading 8 count
-    values = np.asarray(picture)
-    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("these pixel values have no known range; save the picture with 8 or 16 bits")
-    picture = Image.fromarray((values >> 8).astype(np.uint8))
-elif picture.has_transparency_data:
-    picture = picture.convert("RGBA")
-    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-picture = picture.convert("RGB")
+IN_RGB
 SHAPE
 pixels = np.asarray(picture).transpose(2, 0, 1)
 logits, probabilities = session.run(None, {"images": pixels[None]})

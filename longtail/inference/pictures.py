@@ -1,6 +1,7 @@
 """Pictures in files of any kind and the classes that a trained model gives them."""
 
 import itertools
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,15 +36,16 @@ class Found(NamedTuple):
     pictures: list[tuple[str, Path]]
     """The name of each, and the path where it is opened."""
     left_out: list[str]
-    """A sentence for each kind of thing in the folders that is no picture."""
+    """A sentence for each kind of thing in the folders that is no picture, and for pictures that were named before."""
 
 
 def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> Found:
     """Find the pictures that files, folders and lists stand for.
 
     A folder stands for the pictures in it and below, in the order of their paths, as training finds them. A csv stands
-    for the paths in one of its columns, relative to the folder of the csv. Any other file stands for itself. No picture
-    is opened here, so one may still be missing or unreadable.
+    for the paths in one of its columns, relative to the folder of the csv. Any other file stands for itself. A picture
+    that is named several times, in the same or in another way, is there once, by its first name; `left_out` says so. No
+    picture is opened here, so one may still be missing or unreadable.
 
     Raises:
         ValueError: a folder without pictures, or a csv that cannot be read or lacks the column.
@@ -68,7 +70,13 @@ def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> Found:
             pictures += [(name, path.parent / (found[0] if found else name)) for name, found in named]
         else:
             pictures.append((str(path), path))
-    return Found(pictures, left_out)
+    first: dict[str, tuple[str, Path]] = {}
+    for name, path in pictures:
+        first.setdefault(os.path.abspath(path), (name, path))  # noqa: PTH100 (a link keeps its own name)
+    if again := len(pictures) - len(first):
+        named = f"{again} x named again" if len(inputs) > 1 else f"{again} x in the list again"
+        left_out.append(f"{named}; each picture is classified once")
+    return Found(list(first.values()), left_out)
 
 
 def classify(

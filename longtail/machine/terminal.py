@@ -1,4 +1,7 @@
-"""What a command prints: that it arrives, and colours where it is a terminal without NO_COLOR (https://no-color.org)."""
+"""What a command prints: that it arrives, and colours where it is a terminal without NO_COLOR (https://no-color.org).
+
+And that names arrive: of options and of files.
+"""
 
 import argparse
 import codecs
@@ -45,6 +48,19 @@ def check_streams() -> None:
             raise ValueError(f"the standard {name} is closed; send it to a file, or to /dev/null")
 
 
+def check_names() -> None:
+    """Refuse an encoding of names in which `ä` is two other letters: classes would be called otherwise than elsewhere.
+
+    Raises:
+        ValueError: Python reads the names of files in another encoding than UTF-8.
+    """
+    if (encoding := sys.getfilesystemencoding()).lower() != "utf-8":
+        raise ValueError(
+            f"names of files are read in {encoding} here, so classes with other letters would be called otherwise than "
+            "elsewhere; set PYTHONUTF8=1 or a locale in UTF-8, such as LC_ALL=C.UTF-8"
+        )
+
+
 def _unsayable(error: UnicodeError) -> NoReturn:
     """Say what a standard output in another encoding than UTF-8 cannot hold; a spelt name would be another one."""
     if not isinstance(error, UnicodeEncodeError):
@@ -68,11 +84,12 @@ def exactly(stream: TextIO) -> TextIO:
 def heard(command: Callable[[], int | None]) -> int:
     """Run a command; its exit status, once all that it printed has arrived.
 
-    It is 1, with a sentence on the other stream, where the standard output or error is closed or full, and 0 where a
-    pipe such as `| head` has read enough.
+    It is 1, with a sentence on the other stream, where the standard output or error is closed or full, also where names
+    are read in another encoding than UTF-8, and 0 where a pipe such as `| head` has read enough.
     """
     try:
         check_streams()
+        check_names()
     except ValueError as error:
         if sys.stdout or sys.stderr:
             complain(error)

@@ -312,7 +312,7 @@ def test_what_is_no_collection_gets_one_clear_message(tmp_path):
         match="missing does not exist; give a folder of class folders, or a table with the columns",
     ):
         list_images(tmp_path / "missing")
-    with pytest.raises(ValueError, match=r"a\.png cannot be read as text: .*save it as a csv in UTF-8"):
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as text: .*save it in UTF-8"):
         list_images(write(tmp_path / "a.png"))
     with pytest.raises(ValueError, match="no class with images"):
         list_images(tmp_path)

@@ -176,6 +176,8 @@ def test_a_workbook_that_would_fill_the_memory_is_refused(root, monkeypatch):
         ("cp1252.csv", "\n".join(LINES).encode("cp1252")),
         ("utf16.txt", "\r\n".join(TABS).encode("utf-16")),
         ("utf16be.txt", b"\xfe\xff" + "\r\n".join(TABS).encode("utf-16-be")),
+        ("utf16-without-mark.csv", "\n".join(LINES).encode("utf-16-le")),
+        ("utf16be-without-mark.csv", "\n".join(LINES).encode("utf-16-be")),
         ("backslashes.csv", "\n".join(line.replace("/", "\\", 1) for line in LINES)),
         ("capitals.csv", "\n".join([" Path , LABEL ", *LINES[1:]])),
         ("blank-rows.csv", "\n".join([LINES[0], ",", *LINES[1:], ",", ""])),
@@ -330,7 +332,7 @@ def test_columns_of_other_names_are_said(root):
             r"is an archive or a workbook that cannot be read .*; unpack it, or save its sheet as csv",
         ),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is an archive or a workbook that cannot be read"),
-        (b"path,label\n\x81.png,x\n", r"no text in cp1252 .*save it as a csv in UTF-8"),
+        (b"path,label\n\x81.png,x\n", r"no text in cp1252 .*save it in UTF-8"),
         ("path,label\n\0,x\n", r"it has NUL characters"),
         ("[1, 2", r"is no valid json"),
         ("[" * 100_000, r"is no valid json"),
@@ -991,6 +993,20 @@ def test_label_studio_choices_and_rectangles(root):
 
 def cvat(*images):
     return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>{"".join(images)}</annotations>'
+
+
+@pytest.mark.parametrize(
+    "encoding", ["macintosh", "windows-1252", "utf-16", "utf-16-le", "unicode_escape", "hex"]
+)
+def test_xml_is_read_in_the_encoding_that_it_says(root, encoding):
+    picture(root / "1.png")
+    picture(root / "2.png", 2)
+    tag = '<image name="{}"><tag label="{}"/></image>'
+    text = cvat(tag.format("1.png", "Käfer"), tag.format("2.png", "Ölkäfer")).replace("utf-8", encoding)
+    known = encoding not in ("unicode_escape", "hex")
+    path = write(root / "annotations.xml", text.encode(encoding if known else "cp1252"))
+    assert [entry.class_name for entry in list_images(path).entries] == ["Käfer", "Ölkäfer"]
+    assert ("annotations.xml", "encoding") not in kinds(path) or not known
 
 
 def test_cvat_tags_and_boxes(root):

@@ -4,6 +4,7 @@ import argparse
 import io
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,19 @@ def test_letters_that_the_standard_output_lacks_are_told(encoding, tmp_path):
         and "has no '\\U0001f642'; set" in done.stderr
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_names_in_another_encoding_are_refused_before_classes_are_called_otherwise(tmp_path):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "longtail", "init", "ä"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert re.fullmatch(
+        r"error: names of files are read in \S+ here, .*; set PYTHONUTF8=1 or .*\n", done.stderr
+    )
+    del environment["PYTHONUTF8"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "are read in" not in done.stderr, "in the locale C alone, Python reads UTF-8"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

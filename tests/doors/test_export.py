@@ -82,7 +82,8 @@ def user(tmp_path_factory) -> Path:
     prove(run_folder)
     (folder / "photos").mkdir()
     Image.effect_noise((300, 200), 50).save(folder / "photos/one.jpg")
-    (folder / "list.csv").write_text("path\nphotos/one.jpg\n")
+    shutil.copy(folder / "photos/one.jpg", folder / "photos/two.jpg")
+    (folder / "list.csv").write_text("path\nphotos/two.jpg\nphotos/one.jpg\n")
 
     programs = {"predict": predict, "export": main}
     commands = re.findall(r"^    longtail (.*)$", GUIDE.read_text(), re.MULTILINE)
@@ -141,6 +142,8 @@ def odd_pictures(folder: Path) -> list[Path]:
         exif[274] = orientation
         rgb.save(folder / f"turned{orientation}.png", exif=exif)
     deep.save(folder / "deep_turned.png", exif=exif)
+    deep.save(folder / "deep_turned.tif", exif=exif)
+    rgb.convert("L").save(folder / "grey_turned.tif", exif=exif)
     rgb.save(folder / "photo.jpg")
     rgb.resize((300, 2)).save(folder / "strip.png")
     rgb.resize((12, 12)).save(folder / "exact.png")
@@ -204,6 +207,18 @@ def test_the_code_refuses_values_without_a_range_as_predict_does(user, tmp_path,
         lambda: exec(example(CARD, str(user / "digits.onnx"), str(path)), {}),  # noqa: S102
     ):
         with pytest.raises(ValueError, match="have no known range; save the picture with 8 or 16 bits"):
+            read()
+
+
+@pytest.mark.parametrize("tags", [{254: 1}, {50706: b"\1\4\0\0"}, {33422: b"\0\1\1\2"}])
+def test_the_code_takes_no_preview_for_the_picture_as_predict_does(user, tmp_path, tags):
+    path = tmp_path / "IMG_1.tif"
+    Image.new("RGB", (8, 8)).save(path, tiffinfo=tags)
+    for read in (
+        lambda: decode(path, 12),
+        lambda: exec(example(CARD, str(user / "digits.onnx"), str(path)), {}),  # noqa: S102
+    ):
+        with pytest.raises(ValueError, match=r"a RAW file of a camera, or (one that )?begins with"):
             read()
 
 

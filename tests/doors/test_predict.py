@@ -402,3 +402,18 @@ def test_a_name_that_is_not_utf8_is_spelt_and_its_picture_classified(model, tmp_
         code, frame = predict(model, folder, out=tmp_path / name)
         assert code == 0
         assert frame["path"].tolist() == [f"{folder}/caf\\udce9.png"]
+
+
+def test_a_picture_that_is_named_twice_has_one_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("f/a.png", "f/sub/b.png", "f/c.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        picture(Path(name))
+    Path("f/link.png").symlink_to("a.png")
+    Path("l.csv").write_text("path\nf/c.png\nf/c\nf/sub/b.png\n")
+    found = find_pictures(["f/c.png", "f/", "./f", tmp_path / "f"])
+    assert [name for name, _ in found.pictures] == ["f/c.png", "f/a.png", "f/link.png", "f/sub/b.png"]
+    assert found.left_out == ["9 x named again; each picture is classified once"]
+    found = find_pictures(["l.csv"])
+    assert [name for name, _ in found.pictures] == ["f/c.png", "f/sub/b.png"]
+    assert found.left_out == ["1 x in the list again; each picture is classified once"]

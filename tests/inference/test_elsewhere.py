@@ -103,8 +103,8 @@ def test_every_model_of_a_library_loads_there(tmp_path, architecture, head):
 def test_a_hub_folder_gives_the_answer_of_predict_by_the_code_of_its_card(tmp_path, capsys):
     path = write(tmp_path / "model.safetensors", "torchvision/resnet18", 64, temperature=1.5)
     (tmp_path / "photos").mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((300, 190)).save(tmp_path / "photos/one.jpg")
+    noise = np.random.default_rng(0).integers(0, 256, (9, 14, 4), dtype=np.uint8)  # with transparent parts
+    Image.fromarray(noise).resize((300, 190)).save(tmp_path / "photos/one.jpg", format="PNG")
     with contextlib.chdir(tmp_path):
         assert main([str(path), "--to", "hub", "hub", "--license", "mit"]) == 0
         page = (tmp_path / "hub/README.md").read_text()

@@ -39,6 +39,7 @@ from longtail.machine.cores import (
     train_threads,
 )
 from longtail.machine.stopping import disown_jobs, name_workflow, stop_with_workflow
+from longtail.machine.terminal import check_names
 
 # What belongs to the workflow lies beside its Snakefile, wherever Snakemake works; where it works there, paths stay short,
 # and a moved folder changes no command.
@@ -74,6 +75,10 @@ snakemake.jobs.Job.shellcmd = property(command_if_shown)
 given = workflow.config_settings
 default = [] if given.replace_workflow_config else workflow.configfiles[len(given.configfiles) :]
 
+try:
+    check_names()
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
 STORAGE = Storage(workflow)
 try:
     EXPERIMENT = Experiment(load_files([*default, *given.configfiles], given.config), is_file=STORAGE.is_file)

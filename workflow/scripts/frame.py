@@ -35,7 +35,7 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
     """
     from longtail.files.outputs import check_outputs
     from longtail.machine.stopping import stoppable
-    from longtail.machine.terminal import check_streams
+    from longtail.machine.terminal import check_names, check_streams
 
     args = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
@@ -44,6 +44,7 @@ def run(work: Callable[[Namespace], int | None], parser: ArgumentParser) -> NoRe
             stream.reconfigure(errors="backslashreplace")
     try:
         check_streams()
+        check_names()
         with stoppable():
             # Folders of results are read and written to; that those of images are not is known when planning.
             files = [path for path in _paths(args, outputs=False) if not Path(path).is_dir()]

@@ -1,9 +1,12 @@
 """A file as text or as a table, in whatever encoding and with whatever separator people have it."""
 
+import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +16,10 @@ from longtail.data.lists.workbook import STARTS, sheet_of
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_DECLARED = re.compile(rb"""<\?xml\s[^>]{0,100}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
+"""How XML says its encoding (W3C, Extensible Markup Language 1.0, section 4.3.3)."""
+_NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
+"""Names that Python knows beside those of encodings, some of which take very long."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,9 @@ class Table:
 
 
 def read_text(path: Path, fits: Callable[[list[str]], bool] | None = None) -> Text:
-    """Read a list: a sheet of a workbook, UTF-8, UTF-16 with its mark, or else Windows-1252 (Latin-1 is a part of it).
+    """Read a list: a sheet of a workbook, UTF-8, UTF-16, what XML says of itself, or else Windows-1252.
+
+    Latin-1 is a part of the last one.
 
     Args:
         fits: as `sheet_of` takes it.
@@ -62,7 +71,7 @@ def read_text(path: Path, fits: Callable[[list[str]], bool] | None = None) -> Te
     content = path.read_bytes()
     if content.startswith(STARTS):
         return Text(sheet_of(path, fits))
-    encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8")
+    encoding = _stated(content) or "utf-8"
     for each in (encoding, "cp1252") if encoding == "utf-8" else (encoding,):
         try:
             text = content.decode(each)
@@ -73,7 +82,24 @@ def read_text(path: Path, fits: Callable[[list[str]], bool] | None = None) -> Te
             problem = "it has NUL characters"
             break
         return Text(text, each == "cp1252")
-    raise ValueError(f"{path} cannot be read as text: {problem}; save it as a csv in UTF-8")
+    raise ValueError(f"{path} cannot be read as text: {problem}; save it in UTF-8")
+
+
+def _stated(content: bytes) -> str | None:
+    """The encoding that the bytes of a file say by themselves; None: none that Python knows."""
+    for mark, name in _BOMS.items():
+        if content.startswith(mark):
+            return name
+    for zero, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        # A list begins with a letter or sign of ASCII, whose other byte is 0.
+        if content[zero::2][:2] == b"\0\0" and b"\0" not in content[1 - zero :: 2][:2]:
+            return name
+    if declared := _DECLARED.match(content):
+        with suppress(LookupError, UnicodeError):
+            name = codecs.lookup(declared[1].decode()).name
+            b"".decode(name)  # some turn bytes into bytes
+            return None if name in _NO_CHARSETS else name
+    return None
 
 
 def table_of(text: str, path: Path, fits: Callable[[list[str]], bool], *, quoted: bool = True) -> Table:
