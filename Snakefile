@@ -30,13 +30,13 @@ rule all:
     default_target: True
     input:
         rules.index.output,
-        [*rules.check_data.output, *rules.metadata.output] if EXPERIMENT.source.natural and TRAINED else [],
+        [*rules.check_data.output, *rules.metadata.output] if EXPERIMENT.source.collection and TRAINED else [],
 
 
 onsuccess:
     put_leftovers_aside()
     name_index()
-    if EXPERIMENT.source.natural and CHECK_IS_ASKED:
+    if EXPERIMENT.source.collection and CHECK_IS_ASKED:
         show_check()
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,9 +17,9 @@ from pydantic import (
 )
 
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN
-from longtail.data.sources.table import known_sources
+from longtail.data.sources.table import Source, known_sources
 from longtail.data.split.classes import compiled, is_expression
-from longtail.data.split.sets import CUTS, IMBALANCES, LIMITS, frequency_groups, longtailed_counts
+from longtail.data.split.sets import CUTS, IMBALANCES, LIMITS, NATURAL, frequency_groups, longtailed_counts
 from longtail.settings import (
     Address,
     Count,
@@ -100,6 +101,16 @@ class Cifar10(Archive):
     )
 
 
+def _border(found: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """What fills a border, checked, with one sentence for all that it may be."""
+    try:
+        return check(found)
+    except ValidationError:  # one for each of the types
+        raise ValueError(
+            f"found {found!r}; expected reflect, or a colour [red, green, blue] of whole numbers from 0 to 255"
+        ) from None
+
+
 class ImageFolder(Section):
     """A collection of your own. Its class counts are kept: they make its long-tailed training set.
 
@@ -154,12 +165,7 @@ class ImageFolder(Section):
     @field_validator("pad_with", mode="wrap")
     @classmethod
     def _a_colour_or_a_way(cls, found: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return check(found)
-        except ValidationError:  # one for each of the types
-            raise ValueError(
-                f"found {found!r}; expected reflect, or a colour [red, green, blue] of whole numbers from 0 to 255"
-            ) from None
+        return _border(found, check)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -185,7 +191,10 @@ class ImageFolder(Section):
 
 
 class Lists(Section):
-    """Lists of a data set without its images, such as ImageNet-LT's: text files of lines `path label`."""
+    """Published lists of a data set, such as ImageNet-LT's: text files of lines `path label`, or iNaturalist's json.
+
+    The split and the class counts are those of the lists. With `root` there are images too, and with them training.
+    """
 
     train: LocalPath | None = None
     """The list of the training images."""
@@ -194,7 +203,48 @@ class Lists(Section):
     test: LocalPath | None = None
     """The list of the test images."""
     class_names: LocalPath | None = None
-    """A file with one class name in a line, in label order; null: classes are called by their labels."""
+    """A file with one class name in a line, in label order; null: classes are called by their labels, or as the json
+    calls them."""
+    root: LocalPath | None = None
+    """The folder of the images, in which the paths of the lists start; null: the classes are counted alone."""
+    size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    """Height and width in pixels that images are stored with; null: the largest `image_size` of the training."""
+    resize: Resize = "crop"
+    """How a picture becomes a square, as `data.image_folder.resize` says it."""
+    pad_with: Literal["reflect"] | tuple[Byte, Byte, Byte] | None = None
+    """What fills the border of `resize: pad`, as `data.image_folder.pad_with` says it."""
+    threads: Threads | None = None
+    """Images decoded at a time; null: one per core. Changes no result."""
+
+    @property
+    def files(self) -> dict[str, str | None]:
+        """The files that are read, by their settings."""
+        return {name: getattr(self, name) for name in ("train", "val", "test", "class_names")}
+
+    @field_validator("pad_with", mode="wrap")
+    @classmethod
+    def _a_colour_or_a_way(cls, found: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        return _border(found, check)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.root is None:
+            for name in ("size", "resize", "pad_with", "threads"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"data.lists.{name} is for lists with images; set data.lists.root to their folder, or remove it"
+                    )
+        elif self.train and not self.test:
+            raise ValueError(
+                "data.lists.test is not set, but data.lists.root is; name the list of the test images (of iNaturalist "
+                "2018, val2018.json), or remove root"
+            )
+        if self.pad_with is not None and self.resize != "pad":
+            raise ValueError(
+                f"data.lists.pad_with fills the border of resize: pad, and resize is {self.resize}; set resize: pad, "
+                "or pad_with: null"
+            )
+        return self
 
 
 def _without_groups(section: Any) -> Any:
@@ -261,8 +311,8 @@ class Data(Section):
 
     source: Annotated[str, one_of(known_sources())] = "cifar100"
     """`cifar100` or `cifar10`; `digits`, scikit-learn's 1,797 images of handwritten digits; `torchvision/NAME`, a data
-    set that torchvision fetches; `image_folder`, a collection of your own; or `lists`, which have no images and so give
-    class counts and their figures alone."""
+    set that torchvision fetches; `image_folder`, a collection of your own; or `lists`, published lists with the folder
+    of their images, or without it for class counts and their figures alone."""
     seed: Seed = 42
     """The seed of the split and the imbalance; training has seeds of its own."""
     train_per_class: Count = 450
@@ -271,9 +321,10 @@ class Data(Section):
     """Test images of each class, for the same sources; they are cut from the training images, as in the thesis.
     null: the original test set, which then validates too, so that `train.select` must be `last` and `train.calibrate`
     false."""
-    imbalance: Annotated[str, one_of(IMBALANCES)] = "exponential"
+    imbalance: Annotated[str, one_of((*IMBALANCES, NATURAL))] = "exponential"
     """How the long-tailed sets fall: from class to class by the same factor, or by one step that leaves the first half
-    of the classes whole and gives the others the number of the rarest."""
+    of the classes whole and gives the others the number of the rarest. `natural` cuts nothing: all images but those of
+    `test_per_class` train, and `train_per_class` and the factors mean nothing."""
     imbalance_factor: Fraction = 0.01
     """The number of images of the rarest class, divided by that of the most frequent one, in the long-tailed training
     set."""
@@ -302,10 +353,31 @@ class Data(Section):
             raise ValueError(f"{list(limits)} must not rise: first the limit of many, then that of few")
         return limits
 
+    @property
+    def facts(self) -> Source:
+        """The facts about the source, with what these settings make of it."""
+        source = known_sources()[self.source]
+        if self.source == "lists" and self.lists.root:
+            return replace(source, has_images=True, natural=True)
+        if self.imbalance == NATURAL and source.split == "split":
+            return replace(source, split="natural_split", natural=True)
+        return source
+
+    @property
+    def tests_validate(self) -> str:
+        """The setting by which no images but those to test on are left to validate with; empty where others are."""
+        if self.test_per_class is None:
+            return "data.test_per_class: null"
+        return (
+            "data.lists.val: null"
+            if self.source == "lists" and self.lists.root and not self.lists.val
+            else ""
+        )
+
     def training_counts(self, train_set: str = "longtailed") -> list[int]:
         """The training images of each class, in label order; empty where no setting tells them."""
-        source = known_sources()[self.source]
-        if not source.images:
+        source = self.facts
+        if not source.images or source.natural:
             return []
         factor = self.imbalance_factor if train_set == "longtailed" else 1.0
         return longtailed_counts(self.train_per_class, source.classes, factor, self.imbalance)

@@ -21,6 +21,9 @@ OF_EQUAL_CLASSES = (
 )
 """Settings of `data` that cut a long tail, which images with natural class sizes have already."""
 
+OF_TESTS = ("test_per_class", "imbalance")
+"""Those of them that `imbalance: natural` leaves something to say."""
+
 
 def without_effect(config: Config) -> Iterator[str]:
     """A sentence for each setting that is written, differs from its default, and acts in no run.
@@ -28,7 +31,7 @@ def without_effect(config: Config) -> Iterator[str]:
     A setting with its default counts as not written: configurations stand on one another, and the lowest of them spells
     defaults out.
     """
-    data, source = config.data, known_sources()[config.data.source]
+    data, source = config.data, config.data.facts
     yield from _idle("data", data)
     yield from _idle("data.image_folder", data.image_folder)
     yield from _idle("predict", config.predict)
@@ -40,7 +43,7 @@ def without_effect(config: Config) -> Iterator[str]:
     for name in _written(data):
         if name in known_sources() and name != data.source:
             yield f"data.{name} has no effect, since data.source is {data.source}; name that source, or remove it"
-        elif name in OF_EQUAL_CLASSES and not source.images:
+        elif name in OF_EQUAL_CLASSES and (not source.images or (source.natural and name not in OF_TESTS)):
             yield f"data.{name} has no effect, since the classes of {data.source} keep their sizes; remove it"
     yield from _without_effect_in_training(config)
     for section, entries, used in (

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from longtail.config.data import Data
 from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant
 from longtail.config.own_loss import derives_from_module
-from longtail.data.sources.table import known_sources
 from longtail.losses.declarations import declaration, declarations
 from longtail.models import DIVISIBLE, model_module, pretrained_source, unfilled_patches
 from longtail.models.variants import known_variants
@@ -535,19 +534,20 @@ def _corrected(entry: Loss, recipe: Recipe) -> str | None:
     return entry.declared.corrects if entry.declared else None
 
 
-def misfits_of_the_original_test_set(source: str, runs: list[Training]) -> Iterator[str]:
-    """`data.test_per_class: null` tests on the original test set, which leaves no images to validate with."""
-    if not known_sources()[source].test_images:
-        yield f"data.test_per_class: null is the original test set, and {source} has none; set a number"
+def misfits_of_validating_tests(data: Data, runs: list[Training]) -> Iterator[str]:
+    """Settings that would choose something by the test images, where no others are left to validate with."""
+    because = data.tests_validate
+    if data.test_per_class is None and not data.facts.test_images:
+        yield f"data.test_per_class: null is the original test set, and {data.source} has none; set a number"
     for run in [run for run in runs if run.recipe.select != "last"][:1]:
         yield (
             f"train.select: {run.recipe.select}, for {run.model} with {run.loss}, would choose the epoch by the test "
-            "images, as data.test_per_class: null leaves no others to validate with; set train.select: last"
+            f"images, as {because} leaves no others to validate with; set train.select: last"
         )
     if any(run.recipe.calibrate for run in runs):
         yield (
-            "train.calibrate: true would fit the temperature to the test images, as data.test_per_class: null "
-            "leaves no others to validate with; set train.calibrate: false"
+            f"train.calibrate: true would fit the temperature to the test images, as {because} leaves no others to "
+            "validate with; set train.calibrate: false"
         )
 
 
@@ -563,8 +563,8 @@ def worst_group_is_there(data: Data, runs: list[Training]) -> Iterator[str]:
 
 def enough_images(data: Data) -> Iterator[str]:
     """Why a source with classes of equal size has too few images; its job finds a class that is smaller than others."""
-    source = known_sources()[data.source]
-    if source.images:
+    source = data.facts
+    if source.images and not source.natural:
         validating = 0 if source.test_images else 1  # an original test set validates
         needed = data.train_per_class + (data.test_per_class or 0) + validating
         if needed > (there := source.images // source.classes):

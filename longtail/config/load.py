@@ -22,7 +22,7 @@ from longtail.config.fit import (
     corrected_twice,
     enough_images,
     misfits,
-    misfits_of_the_original_test_set,
+    misfits_of_validating_tests,
     misfits_of_variant,
     worst_group_is_there,
 )
@@ -140,7 +140,7 @@ class Config(Section):
         return {
             "data.classes.names": classes.names,
             "data.classes.taxonomy.file": classes.taxonomy and classes.taxonomy.file,
-            **{f"data.lists.{name}": file for name, file in lists.model_dump().items()},
+            **{f"data.lists.{name}": file for name, file in lists.files.items()},
             **{f"models.{name}.weights": model.weights for name, model in self.models.items()},
         }
 
@@ -278,13 +278,13 @@ class Config(Section):
             if isinstance(own := self.loss(loss), Custom):
                 yield from wrong_with_own_loss(f"losses.{loss}", own)
         yield from worst_group_is_there(self.data, fit)
-        if self.data.test_per_class is None:
-            yield from misfits_of_the_original_test_set(self.data.source, fit)
+        if self.data.tests_validate:
+            yield from misfits_of_validating_tests(self.data, fit)
             for name in self.variants:
                 if self.variant(name).images == "val":
                     yield (
-                        f"variants.{name}.tau: validation would choose it by the test images, as data.test_per_class: "
-                        "null leaves no others to validate with; set a number"
+                        f"variants.{name}.tau: validation would choose it by the test images, as "
+                        f"{self.data.tests_validate} leaves no others to validate with; set a number"
                     )
 
     @property

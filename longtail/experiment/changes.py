@@ -18,7 +18,7 @@ def collection_changes(experiment: Experiment) -> str:
         ConfigError: the collection is not there.
     """
     folder = Path(experiment.config.paths.results, "data")
-    if not experiment.source.natural or not (folder / "index.parquet").is_file():
+    if not experiment.source.collection or not (folder / "index.parquet").is_file():
         return ""
     from longtail.files.parquet import read_parquet  # imports pandas, which is slow
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtail.config.load import Config
-from longtail.data.sources.table import known_sources
 from longtail.data.split.sets import (
     CUTS,
     SPLIT,
@@ -111,8 +110,8 @@ def images_of(config: Config) -> dict[str, int] | None:
     settings say which share of them is trained on.
     """
     data = config.data
-    source = known_sources()[data.source]
-    if source.images:
+    source = data.facts
+    if source.images and not source.natural:
         balanced = source.classes * data.train_per_class
         # An original test set validates, even where it also tests. Without one, the images that are left over validate.
         left = source.images - balanced - source.classes * (data.test_per_class or 0)
@@ -135,6 +134,22 @@ def images_of(config: Config) -> dict[str, int] | None:
 
 def _expected(config: Config) -> dict[str, int]:
     """Images of each set of a collection that is not divided yet, about: nothing was decoded or left out so far."""
+    data, source = config.data, config.data.facts
+    if source.images_rule == "listed_images":
+        listed = Experiment(config).listed
+        by_class = Counter(
+            label for label, subset in zip(listed.labels, listed.subsets, strict=True) if subset == "train"
+        )
+        return {
+            "balanced": min(by_class.values(), default=0) * len(by_class),
+            "longtailed": by_class.total(),
+            "val": listed.subsets.count("val" if data.lists.val else "test"),
+        }
+    if not source.collection:
+        drawn = source.classes * (data.test_per_class or 0)
+        left = source.images - drawn * (1 if source.test_images else 2)
+        # Nothing tells the smallest class yet; no balanced set has more than all images.
+        return {"balanced": left, "longtailed": left, "val": source.test_images or drawn}
     folder, entries = config.data.image_folder, Experiment(config).listing.entries
     train = [entry.class_name for entry in entries if entry.subset in ("", "train")]
     given = any(entry.subset for entry in entries)
@@ -152,10 +167,10 @@ def _expected(config: Config) -> dict[str, int]:
 def images_to_test(config: Config) -> dict[str, int] | None:
     """Images of each test set; None while no file tells them."""
     data = config.data
-    source = known_sources()[data.source]
+    source = data.facts
     path = Path(config.paths.results, "data/sets.parquet")
     names = CUTS[data.groups]
-    if source.images:
+    if source.images and not source.natural:
         each = data.test_per_class or source.test_images // source.classes
         factor = data.imbalance_factor if data.test_imbalance_factor is None else data.test_imbalance_factor
         counts = longtailed_counts(each, source.classes, factor, data.imbalance)

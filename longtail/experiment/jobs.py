@@ -13,8 +13,9 @@ from longtail.config.load import Config, ConfigError
 from longtail.config.methods import Custom
 from longtail.config.methods import Loss as LossEntry
 from longtail.data.collection.listing import Listing, list_images
+from longtail.data.lists.published import PARTS, Listed, find_pictures, read_lists
 from longtail.data.lists.rows import CHOICES, Choices
-from longtail.data.sources.table import Source, known_sources
+from longtail.data.sources.table import Source
 from longtail.data.split.classes import class_mapping
 from longtail.data.split.sets import GROUPS
 from longtail.experiment.runs import MODEL, PREDICTIONS, Run
@@ -130,7 +131,7 @@ class Experiment:
     @cached_property
     def source(self) -> Source:
         """The facts about the source of the images that the rules need."""
-        return known_sources()[self.config.data.source]
+        return self.config.data.facts
 
     @property
     def test_tensors(self) -> str:
@@ -161,6 +162,22 @@ class Experiment:
         except (OSError, ValueError) as error:
             raise ConfigError([str(error)]) from None
         return listing
+
+    @cached_property
+    def listed(self) -> Listed:
+        """The images of published lists, whose pictures are there.
+
+        Raises:
+            ConfigError: a list or a picture is missing, or a list is none.
+        """
+        lists = self.config.data.lists
+        try:
+            files = {name: path for name in PARTS if (path := lists.files[name])}
+            listed = read_lists(files, lists.class_names)
+            find_pictures(listed, lists.root or "")
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"data.lists: {error}"]) from None
+        return listed
 
     # --- settings, as the programs of the rules take them: each as one JSON ------------------------------------
 
@@ -193,8 +210,15 @@ class Experiment:
         return {**settings, "size": folder.size or self.largest_size, **self.shape_settings()}
 
     def shape_settings(self) -> dict[str, Any]:
-        """How pictures of a collection become squares, which the model has to know; empty for other sources."""
-        return self.config.data.image_folder.model_dump(include=SHAPE) if self.source.natural else {}
+        """How pictures of files become squares, which the model has to know; empty for other sources."""
+        data = self.config.data
+        if self.source.collection:
+            return data.image_folder.model_dump(include=SHAPE)
+        return (
+            data.lists.model_dump(include=SHAPE)
+            if self.config.data.lists.root and data.source == "lists"
+            else {}
+        )
 
     def metadata_settings(self) -> dict[str, Any]:
         return self.config.data.image_folder.model_dump(include={*CHOICES})
@@ -206,7 +230,15 @@ class Experiment:
 
     def list_split_settings(self) -> dict[str, Any]:
         data = self.config.data
-        return {**data.lists.model_dump(), "classes": data.classes.model_dump()}
+        seed = {"seed": data.seed} if self.source.has_images else {}
+        return {**data.lists.files, "classes": data.classes.model_dump(), **seed}
+
+    def listed_images_settings(self) -> dict[str, Any]:
+        lists = self.config.data.lists
+        return {**lists.files, "size": lists.size or self.largest_size, **self.shape_settings()}
+
+    def natural_split_settings(self) -> dict[str, Any]:
+        return self.config.data.model_dump(include={"seed", "test_per_class"})
 
     def groups_settings(self) -> dict[str, Any]:
         return self.config.data.model_dump(include={"groups", "group_limits"})

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from longtail.config.load import ConfigError
@@ -118,7 +119,12 @@ class Keys:
 
     @cache  # noqa: B019
     def images(self) -> str:
-        if self.jobs.source.natural:
+        if self.jobs.source.images_rule == "listed_images":
+            root = Path(self.jobs.config.data.lists.root or "")
+            content = collection_hash(root, self.jobs.listed.paths)
+            settings = _with_contents(self.jobs.listed_images_settings())
+            return self._key("listed_images", {"content": content, "settings": settings})
+        if self.jobs.source.collection:
             listing = self.jobs.listing
             # Several images may be regions of one file.
             content = collection_hash(
@@ -139,7 +145,7 @@ class Keys:
     @cache  # noqa: B019
     def sets(self) -> str:
         rule = self.jobs.source.split
-        before = {"split": self.subsets, "folder_split": self.images}
+        before = {"split": self.subsets, "folder_split": self.images, "natural_split": self.images}
         upstream = {IMAGES: before[rule]()} if rule in before else {}
         settings = getattr(self.jobs, f"{rule}_settings")()
         if rule == "folder_split":

@@ -111,7 +111,7 @@ if workflow.is_main_process and not CONFIG.partial:
     notes = [*STORAGE.notes(CONFIG.paths.work), *PROOFS.notes(KEYS, STORAGE.file)]
     for warning in [*CONFIG.warnings, *notes]:
         logger.warning(f"Note: {warning}")
-if not EXPERIMENT.source.natural and "check_data" in sys.argv:
+if not EXPERIMENT.source.collection and "check_data" in sys.argv:
     raise WorkflowError(
         f"check_data looks through an image folder, but data.source is {CONFIG.data.source}. Name the configuration of "
         "your images: longtail check --configfile config/mine.yaml"

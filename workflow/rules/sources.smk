@@ -46,39 +46,60 @@ rule images:
         " {params.archive:q} {params.folder:q} --output {output:q} > {log:q} 2>&1"
 
 
-rule subsets:
-    input:
-        images=rules.images.output,
-    output:
-        "<results>/data/subsets.parquet",
-    log:
-        "<logs>/subsets.log",
-    localrule: True
-    conda:
-        "../../envs/train.yaml"
-    params:
-        key=KEYS.subsets(),
-        settings=as_json(EXPERIMENT.subsets_settings()),
-    shell:
-        f"python {SCRIPTS}/subsets.py"
-        " --images {input.images:q} --settings {params.settings:q}"
-        " --output {output:q} > {log:q} 2>&1"
+if EXPERIMENT.source.natural:
 
+    rule natural_split:
+        input:
+            images=rules.images.output,
+        output:
+            "<results>/data/sets.parquet",
+        log:
+            "<logs>/natural_split.log",
+        localrule: True
+        conda:
+            "../../envs/train.yaml"
+        params:
+            key=KEYS.sets(),
+            settings=as_json(EXPERIMENT.natural_split_settings()),
+        shell:
+            f"python {SCRIPTS}/natural_split.py"
+            " --images {input.images:q} --settings {params.settings:q}"
+            " --output {output:q} > {log:q} 2>&1"
 
-rule split:
-    input:
-        subsets=rules.subsets.output,
-    output:
-        "<results>/data/sets.parquet",
-    log:
-        "<logs>/split.log",
-    localrule: True
-    conda:
-        "../../envs/train.yaml"
-    params:
-        key=KEYS.sets(),
-        settings=as_json(EXPERIMENT.split_settings()),
-    shell:
-        f"python {SCRIPTS}/split.py"
-        " --subsets {input.subsets:q} --settings {params.settings:q}"
-        " --output {output:q} > {log:q} 2>&1"
+else:
+
+    rule subsets:
+        input:
+            images=rules.images.output,
+        output:
+            "<results>/data/subsets.parquet",
+        log:
+            "<logs>/subsets.log",
+        localrule: True
+        conda:
+            "../../envs/train.yaml"
+        params:
+            key=KEYS.subsets(),
+            settings=as_json(EXPERIMENT.subsets_settings()),
+        shell:
+            f"python {SCRIPTS}/subsets.py"
+            " --images {input.images:q} --settings {params.settings:q}"
+            " --output {output:q} > {log:q} 2>&1"
+
+    rule split:
+        input:
+            subsets=rules.subsets.output,
+        output:
+            "<results>/data/sets.parquet",
+        log:
+            "<logs>/split.log",
+        localrule: True
+        conda:
+            "../../envs/train.yaml"
+        params:
+            key=KEYS.sets(),
+            settings=as_json(EXPERIMENT.split_settings()),
+        shell:
+            f"python {SCRIPTS}/split.py"
+            " --subsets {input.subsets:q} --settings {params.settings:q}"
+            " --output {output:q} > {log:q} 2>&1"

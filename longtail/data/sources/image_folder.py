@@ -6,6 +6,8 @@ SOURCE = Source(
     rules="image_folder.smk",
     split="folder_split",
     natural=True,
+    collection=True,
+    images_rule="folder_images",
     required="path",
     hint="give a folder of class folders, or a list such as a csv with the columns path and label",
 )

@@ -21,6 +21,10 @@ class Source:
     """Whether its classes keep the counts they have; if not, counts are given per class."""
     has_images: bool = True
     """Whether there are images; if not, its classes are counted and nothing is trained."""
+    collection: bool = False
+    """Whether it is a collection of files of the user's, which is looked through and divided."""
+    images_rule: str = "images"
+    """The rule that makes its images, and the program of that name."""
     classes: int = 0
     """How many classes it has, if that is the same everywhere."""
     images: int = 0

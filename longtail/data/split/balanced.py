@@ -34,15 +34,11 @@ def assign_subsets(
     for name, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, found {count}")
-    table = pd.DataFrame({"image_id": data.image_ids.numpy(), "label": data.labels.numpy()})
-    table["class_name"] = [data.class_names[label] for label in table["label"]]
-    subsets = data.official_subset or [""] * len(table)
-    official_test = np.array([subset == "test" for subset in subsets], dtype=bool)
-    official = bool(official_test.any())
-    if test_per_class is None and not official:
-        raise ValueError("the source has no test set of its own; set test_per_class to a number")
-    kept = "test" if test_per_class is None else "val"
-    table["subset"] = np.where(official_test, kept, "" if official else "val")
+    table, official = drawable(data, test_per_class)
+    official_test = table["official"]
+    table = table.drop(columns="official")
+    if not official:
+        table["subset"] = "val"
 
     free = table[~official_test]
     test_per_class = test_per_class or 0
@@ -62,6 +58,28 @@ def assign_subsets(
         drawn |= dict.fromkeys(order[train_per_class:][:test_per_class], "test")
     table["subset"] = table["image_id"].map(drawn).fillna(table["subset"])
     return table[table["subset"] != ""].sort_values("image_id", ignore_index=True)
+
+
+def drawable(data: LabelledImages, test_per_class: int | None) -> tuple[pd.DataFrame, bool]:
+    """The images with what the source's own division makes of them, and whether there is one.
+
+    Returns:
+        One row per image: `image_id` int64, `label` int64, `class_name` str, `official` bool (in the official test
+        set), and `subset`: that of the official test images is "test" with `test_per_class` None and "val" otherwise,
+        that of the others "".
+
+    Raises:
+        ValueError: `test_per_class` is None, and there is no official test set.
+    """
+    table = pd.DataFrame({"image_id": data.image_ids.numpy(), "label": data.labels.numpy()})
+    table["class_name"] = [data.class_names[label] for label in table["label"]]
+    subsets = data.official_subset or [""] * len(table)
+    table["official"] = np.array([subset == "test" for subset in subsets], dtype=bool)
+    official = bool(table["official"].any())
+    if test_per_class is None and not official:
+        raise ValueError("the source has no test set of its own; set test_per_class to a number")
+    table["subset"] = np.where(table["official"], "test" if test_per_class is None else "val", "")
+    return table, official
 
 
 def seeded_order(image_ids: Iterable[int], seed: int, purpose: str) -> list[int]:

@@ -148,13 +148,13 @@ def _labelled(table: pd.DataFrame, subsets: pd.Series, seed: int) -> pd.DataFram
         subset=subsets,
         longtailed=subsets != "val",
     )
-    split["balanced"] = _balanced(split, seed)
+    split["balanced"] = balanced_part(split, seed)
     split[CLUSTER] = table["unit"]
     split[GROUPED] = table["group"] != ""
     return split[["image_id", "label", "class_name", "subset", "longtailed", "balanced", CLUSTER, GROUPED]]
 
 
-def _balanced(split: pd.DataFrame, seed: int) -> pd.Series:
+def balanced_part(split: pd.DataFrame, seed: int) -> pd.Series:
     """Whether each image is in the balanced training or test set, cut to the smallest class that is there."""
     chosen: set[int] = set()
     for subset in ("train", "test"):

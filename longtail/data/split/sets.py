@@ -17,6 +17,8 @@ CUTS = {"thirds": ("head", "middle", "tail"), "counts": ("many", "medium", "few"
 """The groups of classes, from the most frequent to the rarest, by what divides them."""
 IMBALANCES = ("exponential", "step")
 """How the sizes of the classes can fall."""
+NATURAL = "natural"
+"""What the configuration has in place of one of these where the classes keep the sizes that they have."""
 LIMITS = (100, 20)
 """The limits of the long-tail papers (Liu et al., 2019): more training images than the first are many, fewer than the
 second few."""

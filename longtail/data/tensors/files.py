@@ -6,7 +6,7 @@ import math
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,6 +107,53 @@ def _save_shards(data: LabelledImages, path: Path, shard_bytes: int) -> list[str
         _save(content, _shard(path, number))
         checksums.append(content["sha256"])
     return checksums
+
+
+def save_parts(path: str | Path, count: int, part: Callable[[int], LabelledImages], of: str) -> int:
+    """Write a set of `count` parts, each made when its turn comes, and keep those that an interrupted job has left.
+
+    Args:
+        path: as `save_tensors` takes it. The set always has a folder of shards.
+        part: makes the images of a part, by its number from 0.
+        of: a text that says what the parts are made of. Parts of anything else are made anew.
+
+    Returns:
+        How many parts were kept.
+
+    Raises:
+        OSError: a file could not be written. The finished parts stay for the next time.
+    """
+    path, kept, checksums = Path(path), 0, []
+    begun = path.with_suffix(".shards") / "begun.txt"
+    if not begun.is_file() or begun.read_text(encoding="utf-8") != of:
+        _remove_shards(path, 0)
+        with atomic_path(begun) as temporary:
+            temporary.write_text(of, encoding="utf-8")
+    for number in range(count):
+        shard = _shard(path, number)
+        if shard.is_file():
+            try:
+                checksums.append(_verified(_read(shard, path, mmap=True), shard, path)[1])
+                kept += 1
+                continue
+            except ValueError as error:  # It was damaged since.
+                print(f"{error} It is made anew now.", flush=True)
+        content = _content(part(number))
+        _save(content, shard)
+        checksums.append(content["sha256"])
+    _save({"shards": checksums, "sha256": _sha256_of(checksums)}, path)
+    _remove_shards(path, count)
+    begun.unlink()
+    return kept
+
+
+def parts_begun(path: str | Path, of: str) -> int:
+    """How many parts of such a set `save_parts` would look at before it makes others."""
+    folder = Path(path).with_suffix(".shards")
+    begun = folder / "begun.txt"
+    if not begun.is_file() or begun.read_text(encoding="utf-8") != of:
+        return 0
+    return len(list(folder.glob("[0-9]*.pth")))
 
 
 def _shard(path: Path, number: int) -> Path:

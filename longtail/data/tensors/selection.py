@@ -83,7 +83,7 @@ def _members(split: pd.DataFrame, name: str) -> pd.Series:
         raise ValueError(f"there is no set {name!r}; the sets are {', '.join(SUBSETS)}")
     subset, _, part = name.partition("_")
     members = split["subset"] == subset
-    if name == "val" and "balanced" not in split and not members.any():
+    if name == "val" and not members.any():
         return split["subset"] == "test"
     if not part:
         return members
