@@ -1,9 +1,11 @@
 """The optimisers of the training recipe."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import nn
 
 from longtail.models.classifier import ImageClassifier
 
@@ -17,6 +19,7 @@ def build_optimizer(
     momentum: float,
     nesterov: bool = False,
     layer_decay: float | None = None,
+    beside: Sequence[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     """`adam`, `adamw` or `sgd` over all parameters that are trained, in its fused form.
 
@@ -25,12 +28,19 @@ def build_optimizer(
     Adam's `weight_decay` is L2 regularisation added to the gradient; AdamW's is decoupled (Loshchilov and
     Hutter, 2019).
 
+    Args:
+        beside: parameters to train that are not the model's; they learn at the whole rate.
+
     Raises:
         ValueError: an unknown name, or `layer_decay` for an architecture whose layers are not known.
     """
     parameters: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if layer_decay is not None:
         parameters = _layer_groups(model, weight_decay, layer_decay)
+        if beside:
+            parameters.append({"params": list(beside)})
+    else:
+        parameters.extend(beside)
     match name:
         case "adam":
             return torch.optim.Adam(parameters, learning_rate, weight_decay=weight_decay, fused=True)
