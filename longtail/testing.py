@@ -109,7 +109,9 @@ def _value(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
         beside["view_logits"] = torch.stack([(1 + view / 10) * logits for view in range(views)], dim=1)
     if "classifier" in needs:
         beside["classifier"] = logits[:FEATURES].T
-    if views:  # weights of its own compute in the precision of the logits, while tables of a loss may be of another
+    if (
+        views
+    ):  # weights of its own compute in the precision of the logits, while tables of a loss may be of another
         for part in loss.children():
             part.to(logits.dtype)
     if "experts" in needs:

@@ -144,7 +144,6 @@ class Mixer:
             return images, Targets(labels, others, shares, partners, blend)
         return images, Targets(labels, others, shares)
 
-
     def _mixed(self, kind: str, step: int, images: Tensor, partners: Tensor) -> tuple[Tensor, float]:
         """The mixtures of one view, and how much of them their first images are."""
         share = self.lambdas[step]

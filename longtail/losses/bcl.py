@@ -86,9 +86,7 @@ class BCL(Loss):
         return value + self.beta * balanced_contrastive(compared, prototypes, labels, self.temperature)
 
 
-def balanced_contrastive(
-    features: Tensor, prototypes: Tensor, labels: Tensor, temperature: float
-) -> Tensor:
+def balanced_contrastive(features: Tensor, prototypes: Tensor, labels: Tensor, temperature: float) -> Tensor:
     """The contrastive loss of each image, the mean over its views, shape (N,).
 
     Args:

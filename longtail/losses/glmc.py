@@ -88,7 +88,5 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """The cross-entropy of each image, summed over its views, from logits (N, V, C): shape (N,)."""
     images, views, classes = logits.shape
     # One row for each view, since the loss of three dimensions is not deterministic on GPUs.
-    each = F.cross_entropy(
-        logits.reshape(-1, classes), labels.repeat_interleave(views), reduction="none"
-    )
+    each = F.cross_entropy(logits.reshape(-1, classes), labels.repeat_interleave(views), reduction="none")
     return each.view(images, views).sum(dim=1)

@@ -15,7 +15,6 @@ from longtail.data.tensors.files import LabelledImages
 from longtail.machine.randomness import generator
 from longtail.training.recipe import Recipe
 
-
 VIEWS = ("train", "simclr")
 """How a view of an image is made: cropped, flipped and changed as the recipe says for training; or with a crop that is
 enlarged, flipped as the recipe says, and other colours (see `longtail.batches.jitter`)."""
@@ -99,9 +98,7 @@ class TrainingBatches:
             indices = torch.randperm(len(self.labels), generator=drawing)
         first = self.feed.epoch(drawing, indices=indices, start_step=first_step)
         others = [
-            feed.epoch(
-                generator(self.seed, f"view {number}", epoch), indices=indices, start_step=first_step
-            )
+            feed.epoch(generator(self.seed, f"view {number}", epoch), indices=indices, start_step=first_step)
             for number, feed in enumerate(self.others, 2)
         ]
         for step, ((images, labels), *more) in enumerate(zip(first, *others, strict=True), first_step):

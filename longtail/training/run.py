@@ -323,7 +323,11 @@ class Trainer:
         whole = [name for name, weight in loss.named_parameters() if weight.requires_grad]
         several = len(loss.views) > 1
         if self.ranks.count > 1 and (several or whole):
-            what = f"{len(loss.views)} views of an image" if several else f"weights to train ({', '.join(whole)})"
+            what = (
+                f"{len(loss.views)} views of an image"
+                if several
+                else f"weights to train ({', '.join(whole)})"
+            )
             raise ValueError(
                 f"{type(loss).__name__} has {what}, which several GPUs cannot share; set train.gpus_per_job: 1"
             )
