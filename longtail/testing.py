@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
-from longtail.losses.base import no_scalar
+from longtail.losses.base import Loss, no_scalar
 
 if TYPE_CHECKING:
     from longtail.inference.trial import Trial
@@ -22,6 +23,7 @@ CLASS_COUNTS = (2000, 300, 40, 6, 2, 1)
 LABELS = (0, 1, 2, 3, 4, 5, 0, 0)
 # Losses that draw random numbers are compared by their means over this many draws.
 DRAWS = 128
+FEATURES = 4
 
 
 def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> None:
@@ -29,9 +31,9 @@ def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> 
 
     A loss that passes can still be a bad loss: this finds faults of the implementation. It checks, in this order:
 
-    1. scalar: it is an `nn.Module` without parameters to train, and gives one floating point value that depends on the
-       logits;
-    2. mean: a batch that holds every image twice has the same value, so it is no sum over the images;
+    1. scalar: it is an `nn.Module`, and gives one floating point value that depends on the logits;
+    2. mean: a batch that holds every image twice has the same value, so it is no sum over the images. A loss with
+       several views of an image compares images with each other, and so is not checked for this;
     3. finite: value and gradient are finite for logits of ±10,000;
     4. gradient: in float64 the gradient is the derivative of the value, so nothing is detached or rounded;
     5. equivariance: renaming the classes, counts included, changes nothing but the names;
@@ -65,7 +67,7 @@ def check_loss(loss: BuildLoss, *, device: str | torch.device | None = None) -> 
     for title, check in checks.items():
         try:
             with torch.random.fork_rng(seeded), torch.enable_grad():
-                check(loss)
+                check(partial(_attached, loss))
         except AssertionError as error:
             raise AssertionError(f"{name} fails the check {title!r}: {error}") from None
         except Exception as error:
@@ -80,6 +82,16 @@ def _batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
     return torch.tensor(CLASS_COUNTS), logits.to(dtype), torch.tensor(LABELS)
 
 
+def _attached(loss: BuildLoss, counts: Tensor) -> nn.Module:
+    """The loss for these counts, with the same weights of its own each time, if it has any."""
+    module = loss(counts)
+    if isinstance(module, Loss):
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(0)
+            module.attach(FEATURES)
+    return module
+
+
 def _seed(device: torch.device, seed: int) -> None:
     # On the CPU, torch.manual_seed would take milliseconds: it notes the call for a CUDA that may be used later.
     if device.type == "cpu":
@@ -90,14 +102,25 @@ def _seed(device: torch.device, seed: int) -> None:
 
 def _value(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
     """The loss of a batch, with what else it needs. Features follow from the place of an image in the repeated batch,
-    and experts differ from their mean, the logits, by multiples of a fraction of these."""
+    and experts differ from their mean, the logits, by multiples of a fraction of these, as views do from the first. A
+    class's weights are its logits of the first images, so that they are renamed with the classes."""
     beside = {}
-    needs = getattr(loss, "needs", ())
+    needs, views = getattr(loss, "needs", ()), len(getattr(loss, "views", ()))
+    place = torch.arange(len(labels), device=logits.device, dtype=logits.dtype) % len(LABELS)
+    features = place[:, None] + torch.arange(FEATURES, device=logits.device, dtype=logits.dtype)
     if "features" in needs:
-        place = torch.arange(len(labels), device=logits.device, dtype=logits.dtype) % len(LABELS)
-        beside["features"] = (
-            place[:, None] + torch.arange(4, device=logits.device, dtype=logits.dtype)
-        ).sin()
+        beside["features"] = features.sin()
+    if "view_features" in needs:
+        beside["view_features"] = torch.stack([(features + view).sin() for view in range(views)], dim=1)
+    if "view_logits" in needs:
+        beside["view_logits"] = torch.stack([(1 + view / 10) * logits for view in range(views)], dim=1)
+    if "classifier" in needs:
+        beside["classifier"] = logits[:FEATURES].T
+    if (
+        views
+    ):  # weights of its own compute in the precision of the logits, while tables of a loss may be of another
+        for part in loss.children():
+            part.to(logits.dtype)
     if "experts" in needs:
         beside["experts"] = torch.stack([0.9 * logits, logits, 1.1 * logits], dim=1)
     return loss(logits, labels, **beside)
@@ -119,10 +142,6 @@ def _check_scalar(loss: BuildLoss) -> None:
     module = loss(counts)
     if not isinstance(module, nn.Module):
         raise AssertionError(f"it gives a {type(module).__name__}, not a torch.nn.Module")
-    if trainable := [name for name, weight in module.named_parameters() if weight.requires_grad]:
-        raise AssertionError(
-            f"it has parameters, which nothing trains: {', '.join(trainable)}; make them buffers"
-        )
     value = _value(module, logits.requires_grad_(), labels)
     if found := no_scalar(value):
         raise AssertionError(f"forward must return a floating point scalar tensor; it returns {found}")
@@ -132,6 +151,8 @@ def _check_scalar(loss: BuildLoss) -> None:
 
 def _check_mean(loss: BuildLoss) -> None:
     counts, logits, labels = _batch(torch.float64)
+    if len(getattr(loss(counts), "views", ())) > 1:
+        return
     values = []
     for times in (1, 2):
         batch = logits.repeat(times, 1), labels.repeat(times)

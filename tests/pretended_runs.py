@@ -120,6 +120,10 @@ SETTINGS = {
     ),
     "logit-adjusted, Remix": Setting({"mixup": {"remix": {}}}, {"loss": "logit_adjusted"}),
     "LDAM, re-weighted late (DRW)": Setting({"drw": {"start": 0.5}}, {"loss": "ldam"}),
+    "three views, weights of the loss, clipped gradients": Setting(
+        {"clip": 1.0}, {"loss": "bcl"}, stop_after=2
+    ),
+    "two views that are mixed, images left in a file": Setting(run={"loss": "glmc"}, place="file"),
     "second stage: cRT": Setting({"sampler": "class_balanced"}, {"retrain": "new"}),
     "second stage: LWS, label-aware smoothing": Setting(
         {"sampler": "class_balanced"}, {"retrain": "scale", "loss": "label_aware_smoothing"}

@@ -5,6 +5,7 @@ second the rows, each image with the matrices of its own crop and flip. Images t
 resized, so their pixels are copied without a product.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -114,6 +115,54 @@ class Cropper:
             buffer = buffer.permute(0, 2, 3, 1)
             return buffer.view(*buffer.shape[:2], -1)
         return buffer.view(-1, *buffer.shape[2:])
+
+
+def draw_boxes(images: int, size: int, area: tuple[float, float], generator: torch.Generator) -> Tensor:
+    """Which part of each image a random resized crop enlarges: top, height, left, width; int64, 4 x images.
+
+    As torchvision's `RandomResizedCrop` draws them, for images of size x size: the share of the area uniformly, the
+    ratio of width to height log-uniformly from 3/4 to 4/3, until a box fits into the image; after ten that do not, the
+    whole image.
+
+    Args:
+        area: the smallest and the largest share.
+        generator: on the CPU.
+    """
+    tries = (10, images)
+    shares = torch.rand(tries, generator=generator, dtype=torch.float64) * (area[1] - area[0]) + area[0]
+    ratios = ((2 * torch.rand(tries, generator=generator, dtype=torch.float64) - 1) * math.log(4 / 3)).exp()
+    sides = torch.stack([(shares / ratios).sqrt(), (shares * ratios).sqrt()]).mul(size).round().long()
+    fits = ((sides > 0) & (sides <= size)).all(dim=0)
+    first = fits.int().argmax(dim=0)
+    chosen = sides.gather(1, first.expand(2, 1, -1))[:, 0].where(fits.any(dim=0), size)
+    places = torch.rand(2, images, generator=generator, dtype=torch.float64)
+    starts = (places * (size - chosen + 1)).long()
+    return torch.stack([starts[0], chosen[0], starts[1], chosen[1]])
+
+
+@torch.no_grad()
+def enlarge(batch: Tensor, boxes: Tensor) -> None:
+    """Stretch a part of each image to the whole image, bilinearly and in place.
+
+    Args:
+        batch: float32, B x C x size x size.
+        boxes: the parts, as `draw_boxes` gives them, 4 x B.
+    """
+    size = batch.shape[-1]
+    stretched: Tensor = batch
+    for dim, first, length in ((2, *boxes[:2]), (3, *boxes[2:])):
+        middle = (torch.arange(size, device=batch.device) + 0.5) * (length[:, None] / size) - 0.5
+        # What lies outside the part is not looked at, as if it had been cut out before.
+        middle = torch.minimum(middle.clamp(min=0), length[:, None] - 1.0)
+        below = middle.long()
+        above = torch.minimum(below + 1, length[:, None] - 1)
+        shape = (len(batch), 1, size, 1) if dim == 2 else (len(batch), 1, 1, size)
+        low, high = (
+            stretched.gather(dim, (first[:, None] + place).view(shape).expand_as(batch))
+            for place in (below, above)
+        )
+        stretched = torch.lerp(low, high, (middle - below).view(shape))
+    batch.copy_(stretched)
 
 
 def scale_and_shift(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from itertools import islice
 
 import torch
 
-from longtail.batches.cropping import Cropper, scale_and_shift
+from longtail.batches.cropping import Cropper, draw_boxes, enlarge, scale_and_shift
 from longtail.batches.policies import Plan, Policy
 from longtail.data.tensors.shards import ShardedImages, take
 from longtail.machine.devices import moved
@@ -49,6 +49,8 @@ class Feed:
         padding: width of the black border that random crops may reach into, in pixels after resizing.
         flip: whether training images are mirrored with probability one half.
         flips: how, one of `FLIPS`; `both` and `d4` draw from four and from eight images with equal probability.
+        area: the smallest and the largest share of the image, after the crop, that is cut out of it and enlarged to
+            `size`, with sides of a ratio between 3/4 and 4/3: torchvision's `RandomResizedCrop`. None: the crop stays.
         policy: operations on training images, for images of `size`.
         cutout: the side of the square that is cut out of training images around a random pixel, in pixels, of which the
             part within the image is taken; an odd number counts as the even one below it, as in the authors' code.
@@ -78,6 +80,7 @@ class Feed:
         padding: int = 0,
         flip: bool = False,
         flips: str = "horizontal",
+        area: tuple[float, float] | None = None,
         policy: Policy | None = None,
         cutout: int | None = None,
         device: torch.device | str | None = None,
@@ -96,14 +99,16 @@ class Feed:
         self.device = self.labels.device
         self.batch_size = batch_size
         self.flips = flips if flip else None
-        self.policy, self.cutout, self.size = policy, cutout, size
+        if area and not 0 < area[0] <= area[1] <= 1:
+            raise ValueError(f"area is {area}; needed: two shares above 0 and up to 1, the smaller one first")
+        self.policy, self.cutout, self.size, self.area = policy, cutout, size, area
         self._read_ahead = read_ahead
 
         channels, height, width = images.shape[1:]
         scale, shift = scale_and_shift(mean, std)
-        # The normalisation that is left to do after a policy's operations.
+        # The normalisation that is left to do after operations on pixels from 0 to 255.
         self._normalise: tuple[torch.Tensor, torch.Tensor] | None = None
-        if policy:
+        if policy or area:
             self._normalise = scale.to(self.device, torch.float32), shift.to(self.device, torch.float32)
             scale, shift = torch.ones_like(scale), torch.zeros_like(shift)
         self._cut = Cropper(
@@ -165,11 +170,14 @@ class Feed:
         choices = [order, rows, columns]
         if self.flips == "d4":
             choices.append(torch.randint(2, order.shape, generator=generator))
+        boxes = None
+        if self.area:
+            boxes = moved(draw_boxes(len(order), self.size, self.area, generator), self.device)
         plan = self.policy.draw(len(order), self.batch_size, generator, self.device) if self.policy else None
         holes = None
         if self.cutout:
             holes = moved(torch.randint(self.size, (2, len(order)), generator=generator), self.device)
-        return self._batches(torch.stack(choices), range(start_step, steps), plan, holes)
+        return self._batches(torch.stack(choices), range(start_step, steps), plan, holes, boxes)
 
     def in_order(
         self, crop: tuple[int, int, bool] | None = None
@@ -195,11 +203,13 @@ class Feed:
         steps: range,
         plan: Plan | None = None,
         holes: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of chosen images with what `Cropper` is called with (int64, 3 or 4 x M, on the CPU).
 
         Args:
             holes: row and column of the centre of the square that is cut out of each image, int64, 2 x M.
+            boxes: what is enlarged, of `draw_boxes`.
         """
         there = moved(choices, self.device)
         order = there[0] if self.images.device == self.device else choices[0].to(self.images.device)
@@ -208,6 +218,8 @@ class Feed:
         gathered = self._gathered_ahead if self._read_ahead else self._gathered
         for step, part, pixels in zip(steps, parts, gathered([order[part] for part in parts]), strict=True):
             batch = self._cut(pixels, *there[1:, part])
+            if boxes is not None:
+                enlarge(batch, boxes[:, part])
             if plan:
                 plan.apply(step, batch.round_())
             if self._normalise:

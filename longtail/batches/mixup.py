@@ -90,6 +90,9 @@ class Mixer:
         device: where the batches are.
         kind: one of KINDS.
         probability: the share of the batches that are mixed.
+        views: where the batches have several views of each image, the kind for each of these. All views of an image are
+            mixed with the same one, in CutMix with a rectangle drawn for the share lambda, which its part within the
+            image does not change.
 
     Raises:
         ValueError: an unknown kind.
@@ -108,6 +111,7 @@ class Mixer:
         *,
         kind: str = "input",
         probability: float = 1.0,
+        views: Sequence[str] = (),
     ):
         if kind not in KINDS:
             raise ValueError(f"the kind of mixture is {kind!r}; choose one of {', '.join(KINDS)}")
@@ -117,31 +121,41 @@ class Mixer:
         self.places = places.to(device, torch.float32)
         self.mixed = (random.random(steps) < probability).tolist()
         self.centres = random.random((steps, 2)).tolist()
-        self.kind = kind
+        self.kind, self.views = kind, views
         self.remix = remix
         self.class_counts = class_counts.to(device)
 
     def __call__(self, step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Targets]:
-        """The mixtures of a batch (images B x C x H x W, labels int64 B), which itself stays as it is."""
+        """The mixtures of a batch (images V B x C x H x W, labels int64 B), which itself stays as it is."""
         if not self.mixed[step]:
             return images, Targets(labels)
         share = self.lambdas[step]
         partners = self.places[step, : len(labels)].argsort(stable=True)
         others = labels[partners]
-        if self.kind == "input":
-            images = torch.lerp(images[partners], images, share)
-        elif self.kind == "cutmix":
-            height, width = images.shape[-2:]
-            rows, columns = cut(height, width, share, self.centres[step])
-            images = images.clone()
-            images[..., rows, columns] = images[partners][..., rows, columns]
-            share = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
+        if self.views:
+            each = zip(self.views, images.chunk(len(self.views)), strict=True)
+            images = torch.cat([self._mixed(kind, step, view, partners)[0] for kind, view in each])
+        else:
+            images, share = self._mixed(self.kind, step, images, partners)
         shares = blend = torch.full((len(labels),), share, device=images.device)
         if self.remix:
             shares = remixed(shares, self.class_counts[labels], self.class_counts[others], **self.remix)
         if self.kind == "manifold":
             return images, Targets(labels, others, shares, partners, blend)
         return images, Targets(labels, others, shares)
+
+    def _mixed(self, kind: str, step: int, images: Tensor, partners: Tensor) -> tuple[Tensor, float]:
+        """The mixtures of one view, and how much of them their first images are."""
+        share = self.lambdas[step]
+        if kind == "input":
+            return torch.lerp(images[partners], images, share), share
+        if kind == "cutmix":
+            height, width = images.shape[-2:]
+            rows, columns = cut(height, width, share, self.centres[step])
+            images = images.clone()
+            images[..., rows, columns] = images[partners][..., rows, columns]
+            share = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
+        return images, share
 
 
 def cut(height: int, width: int, share: float, centre: Sequence[float]) -> tuple[slice, slice]:

@@ -103,6 +103,27 @@ def loss_allows_parts(run: Training) -> Iterator[str]:
         )
 
 
+def views_belong_to_one_step(run: Training) -> Iterator[str]:
+    """A loss that compares views of an image trains the backbone, on one device and with weights of its own."""
+    declared, recipe, where = run.entry.declared, run.recipe, f"losses.{run.loss}"
+    if declared is None or len(declared.views) == 1:
+        return
+    views = f"{run.entry.loss} compares {len(declared.views)} views of an image"
+    if recipe.gpus_per_job > 1:
+        yield f"{where}: {views}, which several GPUs cannot share; set gpus_per_job: 1 for this loss"
+    if recipe.drw:
+        yield (
+            f"{where}: {views}, which drw cannot weigh by the class of one, and re-balances its classes itself; set "
+            "drw: null for this loss"
+        )
+    if recipe.tune == "head":
+        yield f"{where}: {views} to train the backbone, which tune: head freezes; set tune: all for this loss"
+    if run.entry.retrain:
+        yield f"{where}.retrain: {views} to train the backbone, which is frozen here; use another loss"
+    if run.entry.experts > 1:
+        yield f"{where}.experts: {views} by one classifier, and {run.entry.experts} experts have several; leave it out"
+
+
 def mirrored_crops_were_trained(run: Training) -> Iterator[str]:
     """Ten crops show mirror images, which a model without flips has never seen."""
     if run.crops == "ten" and not run.recipe.flip:
@@ -448,6 +469,7 @@ RULES = (
     class_means_start_a_cosine_head,
     loss_allows_mixtures,
     loss_allows_parts,
+    views_belong_to_one_step,
     mirrored_crops_were_trained,
     frozen_weights_are_pretrained,
     retraining_starts_from_a_whole_run,

@@ -29,6 +29,7 @@ from longtail.experiment.record import read_record
 from longtail.experiment.runs import RECORD, Run, found_in
 from longtail.files.regular import read_bytes
 from longtail.files.text import printable
+from longtail.losses.declarations import declaration
 
 MULTIPLY_ADDS = {
     "mobilenetv2": (0.30e9, 224),
@@ -203,7 +204,8 @@ def measured_speeds(runs: Path, device_type: str) -> dict[tuple[str, int], Speed
             continue
         if record.device_type == device_type and record.settings:
             kind = record.settings.architecture, record.settings.recipe.image_size
-            found[kind].append((record.images_per_second, record.device))
+            speed = record.images_per_second * views_of(record.settings.loss)
+            found[kind].append((speed, record.device))
     speeds: dict[tuple[str, int], Speed] = {}
     for kind, each in found.items():
         devices = ", ".join(sorted({device for _, device in each}))
@@ -259,6 +261,12 @@ def prediction_seconds(
     return max(images.values()) * crops / (3 * speed.images_per_second) if speed else None
 
 
+def views_of(loss: object) -> int:
+    """How many views of each image a training with this loss sees; `loss` as `RunSettings` has it."""
+    declared = declaration(loss) if isinstance(loss, str) else None
+    return len(declared.views) if declared else 1
+
+
 def epochs_done(keys: Keys, run: Run) -> int:
     """The epochs that an unfinished run has finished, from the note beside its state; 0 without a readable note."""
     note = Path(keys.state_folder(run), "progress.json")
@@ -290,7 +298,7 @@ def training(
 ) -> dict[tuple[str, str, int], Work]:
     """The training that is left, by model, architecture and image size.
 
-    An epoch costs its training images, and a third of that for each validation image.
+    An epoch costs all views of its training images, and a third of that for each validation image.
 
     Args:
         images: of `images_of`. With None, seconds are unknown and images are 0.
@@ -309,7 +317,8 @@ def training(
         speed = speeds.get(kind[1:])
         if images and speed and before.seconds is not None:
             validations = sum(map(recipe.validates, range(recipe.epochs - epochs, recipe.epochs)))
-            own = (trained + validations * images["val"] / 3) / speed.images_per_second
+            views = views_of(config.loss(run.loss).loss)
+            own = (views * trained + validations * images["val"] / 3) / speed.images_per_second
             seconds, longest = before.seconds + own, max(before.longest, own)
         else:
             seconds, longest = None, 0.0

@@ -11,6 +11,9 @@ from longtail.settings import Reduction, checked
 BESIDE = {
     "features": ("what the classifier made the logits of", "N", "F"),
     "experts": ("the logits of each expert", "N", "E", "C"),
+    "view_features": ("the features of each view of an image", "N", "V", "F"),
+    "view_logits": ("the logits of each view of an image", "N", "V", "C"),
+    "classifier": ("the weight vectors of the classifier", "C", "F"),
 }
 """What a loss may be computed from besides logits: its meaning, and the axes of its shape."""
 
@@ -45,6 +48,10 @@ class Loss(nn.Module, ABC):
             another way than `of_batch` says. Random numbers, drawn for one image after the other, do not.
         default_experts: the experts that a model gets under this loss where the configuration names no number.
         exact_experts: whether it is for exactly so many.
+        views: how each view of an image is made, of which the first gives the logits: names of `VIEWS` of
+            `longtail.training.input`.
+        mixtures: how the images of each view are mixed with others, kinds of `longtail.batches.mixup.KINDS`: the same
+            two images in the same shares in each view. Empty: they are not.
         needs: what it is computed from besides the logits: names of `BESIDE`. `per_sample` gets them as keyword
             arguments of these names, which are None in evaluation mode, where only logits are kept.
         class_counts: int64 buffer of shape (C,).
@@ -64,7 +71,11 @@ class Loss(nn.Module, ABC):
     whole_batch: ClassVar[bool] = False
     default_experts: ClassVar[int] = 1
     exact_experts: ClassVar[bool] = False
-    needs: ClassVar[tuple[Literal["features", "experts"], ...]] = ()
+    views: ClassVar[tuple[str, ...]] = ("train",)
+    mixtures: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[
+        tuple[Literal["features", "experts", "view_features", "view_logits", "classifier"], ...]
+    ] = ()
 
     class_counts: Tensor
     class_weight: Tensor
@@ -97,6 +108,13 @@ class Loss(nn.Module, ABC):
         """
         return None
 
+    def attach(self, num_features: int) -> None:
+        """Called before a training, for a loss with weights of its own that depend on the number of features.
+
+        They are drawn from PyTorch's global generator, trained with those of the model, and kept with the state of the
+        run, but not in the model file.
+        """
+
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Called before each epoch of a training, for a loss that changes on the way; epochs count from 0."""
 
@@ -107,6 +125,9 @@ class Loss(nn.Module, ABC):
         *,
         features: Tensor | None = None,
         experts: Tensor | None = None,
+        view_features: Tensor | None = None,
+        view_logits: Tensor | None = None,
+        classifier: Tensor | None = None,
     ) -> Tensor:
         """The loss of a batch, a scalar in float64 for float64 logits, else in float32.
 
@@ -115,12 +136,23 @@ class Loss(nn.Module, ABC):
             labels: class indices, int64, shape (N,); one outside 0 … C-1 raises on the CPU and stops a GPU.
             features: what the classifier made the logits of, shape (N, F), where the loss needs it.
             experts: the logits of each of E experts, shape (N, E, C), where the loss needs them.
+            view_features, view_logits: the features and the logits of each of V views of an image, shapes (N, V, F)
+                and (N, V, C), where the loss needs them.
+            classifier: the weight vectors of the classifier, shape (C, F), where the loss needs them.
 
         Raises:
             ValueError: shapes that do not fit each other or the number of classes; what the loss needs is missing in
                 training mode.
         """
-        total = self.total(logits, labels, features=features, experts=experts)
+        total = self.total(
+            logits,
+            labels,
+            features=features,
+            experts=experts,
+            view_features=view_features,
+            view_logits=view_logits,
+            classifier=classifier,
+        )
         return total / self.normalizer(labels).to(total.dtype)
 
     def total(
@@ -200,7 +232,7 @@ class Loss(nn.Module, ABC):
                 f"{type(self).__name__} is computed from {name} besides logits; give {name}=..., {meaning}, shape "
                 f"({', '.join(axes)}), or call eval() to score logits alone"
             )
-        sizes = {"N": len(labels), "C": len(self.class_counts)}
+        sizes = {"N": len(labels), "C": len(self.class_counts), "V": len(self.views)}
         if given is not None and (
             given.ndim != len(axes)
             or any(sizes.get(axis, size) != size for axis, size in zip(axes, given.shape, strict=True))
@@ -208,6 +240,7 @@ class Loss(nn.Module, ABC):
             raise ValueError(
                 f"{name} have shape {tuple(given.shape)} and labels {tuple(labels.shape)}; this loss needs "
                 f"({', '.join(axes)}) and (N,), with {sizes['C']} classes"
+                + (f" and {sizes['V']} views" if "V" in axes else "")
             )
         return given
 

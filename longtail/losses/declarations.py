@@ -32,6 +32,8 @@ class Declaration(NamedTuple):
     default_experts: int = 1
     exact_experts: bool = False
     needs: tuple[str, ...] = ()
+    views: tuple[str, ...] = ("train",)
+    mixtures: tuple[str, ...] = ()
 
 
 def declarations() -> dict[str, Declaration]:

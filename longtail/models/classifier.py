@@ -27,6 +27,11 @@ class ImageClassifier(nn.Module):
         self.backbone = backbone
         self.head = head
 
+    @property
+    def num_features(self) -> int:
+        """How many features the head gets, of all experts together."""
+        return cast(int, self.head.in_features)
+
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(self.backbone(images))
 
@@ -55,13 +60,15 @@ class ForLoss(nn.Module):
 
     Args:
         needs: what is given, as `longtail.losses.base.Loss.needs` says it.
+        views: how many views of each image there are; the first one gives the logits.
 
-    Shapes: images (B, 3, H, W), partners int64 (B,), blend (B,); to logits (B, C) and, by name, what is needed.
+    Shapes: images (V B, 3, H, W), those of one view after those of the other, partners int64 (V B,), blend (V B,); to
+    logits (B, C) and, by name, what is needed.
     """
 
-    def __init__(self, model: ImageClassifier, needs: Collection[str] = ()) -> None:
+    def __init__(self, model: ImageClassifier, needs: Collection[str] = (), views: int = 1) -> None:
         super().__init__()
-        self.model, self.needs = model, needs
+        self.model, self.needs, self.views = model, needs, views
 
     def forward(
         self, images: Tensor, partners: Tensor | None = None, blend: Tensor | None = None
@@ -70,9 +77,17 @@ class ForLoss(nn.Module):
         if partners is not None and blend is not None:
             others = features.index_select(0, partners)
             features = torch.lerp(others, features, blend[:, None].to(features.dtype))
-        beside = {"features": features} if "features" in self.needs else {}
+        images_of_a_view = len(features) // self.views
+        beside = {"features": features[:images_of_a_view]} if "features" in self.needs else {}
+        if "classifier" in self.needs:
+            beside["classifier"] = cast(Tensor, self.model.head.weight)
+        if "view_features" in self.needs:
+            beside["view_features"] = features.unflatten(0, (self.views, -1)).transpose(0, 1)
         if "experts" not in self.needs:
-            return self.model.classify(features), beside
+            logits = self.model.classify(features)
+            if "view_logits" in self.needs:
+                beside["view_logits"] = logits.unflatten(0, (self.views, -1)).transpose(0, 1)
+            return logits[:images_of_a_view], beside
         each = self.model.classify_each(features)
         return cast(ExpertHeads, self.model.head).combined(each), {**beside, "experts": each}
 

@@ -1,6 +1,7 @@
 """Heads: the last layer, from features to logits."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +88,7 @@ class ScaledLinear(nn.Module):
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
+        self.in_features = num_features
         self.linear = nn.Linear(num_features, num_classes)
         self.scale = nn.Parameter(torch.ones(num_classes))
 
@@ -136,6 +138,7 @@ class ExpertHeads(nn.Module):
 
     def __init__(self, heads: Sequence[nn.Module]) -> None:
         super().__init__()
+        self.in_features = sum(cast(int, head.in_features) for head in heads)
         self.heads = nn.ModuleList(heads)
         self.register_buffer("shares", torch.ones(len(heads)))
 

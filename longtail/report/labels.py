@@ -40,6 +40,8 @@ LOSSES = {
     "label_aware_smoothing": "Label-aware smoothing",
     "ride": "RIDE",
     "sade": "SADE",
+    "bcl": "BCL",
+    "glmc": "GLMC",
     "square_root_weights": "Square-root weights",
     "class_balanced_sampler": "Class-balanced sampler",
     "square_root_sampler": "Square-root sampler",

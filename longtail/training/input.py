@@ -1,17 +1,25 @@
 """The batches of a run: its training images sampled, augmented and mixed as the recipe says, its validation images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from longtail.batches.feed import Feed
+from longtail.batches.jitter import Jitter
 from longtail.batches.mixup import Mixer, Targets
 from longtail.batches.policies import Policy
 from longtail.batches.sampling import sample
 from longtail.data.tensors.files import LabelledImages
 from longtail.machine.randomness import generator
 from longtail.training.recipe import Recipe
+
+VIEWS = ("train", "simclr")
+"""How a view of an image is made: cropped, flipped and changed as the recipe says for training; or with a crop that is
+enlarged, flipped as the recipe says, and other colours (see `longtail.batches.jitter`)."""
+SIMCLR_AREA = 0.2, 1.0
+"""The share of an image that such a crop has in the references for CIFAR."""
 
 
 class TrainingBatches:
@@ -20,6 +28,8 @@ class TrainingBatches:
     Args:
         class_counts: training images per class, integers of shape (C,), on the CPU.
         resident: as of `longtail.training.run.Trainer`.
+        views, mixtures: as of `longtail.losses.base.Loss`. Each view draws from a generator of its own, the first from
+            the same as where it is the only one.
 
     Attributes:
         steps: batches in an epoch.
@@ -36,17 +46,26 @@ class TrainingBatches:
         device: torch.device,
         *,
         resident: bool,
+        views: Sequence[str] = ("train",),
+        mixtures: Sequence[str] = (),
     ):
         self.recipe, self.seed, self.device, self.class_counts = recipe, seed, device, class_counts
         self.labels = train_set.labels.cpu()
-        self.feed = build_feed(
-            train_set, recipe, device, recipe.batch_size, resident=resident, augmented=True
+        self.mixtures = mixtures
+        if resident:  # once for all views
+            train_set = replace(train_set, images=train_set.images.to(device))
+        self.feed, *self.others = (
+            build_feed(train_set, recipe, device, recipe.batch_size, resident=resident, view=view)
+            for view in views
         )
         self.steps = self.feed.steps()
         self.images_per_epoch = min(len(self.labels), self.steps * recipe.batch_size)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[torch.Tensor, Targets]]:
-        """The images (B x 3 x H x W) and targets of an epoch's batches, from a step on."""
+        """The images (V B x 3 x H x W) and targets (of B) of an epoch's batches, from a step on.
+
+        The images of the first of V views come before those of the next one.
+        """
         recipe = self.recipe
         indices = sample(
             recipe.sampler if epoch >= recipe.first_sampled else "instance",
@@ -57,9 +76,12 @@ class TrainingBatches:
             generator=generator(self.seed, "sampler", epoch),
         )
         mix = None
-        if recipe.mixup:
+        size = self.steps, recipe.batch_size
+        if self.mixtures:
+            place = self.seed, epoch, self.device
+            mix = Mixer(1.0, None, self.class_counts, *size, *place, views=self.mixtures)
+        elif recipe.mixup:
             remix = recipe.mixup.remix.model_dump() if recipe.mixup.remix else None
-            size = self.steps, recipe.batch_size
             mix = Mixer(
                 recipe.mixup.alpha,
                 remix,
@@ -71,10 +93,17 @@ class TrainingBatches:
                 kind=recipe.mixup.kind,
                 probability=recipe.mixup.probability,
             )
-        batches = self.feed.epoch(
-            generator(self.seed, "order", epoch), indices=indices, start_step=first_step
-        )
-        for step, (images, labels) in enumerate(batches, first_step):
+        drawing = generator(self.seed, "order", epoch)
+        if indices is None:
+            indices = torch.randperm(len(self.labels), generator=drawing)
+        first = self.feed.epoch(drawing, indices=indices, start_step=first_step)
+        others = [
+            feed.epoch(generator(self.seed, f"view {number}", epoch), indices=indices, start_step=first_step)
+            for number, feed in enumerate(self.others, 2)
+        ]
+        for step, ((images, labels), *more) in enumerate(zip(first, *others, strict=True), first_step):
+            if more:
+                images = torch.cat([images, *(view for view, _ in more)])
             yield mix(step, images, labels) if mix else (images, Targets(labels))
 
 
@@ -85,17 +114,19 @@ def build_feed(
     batch_size: int,
     *,
     resident: bool,
-    augmented: bool = False,
+    view: str | None = None,
 ) -> Feed:
     """The feed of these images in the recipe's size and normalisation.
 
     Args:
         resident: as of `longtail.training.run.Trainer`.
-        augmented: whether they are cropped, flipped and changed as the recipe says for training.
+        view: one of VIEWS; None: the images as they are, for evaluation.
     """
-    augmentation: dict[str, Any] = {}
-    if augmented:
-        augmentation = {"padding": recipe.padding, "flip": recipe.flip, "flips": recipe.flips}
+    augmentation: dict[str, Any] = {"flip": recipe.flip, "flips": recipe.flips} if view else {}
+    if view == "simclr":
+        augmentation |= {"area": SIMCLR_AREA, "policy": Jitter(size=recipe.image_size)}
+    elif view == "train":
+        augmentation["padding"] = recipe.padding
         augmentation["cutout"] = recipe.cutout
         if recipe.augment:
             chosen = {"operations": recipe.augment_operations, "magnitude": recipe.augment_magnitude}

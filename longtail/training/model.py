@@ -81,13 +81,15 @@ def forward_function(
     ranks: Ranks,
     *,
     needs: Collection[str] = (),
+    views: int = 1,
 ) -> Callable[..., tuple[torch.Tensor, dict[str, torch.Tensor]]]:
     """The model as the training step calls it: over all ranks, and compiled, where that is wanted.
 
     Args:
-        needs: what it gives beside its logits; see `longtail.models.classifier.ForLoss`.
+        needs, views: what it gives beside its logits, and how many views of an image it gets; see
+            `longtail.models.classifier.ForLoss`.
     """
-    module: nn.Module = ForLoss(model, needs)
+    module: nn.Module = ForLoss(model, needs, views)
     if ranks.count > 1:
         if device.type == "cuda":  # PyTorch has no synchronised batch norm on the CPU
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # exchanges the norms inside the model

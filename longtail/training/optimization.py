@@ -1,6 +1,6 @@
 """The optimisers of the training recipe."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +19,7 @@ def build_optimizer(
     momentum: float,
     nesterov: bool = False,
     layer_decay: float | None = None,
+    beside: Sequence[nn.Parameter] = (),
     rates: Mapping[nn.Parameter, float] | None = None,
     rho: float | None = None,
 ) -> torch.optim.Optimizer:
@@ -31,6 +32,7 @@ def build_optimizer(
     Hutter, 2019).
 
     Args:
+        beside: parameters to train that are not the model's; they learn at the whole rate.
         rates: parameters that learn at a share of the rate, and that share.
         rho: the radius of `SharpnessAware`, which is then the optimiser around the one that is named; None: the latter.
 
@@ -40,6 +42,10 @@ def build_optimizer(
     parameters: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if layer_decay is not None:
         parameters = _layer_groups(model, weight_decay, layer_decay)
+    if layer_decay is None:
+        parameters.extend(beside)
+    elif beside:
+        parameters.append({"params": list(beside)})
     if rates:
         groups = parameters if layer_decay is not None else [{"params": parameters}]
         parameters = [part for group in groups for part in _slowed(group, rates)]

@@ -98,6 +98,10 @@ class Trainer:
         # PyTorch's types lack this pair of arguments, which its documentation has.
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = self._build_loss()
+        self.views = len(self.loss.views)
+        self.trained = [
+            weight for part in (self.model, self.loss) for weight in part.parameters() if weight.requires_grad
+        ]
         self.optimizer = build_optimizer(
             self.model,
             recipe.optimizer,
@@ -106,19 +110,29 @@ class Trainer:
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
             layer_decay=recipe.layer_decay,
+            beside=[weight for weight in self.loss.parameters() if weight.requires_grad],
             rates=learning_rates(self.model, settings),
             rho=recipe.sam.rho if recipe.sam else None,
         )
         self.passes: int = getattr(self.optimizer, "passes", 1)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.forward = forward_function(self.model, recipe, device, self.ranks, needs=self.loss.needs)
+        self.forward = forward_function(
+            self.model, recipe, device, self.ranks, needs=self.loss.needs, views=self.views
+        )
         self.after_step = after_step(self.model, recipe)
         self.terms = added_terms(
             settings, train_set.class_names, self.loss.logit_scale, device, self.precision, teacher=teacher
         )
         self.average = moving_average(self.model, recipe.ema)
         self.batches = TrainingBatches(
-            train_set, self.class_counts, recipe, settings.seed, device, resident=resident
+            train_set,
+            self.class_counts,
+            recipe,
+            settings.seed,
+            device,
+            resident=resident,
+            views=self.loss.views,
+            mixtures=self.loss.mixtures,
         )
         self.val_feed = build_feed(val_set, recipe, device, recipe.eval_batch_size, resident=resident)
         self.selection: Selection | None = None
@@ -205,8 +219,12 @@ class Trainer:
         """One optimiser step; the batch's mean loss and number of hits, left on the device.
 
         With `micro_batch`, gradients accumulate over its parts to the gradient of the whole batch's loss.
+
+        Args:
+            images: V B x 3 x H x W, where an image has V views: those of one view after those of the other.
+            targets: of the B images.
         """
-        weight, batch_size = self.ranks.weight(images), len(images)
+        weight, batch_size = self.ranks.weight(images), len(targets.labels)
         images = self.ranks.share(images)
         targets = targets.map(self.ranks.share)
         normalizer = targets.normalizer(self.loss)
@@ -221,13 +239,13 @@ class Trainer:
                 logits, beside = self.forward(chunk, *goal.mixing)
             loss = goal.total(self.loss, logits, **beside) / normalizer
             for term in self.terms:
-                loss = loss + term(chunk, goal, logits) / batch_size
+                loss = loss + term(chunk[: len(logits)], goal, logits) / batch_size
             self.scaler.scale(loss * weight).backward()
             loss_sum += loss.detach()
             hits += (logits.detach().argmax(1) == goal.main_labels()).sum()
         if self.recipe.clip:
             self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+            torch.nn.utils.clip_grad_norm_(self.trained, self.recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if weight > 1:
@@ -312,10 +330,23 @@ class Trainer:
             raise ValueError(
                 f"{type(loss).__name__} needs the logits of several experts, and the model has none; set experts: 3"
             )
-        if trainable := [name for name, weight in loss.named_parameters() if weight.requires_grad]:
+        torch.manual_seed(derive_seed(self.settings.seed, "initial weights of the loss"))
+        loss.attach(self.model.num_features)
+        whole = [name for name, weight in loss.named_parameters() if weight.requires_grad]
+        several = len(loss.views) > 1
+        if self.ranks.count > 1 and (several or whole):
+            what = (
+                f"{len(loss.views)} views of an image"
+                if several
+                else f"weights to train ({', '.join(whole)})"
+            )
             raise ValueError(
-                f"the loss has parameters to train ({', '.join(trainable)}), but only the model is trained; make them "
-                "buffers (register_buffer), which its forward may change"
+                f"{type(loss).__name__} has {what}, which several GPUs cannot share; set train.gpus_per_job: 1"
+            )
+        if several and self.recipe.micro_batch:
+            raise ValueError(
+                f"{type(loss).__name__} compares all {len(loss.views)} views of a batch, which micro_batch divides; "
+                "set train.micro_batch: null"
             )
         return loss.to(self.device)
 
@@ -352,7 +383,7 @@ class Trainer:
         epoch = self.progress.epoch
         for images, targets in self.batches.epoch(epoch, tally.step):
             counted = [self.train_step(images, targets) for _ in range(self.passes)]
-            tally.add(*counted[0], len(images))  # of the weights as they are before the step
+            tally.add(*counted[0], len(targets.labels))  # of the weights as they are before the step
             for change in self.after_step:
                 change(tally.step, self.batches.steps)
             if self.average:  # the step of the run needs no state: it follows from the epoch and the tally

@@ -60,6 +60,32 @@ def test_methods_are_losses_with_settings_that_an_entry_can_change():
             {"grid": {"losses": ["lade"]}, "train": {"micro_batch": 4}},
             "losses.lade: micro_batch with lade; its regulariser takes means over the whole batch",
         ),
+        *(
+            ({"grid": {"losses": [loss]}, "losses": {loss: {"train": setting}}}, f"losses.{loss}: {message}")
+            for loss, setting, message in (
+                ("bcl", {"mixup": {}}, "mixup with bcl; images of a class are compared"),
+                ("glmc", {"mixup": {}}, "mixup with glmc; it mixes the images itself"),
+                ("bcl", {"micro_batch": 4}, "micro_batch with bcl; each image is compared with all others"),
+                (
+                    "bcl",
+                    {"gpus_per_job": 2},
+                    "bcl compares 3 views of an image, which several GPUs cannot share",
+                ),
+                (
+                    "glmc",
+                    {"tune": "head"},
+                    "glmc compares 2 views of an image to train the backbone, which tune: head",
+                ),
+            )
+        ),
+        (
+            {"grid": {"losses": ["own"]}, "losses": {"own": {"loss": "bcl", "train": {"drw": {}}}}},
+            "losses.own: bcl compares 3 views of an image, which drw cannot weigh by the class of one",
+        ),
+        (
+            {"grid": {"losses": ["own"]}, "losses": {"own": {"loss": "bcl", "retrain": {}}}},
+            "losses.own.retrain: bcl compares 3 views of an image to train the backbone, which is frozen here",
+        ),
         (
             {"grid": {"losses": ["crt"]}, "train": {"mixup": {}}},
             "losses.crt.retrain: mixup shapes the backbone, and this one is frozen",

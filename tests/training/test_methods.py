@@ -17,7 +17,10 @@ METHODS = {
     "manifold mixup": {"mixup": {"kind": "manifold"}},
     "AutoAugment and Cutout": {"augment": "autoaugment", "cutout": 4},
     "weight balancing": {"max_norm": {}, "weight_decay": 0.1},
+    "BCL": {"clip": 1.0},
+    "GLMC": {},
 }
+LOSSES = {"BCL": "bcl", "GLMC": "glmc"}
 PLAIN = {"weight balancing": {"weight_decay": 0.1}, "nesterov": SGD}
 """What a method is compared with, where that is not the plain recipe."""
 
@@ -37,13 +40,15 @@ def test_each_method_changes_a_run_which_stays_finite_and_resumes_to_the_same_by
 
     def run(folder, recipe, **more):
         return trained(
-            f"{name} {folder}", loss="softmax", loss_parameters={}, recipe=common | recipe, **own, **more
+            f"{name} {folder}",
+            **{"loss": "softmax", "loss_parameters": {}, "recipe": common | recipe, **own, **more},
         )
 
-    whole, trainer = run("whole", METHODS[name])
+    loss = {"loss": LOSSES[name]} if name in LOSSES else {}
+    whole, trainer = run("whole", METHODS[name], **loss)
     assert all(math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"]) for row in whole.history)
     assert all(tensor.isfinite().all() for tensor in whole.best_weights.values())
-    stopped, _ = run("stopped", METHODS[name], stop_after=3)
+    stopped, _ = run("stopped", METHODS[name], stop_after=3, **loss)
     assert stopped.history == whole.history and same_weights(stopped.best_weights, whole.best_weights)
     settings = PLAIN.get(name, {})
     if str(settings) not in compared:

@@ -1,6 +1,7 @@
-"""A loss of one's own that keeps something between steps, or wants to be trained."""
+"""A loss of one's own that keeps something between steps, or has weights to train."""
 
 import pytest
+import torch
 from small_runs import same_weights
 
 from longtail.losses import build_loss
@@ -45,10 +46,12 @@ def test_what_a_loss_keeps_in_buffers_is_resumed_exactly(trained, own):
     assert same_weights(whole.best_weights, stopped.best_weights)
 
 
-def test_parameters_of_a_loss_that_nothing_would_train_are_refused(trained, own):
-    with pytest.raises(
-        ValueError, match=r"the loss has parameters to train \(module.margin\), but only the model"
-    ):
-        trained("learnt", loss=own("Learnt"), loss_parameters={})
-    with pytest.raises(AssertionError, match=r"parameters, which nothing trains: module.margin"):
-        check_loss(lambda counts: build_loss(own("Learnt"), counts))
+def test_weights_of_a_loss_are_trained_resumed_and_kept_out_of_the_model_file(trained, own):
+    settings = {"loss": own("Learnt"), "loss_parameters": {}, "recipe": {"epochs": 2, "select": "last"}}
+    whole, run = trained("whole", **settings)
+    stopped, again = trained("stopped", stop_after=3, **settings)
+    margin = run.loss.module.margin
+    assert margin.detach().abs().min() > 0 and torch.equal(margin, again.loss.module.margin)
+    assert same_weights(whole.best_weights, stopped.best_weights)
+    assert not any("margin" in name for name in whole.best_weights)
+    check_loss(lambda counts: build_loss(own("Learnt"), counts))
