@@ -74,6 +74,21 @@ def test_hidden_files_are_told_once_for_each_folder_and_make_no_job_stale(root):
     assert found.left_out == [f"2 x hidden, such as {root}: has 1 hidden files, such as .hidden.png"]
 
 
+def test_names_that_this_python_reads_by_another_encoding_are_refused(root, monkeypatch):
+    """As with LC_ALL=C and PYTHONUTF8=0, where é is two bytes that are no letter, or a locale of ISO 8859-1."""
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "iso8859-1")
+    assert len(list_images(root).entries) == 4, "ASCII is the same in all of them"
+    (root / "list.csv").write_text("path,label\na/0.png,a\nb/é.png,b\n")
+    with pytest.raises(
+        ValueError, match=r"list.csv, row 3: b/é.png: this Python .* iso8859-1, .* set PYTHONUTF8=1"
+    ):
+        list_images(root / "list.csv")
+    (root / "a" / "é.png").write_bytes(b"x")
+    for look in (list_images, lambda root: find_pictures([root])):
+        with pytest.raises(ValueError, match=r"a/é.png: this Python takes the names of files for iso8859-1"):
+            look(root)
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "class", "@home", "data", "thumbs", "#1", "MACOSX"])
 def test_other_names_are_seen(name):
     assert not is_hidden(name)

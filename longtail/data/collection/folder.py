@@ -7,6 +7,7 @@ bytes are read.
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -106,6 +107,21 @@ def check_list(path: Path) -> None:
         )
 
 
+def check_encoding(name: str) -> None:
+    """Refuse a name whose letters mean other bytes on this machine than on most, so that ids and splits would differ.
+
+    Raises:
+        ValueError: it has letters beside ASCII, and this Python takes names of files for another encoding than UTF-8.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8" and not name.isascii():
+        shown = name.encode(errors="surrogateescape").decode(errors="replace")
+        raise ValueError(
+            f"{shown}: this Python takes the names of files for {encoding}, by the locale, and this name has other "
+            "letters; set PYTHONUTF8=1 for it, or LC_ALL=C.UTF-8, and start again"
+        )
+
+
 def read_tree(root: Path, note: Note) -> Tree:
     """Find the pictures in a folder and below.
 
@@ -115,6 +131,9 @@ def read_tree(root: Path, note: Note) -> Tree:
 
     Args:
         note: called for all that is left out. Hidden files of one folder are told together.
+
+    Raises:
+        ValueError: a name that `check_encoding` refuses.
     """
     tree = Tree([], [])
     waiting: list[str] = [""]
@@ -153,6 +172,7 @@ def read_tree(root: Path, note: Note) -> Tree:
             path = f"{name}/{item.name}" if name else item.name
             if is_hidden(item.name):
                 continue
+            check_encoding(path)
             try:
                 kind = other_kind(item.stat().st_mode)
             except OSError:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from longtail.data.collection.folder import SUFFIXES, other_kind
+from longtail.data.collection.folder import SUFFIXES, check_encoding, other_kind
 
 ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://|[a-zA-Z]:[\\/]|\\\\|/")
 """How addresses and whole paths begin, also those of Windows."""
@@ -48,9 +48,10 @@ class Files:
             None: there is none.
 
         Raises:
-            ValueError: a name without an ending stands for several files.
+            ValueError: a name without an ending stands for several files, or `check_encoding` refuses one.
         """
         for named in paths:
+            check_encoding(named)
             for path in _writings(named):
                 if (kind := self._kind(path)) is not None:
                     return path, kind
