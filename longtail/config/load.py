@@ -139,7 +139,7 @@ class Config(Section):
         classes, lists = self.data.classes, self.data.lists
         return {
             "data.classes.names": classes.names,
-            "data.classes.taxonomy.file": classes.taxonomy and classes.taxonomy.file,
+            "data.classes.taxonomy.file": classes.taxonomy.file if classes.taxonomy else None,
             **{f"data.lists.{name}": file for name, file in lists.files.items()},
             **{f"models.{name}.weights": model.weights for name, model in self.models.items()},
         }

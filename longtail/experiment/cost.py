@@ -155,9 +155,9 @@ def _expected(config: Config) -> dict[str, int]:
     train = [entry.class_name for entry in entries if entry.subset in ("", "train")]
     given = any(entry.subset for entry in entries)
     share = 1.0 if given else 1 - folder.test_fraction - folder.val_fraction
-    by_class = Counter(train).values()
+    of_classes = Counter(train).values()
     return {
-        "balanced": int(share * min(by_class, default=0)) * len(by_class),
+        "balanced": int(share * min(of_classes, default=0)) * len(of_classes),
         "longtailed": int(share * len(train)),
         "val": sum(entry.subset == "val" for entry in entries)
         if given

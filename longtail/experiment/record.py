@@ -33,6 +33,7 @@ class Trained(BaseModel):
 
     architecture: Text
     recipe: Recipe
+    loss: str | Mapping[str, str] | None = None
 
 
 class Record(BaseModel):

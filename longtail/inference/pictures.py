@@ -74,8 +74,8 @@ def find_pictures(inputs: Sequence[str | Path], column: str = "path") -> Found:
     for name, path in pictures:
         first.setdefault(os.path.abspath(path), (name, path))  # noqa: PTH100 (a link keeps its own name)
     if again := len(pictures) - len(first):
-        named = f"{again} x named again" if len(inputs) > 1 else f"{again} x in the list again"
-        left_out.append(f"{named}; each picture is classified once")
+        where = "named again" if len(inputs) > 1 else "in the list again"
+        left_out.append(f"{again} x {where}; each picture is classified once")
     return Found(list(first.values()), left_out)
 
 

@@ -76,23 +76,13 @@ class TrainingBatches:
             generator=generator(self.seed, "sampler", epoch),
         )
         mix = None
-        size = self.steps, recipe.batch_size
+        batches = self.class_counts, self.steps, recipe.batch_size, self.seed, epoch, self.device
         if self.mixtures:
-            place = self.seed, epoch, self.device
-            mix = Mixer(1.0, None, self.class_counts, *size, *place, views=self.mixtures)
+            mix = Mixer(1.0, None, *batches, views=self.mixtures)
         elif recipe.mixup:
             remix = recipe.mixup.remix.model_dump() if recipe.mixup.remix else None
-            mix = Mixer(
-                recipe.mixup.alpha,
-                remix,
-                self.class_counts,
-                *size,
-                self.seed,
-                epoch,
-                self.device,
-                kind=recipe.mixup.kind,
-                probability=recipe.mixup.probability,
-            )
+            kind, probability = recipe.mixup.kind, recipe.mixup.probability
+            mix = Mixer(recipe.mixup.alpha, remix, *batches, kind=kind, probability=probability)
         drawing = generator(self.seed, "order", epoch)
         if indices is None:
             indices = torch.randperm(len(self.labels), generator=drawing)

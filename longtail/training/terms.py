@@ -13,9 +13,9 @@ from longtail.models.file import load_model
 from longtail.training.settings import RunSettings
 
 Term = Callable[[Tensor, Targets, Tensor], Tensor]
-"""It is called with the images of a batch or of a part of it (B, 3, H, W; of several views the first), their targets and
-the model's logits (B, C), and gives the sum over these images, a scalar. The step divides it by the images of the whole
-batch."""
+"""It is called with the images of a batch or of a part of it (B, 3, H, W; of several views the first), their targets
+and the model's logits (B, C), and gives the sum over these images, a scalar. The step divides it by the images of the
+whole batch."""
 
 
 class Distillation:
