@@ -1,8 +1,10 @@
 """Data sets of torchvision, made small and without the network."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +15,9 @@ from longtail.config.load import ConfigError, load_config
 from longtail.data.sources import of_torchvision
 from longtail.data.sources.of_torchvision import SOURCES, load_images
 from longtail.data.sources.table import known_sources
-from longtail.data.tensors.files import load_tensors
+from longtail.data.split.official import official_split
+from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
+from longtail.data.tensors.selection import select_set
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
 
@@ -112,3 +116,52 @@ def test_a_configuration_plans_without_the_files():
         load_config({"data": {"source": "torchvision/Flowers102", **large}})
     with pytest.raises(ConfigError, match=r"data\.source: found 'torchvision/CIFAR10'"):
         load_config({"data": {"source": "torchvision/CIFAR10"}})
+
+
+def test_natural_counts_are_those_of_the_set_as_it_is(tmp_path):
+    labels = torch.tensor([0] * 9 + [1] * 5 + [0] * 3 + [1] * 2)
+    data = LabelledImages(
+        torch.zeros(19, 3, 8, 8, dtype=torch.uint8),
+        labels,
+        torch.arange(19),
+        ["a", "b"],
+        ["train"] * 14 + ["test"] * 5,
+    )
+    save_tensors(data, tmp_path / "images.pth")
+    run_program(
+        "natural_split",
+        images=tmp_path / "images.pth",
+        settings={"seed": 1, "test_per_class": None},
+        output=tmp_path / "sets.parquet",
+    )
+    sets = pd.read_parquet(tmp_path / "sets.parquet")
+    for name, counts in {
+        "train_longtailed": [9, 5],
+        "test_longtailed": [3, 2],
+        "train_balanced": [5, 5],
+        "test_balanced": [2, 2],
+        "val": [3, 2],
+    }.items():
+        assert torch.bincount(select_set(data, sets, name).labels).tolist() == counts
+    drawn = official_split(data, test_per_class=2, seed=1)
+    counted = pd.crosstab(drawn["subset"], drawn["label"])
+    assert counted.loc[["train", "test", "val"]].to_numpy().tolist() == [[7, 3], [2, 2], [3, 2]]
+    alone = official_split(replace(data, official_subset=None), test_per_class=2, seed=1)
+    counted = pd.crosstab(alone["subset"], alone["label"])
+    assert counted.loc[["train", "test", "val"]].to_numpy().tolist() == [[8, 3], [2, 2], [2, 2]]
+    with pytest.raises(ValueError, match=r"class 'b' has 5 images to draw from, but .* 5 needs 6"):
+        official_split(data, test_per_class=5, seed=1)
+    with pytest.raises(ValueError, match="no test set of its own"):
+        official_split(replace(data, official_subset=None), test_per_class=None, seed=1)
+
+
+def test_a_configuration_with_natural_counts_plans():
+    own = {"source": "torchvision/SVHN", "imbalance": "natural", "test_per_class": None}
+    config = load_config({"data": own, "train": {"select": "last", "calibrate": False}})
+    experiment = Experiment(config)
+    assert (experiment.source.split, experiment.test_tensors) == ("natural_split", "test_longtailed")
+    assert config.data.training_counts() == [] and len(Keys(experiment).sets()) == 20
+    assert not config.warnings
+    last = {"select": "last", "calibrate": False}
+    (warning,) = load_config({"data": {**own, "train_per_class": 7}, "train": last}).warnings
+    assert "data.train_per_class has no effect" in warning

@@ -37,6 +37,8 @@ def draw(split: pd.DataFrame, *, train_sets: Sequence[str] = TRAIN_SETS) -> styl
     cells, width = [(subset, kind) for kind in rows for subset in subsets], len(subsets)
     if len(panels) <= len(rows) * (width - 1):  # closer together, without the sets that there are not
         cells, width = sorted(panels, key=lambda cell: subsets.index(cell[0])), width - 1
+        if len(cells) < len(rows) * width:
+            rows, width = rows[:1], len(cells)
     named = 0.5
     if len(classes) <= NAMED:  # below the last panel of each column, which may end early
         lasts = {place % width: place // width for place, cell in enumerate(cells) if cell in panels}
