@@ -92,7 +92,9 @@ def test_the_weights_are_learnt_as_in_the_reference(case):
         torch.testing.assert_close(
             found, torch.tensor(after["softmax"], dtype=torch.float64), rtol=1e-9, atol=1e-9
         )
-    head = ExpertHeads([torch.nn.Identity()] * 3)
+    as_they_are = torch.nn.Linear(first.shape[-1], first.shape[-1], bias=False)
+    torch.nn.init.eye_(as_they_are.weight)
+    head = ExpertHeads([as_they_are] * 3)
     assert head.double().combined(first).argmax(dim=1).tolist() == case["uniform_prediction_view0"]
 
 
