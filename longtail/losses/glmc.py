@@ -1,4 +1,4 @@
-"""Global and local mixture consistency: two mixtures of an image agree, and a classifier turns to rare classes."""
+"""Global and local mixture consistency: two mixtures of the same images agree, and rare classes count ever more."""
 
 import torch
 from torch import Tensor, nn
