@@ -71,8 +71,8 @@ def read_text(path: Path, fits: Callable[[list[str]], bool] | None = None) -> Te
     content = path.read_bytes()
     if content.startswith(STARTS):
         return Text(sheet_of(path, fits))
-    encoding = _stated(content) or "utf-8"
-    for each in (encoding, "cp1252") if encoding == "utf-8" else (encoding,):
+    stated = _stated(content)
+    for each in ("utf-8", "cp1252") if stated in (None, "utf-8") else (stated,):
         try:
             text = content.decode(each)
         except UnicodeDecodeError as error:
@@ -81,7 +81,7 @@ def read_text(path: Path, fits: Callable[[list[str]], bool] | None = None) -> Te
         if "\0" in text:
             problem = "it has NUL characters"
             break
-        return Text(text, each == "cp1252")
+        return Text(text, guessed=each == "cp1252" != stated)
     raise ValueError(f"{path} cannot be read as text: {problem}; save it in UTF-8")
 
 
@@ -97,7 +97,7 @@ def _stated(content: bytes) -> str | None:
     if declared := _DECLARED.match(content):
         with suppress(LookupError, UnicodeError):
             name = codecs.lookup(declared[1].decode()).name
-            b"".decode(name)  # some turn bytes into bytes
+            b"a".decode(name)  # some turn bytes into bytes
             return None if name in _NO_CHARSETS else name
     return None
 
