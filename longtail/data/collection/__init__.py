@@ -7,6 +7,7 @@
     file         one file of a collection: its pixels, and what its owner should know about it
     duplicates   images that are there more than once, as the same file or as nearly the same picture
     reading      the whole collection: tensors, a table of the images, and the findings
+    published    the pictures of published lists: tensors, in parts that stay where a job is interrupted
     overview     a first look, by which a configuration is proposed
     findings     what was found, as a table and as a page, and what `strict` refuses
 

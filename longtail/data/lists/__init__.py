@@ -14,6 +14,7 @@
     camtrap_dp         packages of camera traps: Camtrap DP
     label_studio       the JSON of Label Studio
     cvat               CVAT for images 1.1
+    published          the lists of a data set, such as those of ImageNet-LT, and iNaturalist's json
 
 `data.collection` finds the files that the rows name. Nothing here opens a picture or imports anything heavy, since a
 list is read each time the workflow plans.

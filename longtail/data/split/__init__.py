@@ -9,11 +9,13 @@
     division     the draw of whole groups, class by class, with
     exchange     the exchanges of those that several classes share
     told         what such a split is like, for people
+    official     the split of a source whose classes keep the sizes that they have
     lists        the split that published lists of images describe, such as those of ImageNet-LT
     sets         the named sets, the classes with their training images, and how many images a long tail leaves them
 
 It uses `machine` for randomness, and `data.tensors` and `data.collection` for what is divided. The programs
-subsets, split, folder_split, list_split and groups use it. Analysis and report use only `sets`.
+subsets, split, natural_split, folder_split,
+list_split and groups use it. Analysis and report use only `sets`.
 
 Facts that a newcomer needs:
 
