@@ -89,8 +89,12 @@ class Proofs:
         self._read: dict[str, Proof | None] = {}
         self._fetched: set[str] = set()
 
-    def write(self, outputs: Sequence[str | Path], key: str) -> None:
+    def write(self, outputs: Sequence[str | Path], key: str, *, here: bool = False) -> None:
         """Say that a job of this key has made these files.
+
+        Args:
+            here: the job ran on this machine. Of a file in storage that no other job reads, Snakemake has removed the
+                copy by now, and it is fetched to look at it; what pods have made is not.
 
         Raises:
             OSError: the proof could not be written.
@@ -103,9 +107,13 @@ class Proofs:
             earlier = self.read(outputs)
             known = earlier.files if earlier else {}
             left = {name: own for name, own in known.items() if Path(real, name).is_file()}
+        made = {}
+        for path in outputs:
+            state = _state(path)
+            made[_name(str(path))] = (state, _ends_here(path) or (_ends(path, state) if here else ""))
         proof = Proof(
             key,
-            left | {_name(str(path)): (_state(path), _ends_here(path)) for path in outputs},
+            left | made,
             [os.path.relpath(path, real) for path in self.configuration],
             _trained_with(record) if record else {},
         )
@@ -261,7 +269,7 @@ def with_proofs(record: type[Any], proofs: Proofs) -> type[Any]:
             # Snakemake ends failed jobs here, too, before it deletes what they left.
             if self.dag.workflow.is_main_process and _is_judged(job) and all(map(is_there, job.output)):
                 proofs.keep(job.params.key, took)
-                proofs.write(job.output, job.params.key)
+                proofs.write(job.output, job.params.key, here=took is not None)
 
         def has_metadata(self, job: Any) -> bool:
             return _is_judged(job) or super().has_metadata(job)
