@@ -115,7 +115,8 @@ def check_encoding(name: str) -> None:
     """
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8" and not name.isascii():
-        shown = name.encode(errors="surrogateescape").decode(errors="replace")
+        # In letters that an output in that encoding has too.
+        shown = os.fsencode(name).decode(errors="replace").encode("ascii", "backslashreplace").decode()
         raise ValueError(
             f"{shown}: this Python takes the names of files for {encoding}, by the locale, and this name has other "
             "letters; set PYTHONUTF8=1 for it, or LC_ALL=C.UTF-8, and start again"
