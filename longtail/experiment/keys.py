@@ -119,7 +119,7 @@ class Keys:
 
     @cache  # noqa: B019
     def images(self) -> str:
-        if self.jobs.source.images_rule == "listed_images":
+        if self.jobs.source.images_rule == "listed_images" and self.jobs.config.data.lists.root:
             root = Path(self.jobs.config.data.lists.root or "")
             content = collection_hash(root, self.jobs.listed.paths)
             settings = _with_contents(self.jobs.listed_images_settings())

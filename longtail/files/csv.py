@@ -17,6 +17,7 @@ NAMES = (
     *("class_name", "group", "path", "kind", "found", "action", "other"),
     *("protocol", "backbone", "pretraining", "dataset", "source"),
     *("precision", "processor", "versions", "commit"),
+    *("name", "changes", "settings", "file", "papers", "golden"),
 )
 """The columns of our tables that hold text."""
 

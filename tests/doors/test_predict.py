@@ -113,8 +113,10 @@ def test_a_photograph_keeps_its_proportions_where_the_training_images_did(tmp_pa
     (tmp_path / "photos").mkdir()
     photo.save(tmp_path / "photos/large.png")
     by_hand(photo, (12, 12), Image.Resampling.BILINEAR).save(tmp_path / "photos/stored.png")
-    (tmp_path / "list.csv").write_text("path\nphotos/large.png\n")
-    asked = [tmp_path / "photos", tmp_path / "list.csv", tmp_path / "photos/large.png"]
+    for copy in ("listed.png", "alone.png"):
+        photo.save(tmp_path / copy)
+    (tmp_path / "list.csv").write_text("path\nlisted.png\n")
+    asked = [tmp_path / "photos", tmp_path / "list.csv", tmp_path / "alone.png"]
     _, frame = predict(path, *asked, out=tmp_path / "o.parquet")
     shares = frame.filter(like="probability").to_numpy()
     assert len(shares) == 4
