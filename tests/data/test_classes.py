@@ -260,10 +260,10 @@ def test_a_frozen_split_that_is_made_anew_or_is_not_there_is_refused(tmp_path):
         ConfigError, match=r"data\.split\.file: .*gone\.csv does not exist; copy data/split\.csv of finished"
     ):
         Keys(Experiment(configuration(tmp_path, split={"file": str(tmp_path / "gone.csv")}))).split()
-    (tmp_path / "f.csv").write_text("path,subset\na.png,train\n")
+    (tmp_path / "f.csv").write_text("path,split,sha256\na.png,train,0\n")
     first = Keys(Experiment(configuration(tmp_path, split={"file": str(tmp_path / "f.csv")}))).split()
     content_hash.cache_clear()
-    (tmp_path / "f.csv").write_text("path,subset\na.png,test\n")
+    (tmp_path / "f.csv").write_text("path,split,sha256\na.png,test,0\n")
     assert first != Keys(Experiment(configuration(tmp_path, split={"file": str(tmp_path / "f.csv")}))).split()
 
 
