@@ -147,10 +147,11 @@ def _quoted(text: str) -> str:
 
 
 IN_RGB = """\
-with open(PICTURE, "rb") as file:  # Pillow garbles some turned TIFFs that it reads from a disk itself
+# Pillow garbles some turned TIFFs that it reads from a disk itself.
+with open(PICTURE, "rb") as file:
     picture = Image.open(io.BytesIO(file.read()))
 if picture.format == "TIFF" and (picture.tag_v2.get(254) == 1 or {50706, 33422} & {*picture.tag_v2}):
-    raise ValueError("a RAW file of a camera, or one that begins with a preview; develop it and save it as JPEG")
+    raise ValueError("a RAW file of a camera, or one that begins with a preview; develop it")
 picture = ImageOps.exif_transpose(picture)
 if picture.mode[0] in "IF":  # grey of 16 bits, of which the leading 8 count
     values = np.asarray(picture)
