@@ -48,7 +48,7 @@ test-slurm: $(READY_DEV)  ## run the slurm profile on a cluster that this starts
 	$(VENV)/bin/uv pip install --quiet --require-hashes --python $(VENV)/bin/python -r requirements-slurm.txt
 	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/workflow/test_slurm.py tests/documents/test_cluster_guide.py
 
-test-floors: $(READY_DEV)  ## run the tests of the library with the oldest packages that pyproject.toml allows (an hour)
+test-floors: $(READY_DEV)  ## run the tests of the library with the oldest packages that pyproject.toml allows (long)
 	$(VENV)/bin/python tests/floors.py $(ARGS)
 
 test-wheel: $(READY_DEV)  ## build the package, install it alone, and use all of it far from this folder
