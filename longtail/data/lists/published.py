@@ -213,8 +213,12 @@ def _names(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    check_list(path)
     try:
+        check_list(path)
         return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} does not exist; put the list there, which its authors give, or name the place where it is"
+        ) from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error}") from None
