@@ -39,6 +39,19 @@ def shares(split):
     return split["subset"].value_counts(normalize=True).reindex(["train", "val", "test"]).to_numpy()
 
 
+@pytest.mark.parametrize(("seed", "small_classes", "min_images"), [(1, "train_only", 3), (16, "merge", 0)])
+def test_a_frozen_split_of_the_same_images_is_the_same_split(tmp_path, seed, small_classes, min_images):
+    """The classes that are merged are the same ones too, though c03 of seed 16 has its test images in the list."""
+    index = nights(12, [60, 30, 12, 5, 3, 2], seed)
+    index.loc[np.random.default_rng(seed).random(len(index)) < 0.3, "group"] = ""
+    options = {**KEEP, "small_classes": small_classes, "classes": {"min_images": min_images}}
+    drawn, findings = natural_split(index, **options)
+    write_frozen(index, drawn, tmp_path / "split.csv")
+    again, told = natural_split(index, **options, frozen=tmp_path / "split.csv")
+    pd.testing.assert_frame_equal(again, drawn)
+    assert told == findings, "an image of a class that is left out is no new one"
+
+
 @pytest.mark.parametrize("groups", [0, 25])
 def test_new_images_join_and_no_old_one_moves(tmp_path, groups):
     big = nights(groups or 5, [160, 90, 40, 20], 3)

@@ -82,7 +82,9 @@ def read_frozen(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series, list[Finding]]:
+def frozen_subsets(
+    index: pd.DataFrame, frozen: pd.DataFrame, used: np.ndarray | None = None
+) -> tuple[pd.Series, list[Finding]]:
     """The set that a frozen split has for each image, "" for new ones; and what has changed since it was written.
 
     An image is known by its content first, so that a new name does not move it, and then by its path, so that a
@@ -91,6 +93,7 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
     Args:
         index: the table of the collection, with the columns path, class_name and sha256.
         frozen: the table of `read_frozen`.
+        used: whether each image is to be divided, as its class is not left out, bool (N,); None: all are.
 
     Raises:
         ValueError: the collection has a split of its own, or nothing of it is in the list.
@@ -119,7 +122,7 @@ def frozen_subsets(index: pd.DataFrame, frozen: pd.DataFrame) -> tuple[pd.Series
             found = f"is of class {own.class_name!r}; it was of {was.label!r}"
             findings.append(Finding(own.path, kind, found, f"stays in {was.split}", False))
     for places, found, action in (
-        (index["path"][~known], "new images", "divided as the others are"),
+        (index["path"][~known & (True if used is None else used)], "new images", "divided as the others are"),
         (now["path"][before["path"] != paths[known]], "images with another path", kept),
         (now["path"][before["sha256"] != now["sha256"]], "images whose files have changed", kept),
         (

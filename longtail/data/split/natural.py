@@ -69,10 +69,11 @@ def natural_split(
     table = index.sort_values("image_id", ignore_index=True)
     asked = Asked(test_fraction, val_fraction, min_test_per_class, seed)
     findings: list[Finding] = []
+    chosen, told = _chosen(table, classes or {})
     if frozen is not None:
-        subset, findings = frozen_subsets(table, read_frozen(frozen))
-        table = table.assign(subset=subset)
-    table, told = _chosen(table, classes or {})
+        subset, findings = frozen_subsets(table, read_frozen(frozen), table.index.isin(chosen.index))
+        chosen = chosen.assign(subset=subset[chosen.index])
+    table = chosen.reset_index(drop=True)
     findings += told
     table = table.assign(unit=units(table))
     fixed = set(table.loc[table["subset"] == "test", "class_name"]) if frozen is not None else set()
@@ -80,9 +81,15 @@ def natural_split(
     subsets, small = divide(table, asked, frozen=frozen is not None, spared=spared)
     lead = ""
     if small and small_classes == "merge":
-        table, merged = _merge(table, small, merged_name)
-        findings += merged
-        subsets, small = divide(table, asked, frozen=frozen is not None, spared=spared)
+        merged, told = _merge(table, small, merged_name)
+        subsets, left = divide(merged, asked, frozen=frozen is not None, spared=spared)
+        if left and frozen is not None:
+            # When the list was drawn, classes were small that its sets spare now, and stood in the merged class.
+            small = sorted({*small, *divide(table.assign(subset=""), asked)[1]})
+            merged, told = _merge(table, small, merged_name)
+            subsets, left = divide(merged, asked, frozen=True, spared=spared)
+        table, small = merged, left
+        findings += told
         lead = "merging the small classes does not help: "
     if small and small_classes != "train_only":
         raise ValueError(lead + _too_small(table, small, asked))
@@ -120,7 +127,7 @@ def _chosen(table: pd.DataFrame, rules: Mapping[str, Any]) -> tuple[pd.DataFrame
     action = f"left out, as data.classes.min_images is {least}"
     findings += [Finding(name, "rare class", f"has {_images(n)}", action, False) for name, n in rare.items()]
     check_left(len(sizes) - len(rare), len(sizes), least)
-    return table[~table["class_name"].isin(rare.index)].reset_index(drop=True), findings
+    return table[~table["class_name"].isin(rare.index)], findings
 
 
 def _merge(table: pd.DataFrame, small: list[str], merged_name: str) -> tuple[pd.DataFrame, list[Finding]]:
