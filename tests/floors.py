@@ -73,7 +73,14 @@ def main() -> int:
             return 1
         # What old packages warn of in new Python is not ours.
         tests = [python, "-m", "pytest", "-p", "no:cacheprovider", "--disable-warnings"]
-        tests += ["--numprocesses", "auto", "--maxprocesses", "8", "--dist", "loadfile"]  # as `make test` does
+        tests += [
+            "--numprocesses",
+            "auto",
+            "--maxprocesses",
+            "8",
+            "--dist",
+            "loadfile",
+        ]  # as `make test` does
         environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
         return subprocess.run(
             [*tests, *(f"tests/{room}" for room in rooms)], cwd=ROOT, env=environment
