@@ -33,6 +33,7 @@ class Trained(BaseModel):
 
     architecture: Text
     recipe: Recipe
+    loss: Any = None
 
 
 class Record(BaseModel):

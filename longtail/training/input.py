@@ -78,8 +78,9 @@ class TrainingBatches:
         mix = None
         size = self.steps, recipe.batch_size
         if self.mixtures:
-            place = self.seed, epoch, self.device
-            mix = Mixer(1.0, None, self.class_counts, *size, *place, views=self.mixtures)
+            mix = Mixer(
+                1.0, None, self.class_counts, *size, self.seed, epoch, self.device, views=self.mixtures
+            )
         elif recipe.mixup:
             remix = recipe.mixup.remix.model_dump() if recipe.mixup.remix else None
             mix = Mixer(
