@@ -111,6 +111,8 @@ SETTINGS = {
     ),
     "regulariser of a batch, images left in a file": Setting(run={"loss": "lade"}, place="file"),
     "features": Setting(run={"loss": "influence_balanced", "loss_parameters": {"alpha": 1.0}}),
+    "RIDE, three narrow experts": Setting(run={"loss": "ride", "experts": 3, "narrow_experts": True}),
+    "SADE, three experts": Setting(run={"loss": "sade", "experts": 3}),
     "noise in the logits, TrivialAugment, images resized": Setting(
         {"augment": "trivial", "image_size": 12, "padding": 2}, {"loss": "gcl"}
     ),

@@ -267,9 +267,10 @@ def _losses(trained: list[Trained], cite: Citations) -> str:
         if isinstance(settings, dict) and settings.get("retrain"):
             keys.append("kang2020")
         if one.card.variant:
-            keys += {"la": ["menon2021"], "taunorm": ["kang2020"], "ncm": ["kang2020"]}.get(
-                str(one.card.variant.get("adjust")), []
-            )
+            papers = {"la": "menon2021", "taunorm": "kang2020", "ncm": "kang2020", "aggregation": "zhang2022"}
+            keys += [papers[name] for name in [str(one.card.variant.get("adjust"))] if name in papers]
+        if one.card.experts > 1 and "wang2021" not in keys:
+            keys.append("wang2021")
         told[own] = f"{label(own)}{cite(keys)}"
     return f"The losses were {_and(list(told.values()))}."
 

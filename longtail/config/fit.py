@@ -361,7 +361,14 @@ def names_mean_what_tables_print(run: Training) -> Iterator[str]:
 
 def experts_have_stages_of_their_own(run: Training) -> Iterator[str]:
     """Some architectures can be divided among experts, and what belongs to one classifier cannot be done to several."""
-    entry, where = run.entry, f"losses.{run.loss}"
+    entry, where, declared = run.entry, f"losses.{run.loss}", run.entry.declared
+    if declared and "experts" in declared.needs:
+        usual, exact = declared.default_experts, declared.exact_experts
+        if entry.experts == 1 or (exact and entry.experts != usual):
+            yield (
+                f"{where}.experts: found {entry.experts}, and {entry.loss} trains "
+                f"{'' if exact else 'several, such as '}{usual} experts, each in its own way; set experts: {usual}"
+            )
     if entry.experts == 1:
         if entry.narrow_experts is not None:
             yield f"{where}.narrow_experts: is for several experts; set experts: 3, or leave it out"

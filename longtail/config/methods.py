@@ -106,11 +106,9 @@ def loss_section(name: str) -> type[Loss] | None:
         described = Loss.model_fields["head"].description
         fields["head"] = (Head, Field(declared.default_head, description=described))
     if declared.default_experts > 1:
-        number, own = declared.default_experts, Loss.model_fields["experts"]
-        kind: Any = (
-            Literal[number] if declared.exact_experts else Annotated[int, Field(ge=2, le=MOST_EXPERTS)]
-        )
-        fields["experts"] = (kind, Field(number, description=own.description))
+        own = Loss.model_fields["experts"]
+        field = Field(declared.default_experts, ge=1, le=MOST_EXPERTS, description=own.description)
+        fields["experts"] = (int, field)
     return create_model(declared.class_name, __base__=Loss, __doc__=declared.summary, **fields)
 
 

@@ -24,7 +24,7 @@ def weights_for(
     *,
     resident: bool = True,
 ) -> Tensor:
-    """How much each expert of a model should count on images like these, float32, shape (E,), with the sum 1.
+    """How much each expert of a model should count on images like these, float64, shape (E,), with the sum 1.
 
     A view is cropped and mirrored as in the training of the model, and its colours change. All that is random follows
     from the seed of the model's run.

@@ -74,7 +74,7 @@ class RIDE(Loss):
         self.set_class_weight(self.weights)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        late = epoch >= self.start * epochs
+        late = epoch >= int(self.start * epochs)  # as `train.drw` counts
         self.class_weight.copy_(self.weights if late else torch.ones_like(self.weights))
         self.temperatures.copy_(
             self.spread_temperatures if late else torch.full_like(self.temperatures, self.temperature)

@@ -4,6 +4,8 @@ import pytest
 
 from longtail.config.load import ConfigError, load_config
 from longtail.config.methods import METHODS
+from longtail.experiment.jobs import Experiment
+from longtail.experiment.runs import Run
 from longtail.losses import known_losses
 
 
@@ -376,3 +378,83 @@ def test_a_loss_that_is_a_plain_module_is_not_weighed(tmp_path, bases, refused, 
         return
     with pytest.raises(ConfigError, match="weighs each image, which Mine, derived from nn"):
         load_config(mapping)
+
+
+def with_experts(name="ride", model="resnet32", *, pretrained=False, variants=(), **entry):
+    return {
+        "grid": {"models": [model], "losses": [name]},
+        "models": {model: {"pretrained": pretrained}},
+        "losses": {name: entry},
+        "variants": {key: {} for key in variants},
+    }
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (
+            with_experts(model="convnext_base"),
+            "losses.ride: convnext_base cannot be divided among 3 experts; resnet10, resnet20",
+        ),
+        (
+            of_model("timm/resnet18", "sade"),
+            "losses.sade: timm/resnet18 cannot be divided among 3 experts",
+        ),
+        (with_experts(experts=1), "losses.ride.experts: found 1, and ride trains several, such as 3 experts"),
+        (with_experts("sade", experts=2), "losses.sade.experts: found 2, and sade trains 3 experts"),
+        (with_experts("softmax", experts=3), "losses.softmax.experts: makes another method of softmax"),
+        (
+            with_experts("softmax", narrow_experts=True),
+            "losses.softmax.narrow_experts: is for several experts; set experts: 3",
+        ),
+        (with_experts(head_init="class_means"), "class_means would start all 3 experts alike"),
+        (
+            with_experts(model="resnet50", pretrained=True, train={"tune": "head"}),
+            "losses.ride: tune: head freezes the stages of all 3 experts",
+        ),
+        (
+            with_experts("crt", retrain={"start": "ride"}),
+            "losses.crt.retrain: ride has 3 experts with a classifier each",
+        ),
+        (
+            with_experts("late", loss="ride", retrain={}),
+            "losses.late.retrain: late has 3 experts",
+        ),
+        (with_experts(train={"micro_batch": 64}), "micro_batch with ride; the classes' weights and"),
+        (with_experts(train={"mixup": {}}), "mixup with ride; its margin is that of one class"),
+        (with_experts(variants=["ride+la"]), "ride has 3 experts with a classifier each, and la changes one"),
+        (with_experts(variants=["ride+ncm"]), "and ncm changes one; use a loss without experts"),
+        (with_experts("sade", variants=["sade+taunorm"]), "and taunorm changes one"),
+        (
+            with_experts("softmax", variants=["softmax+aggregation"]),
+            "variants.softmax+aggregation: aggregation weighs several experts, and softmax has none",
+        ),
+    ],
+)
+def test_what_makes_no_sense_with_experts_is_refused_with_the_reason(mapping, message):
+    with pytest.raises(ConfigError) as error:
+        load_config(mapping)
+    assert message in str(error.value)
+
+
+def test_experts_are_narrow_unless_they_start_from_pretrained_weights():
+    mapping = with_experts("sade", variants=["sade+aggregation"])
+    mapping["grid"]["models"] += ["resnext50"]
+    mapping["losses"]["three"] = {"loss": "softmax", "experts": 3, "narrow_experts": False}
+    mapping["grid"]["losses"] += ["three", "softmax"]
+    jobs = Experiment(load_config(mapping))
+    found = {
+        (model, loss): {
+            name: value for name, value in jobs.train_settings(model, loss).items() if "experts" in name
+        }
+        for model in ("resnet32", "resnext50")
+        for loss in ("sade", "three", "softmax")
+    }
+    assert found["resnet32", "sade"] == {"experts": 3, "narrow_experts": True}
+    assert found["resnext50", "sade"] == {"experts": 3, "narrow_experts": False}
+    assert found["resnet32", "three"] == {"experts": 3, "narrow_experts": False}
+    assert found["resnet32", "softmax"] == {}
+    run = Run("resnet32", "sade+aggregation", "longtailed", 42)
+    assert jobs.adjust_settings(run.loss) == {"adjust": "aggregation"}
+    assert jobs.adjust_images(run) == "test_balanced"
+    assert jobs.card_settings(run)["experts"] == 3

@@ -32,7 +32,7 @@ def learnt_weights(epochs: Iterable[Iterable[tuple[Tensor, Tensor]]], experts: i
         experts: E.
 
     Returns:
-        float32, (E,), on the CPU, with the sum 1.
+        float64, (E,), on the CPU, with the sum 1.
     """
     numbers = nn.Parameter(torch.full((experts,), 1 / experts, dtype=torch.float64))
     optimizer = torch.optim.SGD([numbers], lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -41,9 +41,9 @@ def learnt_weights(epochs: Iterable[Iterable[tuple[Tensor, Tensor]]], experts: i
             optimizer.zero_grad()
             (-agreement(numbers.softmax(dim=0), first, second)).backward()
             optimizer.step()
-        if float(numbers.softmax(dim=0).min()) < LEAST:
+        if numbers.detach().softmax(dim=0).min() < LEAST:
             break
-    return numbers.detach().softmax(dim=0).float()
+    return numbers.detach().softmax(dim=0)
 
 
 def agreement(weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
