@@ -60,15 +60,16 @@ def test_the_full_experiment_trains_on_138_million_images():
     assert all(work.seconds is None for work in works.values())
 
 
-def test_seconds_are_epochs_of_training_images_and_a_third_of_the_validation_images():
-    config = load_config({"seeds": [1], "grid": {"models": ["mobilenetv2"], "losses": ["softmax"]}})
+@pytest.mark.parametrize(("loss", "views"), [("softmax", 1), ("bcl", 3)])
+def test_seconds_are_epochs_of_training_images_and_a_third_of_the_validation_images(loss, views):
+    config = load_config({"seeds": [1], "grid": {"models": ["mobilenetv2"], "losses": [loss]}})
     experiment = Experiment(config)
     speeds = {("mobilenetv2", 224): Speed(100.0, "measured")}
     (work,) = training(
         experiment.runs, Keys(experiment), {"balanced": 300, "longtailed": 60, "val": 30}, speeds
     ).values()
-    assert work.seconds == pytest.approx(90 * (300 + 10 + 60 + 10) / 100)
-    assert work.longest == pytest.approx(90 * (300 + 10) / 100)
+    assert work.seconds == pytest.approx(90 * (views * 300 + 10 + views * 60 + 10) / 100)
+    assert work.longest == pytest.approx(90 * (views * 300 + 10) / 100)
 
 
 def test_only_epochs_with_a_validation_cost_one():
@@ -121,6 +122,7 @@ def test_speeds_are_the_medians_of_the_runs_of_a_model_and_size_on_that_kind_of_
         path = tmp_path / f"balanced/m/softmax/seed{seed}/run.json"
         path.parent.mkdir(parents=True)
         settings = {"architecture": "resnet8", "recipe": {"image_size": changes.pop("size", 32)}}
+        settings["loss"] = changes.pop("loss", "softmax")
         epochs = [{"train_images_per_second": speed} for speed in speeds]
         content = {
             **MEASURED,
@@ -134,7 +136,7 @@ def test_speeds_are_the_medians_of_the_runs_of_a_model_and_size_on_that_kind_of_
 
     record(1, [1.0, 100.0, 110.0])
     record(2, [300.0])
-    record(3, [9.0], size=64)
+    record(3, [3.0], size=64, loss="bcl")  # three views of each image
     record(4, [5.0], device_type="cpu", device="A CPU")
     speeds = measured_speeds(tmp_path, "cuda")
     assert speeds[("resnet8", 32)] == (200.0, "measured: 2 runs on A GPU")
