@@ -42,7 +42,7 @@ def document_tables(
         measured: resources/measured_results.csv.
         digits: resources/digits_results.csv.
     """
-    return {"methods": _methods(methods, published, measured), "digits": _digits(digits)}
+    return {"methods": _methods(methods, published, measured), "digits": _digits(digits, methods)}
 
 
 def _methods(methods: pd.DataFrame, published: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
@@ -71,10 +71,13 @@ def _methods(methods: pd.DataFrame, published: pd.DataFrame, measured: pd.DataFr
     return pd.DataFrame(rows)
 
 
-def _digits(digits: pd.DataFrame) -> pd.DataFrame:
+def _digits(digits: pd.DataFrame, methods: pd.DataFrame) -> pd.DataFrame:
+    names = methods.set_index("name")["method"]
     order = digits["loss"].drop_duplicates()
     groups = digits.groupby("loss")
-    table = pd.DataFrame({"Method": order.map(label)})
+    # A name that tables know has a label; another one is printed as it is written.
+    printed = [names.get(name, label(name)) if label(name)[0].islower() else label(name) for name in order]
+    table = pd.DataFrame({"Method": printed})
     for column in ("all", *CUTS["thirds"]):
         mean, spread = groups[column].mean()[order], groups[column].std()[order]
         table[column.capitalize()] = [f"{a:.1f} ± {b:.1f}" for a, b in zip(mean, spread, strict=True)]
