@@ -45,7 +45,7 @@ test-long: $(READY_DEV)  ## the tests that take minutes each
 	$(VENV)/bin/python -m pytest -m long
 
 test-slurm: $(READY_DEV)  ## run the slurm profile on a cluster that this starts and ends (as root on Debian)
-	$(VENV)/bin/uv pip install --quiet --require-hashes --python $(VENV)/bin/python -r requirements-slurm.txt
+	$(VENV)/bin/uv pip install --quiet --require-hashes --python $(VENV)/bin/python -r requirements.txt -r requirements-dev.txt -r requirements-slurm.txt
 	tests/slurm_cluster.sh $(VENV)/bin/python -m pytest tests/workflow/test_slurm.py tests/documents/test_cluster_guide.py
 
 test-floors: $(READY_DEV)  ## run the tests of the library with the oldest packages that pyproject.toml allows (long)
