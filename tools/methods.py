@@ -7,8 +7,9 @@ python tools/methods.py write                           # the tables of the docu
 import sys
 from pathlib import Path
 
-# The frame of the programs, which puts the library beside them on the path.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+# The frame of the programs, which puts the library beside them on the path, and the other tools.
+for folder in ("workflow/scripts", "."):
+    sys.path.append(str(Path(__file__).resolve().parents[1] / folder))
 
 import pandas as pd
 from frame import program, run
@@ -19,12 +20,10 @@ from longtail.files.csv import read_csv
 from longtail.report.labels import label
 from longtail.report.references import references
 from longtail.report.typeset import fill
+from tools.measured_results import MEASURED, PUBLISHED, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 METHODS = ROOT / "resources" / "methods.csv"
 ON_DIGITS = ROOT / "resources" / "digits_results.csv"
-MEASURED = ROOT / "resources" / "measured_results.csv"
-PUBLISHED = ROOT / "resources" / "published_results.csv"
 DOCUMENT = ROOT / "docs" / "methods.md"
 GOLDEN = "tests/golden/"
 BENCHMARKS = {"CIFAR10-LT": "CIFAR10-LT IR100", "CIFAR100-LT": "CIFAR100-LT IR100"}
