@@ -20,7 +20,9 @@ from longtail.batches.policies import POLICIES, Policy
 from longtail.data.tensors.files import LabelledImages, save_tensors
 from longtail.data.tensors.loading import load_sets
 from longtail.inference.logits import predict
+from longtail.inference.variants import vary
 from longtail.losses import build_loss, known_losses
+from longtail.losses.declarations import declaration
 from longtail.machine.devices import claim_devices
 from longtail.machine.numerics import set_numerics
 from longtail.machine.randomness import generator
@@ -64,12 +66,39 @@ RECIPES: dict[str, dict[str, Any]] = {
     "micro-batches": {"micro_batch": 8},
     "TrivialAugment": {"augment": "trivial"},
     "RandAugment": {"augment": "rand"},
+    "CutMix, AutoAugment with Cutout, clipped gradients": {
+        "mixup": {"kind": "cutmix"},
+        "augment": "autoaugment",
+        "cutout": 4,
+        "clip": 0.1,
+    },
+    "manifold mixup, Nesterov": {"mixup": {"kind": "manifold"}, "nesterov": True},
+    "sharpness-aware (SAM)": {"sam": {}},
     "flips of a square": {"flips": "d4"},
     "selected by macro F1, with patience": {"select": "macro_f1", "patience": 1},
     "temperature, and a threshold for the unknown": {"calibrate": True, "false_rejection": 0.05},
 }
 SHAPES = {f"label_aware_smoothing, {shape}": {"shape": shape} for shape in ("linear", "convex", "exp")}
 """The parameters of a loss that compute another formula."""
+STAGES: dict[str, dict[str, Any]] = {
+    "cRT": {"sampler": "class_balanced", "retrain": "new"},
+    "LWS": {"sampler": "class_balanced", "retrain": "scale"},
+    "MiSLAS": {
+        "sampler": "class_balanced",
+        "retrain": "keep_and_scale",
+        "classifier_rate": 0.2,
+        "shift_norms": True,
+        "loss": "label_aware_smoothing",
+    },
+    "weight balancing": {
+        "max_norm": {},
+        "weight_decay": 0.1,
+        "retrain": "keep",
+        "loss": "class_balanced_binary",
+    },
+    "distillation": {"distill": {"temperature": 1.5, "weight": 1.0}},
+}
+"""What follows a first stage, or a teacher: settings of the recipe and of the run."""
 DRAWS = ("draw_uniform", "draw_noise")
 """The methods by which a loss draws numbers of its own."""
 LOOSE = {"tf32": 0.02, "bf16": 0.05, "fp16": 0.05}
@@ -82,7 +111,7 @@ def checks(device: torch.device, *, toy: bool) -> dict[str, Check]:
     policies, recipes = [None, *POLICIES], RECIPES
     models = ["resnet32", "mobilenetv2", "resnet50", "vit_b16", "convnext_base"]
     if toy:
-        losses, policies, models = {"ldam": {}, "influence_balanced": {}}, [None], ["resnet8"]
+        losses, policies, models = {"ldam": {}, "bcl": {}, "sade": {}}, [None], ["resnet8"]
         recipes = {"plain": {}}
     found: dict[str, Check] = {
         f"loss {name}": partial(same_loss, name.partition(",")[0], parameters, device)
@@ -105,7 +134,11 @@ def checks(device: torch.device, *, toy: bool) -> dict[str, Check]:
     if not toy:
         found["resumed in bf16"] = partial(resumed, device, {"precision": "bf16"})
     found["images left in their file"] = partial(left_in_file, device)
-    found["two stages, and prediction"] = partial(two_stages, device)
+    found["prediction"] = partial(prediction, device)
+    stages = STAGES if not toy else {"MiSLAS": STAGES["MiSLAS"]}
+    found |= {f"second stage, {name}": partial(second_stage, device, own) for name, own in stages.items()}
+    found["resumed with weights of the loss"] = partial(resumed, device, {}, loss="bcl")
+    found |= {f"variant, {name}": partial(same_variant, device, name) for name in ("ncm", "aggregation")}
     found["out of memory is explained"] = partial(out_of_memory, device)
     found["one rank in a process group"] = partial(one_rank, device)
     found |= {f"repeated, {model}": partial(repeated, device, model, toy) for model in models}
@@ -134,6 +167,8 @@ def same_loss(name: str, parameters: Mapping[str, Any], device: torch.device) ->
     labels = torch.randint(CLASSES, (64,), generator=draws)
     uniform = torch.rand(64, CLASSES, dtype=torch.float64, generator=draws)
     features = torch.rand(64, 16, dtype=torch.float64, generator=draws)
+    factors = torch.tensor([1.0, 0.9, 1.1], dtype=torch.float64)
+    directions = torch.rand(CLASSES, 16, dtype=torch.float64, generator=draws)
     differences = {}
     for dtype in (torch.float64, torch.float32):
         found = []
@@ -142,10 +177,26 @@ def same_loss(name: str, parameters: Mapping[str, Any], device: torch.device) ->
             for draw in DRAWS:  # the devices draw different numbers from one seed
                 if hasattr(loss, draw):
                     setattr(loss, draw, lambda logits, place=place: uniform.to(place, logits.dtype))
+            torch.manual_seed(0)
+            loss.attach(16)
+            for part in loss.children():  # the weights of the loss, which are drawn on the CPU
+                part.to(place, dtype)
             at = logits.to(place, dtype).requires_grad_()
-            own = {"features": features.to(place, dtype)} if "features" in loss.needs else {}
-            if "experts" in loss.needs:
-                own["experts"] = torch.stack([0.9 * at, at, 1.1 * at], dim=1)
+            shares = factors.to(place, dtype)[
+                : loss.default_experts if "experts" in loss.needs else len(loss.views)
+            ]
+            inputs = features.to(place, dtype)
+            several = (
+                at[:, None] * shares[:, None]
+            )  # logits of experts or of views that are alike, as real ones are
+            beside = {
+                "features": inputs,
+                "experts": several,
+                "view_features": inputs[:, None] ** shares[:, None],
+                "view_logits": several,
+                "classifier": directions.to(place, dtype),
+            }
+            own = {name: beside[name] for name in loss.needs}
             value = loss(at, labels.to(place), **own)
             found.append((value.detach().cpu().double(), torch.autograd.grad(value, at)[0].cpu().double()))
         (value, gradient), (ours, our_gradient) = found
@@ -219,15 +270,18 @@ def trainer(
     sets: tuple[LabelledImages, LabelledImages] | None = None,
     **options: Any,
 ) -> Trainer:
-    retrain = options.pop("retrain", None)
+    recipe = {**PLAIN, **{name: value for name, value in changes.items() if name in Recipe.model_fields}}
+    run = {name: value for name, value in changes.items() if name not in Recipe.model_fields}
+    loss = run.pop("loss", loss)
+    declared = declaration(loss)
     settings = RunSettings(
         architecture=model,
-        head=build_loss(loss, torch.ones(2, dtype=torch.int64)).default_head,
+        head=declared.default_head,
         loss=loss,
         loss_parameters={},
-        recipe=Recipe.model_validate({**PLAIN, **changes}),
+        recipe=Recipe.model_validate(recipe),
         seed=1,
-        retrain=retrain,
+        **{"experts": declared.default_experts, **run},
     )
     sets = sets or (images(100), images(50, seed=1))
     return Trainer(settings, *sets, device=device, states=StateFolder(work), **options)
@@ -287,12 +341,12 @@ class StopAfter:
         return self.left < 0
 
 
-def resumed(device: torch.device, changes: Mapping[str, Any]) -> dict[str, Any]:
+def resumed(device: torch.device, changes: Mapping[str, Any], **options: Any) -> dict[str, Any]:
     """A run that is stopped after every two steps, beside one that is not."""
-    whole, stops = trained(device, changes), 0
+    whole, stops = trained(device, changes, **options), 0
     with tempfile.TemporaryDirectory() as work:
         while True:
-            run = trainer(device, work, changes, stop=StopAfter(2))
+            run = trainer(device, work, changes, stop=StopAfter(2), **options)
             try:
                 with redirect_stdout(io.StringIO()):
                     run.train()
@@ -315,28 +369,54 @@ def left_in_file(device: torch.device) -> dict[str, Any]:
     return {"passed": same_weights(*runs)}
 
 
-def two_stages(device: torch.device) -> dict[str, Any]:
-    """cRT and LWS from a model that was trained on the device, and its logits on the device and on the CPU."""
-    names, test = [str(c) for c in range(CLASSES)], images(50, seed=1)
-    result: dict[str, Any] = {}
+def saved(device: torch.device, folder: str, **options: Any) -> Path:
+    """The model file of a small run."""
+    run, path = trained(device, {}, **options), Path(folder, "model.safetensors")
+    save_model(path, run.progress.best_weights, model_card(run, [str(c) for c in range(CLASSES)]))
+    return path
+
+
+def prediction(device: torch.device) -> dict[str, Any]:
+    """The logits of a model that was trained on the device, there and on the CPU."""
+    test = images(50, seed=1)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.safetensors")
-        first = trained(device, {})
-        save_model(path, first.progress.best_weights, model_card(first, names))
-        found = []
+        path, found = saved(device, folder), []
         for place in (CPU, device):
             model, card = load_model(path, place)
             found.append(predict(model, test, card, place))
-        result["logits"] = float((found[0] - found[1]).abs().max())
-        for retrain in ("new", "scale"):
-            balanced = {"sampler": "class_balanced"}
-            ours, theirs = (
-                losses_of(trained(place, balanced, retrain=retrain, start=str(path)))
-                for place in (device, CPU)
-            )
-            result[retrain] = max(map(near, ours, theirs))
-    close = result["logits"] < 1e-4 and max(result["new"], result["scale"]) < TOLERANCE
-    return {"passed": close, **result}
+    difference = float((found[0] - found[1]).abs().max())
+    return {"passed": difference < 1e-4, "difference": difference}
+
+
+def second_stage(device: torch.device, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A run that starts from a model or learns from it, on the device and on the CPU; and its bytes, twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(saved(device, folder))
+        first = {"start" if "retrain" in changes else "teacher": path}
+        once, twice, theirs = (trained(place, changes, **first) for place in (device, device, CPU))
+    difference = max(map(near, losses_of(once), losses_of(theirs)))
+    repeats = same_weights(once, twice)
+    return {
+        "passed": difference < TOLERANCE and repeats,
+        "difference": difference,
+        "same_bytes_again": repeats,
+    }
+
+
+def same_variant(device: torch.device, name: str) -> dict[str, Any]:
+    """The logits of a model whose classifier was changed by what its images show, on the device and on the CPU."""
+    test, settings = images(50, seed=1), {"adjust": name}
+    if name == "ncm":
+        settings |= {"features": "cl2n", "distance": "euclidean"}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = saved(device, folder, loss="sade" if name == "aggregation" else "softmax")
+        for place in (CPU, device):
+            model, card = load_model(path)
+            vary(model, card, settings, images(100), place)
+            found.append(predict(model.to(place), test, card, place))
+    difference = float((found[0] - found[1]).abs().max())
+    return {"passed": difference < 1e-4, "difference": difference}
 
 
 def out_of_memory(device: torch.device) -> dict[str, Any]:

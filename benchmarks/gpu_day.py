@@ -4,12 +4,16 @@
     python benchmarks/gpu_day.py throughput --output gpu-day
     python benchmarks/gpu_day.py side_by_side --output gpu-day
     python benchmarks/gpu_day.py published --output gpu-day --data results/cao2019/data --jobs 8
+    python benchmarks/gpu_day.py cifar10 --output gpu-day --data results/cifar10-lt/data --jobs 8
+    python benchmarks/gpu_day.py finetuning --output gpu-day --data results/finetuning/data --jobs 6 --weights weights
     python benchmarks/gpu_day.py thesis --output gpu-day --data results/data --jobs 3
 
   correctness    every CUDA path beside the CPU, and each run beside its repetition
   throughput     the four models at 224 pixels: engine, model alone, and a loop as it is commonly written
   side_by_side   how many small runs on one GPU pay
   published      the runs of config/cao2019.yaml, several at a time
+  cifar10        those of config/cifar10-lt.yaml
+  finetuning     those of config/finetuning.yaml
   thesis         rows of the thesis by its recipe (config/config.yaml), then by a modern one (config/modern.yaml)
 
 A part consists of items. It writes OUTPUT/PART.json after each, and another start goes on with the items that are not
@@ -271,12 +275,12 @@ def experiment_of(*files: str, **changes: Any) -> Experiment:
     return Experiment(load_files([ROOT / file for file in ("config/config.yaml", *files)], changes))
 
 
-def published_experiment(day: Day) -> Experiment:
+def published_experiment(day: Day, file: str = "config/cao2019.yaml") -> Experiment:
     toy = {"epochs": 2, "milestones": [1], "warmup_epochs": 0} if day.toy else {}
     train = {"cuda_graphs": day.args.graphs, "deterministic": not day.args.nondeterministic, **toy}
     losses = {"grid": {"losses": day.args.losses}} if day.args.losses else {}
     return experiment_of(
-        "config/cao2019.yaml",
+        file,
         seeds=day.args.seeds,
         train=train,
         job={"jobs_per_gpu": day.args.jobs},
@@ -286,6 +290,18 @@ def published_experiment(day: Day) -> Experiment:
 
 def published(day: Day) -> None:
     train_all(day, published_experiment(day), "published")
+
+
+def cifar10(day: Day) -> None:
+    train_all(day, published_experiment(day, "config/cifar10-lt.yaml"), "cifar10")
+
+
+def finetuning(day: Day) -> None:
+    toy: dict[str, Any] = {}
+    if day.toy:
+        toy = {"grid": {"models": ["resnet8"]}, "models": {"resnet8": {"pretrained": False}}}
+        toy["train"] = {"epochs": 1, "image_size": 16, "warmup_epochs": 0}
+    train_all(day, experiment_of("config/finetuning.yaml", seeds=day.args.seeds, **toy), "finetuning")
 
 
 THESIS_ROWS = {"models": ["mobilenetv2", "resnet50"], "losses": ["softmax", "balanced_softmax"]}
@@ -430,6 +446,8 @@ PARTS: dict[str, Callable[[Day], None]] = {
     "throughput": throughput,
     "side_by_side": side_by_side,
     "published": published,
+    "cifar10": cifar10,
+    "finetuning": finetuning,
     "thesis": thesis,
 }
 
@@ -448,7 +466,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", metavar="FOLDER", help="of MODEL.safetensors; without: random weights")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="(default: 1)")
-    parser.add_argument("--losses", nargs="+", help="of published, by default all; of thesis, by default two")
+    parser.add_argument(
+        "--losses", nargs="+", help="of published and cifar10, by default all; of thesis, two"
+    )
     parser.add_argument("--models", nargs="+", help="of thesis, by default two")
     parser.add_argument(
         "--recipes",
