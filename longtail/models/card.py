@@ -221,7 +221,7 @@ def check_run(card: ModelCard, run: Mapping[str, Any], path: str | Path) -> None
     for facts in (found, expected):
         facts.pop("recipe", None)
         if isinstance(facts.get("variant"), Mapping):  # a chosen strength is no setting
-            names = run["variant"] or facts["variant"]
+            names = run.get("variant") or facts["variant"]
             facts["variant"] = {name: value for name, value in facts["variant"].items() if name in names}
         if isinstance(facts.get("loss"), Mapping):  # one's own, whose file may have been moved since
             facts["loss"] = {"name": facts["loss"].get("name")}
