@@ -332,7 +332,9 @@ def train_all(day: Day, experiment: Experiment, name: str) -> None:
     """Train, change and predict the runs of an experiment, as many at a time as --jobs says."""
     folder = Path(day.args.output) / name
     with training_sets(day) as data:
-        runs = [run for seed in day.args.seeds for run in experiment.runs if run.seed == seed]
+        runs = [
+            run for seed in day.args.seeds for run in chosen(experiment, day.args.losses) if run.seed == seed
+        ]
         waiting = [run for run in runs if not day.finished(item(name, run))]
         waiting.sort(
             key=lambda run: experiment.start(run) is None
@@ -364,6 +366,16 @@ def train_all(day: Day, experiment: Experiment, name: str) -> None:
                     del running[run]
                     # Between two programs, a run is as one that was stopped.
                     note_run(day, item(name, run), RESUME if code == 0 and rest else code, folder / str(run))
+
+
+def chosen(experiment: Experiment, losses: Sequence[str] | None) -> list[Run]:
+    """The runs of the grid, or those of some losses with their variants, and the runs that these start from."""
+    runs = [run for run in experiment.runs if not losses or run.loss.partition("+")[0] in losses]
+    for run in runs:  # which grows meanwhile
+        start = experiment.start(run)
+        if start and start not in runs:
+            runs.append(start)
+    return runs
 
 
 def item(name: str, run: Run) -> str:

@@ -58,6 +58,12 @@ def test_the_other_parts(tmp_path):
     assert record["items"]["resnet8"]["engine / model alone"] > 0
     record, _ = start(tmp_path, "side_by_side")
     assert all(result["images_per_second"] > 0 for result in record["items"].values())
+    # A second stage trains the first one, which is not in the grid.
+    record, _ = start(tmp_path, "cifar10", "--losses", "mislas", "--jobs", "2")
+    names = [name.split("/")[3] for name in record["items"]]
+    assert names == ["mislas_stage1", "mislas"]
+    record, _ = start(tmp_path, "finetuning")
+    assert set(record["items"]) == {"finetuning/longtailed/resnet8/balanced_softmax/seed1"}
     record, _ = start(tmp_path, "thesis")
     assert set(record["items"]) == {
         f"{name}/longtailed/resnet8/softmax/seed1" for name in ("thesis", "modern")
