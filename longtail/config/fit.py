@@ -6,11 +6,13 @@ A rule looks at one contradiction and yields a sentence for everything that is w
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from longtail.config.data import Data
 from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant
 from longtail.config.own_loss import derives_from_module
+from longtail.files.sealed_json import REMEDY
 from longtail.losses.declarations import declaration, declarations
 from longtail.models import DIVISIBLE, model_module, pretrained_source, unfilled_patches
 from longtail.models.variants import known_variants
@@ -33,6 +35,8 @@ class Training(NamedTuple):
     """The run that decoupled training takes its backbone from."""
     teacher: Recipe | None = None
     """The recipe of the run that teaches this one; None: there is none, or it is a file."""
+    classes: int = 0
+    """How many classes the data has; 0 where only its images tell."""
 
     @property
     def scale(self) -> float | None:
@@ -224,14 +228,20 @@ def teacher_sees_the_same_images(run: Training) -> Iterator[str]:
     where = f"losses.{run.loss}.distill.teacher: {distill.teacher}"
     theirs: Mapping[str, Any] = run.teacher.model_dump() if run.teacher else {}
     if distill.path:
-        from longtail.files.safetensors import MODEL, read_content
+        from longtail.models.card import read_card
 
         try:
-            theirs = read_content(distill.path, MODEL)
+            theirs = asdict(read_card(distill.path))
         except FileNotFoundError:
             yield f"{where} does not exist (looked for {os.path.realpath(distill.path)})"
         except (OSError, ValueError) as error:
-            yield f"{where}: {error}"
+            why = str(error).removesuffix(REMEDY).removesuffix("train it again").rstrip("; .")
+            yield f"losses.{run.loss}.distill.teacher: {why}. Name the model.safetensors of a finished run"
+    if run.classes and run.classes != len(found := theirs.get("class_names", range(run.classes))):
+        yield (
+            f"{where} was trained on {len(found)} classes, and the data has {run.classes}; name a model of the same "
+            "classes in the same order"
+        )
     for name in ("image_size", "mean", "std"):
         ours = getattr(run.recipe, name)
         ours = list(ours) if isinstance(ours, tuple) else ours
