@@ -42,10 +42,10 @@ BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("cao2019-cifar10", "glmc"): {"losses": {"glmc": {"contrast_weight": 1.0, "train": _GLMC}}},
     ("cao2019", "bcl"): {"losses": {"bcl": {"train": {"augment": "autoaugment", "cutout": 16}}}},
 }
-"""Settings, by protocol and loss, of what the whole configurations leave out: another network, or no published number."""
+"""Settings, by protocol and loss, of what the whole configurations leave out: it has another network, or no number."""
 UNCHECKED = {
-    "bcl": "the paper's number is not known for certain. Its authors' repository has none for CIFAR, notes of others quote "
-    "51.9 %, and Papers with Code has 53.9 % for this network"
+    "bcl": "the paper's number is not known for certain. Its authors' repository has none for CIFAR, notes of others "
+    "quote 51.9 %, and Papers with Code has 53.9 % for this network"
 }
 """What is to be said of a loss that has a file and no published number."""
 
