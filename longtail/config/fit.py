@@ -6,11 +6,13 @@ A rule looks at one contradiction and yields a sentence for everything that is w
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from longtail.config.data import Data
 from longtail.config.methods import METHODS, CustomLoss, Loss, ResolvedVariant
 from longtail.config.own_loss import derives_from_module
+from longtail.files.sealed_json import REMEDY
 from longtail.losses.declarations import declaration, declarations
 from longtail.models import DIVISIBLE, model_module, pretrained_source, unfilled_patches
 from longtail.models.variants import known_variants
@@ -33,6 +35,8 @@ class Training(NamedTuple):
     """The run that decoupled training takes its backbone from."""
     teacher: Recipe | None = None
     """The recipe of the run that teaches this one; None: there is none, or it is a file."""
+    classes: int = 0
+    """How many classes the data has; 0 where only its images tell."""
 
     @property
     def scale(self) -> float | None:
@@ -87,28 +91,31 @@ def loss_allows_mixtures(run: Training) -> Iterator[str]:
                     f"losses.{run.loss}: mixup.kind: manifold mixes the features of a whole batch, which {setting} "
                     f"divides; set {setting}: {none}, or kind: input"
                 )
-    if mixup and run.entry.declared and run.entry.declared.no_mixup:
+    if mixup and (facts := run.entry.facts) and facts.no_mixup:
         yield (
-            f"losses.{run.loss}: mixup with {run.entry.loss}; {run.entry.declared.no_mixup}. "
+            f"losses.{run.loss}: mixup with {run.entry.called}; {facts.no_mixup}. "
             "Set mixup: null for this loss, or use another loss"
         )
 
 
 def loss_allows_parts(run: Training) -> Iterator[str]:
     """Some losses belong to a whole batch, which parts of it do not add up to."""
-    if run.recipe.micro_batch and run.entry.declared and run.entry.declared.no_parts:
+    if run.recipe.micro_batch and (facts := run.entry.facts) and facts.no_parts:
         yield (
-            f"losses.{run.loss}: micro_batch with {run.entry.loss}; {run.entry.declared.no_parts}. "
+            f"losses.{run.loss}: micro_batch with {run.entry.called}; {facts.no_parts}. "
             "Set micro_batch: null and a smaller batch_size for this loss, or use another loss"
         )
 
 
 def views_belong_to_one_step(run: Training) -> Iterator[str]:
     """A loss that compares views of an image trains the backbone, on one device and with weights of its own."""
-    declared, recipe, where = run.entry.declared, run.recipe, f"losses.{run.loss}"
-    if declared is None or len(declared.views) == 1:
+    facts, recipe, where = run.entry.facts, run.recipe, f"losses.{run.loss}"
+    if facts is None or len(facts.views) == 1:
         return
-    views = f"{run.entry.loss} compares {len(declared.views)} views of an image"
+    views = f"{run.entry.called} compares {len(facts.views)} views of an image"
+    for setting, reason in (("mixup", facts.no_mixup), ("micro_batch", facts.no_parts)):
+        if getattr(recipe, setting) and not reason:
+            yield f"{where}: {views}, which {setting} would tear apart; set {setting}: null for this loss"
     if recipe.gpus_per_job > 1:
         yield f"{where}: {views}, which several GPUs cannot share; set gpus_per_job: 1 for this loss"
     if recipe.drw:
@@ -224,14 +231,20 @@ def teacher_sees_the_same_images(run: Training) -> Iterator[str]:
     where = f"losses.{run.loss}.distill.teacher: {distill.teacher}"
     theirs: Mapping[str, Any] = run.teacher.model_dump() if run.teacher else {}
     if distill.path:
-        from longtail.files.safetensors import MODEL, read_content
+        from longtail.models.card import read_card
 
         try:
-            theirs = read_content(distill.path, MODEL)
+            theirs = asdict(read_card(distill.path))
         except FileNotFoundError:
             yield f"{where} does not exist (looked for {os.path.realpath(distill.path)})"
         except (OSError, ValueError) as error:
-            yield f"{where}: {error}"
+            why = str(error).removesuffix(REMEDY).removesuffix("train it again").rstrip("; .")
+            yield f"losses.{run.loss}.distill.teacher: {why}. Name the model.safetensors of a finished run"
+    if run.classes and run.classes != len(found := theirs.get("class_names", range(run.classes))):
+        yield (
+            f"{where} was trained on {len(found)} classes, and the data has {run.classes}; name a model of the same "
+            "classes in the same order"
+        )
     for name in ("image_size", "mean", "std"):
         ours = getattr(run.recipe, name)
         ours = list(ours) if isinstance(ours, tuple) else ours
@@ -415,13 +428,13 @@ def names_mean_what_tables_print(run: Training) -> Iterator[str]:
 
 def experts_have_stages_of_their_own(run: Training) -> Iterator[str]:
     """Some architectures can be divided among experts, and what belongs to one classifier cannot be done to several."""
-    entry, where, declared = run.entry, f"losses.{run.loss}", run.entry.declared
-    if declared and "experts" in declared.needs:
-        usual, exact = declared.default_experts, declared.exact_experts
+    entry, where, facts = run.entry, f"losses.{run.loss}", run.entry.facts
+    if facts and "experts" in facts.needs:
+        usual, exact = max(facts.default_experts, 2), facts.exact_experts
         if entry.experts == 1 or (exact and entry.experts != usual):
             number = usual if exact else f"several, such as {usual}"
             yield (
-                f"{where}.experts: found {entry.experts}, and {entry.loss} trains {number} experts, each in its own "
+                f"{where}.experts: found {entry.experts}, and {entry.called} trains {number} experts, each in its own "
                 f"way; set experts: {usual}"
             )
     if entry.experts == 1:
@@ -531,9 +544,9 @@ def misfits_of_variant(name: str, variant: ResolvedVariant, entry: Loss, recipe:
 
 def corrected_twice(run: Training) -> Iterator[str]:
     """A sentence on a training that corrects the imbalance in more than one way, which sometimes helps."""
-    recipe, declared = run.recipe, run.entry.declared
+    recipe, facts = run.recipe, run.entry.facts
     ways = [
-        declared.corrects if declared else None,
+        facts.corrects if facts else None,
         "re-weighs its classes in its last epochs (drw)" if recipe.drw else None,
         f"draws them by the sampler {recipe.sampler}" if recipe.sampler != "instance" else None,
         "gives mixed images the label of the rarer class (remix)"
@@ -553,7 +566,7 @@ def _corrected(entry: Loss, recipe: Recipe) -> str | None:
         return "re-weighs its classes in its last epochs (drw)"
     if recipe.sampler != "instance":
         return f"shows the classes to the model by the sampler {recipe.sampler}"
-    return entry.declared.corrects if entry.declared else None
+    return facts.corrects if (facts := entry.facts) else None
 
 
 def misfits_of_validating_tests(data: Data, runs: list[Training]) -> Iterator[str]:

@@ -311,8 +311,10 @@ class Config(Section):
         taught = self.recipe(model, self.needed(loss)[-1]) if teacher else None
         built, crops = self.model(model), self.predict.crops
         recipe = self.recipe(model, loss)
+        facts = self.data.facts
+        classes = facts.classes if facts.images else 0
         return Training(
-            model, built.architecture, loss, entry, recipe, built.pretrained, crops, start, taught
+            model, built.architecture, loss, entry, recipe, built.pretrained, crops, start, taught, classes
         )
 
     @property

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, create_model, field_validator
 
 from longtail.losses import known_losses
-from longtail.losses.declarations import Declaration, declaration
+from longtail.losses.declarations import Declaration, declaration, own_declaration
 from longtail.models import MOST_EXPERTS
 from longtail.models.variants import known_variants
 from longtail.settings import (
@@ -134,6 +134,17 @@ class Loss(Section):
     def declared(self) -> Declaration | None:
         """The declaration in the file of the loss; None for a loss of your own."""
         return declaration(self.loss) if isinstance(self.loss, str) else None
+
+    @property
+    def facts(self) -> Declaration | None:
+        """What its loss declares, also one of your own; None where the file of that does not tell."""
+        own = self.loss
+        return declaration(own) if isinstance(own, str) else own_declaration(own.path, own.name)
+
+    @property
+    def called(self) -> str:
+        """The name of its loss, for people."""
+        return self.loss if isinstance(self.loss, str) else self.loss.name
 
 
 class Custom(Loss):

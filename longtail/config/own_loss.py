@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from longtail.config.methods import Custom
-from longtail.losses.declarations import own_parameters
+from longtail.losses.declarations import Declaration, own_declaration, own_parameters
 from longtail.losses.own import search_path
-from longtail.settings import PACKAGE, typed, unknown
+from longtail.settings import PACKAGE, constant, typed, unknown
 
 
 def wrong_with_own_loss(key: str, loss: Custom) -> Iterator[str]:
@@ -34,9 +34,22 @@ def wrong_with_own_loss(key: str, loss: Custom) -> Iterator[str]:
                 yield unknown(f"{where}.name: in {path} the class {name!r}", name, classes)
             for node in tree.body:
                 yield from _missing(f"{where}.path: {path}, line {node.lineno}", file, node)
+            yield from _unknown_facts(f"{where}: {path}, class {name}", own_declaration(path, name))
             taken = own_parameters(tree, name)
             if taken is not None:
                 yield from _wrong_parameters(f"{key}.parameters", name, loss.parameters, taken)
+
+
+def _unknown_facts(where: str, facts: Declaration | None) -> Iterator[str]:
+    """A sentence for each view, mixture and need that a class declares and nobody knows."""
+    for fact, known in (
+        ("needs", constant("losses/base.py", "BESIDE")),
+        ("views", constant("training/input.py", "VIEWS")),
+        ("mixtures", constant("batches/mixup.py", "KINDS")),
+    ):
+        for name in getattr(facts, fact, ()):
+            if name not in known:
+                yield unknown(f"{where}, {fact}: {name!r}", name, known)
 
 
 def _wrong_parameters(

@@ -8,12 +8,13 @@ import json
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from longtail.config.load import Config
+from longtail.config.methods import CustomLoss
 from longtail.data.split.sets import (
     CUTS,
     SPLIT,
@@ -29,7 +30,7 @@ from longtail.experiment.record import read_record
 from longtail.experiment.runs import RECORD, Run, found_in
 from longtail.files.regular import read_bytes
 from longtail.files.text import printable
-from longtail.losses.declarations import declaration
+from longtail.losses.declarations import declaration, own_declaration
 
 MULTIPLY_ADDS = {
     "mobilenetv2": (0.30e9, 224),
@@ -41,6 +42,7 @@ MULTIPLY_ADDS = {
     "resnet8": (12.2e6, 32),
     "resnet20": (40.6e6, 32),
     "resnet32": (68.9e6, 32),
+    "resnet32x4": (1.096e9, 32),
     "resnet44": (97.2e6, 32),
     "resnet56": (125.5e6, 32),
     "resnet110": (252.9e6, 32),
@@ -66,6 +68,7 @@ OF_ONE_CORE = {
     "resnet8": 292,
     "resnet20": 124,
     "resnet32": 80,
+    "resnet32x4": 6.8,
     "resnet44": 71,
     "resnet56": 56,
     "resnet110": 30,
@@ -262,9 +265,12 @@ def prediction_seconds(
 
 
 def views_of(loss: object) -> int:
-    """How many views of each image a training with this loss sees; `loss` as `RunSettings` has it."""
-    declared = declaration(loss) if isinstance(loss, str) else None
-    return len(declared.views) if declared else 1
+    """How many views of each image a training with this loss sees; `loss` as an entry or `RunSettings` has it."""
+    if isinstance(loss, CustomLoss):
+        loss = loss.model_dump()
+    own = isinstance(loss, Mapping) and own_declaration(loss["path"], loss["name"])
+    facts = own or declaration(str(loss))
+    return len(facts.views) if facts else 1
 
 
 def epochs_done(keys: Keys, run: Run) -> int:

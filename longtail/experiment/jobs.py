@@ -107,7 +107,10 @@ class Experiment:
         """The protocol of the long-tail papers (Cao et al., 2019) that the runs follow, as
         resources/published_results.csv calls it; empty if they follow none."""
         config, data = self.config, self.config.data
-        if "resnet32" not in config.grid.models or "longtailed" not in config.grid.train_sets:
+        if (
+            not {"resnet32", "resnet32x4"} & {*config.grid.models}
+            or "longtailed" not in config.grid.train_sets
+        ):
             return ""
         if (config.train.drw, config.train.mixup, config.train.sampler) != (None, None, "instance"):
             return ""  # what changes every loss makes other methods of all of them

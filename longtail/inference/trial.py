@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from longtail.batches.mixup import Targets
 from longtail.config.load import load_config
 from longtail.config.methods import merged
 from longtail.data.sources.digits import load_images
+from longtail.data.split.sets import frequency_groups
 from longtail.data.tensors.files import LabelledImages
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import Run
@@ -154,7 +156,9 @@ class Trial:
         if start and jobs.is_variant(run):
             model, card = load_model(start)
             train, test = self.sets
-            images = {"train": train, "val": test}.get(jobs.config.variant(run.loss).images or "")
+            images = {"train": train, "val": test, "test": test}.get(
+                jobs.config.variant(run.loss).images or ""
+            )
             variant = vary(model, card, jobs.adjust_settings(run.loss), images, self.device)
             save_model(path, model.cpu().state_dict(), changed_card(card, model, variant))
             return path
@@ -182,6 +186,7 @@ class Trial:
                     device=self.device,
                     states=StateFolder(work),
                     stop=StopAfter(stop_after) if stop_after else None,
+                    groups=np.array(frequency_groups(COUNTS, "thirds")),
                     **files,  # type: ignore[arg-type]
                 )
                 trainer.seen = None if self._watched or run.loss != self.name else self.read_backs

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from longtail.settings import Reduction, checked
+from longtail.settings import Reduction, checked, unknown
 
 BESIDE = {
     "features": ("what the classifier made the logits of", "N", "F"),
@@ -61,7 +61,7 @@ class Loss(nn.Module, ABC):
             torch's default generator.
 
     Raises:
-        ValueError: counts that are no counts, or an unknown reduction.
+        ValueError: counts that are no counts, an unknown reduction, or `needs` what nobody gives.
     """
 
     default_head: ClassVar[Literal["linear", "cosine"]] = "linear"
@@ -88,6 +88,9 @@ class Loss(nn.Module, ABC):
     @checked
     def __init__(self, class_counts: Tensor, *, reduction: Reduction = "weighted_mean"):
         super().__init__()
+        for name in self.needs:
+            if name not in BESIDE:
+                raise ValueError(unknown(f"{type(self).__name__}.needs: {name!r}", name, BESIDE))
         class_counts = check_class_counts(class_counts)
         self.reduction = reduction
         self.logit_scale = 1.0

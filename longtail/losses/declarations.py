@@ -62,12 +62,7 @@ def own_parameters(tree: ast.Module, name: str) -> dict[str, tuple[Any, Any]] | 
         None where the source does not tell the parameters: `**kwargs`, decorators, or a base class from elsewhere.
     """
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    imported = {
-        alias.asname or alias.name: (node.module or "", alias.name)
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and not node.level
-        for alias in node.names
-    }
+    imported = _imported(tree)
     node = classes.get(name)
     if node is None or node.decorator_list or node.keywords or len(node.bases) != 1:
         return None
@@ -89,6 +84,72 @@ def own_parameters(tree: ast.Module, name: str) -> dict[str, tuple[Any, Any]] | 
     if ours is None or ours.class_name != original:
         return None
     return {parameter: facts[:2] for parameter, facts in ours.parameters.items()}
+
+
+def own_declaration(path: str, name: str) -> Declaration | None:
+    """What the class of a loss of one's own declares; None where it is derived from none of ours, or hides it.
+
+    Its parameters are those of `own_parameters`, and so left out here.
+    """
+    try:
+        tree = ast.parse(Path(path).read_bytes())
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        RecursionError,
+        MemoryError,
+    ):  # told by `longtail.config.own_loss`
+        return None
+    facts = _own_facts(tree, name)
+    return None if facts is None else Declaration(name, "", {}, "", **facts)
+
+
+def _own_facts(tree: ast.Module, name: str) -> dict[str, Any] | None:
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    node = classes.get(name)
+    if node is None or len(node.bases) != 1:
+        return None
+    base = ast.unparse(node.bases[0])
+    module, original = _imported(tree).get(base, ("", ""))
+    if base in classes and classes[base].lineno < node.lineno:
+        facts = _own_facts(tree, base)
+    elif (module, original) == (f"{ROOM}.base", "Loss"):
+        facts = {}
+    else:
+        ours = declaration(module.removeprefix(f"{ROOM}.")) if module.startswith(f"{ROOM}.") else None
+        facts = None if ours is None else {fact: getattr(ours, fact) for fact in Declaration._field_defaults}
+    return None if facts is None else facts | _facts(node, literal=False)
+
+
+def _facts(node: ast.ClassDef, *, literal: bool) -> dict[str, Any]:
+    """The facts of a declaration that a class gives; with `literal`, one that is computed is an error, else left out.
+
+    Raises:
+        ValueError: a value is no literal.
+    """
+    found = {}
+    for item in node.body:
+        if not isinstance(item, ast.Assign | ast.AnnAssign) or item.value is None:
+            continue
+        for target in item.targets if isinstance(item, ast.Assign) else [item.target]:
+            if isinstance(target, ast.Name) and target.id in Declaration._field_defaults:
+                try:
+                    found[target.id] = ast.literal_eval(item.value)
+                except ValueError:
+                    if literal:
+                        raise
+    return found
+
+
+def _imported(tree: ast.Module) -> dict[str, tuple[str, str]]:
+    """Module and name of what `from … import …` gives a file, by the name it has there."""
+    return {
+        alias.asname or alias.name: (node.module or "", alias.name)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and not node.level
+        for alias in node.names
+    }
 
 
 def _is_fact(item: ast.stmt) -> bool:
@@ -165,16 +226,11 @@ def _read(path: Path) -> Declaration | None:
         raise ValueError(f"{path} defines {names}; one loss per file, so that its name says which")
     (node,) = classes
     document = ast.get_docstring(node) or ""
-    facts = {
-        target.id: ast.literal_eval(item.value)
-        for item in node.body
-        if isinstance(item, ast.Assign)
-        for target in item.targets
-        if isinstance(target, ast.Name) and target.id in Declaration._field_defaults
-    }
     parameters = dict(_parameters(path, node, _descriptions(document)))
     source = " ".join(document.partition("\nSource: ")[2].partition("\n\n")[0].split())
-    return Declaration(node.name, document.partition("\n\n")[0], parameters, source, **facts)
+    return Declaration(
+        node.name, document.partition("\n\n")[0], parameters, source, **_facts(node, literal=True)
+    )
 
 
 def _parameters(

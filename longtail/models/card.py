@@ -73,10 +73,17 @@ class Start(BaseModel):
 
 
 class Teacher(BaseModel):
-    """The model whose answers were learnt, and how: see `longtail.training.terms`."""
+    """The model whose answers were learnt, and how: see `longtail.training.terms`.
+
+    Of earlier versions, the file does not say how its classifier was changed, its seed, or which file it was: `model`
+    is what `digest_of` gives.
+    """
 
     architecture: Word
     loss: Text
+    adjust: Text | None = None
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] | None = None
+    model: Text | None = None
     temperature: Annotated[Real, Field(gt=0)]
     weight: Annotated[Real, Field(gt=0)]
 

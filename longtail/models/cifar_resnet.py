@@ -15,12 +15,14 @@ MODELS = {
     "resnet8": None,
     "resnet20": None,
     "resnet32": None,
+    "resnet32x4": None,
     "resnet44": None,
     "resnet56": None,
     "resnet110": None,
 }
 
 WIDTHS = (16, 32, 64)
+"""The channels of the three stages; a name that ends in x4 has four times as many, as Du et al. (2023) have them."""
 
 
 def build_backbone(name: str, *, image_size: int, weights: str | Path | None = None) -> tuple[nn.Module, int]:
@@ -31,11 +33,12 @@ def build_backbone(name: str, *, image_size: int, weights: str | Path | None = N
     Raises:
         ValueError: the weights are another model's.
     """
-    model = CifarResNet(int(name.removeprefix("resnet")))
+    depth, _, times = name.removeprefix("resnet").partition("x")
+    model = CifarResNet(int(depth), int(times or 1))
     if weights is not None:
         with explain_mismatch(weights, name):
             model.load_state_dict(read_weights(weights))
-    return model, WIDTHS[-1]
+    return model, model.widths[-1]
 
 
 def side_by_side(networks: Sequence[nn.Module], *, narrow: bool) -> tuple[nn.Module, int]:
@@ -48,11 +51,12 @@ def side_by_side(networks: Sequence[nn.Module], *, narrow: bool) -> tuple[nn.Mod
         narrow: whether the stages of an expert are new ones with three quarters of the channels.
     """
     every = [cast(CifarResNet, network) for network in networks]
-    first, blocks = every[0], len(every[0].blocks) // len(WIDTHS)
+    first, (shallow, *deep) = every[0], every[0].widths
+    blocks = len(first.blocks) // len(first.widths)
     shared = nn.Sequential(first.conv, first.norm, nn.ReLU(), *first.blocks[:blocks])
-    widths = [narrowed(width) if narrow else width for width in WIDTHS[1:]]
+    widths = [narrowed(width) if narrow else width for width in deep]
     own = [
-        _initialized(_stages(WIDTHS[0], widths, blocks)) if narrow else network.blocks[blocks:]
+        _initialized(_stages(shallow, widths, blocks)) if narrow else network.blocks[blocks:]
         for network in every
     ]
     return Experts(shared, [nn.Sequential(each, *means()) for each in own]), len(own) * widths[-1]
@@ -61,17 +65,19 @@ def side_by_side(networks: Sequence[nn.Module], *, narrow: bool) -> tuple[nn.Mod
 class CifarResNet(nn.Module):
     """6n + 2 layers: a convolution, three stages of n blocks of two, and the classifier that is not here.
 
-    Images (N, 3, H, W) to features (N, 64). Weights start as He et al. (2015, arXiv:1502.01852) propose.
+    Images (N, 3, H, W) to features (N, 64 times the width). Weights start as He et al. (2015, arXiv:1502.01852)
+    propose.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, times: int = 1) -> None:
         super().__init__()
+        self.widths = [times * width for width in WIDTHS]
         blocks, remainder = divmod(depth - 2, 6)
         if remainder or blocks < 1:
             raise ValueError(f"depth {depth}: these networks have 6n + 2 layers, such as 8, 20 or 32")
-        self.conv = _conv3x3(3, WIDTHS[0])
-        self.norm = nn.BatchNorm2d(WIDTHS[0])
-        self.blocks = _stages(WIDTHS[0], WIDTHS, blocks)
+        self.conv = _conv3x3(3, self.widths[0])
+        self.norm = nn.BatchNorm2d(self.widths[0])
+        self.blocks = _stages(self.widths[0], self.widths, blocks)
         _initialized(self)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ MODELS = {
     "resnet10": "ResNet-10",
     "resnext50": "ResNeXt-50",
     "resnet32": "ResNet-32",
+    "resnet32x4": "ResNet-32, four times as wide",
     "resnet20": "ResNet-20",
     "resnet8": "ResNet-8",
     "vit_b16": "ViT-B/16",

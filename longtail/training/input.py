@@ -13,6 +13,7 @@ from longtail.batches.policies import Policy
 from longtail.batches.sampling import sample
 from longtail.data.tensors.files import LabelledImages
 from longtail.machine.randomness import generator
+from longtail.settings import unknown
 from longtail.training.recipe import Recipe
 
 VIEWS = ("train", "simclr")
@@ -111,7 +112,12 @@ def build_feed(
     Args:
         resident: as of `longtail.training.run.Trainer`.
         view: one of VIEWS; None: the images as they are, for evaluation.
+
+    Raises:
+        ValueError: there is no such view.
     """
+    if view and view not in VIEWS:
+        raise ValueError(unknown(f"the view {view!r} of an image", view, VIEWS))
     augmentation: dict[str, Any] = {"flip": recipe.flip, "flips": recipe.flips} if view else {}
     if view == "simclr":
         augmentation |= {"area": SIMCLR_AREA, "policy": Jitter(size=recipe.image_size)}

@@ -5,7 +5,7 @@ from typing import Any
 
 from longtail.files.safetensors import WEIGHTS, read_content
 from longtail.machine.environment import environment, peak_memory_mb
-from longtail.models.card import ModelCard, Start, read_card
+from longtail.models.card import ModelCard, Start, digest_of, read_card
 from longtail.training.run import Trainer
 from longtail.training.settings import RunSettings
 
@@ -60,18 +60,28 @@ def _distilled_from(teacher: str | None, settings: RunSettings) -> dict[str, Any
         return None
     card = read_card(teacher)
     loss = card.loss if isinstance(card.loss, str) else card.loss["name"]
-    return {"architecture": card.architecture, "loss": loss, **settings.distill}
+    changed = {"adjust": card.variant["adjust"]} if card.variant else {}
+    return {
+        "architecture": card.architecture,
+        "loss": loss,
+        **changed,
+        "seed": card.seed,
+        "model": digest_of(teacher),
+        **settings.distill,
+    }
 
 
-def run_record(trainer: Trainer, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """How a finished run was made: settings, versions, machine, seconds and memory.
+def run_record(trainer: Trainer, settings: Mapping[str, Any], card: ModelCard) -> dict[str, Any]:
+    """How a finished run was made: settings, teacher, versions, machine, seconds and memory.
 
     Args:
         settings: those that the program of training got, whose recipe may be partial.
+        card: of the model that it keeps.
     """
     timing = trainer.progress.timing
     return {
         "settings": {**settings, "recipe": trainer.recipe.settings()},
+        **({"distilled_from": card.distilled_from} if card.distilled_from else {}),
         "seed": trainer.settings.seed,
         "best_epoch": trainer.progress.best_epoch,
         "ended_early": trainer.progress.ended_early,

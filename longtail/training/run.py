@@ -343,11 +343,12 @@ class Trainer:
             raise ValueError(
                 f"{type(loss).__name__} has {what}, which several GPUs cannot share; set train.gpus_per_job: 1"
             )
-        if several and self.recipe.micro_batch:
-            raise ValueError(
-                f"{type(loss).__name__} compares all {len(loss.views)} views of a batch, which micro_batch divides; "
-                "set train.micro_batch: null"
-            )
+        for setting, does in (("micro_batch", "divides"), ("mixup", "would mix with each other")):
+            if several and getattr(self.recipe, setting):
+                raise ValueError(
+                    f"{type(loss).__name__} compares all {len(loss.views)} views of a batch, which {setting} {does}; "
+                    f"set train.{setting}: null"
+                )
         return loss.to(self.device)
 
     @torch.no_grad()

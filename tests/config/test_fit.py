@@ -1,12 +1,17 @@
 """Methods and variants, and what goes with what."""
 
 import pytest
+import torch
+from cards import card
+from safetensors.torch import save_file
 
 from longtail.config.load import ConfigError, load_config
 from longtail.config.methods import METHODS, parse_loss
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.runs import Run
 from longtail.losses import known_losses
+from longtail.models.file import save_model
+from longtail.training.recipe import Recipe
 
 
 def test_methods_are_losses_with_settings_that_an_entry_can_change():
@@ -536,6 +541,34 @@ def test_a_teacher_and_what_it_is_made_of_are_trained_first():
         3,
     ]
     assert jobs.train_settings("mobilenetv2", "student")["distill"] == {"temperature": 1.5, "weight": 1.0}
+
+
+def test_a_file_that_cannot_teach_is_refused_before_anything_runs(tmp_path):
+    path, recipe = tmp_path / "teacher.safetensors", Recipe()
+    scratch = {"models": {"resnet8": {"pretrained": False}}}
+    usual = {"image_size": 224, "mean": list(recipe.mean), "std": list(recipe.std)}
+
+    def wrong() -> str:
+        student = {"loss": "focal", "distill": {"teacher": str(path)}}
+        with pytest.raises(ConfigError) as caught:
+            load_config(
+                {"grid": {"losses": ["x"], "models": ["resnet8"]}, "losses": {"x": student}, **scratch}
+            )
+        return str(caught.value)
+
+    path.write_bytes(b"no model")
+    assert (
+        "is damaged or no safetensors file" in wrong()
+        and "Name the model.safetensors of a finished" in wrong()
+    )
+    assert "the workflow makes it anew" not in wrong()
+    save_file({"head.weight": torch.zeros(2, 1)}, path)
+    assert "is no model of this project" in wrong()
+    save_model(path, {"head.weight": torch.zeros(2, 1)}, card(**usual))
+    assert f"{path} was trained on 2 classes, and the data has 100; name a model of the same" in wrong()
+    names = {"class_names": [str(label) for label in range(100)], "class_counts": [1] * 100}
+    save_model(path, {"head.weight": torch.zeros(100, 1)}, card(**{**usual, **names, "std": [0.2, 0.2, 0.3]}))
+    assert "was trained with std [0.2, 0.2, 0.3], and resnet8 with x gives it" in wrong()
 
 
 def test_mislas_is_one_name():

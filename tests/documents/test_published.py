@@ -11,7 +11,7 @@ from longtail.data.split.sets import frequency_groups
 from longtail.experiment.jobs import Experiment
 from longtail.report.typeset import fill
 from tools.measured_results import document_tables, recorded
-from tools.published_configs import FOLDER, PROTOCOLS, files
+from tools.published_configs import BESIDE, FOLDER, PROTOCOLS, UNCHECKED, files
 
 
 def test_the_documents_tables_are_those_of_the_recorded_runs(repository):
@@ -35,17 +35,36 @@ def test_each_row_is_planned_as_in_the_whole_protocol(protocol, repository):
     default = repository / "config/config.yaml"
     whole = Experiment(load_files([default, repository / "config" / protocol.whole], {}))
     rows = sorted((FOLDER / protocol.folder).glob("*.yaml"))
-    assert {path.stem for path in rows} == {*whole.losses}
+    beside = {loss: settings for (name, loss), settings in BESIDE.items() if name == protocol.name}
+    assert {path.stem for path in rows} == {*whole.losses, *beside}
     for path in rows:
         base = path.parent.with_suffix(".yaml")
         own = Experiment(load_files([default, base, path], {}))
         assert own.losses == [*dict.fromkeys([path.stem.partition("+")[0], path.stem])]
         assert own.published_protocol == protocol.name
-        assert not [told for told in own.config.warnings if "no effect" in told]
+        assert path.stem in beside or not [told for told in own.config.warnings if "no effect" in told]
         assert own.config.data == whole.config.data
-        for loss in own.config.trained:
+        for loss in {*own.config.trained} - {*beside}:
             assert own.train_settings("resnet32", loss) == whole.train_settings("resnet32", loss)
             assert own.config.needed(loss) == whole.config.needed(loss)
+
+
+def test_rows_of_another_network_or_without_a_number_have_files_of_their_own(repository):
+    published = pd.read_csv(repository / "resources" / "published_results.csv")
+    default = repository / "config/config.yaml"
+    for protocol in PROTOCOLS:
+        for name, loss in BESIDE:
+            if name != protocol.name:
+                continue
+            base = FOLDER / f"{protocol.folder}.yaml"
+            own = Experiment(load_files([default, base, FOLDER / protocol.folder / f"{loss}.yaml"], {}))
+            row = published[(published["protocol"] == name) & (published["loss"] == loss)]
+            assert len(row) == (loss not in UNCHECKED)
+            assert own.config.grid.models == (*row["model"],) or loss in UNCHECKED
+            (model,) = own.config.grid.models
+            recipe = own.config.recipe(model, loss)
+            expected = BESIDE[name, loss]["losses"][loss]["train"]
+            assert {key: getattr(recipe, key) for key in expected} == expected and recipe.epochs == 200
 
 
 def test_a_row_beside_its_published_number():

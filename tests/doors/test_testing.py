@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from longtail.config.methods import merged
 from longtail.losses import build_loss, known_losses
 from longtail.machine.readback import ReadBacks
 from longtail.testing import check_loss, check_method
@@ -273,6 +274,19 @@ def test_a_variant_and_a_student_of_another_method_pass():
     student = {"loss": "lade", "distill": {"teacher": "softmax+ncm"}}
     check_method("student", {**short, "losses": {"student": student}})
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == torch.get_deterministic_debug_mode()
+
+
+@pytest.mark.parametrize(
+    ("name", "configuration"),
+    [
+        ("sade+aggregation", {"variants": {"sade+aggregation": {}}}),
+        ("crt", {"train": {"select": "min_group", "validate_every": 1}}),
+    ],
+)
+def test_a_trial_has_the_images_and_the_groups_that_a_workflow_gives(name, configuration):
+    check_method(
+        name, merged({"train": {"epochs": 2}, "losses": {"crt": {"train": {"epochs": 2}}}}, configuration)
+    )
 
 
 def test_a_setting_that_is_refused_is_told():

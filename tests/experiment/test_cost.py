@@ -193,7 +193,7 @@ def test_an_odd_record_is_named_and_the_other_runs_still_count(tmp_path, capsys,
     assert "seed2" not in told
 
 
-@pytest.mark.parametrize("architecture", ["resnet8", "resnet20", "resnet32", "resnet110"])
+@pytest.mark.parametrize("architecture", ["resnet8", "resnet20", "resnet32", "resnet32x4", "resnet110"])
 def test_multiply_adds_are_those_that_pytorch_counts(architecture):
     import torch
     from torch.utils.flop_counter import FlopCounterMode

@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import torch
+from cards import card
+
 from longtail.config.load import Config, load_config
+from longtail.experiment.contents import content_hash
 from longtail.experiment.jobs import Experiment
 from longtail.experiment.keys import Keys
 from longtail.experiment.runs import Run
+from longtail.models.file import save_model
 from longtail.report.labels import label
+from longtail.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +74,54 @@ def test_keys_follow_the_start_and_not_the_other_way_round():
     assert changed(stronger) == {"softmax+la"}
     assert changed(longer) == {"crt"}
     assert changed(other) == {"softmax", "crt", "softmax+la", "strong"}
+
+
+def test_keys_of_students_follow_their_teachers_and_not_the_other_way_round(tmp_path):
+    path = tmp_path / "teacher.safetensors"
+
+    def save(seed: int) -> None:
+        names = [str(label) for label in range(100)]
+        own = card(
+            **{"class_names": names, "class_counts": [1] * 100, "image_size": 224, "seed": seed},
+            **{name: list(getattr(Recipe(), name)) for name in ("mean", "std")},
+        )
+        save_model(path, {"head.weight": torch.zeros(100, 1)}, own)
+
+    save(seed=1)
+    taught = {
+        "student": {"loss": "focal", "distill": {"teacher": "softmax"}},
+        "of_variant": {"loss": "focal", "distill": {"teacher": "crt+taunorm"}},
+        "of_file": {"loss": "focal", "distill": {"teacher": str(path)}},
+    }
+    grid = {**VARIED["grid"], "losses": ["softmax", "crt", *taught]}
+
+    def of(losses=None, variants=None, seeds=(42,)) -> Experiment:
+        changed = {"losses": {**taught, **(losses or {})}, "variants": {"crt+taunorm": variants or {}}}
+        return Experiment(load_config({"grid": grid, "seeds": list(seeds), **changed}))
+
+    def keys(experiment: Experiment) -> dict[str, str]:
+        found = Keys(experiment)
+        return {run.loss: found.predict(run) for run in experiment.runs if run.seed == 42}
+
+    before = keys(of())
+
+    def stale(experiment: Experiment) -> set[str]:
+        return {loss for loss, key in keys(experiment).items() if key != before[loss]}
+
+    crt_and_what_it_teaches = {"crt", "crt+taunorm", "of_variant"}
+    assert stale(of({"softmax": {"train": {"epochs": 7}}})) == {
+        "softmax",
+        "student",
+        *crt_and_what_it_teaches,
+    }
+    assert stale(of({"crt": {"train": {"epochs": 7}}})) == crt_and_what_it_teaches
+    assert stale(of(variants={"tau": 0.5})) == {"crt+taunorm", "of_variant"}
+    for distill in ({"teacher": "softmax", "weight": 2.0}, {"teacher": "crt"}):
+        assert stale(of({"student": {"loss": "focal", "distill": distill}})) == {"student"}
+    assert stale(of(seeds=(42, 43))) == set()
+    save(seed=2)
+    content_hash.cache_clear()  # which a plan keeps
+    assert stale(of()) == {"of_file"}
 
 
 def test_the_default_experiment_knows_none_of_this():

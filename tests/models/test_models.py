@@ -78,6 +78,12 @@ def test_parameters_with_the_10_classes_of_he_et_al_table_6(name, millions):
     assert count(abstract(name, 10, 32)) / 1e6 == pytest.approx(millions, abs=0.03 if millions > 1 else 0.005)
 
 
+def test_the_wide_network_has_the_channels_of_its_authors():
+    """Four times 16, 32 and 64, and so the parameters that their network counts with its classifier for 100 classes."""
+    assert count(abstract("resnet32x4", 100, 32)) == 7_409_316
+    assert abstract("resnet32x4", 100, 32).head.in_features == 256
+
+
 @pytest.mark.parametrize(
     ("name", "head"),
     [

@@ -1,6 +1,7 @@
 """What a step adds to the loss: distillation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from torch.nn import functional as F
 
 from longtail.batches.mixup import Targets
 from longtail.data.tensors.files import load_tensors
-from longtail.models.file import load_model
-from longtail.training.outputs import model_card
+from longtail.models.card import digest_of
+from longtail.models.file import load_model, save_model
+from longtail.training.outputs import model_card, run_record
 from longtail.training.terms import distillation
 
 PLAIN = {"loss": "softmax", "loss_parameters": {}}
@@ -120,7 +122,23 @@ def test_the_scale_of_cosine_logits_counts_on_both_sides(trained, digits, tmp_pa
     (term,) = run.terms
     assert term.scales == (20.0, 20.0)
     card = model_card(run, [str(label) for label in range(10)], teacher=str(path))
-    assert card.distilled_from == {"architecture": "resnet8", "loss": "ldam", **DISTILL}
+    teacher = {"architecture": "resnet8", "loss": "ldam", "seed": 1, "model": digest_of(path)}
+    assert card.distilled_from == {**teacher, **DISTILL}
+    assert run_record(run, {}, card)["distilled_from"] == card.distilled_from
+
+
+def test_a_record_names_the_changed_classifier_of_its_teacher(trained, base, tmp_path):
+    model, card = load_model(base)
+    path, plain = tmp_path / "taunorm.safetensors", {**PLAIN, "recipe": {"epochs": 1, "warmup_epochs": 0}}
+    save_model(path, model.state_dict(), replace(card, variant={"adjust": "taunorm", "tau": 1.0}))
+    _, run = trained("student of a variant", teacher=path, distill=DISTILL, **plain)
+    names = [str(label) for label in range(10)]
+    found = model_card(run, names, teacher=str(path)).distilled_from
+    assert (found["adjust"], found["model"]) == ("taunorm", digest_of(path))
+    assert found["model"] != digest_of(base)
+    _, untaught = trained("untaught", **plain)
+    card = model_card(untaught, names)
+    assert card.distilled_from is None and "distilled_from" not in run_record(untaught, {}, card)
 
 
 @pytest.mark.parametrize(

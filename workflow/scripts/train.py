@@ -106,7 +106,7 @@ def write_outputs(args: Namespace, trainer: Trainer, class_names: list[str]) -> 
         )
     save_model(args.output_model, progress.best_weights, card)
     write_history(args.output_history, progress.history)
-    record = run_record(trainer, args.settings)
+    record = run_record(trainer, args.settings, card)
     write_record(args.output_record, record)
     kept = progress.history[progress.best_epoch - 1]
     by = trainer.selection
