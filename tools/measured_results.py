@@ -1,14 +1,14 @@
-"""The measured half of docs/published.md: one row for each run of the published protocol, and the tables made of them.
+"""The measured half of docs/published.md: one row for each run of a published protocol, and the tables made of them.
 
-python tools/measured_results.py record results/cao2019      # finished runs of config/cao2019.yaml
-python tools/measured_results.py record resources/gpu_day    # those of benchmarks/gpu_day.py published
+python tools/measured_results.py record results/cao2019      # finished runs of config/cao2019.yaml or cifar10-lt.yaml
+python tools/measured_results.py record resources/gpu_day    # those of benchmarks/gpu_day.py published and cifar10
 python tools/measured_results.py write                       # the tables of the document
 """
 
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # The frame of the programs, which puts the library beside them on the path.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
@@ -29,12 +29,38 @@ ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "resources" / "measured_results.csv"
 PUBLISHED = ROOT / "resources" / "published_results.csv"
 DOCUMENT = ROOT / "docs" / "published.md"
-SAME_RUN = ["model", "loss", "seed", "precision", "processor"]
+SAME_RUN = ["protocol", "model", "loss", "seed", "precision", "processor"]
 """A run that is recorded again replaces the row that agrees with it in these."""
 WHOLE = ["images", "hits", "epochs", "best_epoch", "best_hits", "threads", "seconds"]
 """The columns of whole numbers."""
 EPOCHS = 200
-"""The epochs of the protocol. Published numbers of longer training stand apart."""
+"""The epochs of the protocols. Published numbers of longer training stand apart."""
+
+
+class Protocol(NamedTuple):
+    """One of the published protocols.
+
+    Attributes:
+        name: as resources/published_results.csv calls it.
+        classes: of its data set, by which a run is known to be of it.
+        folder: of its rows, in config/published.
+        whole: the configuration that trains all of them.
+        part: of benchmarks/gpu_day.py, whose record has its runs.
+        suffix: of the names of its tables in the document.
+    """
+
+    name: str
+    classes: int
+    folder: str
+    whole: str
+    part: str
+    suffix: str
+
+
+PROTOCOLS = (
+    Protocol("cao2019", 100, "cifar100-lt", "cao2019.yaml", "published", ""),
+    Protocol("cao2019-cifar10", 10, "cifar10-lt", "cifar10-lt.yaml", "cifar10", "-cifar10"),
+)
 
 
 def measured(folder: str | Path) -> dict[str, Any]:
@@ -50,7 +76,8 @@ def measured(folder: str | Path) -> dict[str, Any]:
     predicted = np.stack(predictions["logits"].to_list()).argmax(axis=1)
     right = predictions["label"] == predicted
     groups = predictions["label"].map(dict(enumerate(frequency_groups(card.class_counts, "counts"))))
-    row: dict[str, Any] = {"model": name.model, "loss": name.loss, "seed": name.seed}
+    (protocol,) = [own.name for own in PROTOCOLS if own.classes == len(card.class_counts)]
+    row: dict[str, Any] = {"protocol": protocol, "model": name.model, "loss": name.loss, "seed": name.seed}
     row |= {"images": len(right), "hits": int(right.sum())}
     for shot in CUTS["counts"]:
         members = groups == shot
@@ -78,9 +105,9 @@ def recorded(known: pd.DataFrame, found: list[dict[str, Any]]) -> pd.DataFrame:
 
     What a variant lacks it has from the run whose model it changes: where that was trained, and in what precision.
     """
-    of = {(row["loss"], row["seed"]): row for row in found}
+    of = {(row["protocol"], row["loss"], row["seed"]): row for row in found}
     for row in found:
-        start = of.get((row["loss"].partition("+")[0], row["seed"]), {})
+        start = of.get((row["protocol"], row["loss"].partition("+")[0], row["seed"]), {})
         for name in ("precision", "processor", "threads", "versions", "commit"):
             row.setdefault(name, start.get(name))
     table = pd.concat([known, pd.DataFrame(found, columns=known.columns)])
@@ -95,9 +122,17 @@ def document_tables(rows: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd
 
     Args:
         rows: those of resources/measured_results.csv.
-        published: resources/published_results.csv, whose rows of the protocol "cao2019" are compared.
+        published: resources/published_results.csv.
     """
-    theirs = published[published["protocol"] == "cao2019"]
+    tables = {}
+    for protocol in PROTOCOLS:
+        own, theirs = (table[table["protocol"] == protocol.name] for table in (rows, published))
+        tables |= {name + protocol.suffix: table for name, table in _tables(own, theirs).items()}
+    return tables | {"runs": _runs(rows)}
+
+
+def _tables(rows: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, pd.DataFrame | str]:
+    """The tables of one protocol."""
     both = theirs.merge(rows, on=["model", "loss"], suffixes=("_published", ""))
     same = both["epochs_published"].astype(float) == EPOCHS
     missing = theirs[~theirs["loss"].isin(both["loss"])]
@@ -109,12 +144,13 @@ def document_tables(rows: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd
         f"{', '.join(missing['loss'].map(label)) or 'none'}."
     )
     alone = rows[~rows["loss"].isin(theirs["loss"])].assign(top1=np.nan, epochs_published="")
-    return {
-        "coverage": sentence,
+    tables = {
         "measured": _beside(both[same]),
         "longer": _beside(both[~same]),
         "alone": _beside(alone).drop(columns=["Published", "Epochs", "Difference"]),
-        "runs": _runs(rows),
+    }
+    return {"coverage": sentence} | {
+        name: "None yet." if table.empty else table for name, table in tables.items()
     }
 
 
@@ -128,8 +164,10 @@ def _beside(both: pd.DataFrame) -> pd.DataFrame:
         f"{100 * row.best_hits / row.images:.2f} ({row.best_epoch:.0f})" if row.best_hits > 0 else ""
         for row in both.itertuples()
     ]
-    shots = [
-        " / ".join(f"{value:.1f}" for value in values) if values.notna().all() else ""
+    shots = [  # a variant of an early run has none, and CIFAR10-LT has no class with few images
+        " / ".join(f"{value:.1f}" if value == value else "–" for value in values)
+        if values.notna().any()
+        else ""
         for _, values in both[list(CUTS["counts"])].iterrows()
     ]
     return pd.DataFrame(
@@ -172,17 +210,21 @@ def _runs(rows: pd.DataFrame) -> pd.DataFrame:
 def record(folder: Path) -> None:
     """Add the finished runs of a folder, of the workflow or of benchmarks/gpu_day.py, to the csv.
 
-    Of the latter, published.json is enough, which has what `measured` found in each run where it was trained.
+    Of the latter, the records of its parts are enough, which have what `measured` found in each run where it was
+    trained.
     """
-    places, noted = (folder / "runs", folder / "published"), folder / "published.json"
-    runs = [measured(path.parent) for place in places for path in found_in(place, f"/{PREDICTIONS}")]
-    if not runs and noted.is_file():
-        runs = [row for row in json.loads(noted.read_text())["items"].values() if "error" not in row]
+    runs = [measured(path.parent) for path in found_in(folder / "runs", f"/{PREDICTIONS}")]
+    parts = {protocol: folder / f"{protocol.part}.json" for protocol in PROTOCOLS}
+    for protocol, noted in parts.items():
+        if noted.is_file():
+            rows = json.loads(noted.read_text())["items"].values()
+            runs += [{"protocol": protocol.name, **row} for row in rows if "error" not in row]
     if not runs:
-        raise ValueError(
-            f"{folder} has no finished run below runs/ or published/, nor in published.json; train "
-            "config/cao2019.yaml there"
+        files, wholes = (
+            " or ".join(names)
+            for names in ([path.name for path in parts.values()], [own.whole for own in PROTOCOLS])
         )
+        raise ValueError(f"{folder} has no finished run below runs/, nor in {files}; train {wholes} there")
     table = recorded(read_csv(MEASURED), runs)
     with atomic_path(MEASURED) as path:
         table.to_csv(path, index=False)

@@ -10,10 +10,11 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-# The frame of the programs, which puts the library beside them on the path.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+# The frame of the programs, which puts the library beside them on the path, and the other tools.
+for folder in ("workflow/scripts", "."):
+    sys.path.append(str(Path(__file__).resolve().parents[1] / folder))
 
 import pandas as pd
 import yaml
@@ -24,8 +25,8 @@ from longtail.config.methods import merged
 from longtail.files.atomic import write_text
 from longtail.files.csv import read_csv
 from longtail.report.labels import label
+from tools.measured_results import MEASURED, PROTOCOLS, PUBLISHED, ROOT, Protocol
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "config" / "published"
 WIDTH = 120
 BEST_ON_TEST = ("BagofTricks-LT", "MiSLAS", "SADE-AgnosticLT", "GLMC")
@@ -50,32 +51,9 @@ UNCHECKED = {
 """What is to be said of a loss that has a file and no published number."""
 
 
-class Protocol(NamedTuple):
-    """One of the published protocols.
-
-    Attributes:
-        name: as resources/published_results.csv calls it.
-        folder: of its rows, in config/published.
-        whole: the configuration that trains all of them.
-        measured: whether resources/measured_results.csv is of it.
-    """
-
-    name: str
-    folder: str
-    whole: str
-    measured: bool
-
-
-PROTOCOLS = (
-    Protocol("cao2019", "cifar100-lt", "cao2019.yaml", True),
-    Protocol("cao2019-cifar10", "cifar10-lt", "cifar10-lt.yaml", False),
-)
-
-
 def files() -> dict[str, str]:
     """The content of every file by its path in config/published."""
-    published = read_csv(ROOT / "resources" / "published_results.csv")
-    measured = read_csv(ROOT / "resources" / "measured_results.csv")
+    published, measured = read_csv(PUBLISHED), read_csv(MEASURED)
     found = {}
     for protocol in PROTOCOLS:
         settings = yaml.safe_load((ROOT / "config" / protocol.whole).read_text(encoding="utf-8"))
@@ -124,7 +102,7 @@ def _row(
         trained += whole.needed(name)
     if needed := {name: settings["losses"][name] for name in trained if name in settings["losses"]}:
         own["losses"] = needed
-    runs = measured[(measured["loss"] == loss) & protocol.measured]
+    runs = measured[(measured["loss"] == loss) & (measured["protocol"] == protocol.name)]
     what = f"{row['method']}, {row['backbone']}" if "method" in row else row["backbone"]
     text = (
         f"{label(loss)} on {row['dataset']}: {what} from random weights.\n\n"
@@ -143,7 +121,9 @@ def _command(protocol: Protocol, loss: str) -> str:
 def _cost(config: Config, model: str, losses: list[str], measured: pd.DataFrame) -> str:
     images = sum(config.data.training_counts())
     epochs = {loss: config.recipe(model, loss).epochs for loss in losses}
-    whole = measured[measured["epochs"] == max(epochs.values())]
+    whole = measured[
+        (measured["epochs"] == max(epochs.values())) & (measured["protocol"] == PROTOCOLS[0].name)
+    ]
     quickest, slowest = whole["seconds"].min() / 60, whole["seconds"].max() / 60
     trained = ", then ".join(f"{number} epochs of {loss}" for loss, number in epochs.items())
     million = images * sum(epochs.values()) / 1e6

@@ -63,6 +63,7 @@ LOSSES = {
     "crt": "cRT",
     "lws": "LWS",
     "mislas": "MiSLAS",
+    "mislas_stage1": "MiSLAS, first stage",
     "gcl_stage2": "GCL, second stage",
     "weight_balancing": "Weight balancing",
 }

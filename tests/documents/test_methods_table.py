@@ -12,11 +12,21 @@ from longtail.files.csv import read_csv
 from longtail.losses import known_losses
 from longtail.models.variants import known_variants
 from longtail.report.typeset import fill
-from tools.methods import DOCUMENT, MEASURED, METHODS, ON_DIGITS, PUBLISHED, ROOT, document_tables, on_digits
+from tools.methods import (
+    BENCHMARKS,
+    DOCUMENT,
+    METHODS,
+    ON_DIGITS,
+    ROOT,
+    TUNED,
+    document_tables,
+    numbers,
+    on_digits,
+)
 
 
 def test_the_documents_tables_are_those_of_the_recorded_numbers():
-    tables = document_tables(*map(read_csv, (METHODS, PUBLISHED, MEASURED, ON_DIGITS)))
+    tables = document_tables(*numbers())
     document = DOCUMENT.read_text(encoding="utf-8")
     assert fill(document, tables) == document, "run the command that the document names"
 
@@ -49,10 +59,8 @@ def test_a_run_on_the_digits_is_a_mean_over_classes():
     assert row == {"loss": "softmax", "seed": 1, "all": 43.75, "head": 75.0, "middle": 25.0, "tail": 0.0}
 
 
-@pytest.mark.parametrize(
-    "dataset, column", [("CIFAR10-LT IR100", "CIFAR10-LT"), ("CIFAR100-LT IR100", "CIFAR100-LT")]
-)
-def test_published_and_measured_numbers_stand_in_their_rows(dataset, column):
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_published_and_measured_numbers_stand_in_their_rows(benchmark):
     methods = pd.DataFrame(
         [
             ["A", "a", "loss", "`a`", "f.py", "cao2019", "losses.json"],
@@ -60,14 +68,23 @@ def test_published_and_measured_numbers_stand_in_their_rows(dataset, column):
         ],
         columns=["method", "name", "changes", "settings", "file", "papers", "golden"],
     )
-    published = pd.DataFrame({"loss": ["a", "a"], "dataset": dataset, "top1": [40.0, 50.0]})
+    published = pd.DataFrame({"loss": ["a", "a"], "dataset": f"{benchmark} IR100", "top1": [40.0, 50.0]})
     measured = pd.DataFrame({"loss": ["b", "b"], "hits": [10, 20], "images": [100, 100]})
+    measured["protocol"] = BENCHMARKS[benchmark]
+    runs = [
+        {"model": model, "hits": hits, "images": 100, "many": 9.0, "medium": 5.0, "few": 1.0, "seconds": 7}
+        for model in TUNED
+        for hits in (10, 12, 14)
+    ]
     digits = pd.DataFrame(
         {"loss": "a", "seed": [1, 2], "all": [1.0, 3.0], "head": 1.0, "middle": 1.0, "tail": 1.0}
     )
-    tables = document_tables(methods, published, measured, digits)
+    tables = document_tables(methods, published, measured, digits, runs)
     first, second = tables["methods"].to_dict("records")
-    assert (first[f"{column}, published"], second[f"{column}, published"]) == ("40.0", "")
-    assert (first["CIFAR100-LT, ours"], second["CIFAR100-LT, ours"]) == ("", "15.0")
+    assert (first[f"{benchmark}, published"], second[f"{benchmark}, published"]) == ("40.0", "")
+    assert (first[f"{benchmark}, ours"], second[f"{benchmark}, ours"]) == ("", "15.0")
     assert (first["Paper"], first["Agrees with"]) == ("Cao et al., 2019", "`tests/golden/losses.json`")
     assert tables["digits"]["All"].tolist() == ["2.0 ± 1.4"]
+    # 12 ± 2 of three seeds, with t = 4.303 for two degrees of freedom: 4.303 * 2 / sqrt(3) = 4.97.
+    assert set(tables["finetuning"]["Top-1 [95 %]"]) == {"12.0 [7.0, 17.0]"}
+    assert set(tables["finetuning"]["Many / medium / few"]) == {"9.0 / 5.0 / 1.0"}

@@ -10,8 +10,8 @@ from longtail.config.load import load_files
 from longtail.data.split.sets import frequency_groups
 from longtail.experiment.jobs import Experiment
 from longtail.report.typeset import fill
-from tools.measured_results import document_tables, recorded
-from tools.published_configs import BESIDE, FOLDER, PROTOCOLS, UNCHECKED, files
+from tools.measured_results import PROTOCOLS, document_tables, recorded
+from tools.published_configs import BESIDE, FOLDER, UNCHECKED, files
 
 
 def test_the_documents_tables_are_those_of_the_recorded_runs(repository):
@@ -21,7 +21,7 @@ def test_the_documents_tables_are_those_of_the_recorded_runs(repository):
     assert fill(document, document_tables(rows, published)) == document, (
         "run the command that the document names"
     )
-    assert not rows.duplicated(["model", "loss", "seed", "precision", "processor"]).any()
+    assert not rows.duplicated(["protocol", "model", "loss", "seed", "precision", "processor"]).any()
     assert rows["hits"].between(1, rows["images"]).all()
 
 
@@ -68,20 +68,22 @@ def test_rows_of_another_network_or_without_a_number_have_files_of_their_own(rep
 
 
 def test_a_row_beside_its_published_number():
-    row = {"model": "resnet32", "loss": "softmax", "seed": 1, "images": 10_000, "hits": 4000}
+    row = {"protocol": "cao2019", "model": "resnet32", "loss": "softmax", "seed": 1}
+    row |= {"images": 10_000, "hits": 4000}
     row |= {"many": 60.0, "medium": 40.0, "few": 20.0, "epochs": 200, "best_epoch": 190, "best_hits": 4100}
     row |= {"precision": "bf16", "processor": "one", "versions": "torch 1", "seconds": 600, "commit": "abc"}
     longer = row | {"loss": "logit_adjusted", "seed": 2}
+    other = row | {"protocol": "cao2019-cifar10", "hits": 7000, "few": None}
     published = pd.DataFrame(
         {
             "model": "resnet32",
-            "loss": ["softmax", "logit_adjusted", "ldam"],
-            "protocol": "cao2019",
-            "top1": [38.5, 44.0, 40.0],
-            "epochs": ["200", "1419", "200"],
+            "loss": ["softmax", "logit_adjusted", "ldam", "softmax"],
+            "protocol": ["cao2019", "cao2019", "cao2019", "cao2019-cifar10"],
+            "top1": [38.5, 44.0, 40.0, 70.5],
+            "epochs": ["200", "1419", "200", "200"],
         }
     )
-    tables = document_tables(pd.DataFrame([row, longer]), published)
+    tables = document_tables(pd.DataFrame([row, longer, other]), published)
     (measured,) = tables["measured"].to_dict("records")
     # Wilson's interval of 4,000 of 10,000 by its formula: centre and half width.
     centre, half = (0.4 + 1.96**2 / 20_000) / (1 + 1.96**2 / 10_000), 0.0096
@@ -91,15 +93,18 @@ def test_a_row_beside_its_published_number():
     assert list(tables["longer"]["Method"]) == ["Logit-adjusted"]
     assert tables["coverage"].startswith("**2 of 3 methods** have been measured, in 2 runs.")
     assert "Not measured yet: LDAM." in tables["coverage"]
+    # The same loss on the other data set is a row of its own, whose classes have no few images.
+    (measured,) = tables["measured-cifar10"].to_dict("records")
+    assert (measured["Difference"], measured["Many / medium / few"]) == ("-0.50", "60.0 / 40.0 / –")
+    assert tables["alone-cifar10"] == "None yet."
 
 
 def test_a_run_that_is_recorded_again_replaces_its_row_and_a_variant_names_where_it_was_trained():
-    known = pd.DataFrame(
-        [{"model": "m", "loss": "softmax", "seed": 1, "hits": 1, "precision": "bf16", "processor": "one"}]
-    )
+    run = {"protocol": "cao2019", "model": "m", "seed": 1}
+    known = pd.DataFrame([{**run, "loss": "softmax", "hits": 1, "precision": "bf16", "processor": "one"}])
     found = [
-        {"model": "m", "loss": "softmax", "seed": 1, "hits": 2, "precision": "bf16", "processor": "one"},
-        {"model": "m", "loss": "softmax+la", "seed": 1, "hits": 3},
+        {**run, "loss": "softmax", "hits": 2, "precision": "bf16", "processor": "one"},
+        {**run, "loss": "softmax+la", "hits": 3},
     ]
     table = recorded(known, found).set_index("loss")
     assert table["hits"].to_dict() == {"softmax": 2, "softmax+la": 3}
@@ -116,12 +121,14 @@ def test_shots_follow_the_papers():
 def test_the_pages_say_what_the_gpu_gave(repository):
     found = {
         part: json.loads((repository / "resources" / "gpu_day" / f"{part}.json").read_text())["items"]
-        for part in ("correctness", "published", "side_by_side", "throughput")
+        for part in ("correctness", "published", "cifar10", "side_by_side", "throughput")
     }
-    rows = pd.read_csv(repository / "resources" / "measured_results.csv").set_index(["loss", "seed"])
-    for recorded_row in found["published"].values():
-        row = rows.loc[recorded_row["loss"], recorded_row["seed"]]
-        assert (row["hits"], row["few"]) == (recorded_row["hits"], recorded_row["few"])
+    rows = pd.read_csv(repository / "resources" / "measured_results.csv")
+    rows = rows.set_index(["protocol", "loss", "seed"])
+    for protocol in PROTOCOLS:
+        for noted in found[protocol.part].values():
+            row = rows.loc[protocol.name, noted["loss"], noted["seed"]]
+            assert (row["hits"], row["medium"]) == (noted["hits"], noted["medium"])
     page = (repository / "docs" / "performance.md").read_text(encoding="utf-8")
     passed = [name for name, result in found["correctness"].items() if result.get("passed")]
     assert f"{len(passed)} of {len(found['correctness'])} checks passed" in page

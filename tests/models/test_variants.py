@@ -200,6 +200,7 @@ def test_the_script_computes_with_images_where_a_variant_needs_them(base, digits
     run_program("adjust", model=base, settings=settings, tensors=tensors, output=again)
     assert out.read_bytes() == again.read_bytes()
     check_run(changed, {"variant": settings}, out)
+    check_run(changed, {}, out)  # as predict.py without its run's settings
     with pytest.raises(ValueError, match="model of another run: variant is"):
         check_run(changed, {"variant": settings | {next(reversed(settings)): "other"}}, out)
 
