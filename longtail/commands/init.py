@@ -25,6 +25,7 @@ from longtail.files.atomic import atomic_path
 from longtail.files.outputs import check_outputs
 from longtail.files.text import printable
 from longtail.inference.options import add_list, as_options, choices_of, given_path
+from longtail.machine.cores import usable_cores
 from longtail.machine.terminal import Help, complain
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _machine() -> Machine:
 
     gpus = torch.cuda.device_count()
     return Machine(
-        cores=len(os.sched_getaffinity(0)),
+        cores=usable_cores(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
         gpus=gpus,
         gpu_memory=min(torch.cuda.get_device_properties(one).total_memory / 1e9 for one in range(gpus))

@@ -11,8 +11,9 @@ class Job(Section):
     """What a training job asks of the machine. No setting here makes a job run again."""
 
     threads: Threads | None = None
-    """CPU threads of a job; null: 2 with a GPU, and all cores without one. Other numbers of threads give other last
-    digits on a CPU. A number here holds with fewer cores, too: the same bytes on each machine with such a processor."""
+    """CPU threads of a job; null: 2 with a GPU, and all cores without one, but no more than the machine has, whatever
+    `--cores` says. Other numbers of threads give other last digits on a CPU. A number here holds with fewer cores, too:
+    the same bytes on each machine with such a processor."""
     memory_mb: Count = 16000
     """Memory of the host in MB; it grows with each retry."""
     minutes: Count | Annotated[dict[str, Count], Field(min_length=1)] = {

@@ -2,11 +2,11 @@
 
 import argparse
 import math
-import os
 from typing import get_args
 
 from longtail.config.data import ImageFolder
 from longtail.data.lists.rows import COLUMNS, GROUP_COLUMN, Choices
+from longtail.machine.cores import usable_cores
 from longtail.settings import MOST_THREADS, path_argument, unknown
 
 _OPTIONS = (
@@ -37,7 +37,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=_threads,
-        default=os.cpu_count(),
+        default=usable_cores(),
         metavar="N",
         help="CPU threads (default: all cores)",
     )

@@ -20,6 +20,13 @@ def gpu_count() -> int:
     return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
+def usable_cores() -> int:
+    """The cores that this process may use: those of the machine, or those that a cluster or a user has left it."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def train_threads(configured: int | None, cores: int | None) -> int:
     """CPU threads of a training job: as configured, else 2 beside a GPU and all cores without one.
 

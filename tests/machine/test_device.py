@@ -17,7 +17,7 @@ import pytest
 import torch
 from warm import plan
 
-from longtail.machine.cores import find_places, gpu_count, train_threads
+from longtail.machine.cores import find_places, gpu_count, train_threads, usable_cores
 from longtail.machine.devices import claim, claim_devices, precision_on
 
 FORK = multiprocessing.get_context("forkserver")
@@ -138,6 +138,15 @@ def test_a_job_computes_with_the_configured_threads_also_where_snakemake_has_few
         for program in ("train", "predict"):
             commands = re.findall(rf"python workflow/scripts/{program}.py.* --threads (\d+)", told)
             assert set(commands) == {threads}
+
+
+def test_a_job_computes_with_no_more_threads_than_there_are_cores(repository):
+    chosen = ("--configfile", "config/cifar100-cpu.yaml", "--cores", "4096")
+    code, told = plan(repository, "--forceall", "--printshellcmds", *chosen)
+    assert code == 0, told
+    assert set(re.findall(r"python workflow/scripts/train.py.* --threads (\d+)", told)) == {
+        str(usable_cores())
+    }
 
 
 def as_other_user(name, folder, connection):

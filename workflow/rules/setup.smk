@@ -37,6 +37,7 @@ from longtail.machine.cores import (
     gpu_count,
     run_scripts_with_this_python,
     train_threads,
+    usable_cores,
 )
 from longtail.machine.stopping import disown_jobs, name_workflow, stop_with_workflow
 from longtail.machine.terminal import check_names
@@ -190,8 +191,12 @@ def updated(path):
 
 
 def options_of_place(threads):
-    """Where and with how many threads a job computes: `job.threads` also where Snakemake has fewer cores."""
-    return ["--threads", str(CONFIG.job.threads or threads), *EXPERIMENT.place_options()]
+    """Where and with how many threads a job computes: `job.threads` also where Snakemake has fewer cores.
+
+    Else no more than there are cores, where they would wait for one another: --cores may say 16 on a laptop.
+    """
+    own = CONFIG.job.threads or min(threads, usable_cores())
+    return ["--threads", str(own), *EXPERIMENT.place_options()]
 
 
 def as_options(values):
