@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, create_model, field_validator
 
+from longtail.data.split.frequencies import DISTRIBUTIONS
 from longtail.losses import known_losses
 from longtail.losses.declarations import Declaration, declaration, own_declaration
 from longtail.models import MOST_EXPERTS
@@ -283,6 +284,10 @@ class Variant(Section):
     they are."""
     distance: Literal["euclidean", "cosine"] = "euclidean"
     """How `ncm` compares: `euclidean` with the class means as they are, `cosine` with their directions."""
+
+    distribution: Annotated[str, one_of(DISTRIBUTIONS)] | None = None
+    """The class frequencies of the test images that `aggregation` learns its weights from, which are drawn from all of
+    them; null: all, as they are. The table `test_distributions` has a column for each."""
 
     @field_validator("tau", mode="wrap")
     @classmethod

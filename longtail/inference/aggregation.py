@@ -22,6 +22,7 @@ def weights_for(
     images: Tensor | ShardedImages,
     device: torch.device,
     *,
+    members: Tensor | None = None,
     resident: bool = True,
 ) -> Tensor:
     """How much each expert of a model should count on images like these, float64, shape (E,), with the sum 1.
@@ -32,6 +33,7 @@ def weights_for(
     Args:
         model, card: as `longtail.models.file.load_model` gives them, the model on `device`.
         images: uint8, N x 3 x H x W.
+        members: the places of those that are looked at, int64; None: all.
         resident: as of `longtail.inference.logits.logits_of`.
 
     Raises:
@@ -44,6 +46,7 @@ def weights_for(
         )
     precision = precision_on(device, card.recipe["precision"])
     set_numerics(precision, deterministic=card.recipe["deterministic"])
+    looked_at = torch.arange(len(images)) if members is None else members
     recipe, there = card.recipe, images.to(device) if resident else images
     # Two feeds, since each writes all its batches into one buffer.
     feeds = [
@@ -71,7 +74,9 @@ def weights_for(
             return card.logit_scale * model.classify_each(model.backbone(batch)).float()
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(images), generator=generator(card.seed, "aggregation", epoch))
+        order = looked_at[
+            torch.randperm(len(looked_at), generator=generator(card.seed, "aggregation", epoch))
+        ]
         views = [
             feed.epoch(generator(card.seed, f"aggregation, view {view}", epoch), indices=order)
             for view, feed in enumerate(feeds)

@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import torch
 
+from longtail.data.split.frequencies import largest_draw
 from longtail.data.tensors.files import LabelledImages
 from longtail.inference.aggregation import weights_for
 from longtail.inference.logits import predict
+from longtail.machine.randomness import generator
 from longtail.models.card import ModelCard
 from longtail.models.classifier import ImageClassifier
 from longtail.models.heads import ExpertHeads, NearestMean
@@ -49,7 +51,9 @@ def vary(
     if name == "aggregation":
         if images is None:
             raise ValueError("aggregation needs the test images, whose labels it does not use")
-        found = weights_for(model.to(device), card, images.images, device, resident=resident)
+        chosen = settings.get("distribution")
+        members = drawn(images.labels.cpu(), card, chosen) if chosen else None
+        found = weights_for(model.to(device), card, images.images, device, members=members, resident=resident)
         cast(ExpertHeads, model.head).shares.copy_(found)
         return {**settings, "weights": [round(each, 4) for each in found.tolist()]}
     if name != "ncm" and tau != "validation":
@@ -76,6 +80,22 @@ def vary(
     best, value = best_of(tried, features, labels, score)
     model.head = tried[best]
     return {**settings, "chosen_tau": taus[best], "validation_score": value}
+
+
+def drawn(labels: torch.Tensor, card: ModelCard, distribution: str) -> torch.Tensor:
+    """The places of test images whose classes are as frequent as a distribution says, int64, in ascending order.
+
+    Which images of a class they are follows from the seed of the model's run.
+
+    Args:
+        labels: of all test images, int64, (N,).
+        distribution: one of `longtail.data.split.frequencies.DISTRIBUTIONS`.
+    """
+    there = torch.bincount(labels, minlength=len(card.class_counts)).tolist()
+    wanted = largest_draw(distribution, card.class_counts, there)
+    order = torch.randperm(len(labels), generator=generator(card.seed, "aggregation, distribution"))
+    members = [order[labels[order] == label][:count] for label, count in enumerate(wanted)]
+    return torch.cat(members).sort().values
 
 
 def changed_card(card: ModelCard, model: ImageClassifier, variant: dict[str, Any]) -> ModelCard:

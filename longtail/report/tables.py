@@ -13,6 +13,7 @@ import pandas as pd
 
 from longtail.analysis.grid import OVER_SEEDS, Grid, every_run, repeats, scores, select
 from longtail.analysis.metrics import METRICS
+from longtail.data.split.frequencies import distributions
 from longtail.data.split.sets import CUTS, GROUPS, frequency_groups, groups_of
 from longtail.report import captions
 from longtail.report.catalogue import PROTOCOLS
@@ -185,26 +186,6 @@ def class_groups(per_class: pd.DataFrame) -> Table:
     return Table(data, shown, caption, keys=2, notes=notes(data.assign(n=1), runs, "acc"))
 
 
-RATIOS = (50, 25, 10, 5, 2)
-"""How much more frequent the first class is than the last in the test distributions of the literature."""
-
-
-def distributions(num_classes: int) -> dict[str, list[float]]:
-    """The share of each class, from the one with most training images on, in every test distribution; they sum to 1.
-
-    Source: Hong et al., Disentangling Label Distribution for Long-tailed Visual Recognition, CVPR 2021,
-    and Zhang et al., Self-Supervised Aggregation of Diverse Experts for Test-Agnostic Long-Tailed Recognition, NeurIPS
-    2022, whose code draws one test set with these shares, rounded down to whole images.
-    """
-    last = max(num_classes - 1, 1)
-    falling = {
-        f"Forward {ratio}": [ratio ** (-place / last) for place in range(num_classes)] for ratio in RATIOS
-    }
-    rising = {f"Backward {ratio}": falling[f"Forward {ratio}"][::-1] for ratio in reversed(RATIOS)}
-    every = {**falling, "Uniform": [1.0] * num_classes, **rising}
-    return {name: [share / sum(shares) for share in shares] for name, shares in every.items()}
-
-
 def test_distributions(per_class: pd.DataFrame) -> Table:
     """Accuracy where test classes are as frequent as in training, or the other way round, by how much they differ.
 
@@ -236,7 +217,8 @@ def test_distributions(per_class: pd.DataFrame) -> Table:
         f"{label(str(runs['train_set'].iloc[0])).lower()} set; {_over_seeds(runs)}.",
         "Forward: the classes fall exponentially in the order of their training images, the most frequent one having "
         "so many times the test images of the rarest; backward: in the opposite order. Each class counts by its share, "
-        "which is the mean over all test sets that could be drawn so. The model is told nothing of it.",
+        "which is the mean over all test sets that could be drawn so. The model is told nothing of it, unless its loss "
+        "is a variant with a `distribution`.",
     )
     return Table(data, shown, caption, keys=2, notes=notes(data.assign(n=1), runs, "acc"))
 

@@ -516,7 +516,7 @@ def test_experts_are_narrow_unless_they_start_from_pretrained_weights():
     assert found["resnet32", "three"] == {"experts": 3, "narrow_experts": False}
     assert found["resnet32", "softmax"] == {}
     run = Run("resnet32", "sade+aggregation", "longtailed", 42)
-    assert jobs.adjust_settings(run.loss) == {"adjust": "aggregation"}
+    assert jobs.adjust_settings(run.loss) == {"adjust": "aggregation", "distribution": None}
     assert jobs.adjust_images(run) == "test_balanced"
     assert jobs.card_settings(run)["experts"] == 3
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from small_runs import same_weights, save_run
 
-from longtail.data.tensors.files import load_tensors
+from longtail.data.split.frequencies import largest_draw
+from longtail.data.tensors.files import LabelledImages, load_tensors
 from longtail.inference.logits import predict
-from longtail.inference.variants import vary
+from longtail.inference.variants import drawn, vary
 from longtail.models.file import load_model
 
 EXPERTS = {
@@ -48,6 +49,17 @@ def test_experts_learn_resume_to_the_same_bytes_and_are_weighed_for_test_images(
     again, _ = load_model(path)
     without_labels = dataclasses.replace(images, labels=images.labels.flip(0))
     assert vary(again, card, {"adjust": "aggregation"}, without_labels, CPU) == varied
+
+    # Under another distribution, other images are looked at: those that the rule of the table draws.
+    settings = {"adjust": "aggregation", "distribution": "backward_50"}
+    other = vary(again, card, settings, images, CPU)
+    assert other["weights"] != varied["weights"] and other["distribution"] == "backward_50"
+    members = drawn(images.labels, card, "backward_50")
+    there = images.labels.bincount(minlength=10).tolist()
+    found = images.labels[members].bincount(minlength=10).tolist()
+    assert found == largest_draw("backward_50", card.class_counts, there)
+    part = LabelledImages(images.images[members], images.labels[members], members, images.class_names)
+    assert vary(again, card, {"adjust": "aggregation"}, part, CPU)["weights"] == other["weights"]
 
 
 def test_experts_that_a_loss_needs_have_to_be_there(trained):

@@ -33,7 +33,9 @@ def main(args: Namespace) -> None:
         card = changed_card(card, model, vary(model, card, args.settings, None, torch.device("cpu")))
     save_model(args.output, model.cpu().state_dict(), card)
     told = ", ".join(
-        f"{name} {value}" for name, value in card.variant.items() if name not in ("adjust", "taus")
+        f"{name} {value}"
+        for name, value in card.variant.items()
+        if name not in ("adjust", "taus") and value is not None
     )
     print(f"{args.output}: {args.model} after {card.variant['adjust']} with {told}", flush=True)
 
@@ -44,7 +46,7 @@ if __name__ == "__main__":
         model="trained model (.safetensors)",
         takes='{"adjust": "la" (post-hoc logit adjustment) or "taunorm" (tau-normalisation), "tau": its strength, or '
         '"validation" with "taus" and "score"}, or {"adjust": "ncm", "features": "cl2n", "distance": "euclidean"}, '
-        'or {"adjust": "aggregation"}',
+        'or {"adjust": "aggregation", "distribution": the class frequencies of the test images, or null}',
         output="changed model (.safetensors)",
     )
     tensors = (

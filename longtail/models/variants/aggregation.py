@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 NO_COSINE = None
 CORRECTS_LOGITS = False
-SETTINGS = ()
+SETTINGS = ("distribution",)
 IMAGES = "test"
 EXPERTS = True
 LEAST = 0.045
