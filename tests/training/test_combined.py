@@ -61,7 +61,7 @@ def test_an_average_follows_the_weights_at_a_decay_that_rises_with_the_steps_of_
 
 
 def test_a_slow_average_does_not_keep_a_short_runs_initial_weights(trained):
-    recipe = {"epochs": 8, "select": "last"}
+    recipe = {"epochs": 5, "select": "last"}
     plain, _ = trained("plain", recipe=recipe)
     averaged, _ = trained("averaged", recipe={**recipe, "ema": 0.999})
     assert averaged.history[-1]["val_acc1"] > plain.history[-1]["val_acc1"] - 0.1
