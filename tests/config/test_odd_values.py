@@ -102,7 +102,7 @@ def check_no_traceback(mapping):
         assert not set(str(run)) & set("\n{}'\"$ ")
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(mutated())
 def test_no_change_of_the_configuration_ends_in_a_traceback(mapping):
     check_no_traceback(mapping)
