@@ -46,8 +46,8 @@ LONGEST = (
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Two workers more than there are cores, since tests also wait: for signals, for processes and for each other."""
-    return (yield) + 2
+    """A worker more than there are cores, since tests also wait: for signals, for processes and for each other."""
+    return (yield) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
