@@ -33,21 +33,25 @@ sys.path.append(
 
 # The files that take longest come first, so that no worker is left with one of them when the others are done.
 LONGEST = (
-    *("test_workflow", "test_staleness", "test_interruption", "test_figures", "test_pretended_cuda"),
-    *("test_training", "test_resume", "test_foreign", "test_summary", "test_models"),
-    *("test_documents", "test_faults", "test_own_images", "test_evaluation", "test_together", "test_init"),
-    *("test_selection", "test_odd_values", "test_export", "test_image_folder", "test_contributing"),
-    *("test_odd_inputs", "test_new_photographs", "test_tuning", "test_groups_of_classes", "test_combined"),
-    *("test_augment", "test_card", "test_gpu_day", "test_frozen", "test_device", "test_plan"),
-    *("test_statistics", "test_fit", "test_library", "test_testing", "test_kinds_of_files"),
-    *("test_command", "test_tensors", "test_files", "test_split", "test_notebook", "test_contents"),
+    *("test_workflow", "test_staleness", "test_training", "test_figures"),
+    *("test_pretended_cuda", "test_resume", "test_documents", "test_summary"),
+    *("test_foreign", "test_models", "test_interruption", "test_own_images"),
+    *("test_testing", "test_elsewhere", "test_contributing", "test_evaluation"),
+    *("test_faults", "test_init", "test_export", "test_selection"),
+    *("test_together", "test_odd_inputs", "test_methods", "test_image_folder"),
+    *("test_odd_values", "test_new_photographs", "test_losses", "test_groups_of_classes"),
+    *("test_library", "test_places", "test_tables", "test_index"),
+    *("test_frozen", "test_gpu_day", "test_training_experts", "test_plan"),
+    *("test_augment", "test_tuning", "test_terms", "test_combined"),
+    *("test_card", "test_device", "test_fit", "test_statistics"),
+    *("test_cluster_guide", "test_damage", "test_retraining", "test_command"),
 )
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Two workers more than there are cores, since tests also wait: for signals, for processes and for each other."""
-    return (yield) + 2
+    """A worker more than there are cores, since tests also wait: for signals, for processes and for each other."""
+    return (yield) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -54,6 +54,8 @@ SETTINGS = {
 WEIGHTS_OF = "torchvision/shufflenet_v2_x0_5"
 OLD = b"what was here before"
 LONG = (
+    "check_data",
+    "adjust",
     "figure run_cost",
     "statistical_analysis",
     "summary",

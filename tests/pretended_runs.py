@@ -27,7 +27,7 @@ from longtail.training.progress import Tally
 from longtail.training.run import Stopped, Trainer
 from longtail.training.settings import RunSettings
 
-COUNTS = (10, 6, 4, 2, 2)
+COUNTS = (7, 4, 2, 2, 1)
 """Training images of each class."""
 RECIPE = {
     "epochs": 2,
@@ -121,7 +121,7 @@ SETTINGS = {
     "logit-adjusted, Remix": Setting({"mixup": {"remix": {}}}, {"loss": "logit_adjusted"}),
     "LDAM, re-weighted late (DRW)": Setting({"drw": {"start": 0.5}}, {"loss": "ldam"}),
     "three views, weights of the loss, clipped gradients": Setting(
-        {"clip": 1.0}, {"loss": "bcl"}, stop_after=2
+        {"clip": 1.0}, {"loss": "bcl"}, stop_after=3
     ),
     "two views that are mixed, images left in a file": Setting(run={"loss": "glmc"}, place="file"),
     "second stage: cRT": Setting({"sampler": "class_balanced"}, {"retrain": "new"}),
@@ -153,8 +153,8 @@ SETTINGS = {
     "LoRA on a transformer": Setting({"tune": "lora", "image_size": 32}, {"architecture": "timm/test_vit"}),
     "bf16": Setting({"precision": "bf16"}),
     "fp16, scaled gradients": Setting({"precision": "fp16"}),
-    "micro-batches, stopped and resumed": Setting({"micro_batch": 4}, stop_after=2),
-    "many of these at once, stopped and resumed": replace(MANY, stop_after=2),
+    "micro-batches, stopped and resumed": Setting({"micro_batch": 4}, stop_after=3),
+    "many of these at once, stopped and resumed": replace(MANY, stop_after=3),
 }
 
 

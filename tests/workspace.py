@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,22 @@ class Workspace:
         # Symbolic links and times are kept. Python would take five times as long for the thousand files.
         subprocess.run(["cp", "-a", self.folder, folder], check=True)
         return Workspace(folder)
+
+    def restore(self, original: "Workspace") -> None:
+        """Be again the copy that this was, by the times and sizes of files: a tenth of the work of a new one."""
+        ours, theirs = (
+            {path.relative_to(each.folder): path.lstat() for path in each.folder.rglob("*")}
+            for each in (self, original)
+        )
+        for name in sorted(ours.keys() - theirs.keys(), reverse=True):
+            path = self.folder / name
+            path.rmdir() if path.is_dir() else path.unlink()
+        for name, there in sorted(theirs.items()):
+            here = ours.get(name)
+            if stat.S_ISDIR(there.st_mode):
+                (self.folder / name).mkdir(exist_ok=True)
+            elif not here or (here.st_mtime_ns, here.st_size) != (there.st_mtime_ns, there.st_size):
+                shutil.copy2(original.folder / name, self.folder / name)
 
     def make_tensors(self, *subsets: str) -> None:
         """Make these sets of the configuration's images in this process, for tests of what comes after them.

@@ -304,7 +304,7 @@ def test_class_without_test_images_is_missing_even_if_predicted():
 def test_chance_gives_a_perfect_model_a_calibration_error(images):
     rng = np.random.default_rng(images)
     confidence = rng.uniform(0.1, 1, images)
-    draws = rng.random((200, images))
+    draws = rng.random((60, images))
     errors = [expected_calibration_error(confidence, drawn < confidence) for drawn in draws]
     reach = 4 * np.std(errors) / len(errors) ** 0.5
     assert calibration_error_by_chance(confidence) == pytest.approx(np.mean(errors), abs=reach + 1e-12)

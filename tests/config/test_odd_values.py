@@ -102,7 +102,7 @@ def check_no_traceback(mapping):
         assert not set(str(run)) & set("\n{}'\"$ ")
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(mutated())
 def test_no_change_of_the_configuration_ends_in_a_traceback(mapping):
     check_no_traceback(mapping)
@@ -115,7 +115,7 @@ def test_no_change_of_the_configuration_ends_in_a_traceback_in_full(mapping):
     check_no_traceback(mapping)
 
 
-@pytest.mark.parametrize("number", [10**18, 10**400, -(10**400)], ids=["large", "no float", "negative"])
+@pytest.mark.parametrize("number", [10**18, -(10**400)], ids=["large", "negative and no float"])
 def test_a_number_beyond_all_use_ends_in_no_traceback(number):
     for *above, last in PLACES:
         config = copy.deepcopy(WHOLE)

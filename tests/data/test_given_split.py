@@ -127,7 +127,7 @@ def test_a_class_may_be_called_train(tmp_path, counts):
 # -- groups and equal pictures on both sides
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32), st.booleans(), st.integers(0, 3))
 def test_no_image_leaves_the_set_that_it_was_given_to(draw, with_val, seed):
     rows, random = 60, np.random.default_rng(draw)  # one draw of Hypothesis for 240 numbers

@@ -138,7 +138,7 @@ def test_validation_is_cut_from_the_training_nights_of_a_given_split():
     assert abs((training["subset"] == "val").mean() - 0.1) < 0.04
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=6), st.integers(1, 15), st.integers(0, 3))
 def test_laws_of_shared_groups(sizes, count, seed):
     index = nights(count, [40, *sizes], seed)

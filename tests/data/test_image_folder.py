@@ -416,7 +416,7 @@ def test_the_difference_hash_is_what_it_says():
     assert difference_hash(one) == 1, "the last comparison is the last bit"
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=12), st.randoms(use_true_random=False))
 def test_every_pair_within_three_bits_is_found_and_no_other(hashes, draws):
     near = hashes[0]
@@ -503,7 +503,7 @@ def test_every_class_is_divided_by_its_shares_and_keeps_its_count():
         assert groups.to_dict() == dict(zip("abcd", expected.split(), strict=True))
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     st.lists(st.integers(1, 40), min_size=2, max_size=6),
     st.integers(1, 5),

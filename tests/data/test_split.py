@@ -95,7 +95,7 @@ def test_a_step_leaves_half_of_the_classes_whole_and_one_class_small():
         longtailed_counts(90, 5, 0.1, "linear")
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(counts=st.lists(st.integers(1, 12), min_size=1, max_size=8), seed=seeds)
 def test_groups_of_images_are_those_of_their_classes(counts, seed):
     labels = pd.Series(range(len(counts))).repeat(counts).sample(frac=1, random_state=seed)
@@ -108,7 +108,7 @@ def test_groups_of_images_are_those_of_their_classes(counts, seed):
     assert class_table(split, "longtailed")["n_train"].tolist() == counts
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(counts=counts_of_classes, seed=seeds)
 def test_without_official_test_set_every_image_is_used_once(counts, seed):
     data = labelled(counts)
@@ -121,7 +121,7 @@ def test_without_official_test_set_every_image_is_used_once(counts, seed):
     assert sizes["val"].tolist() == [count - 5 for count in counts]
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(counts=counts_of_classes, seed=seeds)
 def test_with_official_test_set_exactly_that_validates(counts, seed):
     data = labelled(counts)
@@ -148,14 +148,14 @@ def test_the_official_test_set_can_test_and_leaves_nothing_to_validate():
         split_of(labelled([8, 9]), test=None)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(counts=counts_of_classes, seed=seeds, order=seeds)
 def test_the_choice_does_not_depend_on_the_order_of_the_images(counts, seed, order):
     data = labelled(counts, ids=torch.arange(sum(counts)) * 7 + 3)
     pd.testing.assert_frame_equal(split_of(data, seed), split_of(shuffled(data, order), seed))
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(seed=seeds, factors=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)))
 def test_longtailed_sets_are_nested(seed, factors):
     data = labelled([20] * 6)

@@ -137,8 +137,8 @@ def test_names_in_another_encoding_are_refused_before_classes_are_called_otherwi
         r"error: names of files are read in \S+ here, .*; set PYTHONUTF8=1 or .*\n", done.stderr
     )
     del environment["PYTHONUTF8"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert "are read in" not in done.stderr, "in the locale C alone, Python reads UTF-8"
+    done = subprocess.run(command[:3], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), "in the locale C alone, Python reads UTF-8"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -325,7 +325,7 @@ def seen(counts, side=500, **changes):
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     counts=st.lists(st.integers(1, 20_000), min_size=2, max_size=60),
     side=st.integers(8, 6000),

@@ -132,7 +132,14 @@ def finished(tmp_path_factory):
     scripts = {path.stem for path in (workspace.folder / "workflow/scripts").glob("*.py")}
     workspace.stub(STUB, *scripts - {"run_list"})
     (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
-    workspace.snakemake(PYTHON_OF_JOBS=sys.executable)
+    # What ends at once needs none of the packages, whose places Python takes longer to look up than all else.
+    python = workspace.folder.with_name("python")
+    python.write_text(
+        f'#!/bin/sh\ncase "$1" in *run_list.py) exec "{sys.executable}" "$@";; esac\n'
+        f'exec "{sys.executable}" -ISs "$@"\n'
+    )
+    python.chmod(0o755)
+    workspace.snakemake(PYTHON_OF_JOBS=str(python))
     return workspace
 
 
@@ -244,17 +251,13 @@ TABLE = [
         set(),
     ),
     (
-        "colour of a figure, and label of a figure of each model",
+        "colour of a figure, label of a figure of each model, and metric code",
         together(
-            append("longtail/report/figures/tradeoff.py", "CHANGED = True\n"),
+            append("longtail/report/figures/run_cost.py", "CHANGED = True\n"),
             append("longtail/report/figures/training_curves.py", "CHANGED = True\n"),
+            append("longtail/analysis/metrics.py", "CHANGED = True\n"),
         ),
-        {"figure tradeoff"} | per_model("training_curves"),
-    ),
-    (
-        "metric code",
-        append("longtail/analysis/metrics.py", "CHANGED = True\n"),
-        OF_EVALUATION,
+        {"figure run_cost"} | per_model("training_curves") | OF_EVALUATION,
     ),
     (
         "gamma of focal, and one model's learning rate",
@@ -357,11 +360,16 @@ def assert_stale(workspace, expected):
     assert not expected or makes_the_page(text)
 
 
+@pytest.fixture(scope="module")
+def copied(finished, tmp_path_factory):
+    return finished.copy(tmp_path_factory.mktemp("copied") / "workspace")
+
+
 @pytest.mark.parametrize(("edit", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_exactly_the_stale_jobs_run(finished, tmp_path, edit, expected):
-    workspace = finished.copy(tmp_path / "workspace")
-    edit(workspace)
-    assert_stale(workspace, expected)
+def test_exactly_the_stale_jobs_run(finished, copied, edit, expected):
+    copied.restore(finished)
+    edit(copied)
+    assert_stale(copied, expected)
 
 
 @pytest.mark.parametrize(
@@ -399,12 +407,13 @@ def row(name):
     return next(row[1:] for row in TABLE if row[0] == name)
 
 
-@pytest.mark.parametrize("name", ["gamma of focal, and one model's learning rate", "a seed added"])
-def test_exactly_the_stale_jobs_run_where_snakemake_remembers_nothing(forgotten, tmp_path, name):
-    edit, expected = row(name)
-    workspace = forgotten.copy(tmp_path / "workspace")
-    edit(workspace)
-    assert_stale(workspace, expected)
+def test_exactly_the_stale_jobs_run_where_snakemake_remembers_nothing(forgotten, tmp_path):
+    workspace, stale = forgotten.copy(tmp_path / "workspace"), set()
+    for name in ("gamma of focal, and one model's learning rate", "a seed added"):
+        edit, expected = row(name)
+        edit(workspace)
+        stale |= expected
+    assert_stale(workspace, stale)
 
 
 def without_tensorboard(workspace):

@@ -2,9 +2,11 @@
 
 import errno
 import fcntl
+import json
 import multiprocessing
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -15,12 +17,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from warm import plan
+import warm
 
 from longtail.machine.cores import find_places, gpu_count, train_threads, usable_cores
 from longtail.machine.devices import claim, claim_devices, precision_on
 
-FORK = multiprocessing.get_context("forkserver")
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import json, os, sys
+from pathlib import Path
+from longtail.machine.devices import claim
+
+names, count, slots, node = json.loads(sys.argv[1])
+with claim(names, count, slots, Path(node), poll=0.01) as indices:
+    print(json.dumps([os.getpid(), indices]), flush=True)
+    sys.stdin.readline()
+"""
 NOBODY = 65534
 
 
@@ -32,59 +44,61 @@ def node(tmp_path):
     return path
 
 
-def hold(node, names, count, slots, connection):
-    with claim(names, count, slots, node, poll=0.01) as indices:
-        connection.send(indices)
-        connection.recv()
+class Holder:
+    """A job that claims devices and holds them until it is told to end."""
 
+    def __init__(self, node, names, count=1, slots=1):
+        words = [warm.place() / "python", "-c", HOLD, json.dumps([names, count, slots, str(node)])]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(words, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
 
-def holder(node, names, count=1, slots=1):
-    ours, theirs = FORK.Pipe()
-    process = FORK.Process(target=hold, args=(node, names, count, slots, theirs))
-    process.start()
-    return process, ours
+    def waits(self, seconds):
+        """Whether it holds nothing after so many seconds."""
+        return not select.select([self.process.stdout], [], [], seconds)[0]
+
+    def held(self):
+        """What it holds, once it does."""
+        assert not self.waits(120)
+        self.pid, indices = json.loads(self.process.stdout.readline())
+        return indices
+
+    def end(self):
+        self.process.communicate("end", timeout=120)
+        return self.process.returncode
 
 
 def test_four_jobs_get_four_devices_and_the_fifth_waits_for_one(node):
     names = ["a", "b", "c", "d"]
-    jobs = [holder(node, names) for _ in range(4)]
-    assert sorted(connection.recv()[0] for _, connection in jobs) == [0, 1, 2, 3]
-    fifth, connection = holder(node, names)
-    assert not connection.poll(0.5)
-    os.kill(jobs[0][0].pid, signal.SIGKILL)  # the kernel drops the lock of a dead process
-    assert connection.poll(20)
-    connection.recv()
-    for process, pipe in [*jobs[1:], (fifth, connection)]:
-        pipe.send(None)
-        process.join(20)
-        assert process.exitcode == 0
+    jobs = [Holder(node, names) for _ in range(4)]
+    assert sorted(job.held()[0] for job in jobs) == [0, 1, 2, 3]
+    fifth = Holder(node, names)
+    assert fifth.waits(0.5)
+    os.kill(jobs[0].pid, signal.SIGKILL)  # the kernel drops the lock of a dead process
+    fifth.held()
+    assert jobs[0].end() != 0
+    assert [job.end() for job in (*jobs[1:], fifth)] == [0, 0, 0, 0]
 
 
 def test_two_slots_let_two_jobs_share_a_device(node):
     with claim(["a"], slots=2, node=node) as first:
-        job, connection = holder(node, ["a"], slots=2)
-        assert connection.recv() == first == [0]
-        third, waiting = holder(node, ["a"], slots=2)
-        assert not waiting.poll(0.3)
-        connection.send(None)
-        job.join(20)
-        assert waiting.poll(20)
-        waiting.recv()
-        waiting.send(None)
-        third.join(20)
+        job = Holder(node, ["a"], slots=2)
+        assert job.held() == first == [0]
+        third = Holder(node, ["a"], slots=2)
+        assert third.waits(0.3)
+        assert job.end() == 0
+        third.held()
+        assert third.end() == 0
 
 
 def test_jobs_that_want_two_of_three_never_hold_one_and_wait(node):
     names = ["a", "b", "c"]
     with claim(names, 2, node=node) as mine:
-        other, connection = holder(node, names, count=2)
-        assert not connection.poll(0.3)
+        other = Holder(node, names, count=2)
+        assert other.waits(0.3)
         with claim(names, 1, node=node) as third:  # the waiting job holds none
             assert set(third).isdisjoint(mine)
-    assert connection.poll(20)
-    connection.recv()
-    connection.send(None)
-    other.join(20)
+    other.held()
+    assert other.end() == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -133,7 +147,7 @@ def test_a_job_computes_with_the_configured_threads_also_where_snakemake_has_few
         ("cifar100-cpu", (), "2"),  # leaves the number open
     ):
         chosen = ("--configfile", f"config/{name}.yaml", *words, "--cores", "2")
-        code, told = plan(repository, "--forceall", "--printshellcmds", *chosen)
+        code, told = warm.plan(repository, "--forceall", "--printshellcmds", *chosen)
         assert code == 0, told
         for program in ("train", "predict"):
             commands = re.findall(rf"python workflow/scripts/{program}.py.* --threads (\d+)", told)
@@ -156,7 +170,9 @@ def as_other_user(name, folder, connection):
     os.environ["TMPDIR"] = str(folder)
     tempfile.tempdir = None
     connection.recv()
-    hold(None, [name], 1, 1, connection)
+    with claim([name], poll=0.01) as indices:
+        connection.send(indices)
+        connection.recv()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -235,18 +251,15 @@ def test_a_claim_outlives_other_openings_of_the_node(node):
     with claim(["a"], node=node):
         for _ in range(3):  # as CUDA does with the driver's
             node.open("r+b").close()
-        _, connection = job = holder(node, ["a"])
-        assert not connection.poll(0.3)
-    assert connection.poll(20)
-    connection.recv()
-    connection.send(None)
-    job[0].join(20)
+        job = Holder(node, ["a"])
+        assert job.waits(0.3)
+    job.held()
+    assert job.end() == 0
 
 
 def test_a_wait_names_the_holder_of_the_gpu_and_again_after_a_while(node, capfd):
-    job, connection = holder(node, ["a"])
-    other, its = holder(node, ["b"])
-    assert connection.recv() == its.recv() == [0]
+    job, other = Holder(node, ["a"]), Holder(node, ["b"])
+    assert job.held() == other.held() == [0]
     with pytest.raises(Over), within(1.0), claim(["a"], node=node, poll=0.01, reminder=0.3):
         pass
     lines = capfd.readouterr().err.splitlines()
@@ -255,11 +268,9 @@ def test_a_wait_names_the_holder_of_the_gpu_and_again_after_a_while(node, capfd)
         assert line.startswith(
             f"device: all 1 GPU(s) are taken, waiting for 1. Held by process {job.pid} of user "
         )
-        assert "multiprocessing" in line, "its command"
+        assert "warm.py" in line, "its command"
         assert f"process {other.pid}" not in line
-    for process, pipe in ((job, connection), (other, its)):
-        pipe.send(None)
-        process.join(20)
+    assert job.end() == other.end() == 0
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EINVAL])

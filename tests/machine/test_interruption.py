@@ -21,7 +21,7 @@ CONFIG = {
     "grid": {"train_sets": ["balanced"], "models": ["resnet8"], "losses": ["softmax"]},
     "models": {"resnet8": {"pretrained": False}},
     "data": DIGITS,
-    "train": {"epochs": 12, "image_size": 12, "batch_size": 64, "padding": 1, "learning_rate": 0.003},
+    "train": {"epochs": 9, "image_size": 12, "batch_size": 64, "padding": 1, "learning_rate": 0.003},
     "job": {"threads": 1},
 }
 
@@ -184,7 +184,7 @@ def test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works
 
     wait_for(lambda: "epoch 2/" in log_of(workspace))
     assert watched(workspace).state == "running"
-    assert watched(workspace).epochs == 12
+    assert watched(workspace).epochs == 9
     os.kill(workspace.trainers()[0], signal.SIGKILL)
     # The default profile tries again, from the last epoch.
     wait_for(lambda: resumed(workspace))

@@ -21,7 +21,7 @@ COMBINED = {
 
 def test_sampler_and_mixtures_resume_exactly_within_an_epoch(trained):
     whole, _ = trained("whole", **COMBINED)
-    stopped, _ = trained("stopped", stop_after=3, **COMBINED)
+    stopped, _ = trained("stopped", stop_after=5, **COMBINED)
     assert whole.history == stopped.history
     assert same_weights(whole.best_weights, stopped.best_weights)
     plain, _ = trained("plain", **{**COMBINED, "recipe": {**COMBINED["recipe"], "mixup": None}})
@@ -31,7 +31,7 @@ def test_sampler_and_mixtures_resume_exactly_within_an_epoch(trained):
 def test_an_average_of_the_weights_validates_is_kept_and_resumes_exactly(trained):
     recipe = {"epochs": 2, "ema": 0.9, "select": "last"}
     averaged, run = trained("averaged", recipe=recipe)
-    resumed, _ = trained("averaged resumed", stop_after=3, recipe=recipe)
+    resumed, _ = trained("averaged resumed", stop_after=5, recipe=recipe)
     assert resumed.history == averaged.history
     assert same_weights(resumed.best_weights, averaged.best_weights)
     plain, _ = trained("plain", recipe={**recipe, "ema": None})
@@ -61,7 +61,7 @@ def test_an_average_follows_the_weights_at_a_decay_that_rises_with_the_steps_of_
 
 
 def test_a_slow_average_does_not_keep_a_short_runs_initial_weights(trained):
-    recipe = {"epochs": 8, "select": "last"}
+    recipe = {"epochs": 5, "select": "last"}
     plain, _ = trained("plain", recipe=recipe)
     averaged, _ = trained("averaged", recipe={**recipe, "ema": 0.999})
     assert averaged.history[-1]["val_acc1"] > plain.history[-1]["val_acc1"] - 0.1

@@ -56,7 +56,7 @@ def test_a_student_learns_from_its_teacher_and_resumes_to_the_same_bytes(trained
     settings = {**PLAIN, "distill": DISTILL, "recipe": {"epochs": 2, "warmup_epochs": 0, "mixup": mixup}}
     before = base.read_bytes()
     whole, run = trained("whole", teacher=base, **settings)
-    stopped, _ = trained("stopped", teacher=base, stop_after=3, **settings)
+    stopped, _ = trained("stopped", teacher=base, stop_after=5, **settings)
     plain, _ = trained("plain", **{**settings, "distill": None})
     assert all(math.isfinite(row["train_loss"]) for row in whole.history)
     assert stopped.history == whole.history and same_weights(stopped.best_weights, whole.best_weights)

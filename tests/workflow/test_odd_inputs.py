@@ -56,7 +56,7 @@ def put(content: bytes | str | pd.DataFrame, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "share", [18, pytest.param(1, marks=pytest.mark.long)], ids=["some of them", "all of them"]
+    "share", [30, pytest.param(1, marks=pytest.mark.long)], ids=["some of them", "all of them"]
 )
 @pytest.mark.parametrize(("program", "name"), PAIRS)
 def test_an_odd_input_is_named_and_nothing_is_written(results, tmp_path, program, name, share):
