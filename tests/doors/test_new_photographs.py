@@ -477,6 +477,31 @@ def test_pictures_to_label_next(made, tmp_path, capsys):
     assert "lacks the columns trap" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("photographs")
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda text: text.encode("cp1252"),
+        lambda text: text.replace(".", ",").replace(",png", ".png").encode("utf-16"),
+        lambda text: b"\xef\xbb\xbfsep=;\n" + text.encode(),
+    ],
+)
+def test_predictions_and_groups_that_a_spreadsheet_has_saved_are_read(made, tmp_path, saved):
+    rows = [f"new/{k}.png;Käfer;0.{90 - k};{NAMES[1]};0.{10 + k};True;" for k in range(6)]
+    header = "path;class_1;probability_1;class_2;probability_2;known;error"
+    table, groups = tmp_path / "predictions.csv", tmp_path / "groups.csv"
+    table.write_bytes(saved("\r\n".join([header, *rows, ";;;;;;"])))
+    groups.write_bytes(
+        saved("\n".join(["path;Nacht", *(f"new/{k}.png;N\xe4chte {k // 3}" for k in range(6))]))
+    )
+    words = ["next", str(table), "--pictures", str(made), "--output", str(tmp_path / "out")]
+    assert worklist([*words, "--one-per", str(groups), "--column", "Nacht"]) == 0
+    found = pd.read_csv(tmp_path / "out/next.csv")
+    assert found["path"].tolist() == ["new/5.png", "new/2.png"]
+    assert found["class_1"].unique().tolist() == ["Käfer"]
+    assert found["probability_1"].tolist() == pytest.approx([0.85, 0.88])
+
+
 def test_a_work_list_says_what_it_lacks(model, made, tmp_path, capsys):
     moved = shutil.copy(model, tmp_path / "model.safetensors")
     for words, told in (
