@@ -60,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
             type=model_argument,
             help="model.safetensors in the folder of a run",
         )
+        own.add_argument(
+            "--pictures",
+            metavar="FOLDER",
+            type=given_path,
+            help="the collection: show its pictures whole (default: as the model sees them)",
+        )
     own = lists.add_parser("next", help="what to label next", description="what to label next")
     own.add_argument(
         "predictions", metavar="TABLE", type=given_path, help=".csv or .parquet of `longtail predict`"
@@ -185,8 +191,7 @@ def unsure(args: argparse.Namespace) -> List:
         raise ValueError(
             f"{path} has two different rows of {read['path'][twice].iloc[0]}; predict each picture once"
         )
-    if not Path(args.pictures).is_dir():
-        raise ValueError(f"--pictures {args.pictures} is no folder; name the one where the paths begin")
+    _check_pictures(args.pictures)
     if read.empty:
         raise ValueError(f"{path} has no picture that was classified")
     try:
@@ -258,6 +263,12 @@ def _page(args: argparse.Namespace, text: str, table: pd.DataFrame, shown: tuple
     label, other, chance = shown
     first = table.head(MOST)
     pixels = pixels_of(results_of(args.models[0]), first["image_id"].tolist())
+    if args.pictures is not None:
+        _check_pictures(args.pictures)
+        # A region, and a picture that has moved, are shown as they are stored.
+        named = zip(first["image_id"], first.get("path", ()), strict=False)
+        whole = {image: _decoded(Path(args.pictures, path))[0] for image, path in named}
+        pixels |= {image: picture for image, picture in whole.items() if picture is not None}
     pictures = [
         Framed(
             pixels.get(row["image_id"]),
@@ -304,6 +315,11 @@ def _saved(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     for name in (name for name in found if name.startswith("probability_")):
         found[name] = pd.to_numeric(found[name].str.replace(",", "."), errors="coerce")
     return found
+
+
+def _check_pictures(folder: str) -> None:
+    if not Path(folder).is_dir():
+        raise ValueError(f"--pictures {folder} is no folder; name the one where the paths begin")
 
 
 def _decoded(path: Path) -> tuple[np.ndarray | None, list[str]]:

@@ -404,6 +404,32 @@ def test_wrong_predictions_are_the_images_that_were_mistaken(model, tmp_path, ca
     assert "http" not in page.replace('xmlns="http', ""), "it loads nothing"
 
 
+def test_the_pictures_of_the_experiment_are_shown_whole_where_the_collection_is_named(
+    model, tmp_path, capsys
+):
+    """In place of the square that the model sees; what is not there any more is shown as it is stored."""
+    words = ["wrong", model, "--output", str(tmp_path)]
+    assert worklist(words) == 0
+    first, second = pd.read_csv(tmp_path / "wrong.csv")["path"].head(2)
+
+    def colours():
+        page = (tmp_path / "wrong.html").read_text(encoding="utf-8")
+        shown = re.findall(r'<img src="data:image/\w+;base64,([^"]+)"', page)
+        return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB")) for one in shown]
+
+    stored = colours()
+    collection = tmp_path / "collection"
+    (collection / first).parent.mkdir(parents=True)
+    Image.new("RGB", (400, 100), (250, 0, 0)).save(collection / first)
+    assert worklist([*words, "--pictures", str(collection)]) == 0
+    whole = colours()
+    assert (whole[0][len(whole[0]) // 2, :, 0] > 200).all(), "as wide as it is"
+    assert (whole[0][0] > 200).all(), "on white"
+    assert not (collection / second).exists() and (whole[1] == stored[1]).all()
+    assert worklist([*words, "--pictures", str(collection / first)]) == 1
+    assert "is no folder" in capsys.readouterr().err
+
+
 def test_labels_that_are_probably_wrong(model, tmp_path):
     assert worklist(["labels", model, "--output", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "labels.csv")
