@@ -24,8 +24,9 @@ from longtail.analysis.label_errors import joint_counts, suspected
 from longtail.analysis.uncertainty import MEASURES, to_label_next
 from longtail.data.collection.decoding import UnreadableImage, decode
 from longtail.data.collection.shape import Shape
+from longtail.data.lists.text import read_text, table_of
 from longtail.files.atomic import atomic_path, write_text
-from longtail.files.csv import read_csv, write_csv
+from longtail.files.csv import write_csv
 from longtail.files.outputs import check_outputs
 from longtail.files.parquet import read_parquet
 from longtail.files.text import in_markdown, printable
@@ -58,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
             metavar="MODEL",
             type=model_argument,
             help="model.safetensors in the folder of a run",
+        )
+        own.add_argument(
+            "--pictures",
+            metavar="FOLDER",
+            type=given_path,
+            help="the collection: show its pictures whole (default: as the model sees them)",
         )
     own = lists.add_parser("next", help="what to label next", description="what to label next")
     own.add_argument(
@@ -171,8 +178,9 @@ def unsure(args: argparse.Namespace) -> List:
     path = Path(args.predictions)
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{path}: the table of `longtail predict` ends in .csv or .parquet")
-    found = read_csv(path) if path.suffix == ".csv" else read_parquet(path)
-    if lacking := [name for name in ("path", "class_1", "probability_1") if name not in found]:
+    needed = ("path", "class_1", "probability_1")
+    found = _saved(path, needed) if path.suffix == ".csv" else read_parquet(path)
+    if lacking := [name for name in needed if name not in found]:
         raise ValueError(
             f"{path} lacks the columns {', '.join(lacking)}; give a table that `longtail predict` wrote"
         )
@@ -183,8 +191,7 @@ def unsure(args: argparse.Namespace) -> List:
         raise ValueError(
             f"{path} has two different rows of {read['path'][twice].iloc[0]}; predict each picture once"
         )
-    if not Path(args.pictures).is_dir():
-        raise ValueError(f"--pictures {args.pictures} is no folder; name the one where the paths begin")
+    _check_pictures(args.pictures)
     if read.empty:
         raise ValueError(f"{path} has no picture that was classified")
     try:
@@ -256,6 +263,12 @@ def _page(args: argparse.Namespace, text: str, table: pd.DataFrame, shown: tuple
     label, other, chance = shown
     first = table.head(MOST)
     pixels = pixels_of(results_of(args.models[0]), first["image_id"].tolist())
+    if args.pictures is not None:
+        _check_pictures(args.pictures)
+        # A region, and a picture that has moved, are shown as they are stored.
+        named = zip(first["image_id"], first.get("path", ()), strict=False)
+        whole = {image: _decoded(Path(args.pictures, path))[0] for image, path in named}
+        pixels |= {image: picture for image, picture in whole.items() if picture is not None}
     pictures = [
         Framed(
             pixels.get(row["image_id"]),
@@ -278,7 +291,7 @@ def _groups(args: argparse.Namespace, paths: pd.Series) -> pd.Series | None:
         return None
     if args.one_per == "folder":
         return paths.map(lambda path: str(Path(path).parent))
-    listed = read_csv(args.one_per, numbers=False)
+    listed = _saved(Path(args.one_per), ("path", args.column))
     if lacking := [name for name in ("path", args.column) if name not in listed]:
         raise ValueError(
             f"{args.one_per} lacks the columns {', '.join(lacking)}; it has {', '.join(map(str, listed))}. "
@@ -292,6 +305,21 @@ def _groups(args: argparse.Namespace, paths: pd.Series) -> pd.Series | None:
     if groups.isna().any():
         raise ValueError(f"{args.one_per} has no group for {paths[groups.isna()].iloc[0]}; add it")
     return groups
+
+
+def _saved(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table with these columns, as any program saved it; in its probabilities, a comma may stand before decimals."""
+    table = table_of(read_text(path, {*columns}.issubset).text, path, {*columns}.issubset)
+    rows = [[cell or None for cell in cells] for _, cells in table.rows]
+    found = pd.DataFrame(rows, columns=table.columns, dtype=object)
+    for name in (name for name in found if name.startswith("probability_")):
+        found[name] = pd.to_numeric(found[name].str.replace(",", "."), errors="coerce")
+    return found
+
+
+def _check_pictures(folder: str) -> None:
+    if not Path(folder).is_dir():
+        raise ValueError(f"--pictures {folder} is no folder; name the one where the paths begin")
 
 
 def _decoded(path: Path) -> tuple[np.ndarray | None, list[str]]:

@@ -37,7 +37,7 @@ from longtail.machine.terminal import Help, complain
 from longtail.report import classes, counts, tables
 from longtail.report.catalogue import CLASS_TABLES
 from longtail.report.figures import style
-from longtail.report.figures.sources import CHOICES, chosen_by, figures
+from longtail.report.figures.sources import CHOICES, chosen_by, figures, tells
 from longtail.report.index import NAME, index, packed
 from longtail.report.pages import basis, write_page
 from longtail.report.summary.answers import summarise
@@ -48,9 +48,6 @@ from longtail.report.webpage import webpage
 TRAIN_SET = "longtailed"
 NO_OWN_LOSS = "loss"
 """The metric that only who trained a run could compute."""
-
-LEAVES_OUT = {"model_comparison_without_class_balanced": "class_balanced"}
-"""Figures that are another one without a loss, and so the same where no run is of it."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -244,7 +241,7 @@ def _draw_figures(
                 given["confidences"] = frames.read_confidences(of_scores, logit_scale=1.0)
         for name, taken in figures().items():
             chosen = chosen_by(name)
-            if name in LEAVES_OUT and LEAVES_OUT[name] not in grid.losses:
+            if not tells(name, grid.models, grid.losses):
                 continue
             needed = {parameter for parameter, required in taken.items() if required} - {*CHOICES}
             if bool(chosen) != bool(model) or not needed <= {*given}:

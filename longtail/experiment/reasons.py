@@ -193,7 +193,13 @@ def _settings(before: Mapping[str, Any], now: Parts) -> Iterator[str]:
         if path == ("code",):  # of the page, which is made with what draws the others
             yield "code of figures or tables changed"
         elif all(value is None or (isinstance(value, str) and HASH.fullmatch(value)) for value in (old, new)):
-            yield f"content of {name} changed"
+            yield (
+                f"{name} added"
+                if old is None
+                else f"{name} left out"
+                if new is None
+                else f"content of {name} changed"
+            )
         elif isinstance(old, list) and isinstance(new, list) and len(f"{old}{new}") > MOST_LETTERS:
             counts = (
                 (sum(one not in new for one in old), "left out"),

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_images import SPLIT
 from test_groups_of_classes import index_of, nights
+from test_lists import workbook
 
 from longtail.data.collection.findings import findings_table, screen
 from longtail.data.collection.listing import image_id
 from longtail.data.split.frozen import read_frozen, write_frozen
 from longtail.data.split.natural import natural_split
+from longtail.data.split.origin import frozen_content
 
 KEEP = {**SPLIT, "small_classes": "train_only"}
 
@@ -237,18 +239,18 @@ HEAD, HASH = "path,label,split,sha256\n", "a" * 64
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "is no csv of this project"),
+        ("", "has no column 'path'; expected a data/split.csv"),
         (HEAD, "lists no image"),
         (f"{HEAD}a,x,train,{HASH}\na,x,test,{HASH}\n", "row 3: a stands there twice"),
-        (f"{HEAD}a,x,Train,{HASH}\n", "row 2: split is 'Train'; allowed: train, val, test"),
+        (f"{HEAD}a,x,trian,{HASH}\n", "row 2: split is 'trian'; allowed: train, val, test"),
         (f"{HEAD}a,x,train,5\n", "row 2: sha256 is '5'"),
-        (f"{HEAD},x,train,{HASH}\n", "row 2: the path is empty"),
-        (f"{HEAD}a,x,train,{HASH},y\n", "line 2: found 5 cells under 4 names"),
-        (f"{HEAD}a,x\n", "line 2: found 2 cells under 4 names"),
-        (f"{HEAD}a,x,train,{HASH}", "may be cut off"),
-        (f"{HEAD}a,x,train,{HASH}\n".replace(",", ";"), "has no column 'path'"),
+        (f"{HEAD}\na,x,train,{HASH}\n\n ,x,train,{HASH}\n", "row 3: the path is empty"),
+        (f"{HEAD}a,x,train,{HASH},y\n", "row 2: it has more or fewer fields than the header"),
+        (f"{HEAD}a,x\n", "row 2: it has more or fewer fields than the header"),
+        (f"{HEAD}a,x,train,{HASH[:40]}", f"row 2: sha256 is '{HASH[:40]}'"),
+        (f"{HEAD.strip()},Path\na,x,train,{HASH},b\n", "has the column 'path' more than once"),
         (f"path,{HEAD}a,b,x,train,{HASH}\n", "has the column 'path' more than once"),
-        ("\ud800".encode("utf-8", "surrogatepass"), "is no csv of this project"),
+        (b"path,\x81", "cannot be read as text"),
     ],
 )
 def test_a_file_that_is_no_frozen_split_is_refused_by_name(tmp_path, text, told):
@@ -257,3 +259,60 @@ def test_a_file_that_is_no_frozen_split_is_refused_by_name(tmp_path, text, told)
     with pytest.raises(ValueError, match=re.escape(told)) as caught:
         read_frozen(path)
     assert str(path) in str(caught.value)
+
+
+def excel(text, separator=",", end="\r\n", start=""):
+    """A csv as a spreadsheet saves it."""
+    return start + text.replace(",", separator).replace("\n", end)
+
+
+@pytest.mark.parametrize(
+    ("saved", "guessed"),
+    [
+        (lambda text: excel(text, ";").encode("cp1252"), True),
+        (lambda text: excel(text, ";", start="\ufeff").encode(), False),
+        (lambda text: excel(text, "\t").encode("utf-16"), False),
+        (lambda text: excel(text, ";", start="sep=;\n").encode(), False),
+        (lambda text: excel(text, end="\r").encode(), False),
+        (lambda text: excel(text).rstrip().encode(), False),
+        (lambda text: excel(text.replace("\n", ",,\n") + ",,,,,,\n", ";").encode(), False),
+        (
+            lambda text: (
+                text.replace("path,label,split", "Path, Label ,SPLIT").replace("train", " Train ").encode()
+            ),
+            False,
+        ),
+    ],
+    ids=[
+        "latin-1",
+        "byte order mark",
+        "utf-16",
+        "sep=",
+        "macintosh",
+        "no last end",
+        "empty columns",
+        "capitals",
+    ],
+)
+def test_a_list_that_a_spreadsheet_has_saved_is_the_same_list(tmp_path, saved, guessed):
+    index = index_of([(name, i, "") for name in ("Käfer", "b") for i in range(30)])
+    path, _ = frozen(tmp_path, index)
+    drawn = natural_split(index, **KEEP)[0]
+    content = frozen_content(path, "made")
+    path.write_bytes(saved(path.read_text(encoding="utf-8")))
+    split, findings = natural_split(index, **KEEP, frozen=path)
+    pd.testing.assert_frame_equal(split, drawn)
+    assert [f.kind for f in findings] == (["encoding"] if guessed else []), "no path has changed"
+    assert not guessed or "Käfer" in findings[0].found
+    assert frozen_content(path, "made") == content is not None, "so no job becomes stale"
+
+
+def test_a_list_may_be_a_sheet_of_a_workbook(tmp_path):
+    pytest.importorskip("python_calamine")
+    index = index_of([(name, i, "") for name in ("Käfer", "b") for i in range(30)])
+    path, before = frozen(tmp_path, index)
+    table = pd.read_csv(path)
+    book = workbook(tmp_path / "split.xlsx", {"split": [table.columns.tolist(), *table.to_numpy().tolist()]})
+    split, findings = natural_split(index, **KEEP, frozen=book)
+    assert (by_content(index, split) == before).all() and not findings
+    assert frozen_content(book, "made") == frozen_content(path, "made")

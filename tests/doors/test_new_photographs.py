@@ -404,6 +404,32 @@ def test_wrong_predictions_are_the_images_that_were_mistaken(model, tmp_path, ca
     assert "http" not in page.replace('xmlns="http', ""), "it loads nothing"
 
 
+def test_the_pictures_of_the_experiment_are_shown_whole_where_the_collection_is_named(
+    model, tmp_path, capsys
+):
+    """In place of the square that the model sees; what is not there any more is shown as it is stored."""
+    words = ["wrong", model, "--output", str(tmp_path)]
+    assert worklist(words) == 0
+    first, second = pd.read_csv(tmp_path / "wrong.csv")["path"].head(2)
+
+    def colours():
+        page = (tmp_path / "wrong.html").read_text(encoding="utf-8")
+        shown = re.findall(r'<img src="data:image/\w+;base64,([^"]+)"', page)
+        return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB")) for one in shown]
+
+    stored = colours()
+    collection = tmp_path / "collection"
+    (collection / first).parent.mkdir(parents=True)
+    Image.new("RGB", (400, 100), (250, 0, 0)).save(collection / first)
+    assert worklist([*words, "--pictures", str(collection)]) == 0
+    whole = colours()
+    assert (whole[0][len(whole[0]) // 2, :, 0] > 200).all(), "as wide as it is"
+    assert (whole[0][0] > 200).all(), "on white"
+    assert not (collection / second).exists() and (whole[1] == stored[1]).all()
+    assert worklist([*words, "--pictures", str(collection / first)]) == 1
+    assert "is no folder" in capsys.readouterr().err
+
+
 def test_labels_that_are_probably_wrong(model, tmp_path):
     assert worklist(["labels", model, "--output", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "labels.csv")
@@ -475,6 +501,31 @@ def test_pictures_to_label_next(made, tmp_path, capsys):
     assert len(pd.read_csv(tmp_path / "out/next.csv")) == 1
     assert worklist([*words, "--one-per", str(groups), "--column", "trap"]) == 1
     assert "lacks the columns trap" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("photographs")
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda text: text.encode("cp1252"),
+        lambda text: text.replace(".", ",").replace(",png", ".png").encode("utf-16"),
+        lambda text: b"\xef\xbb\xbfsep=;\n" + text.encode(),
+    ],
+)
+def test_predictions_and_groups_that_a_spreadsheet_has_saved_are_read(made, tmp_path, saved):
+    rows = [f"new/{k}.png;Käfer;0.{90 - k};{NAMES[1]};0.{10 + k};True;" for k in range(6)]
+    header = "path;class_1;probability_1;class_2;probability_2;known;error"
+    table, groups = tmp_path / "predictions.csv", tmp_path / "groups.csv"
+    table.write_bytes(saved("\r\n".join([header, *rows, ";;;;;;"])))
+    groups.write_bytes(
+        saved("\n".join(["path;Nacht", *(f"new/{k}.png;N\xe4chte {k // 3}" for k in range(6))]))
+    )
+    words = ["next", str(table), "--pictures", str(made), "--output", str(tmp_path / "out")]
+    assert worklist([*words, "--one-per", str(groups), "--column", "Nacht"]) == 0
+    found = pd.read_csv(tmp_path / "out/next.csv")
+    assert found["path"].tolist() == ["new/5.png", "new/2.png"]
+    assert found["class_1"].unique().tolist() == ["Käfer"]
+    assert found["probability_1"].tolist() == pytest.approx([0.85, 0.88])
 
 
 def test_a_work_list_says_what_it_lacks(model, made, tmp_path, capsys):

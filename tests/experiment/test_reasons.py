@@ -80,6 +80,26 @@ def test_predictions_are_stale_for_what_their_model_is_stale_for(tmp_path):
     assert "grid: 1 left out" in more
 
 
+def test_a_split_that_is_frozen_is_added_and_not_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (f"c/{label}/{number}.png" for label in "ab" for number in range(12)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+
+    def frozen(file):
+        split = {"source": "image_folder", "image_folder": {"path": "c"}, "split": {"file": file}}
+        return Keys(Experiment(load_config({**CONFIG, "data": split})))
+
+    for name, subset in (("f.csv", "train"), ("g.csv", "test")):
+        (tmp_path / name).write_text(f"path,label,split,sha256\na/1.png,a,{subset},{'0' * 64}\n")
+    for before, after, words in (
+        (None, "f.csv", "data.split.file added"),
+        ("f.csv", "g.csv", "content of data.split.file changed"),
+        ("g.csv", None, "data.split.file left out"),
+    ):
+        assert told(tmp_path, frozen(before), frozen(after), lambda k: k.sets()) == (words,)
+
+
 def test_changed_code_is_told_by_its_files(tmp_path, monkeypatch):
     before = changed()
     old = before.model(run_of(before, "focal"))

@@ -91,11 +91,9 @@ COMPARISONS = {
     f"figure {name}"
     for name in (
         "model_comparison",
-        "model_comparison_without_class_balanced",
         "loss_comparison",
         "head_middle_tail",
         "tradeoff",
-        "critical_difference",
     )
 }
 OF_EVALUATION = (

@@ -39,6 +39,7 @@ from longtail.report.figures import (
     tradeoff,
     training_curves,
 )
+from longtail.report.figures.sources import figures, tells
 
 IMAGES = {"balanced": 500, "longtailed": 110, "head": 80, "middle": 20, "tail": 10}
 MODELS, LOSSES = ("resnet50", "vit_b16"), ("softmax", "class_balanced", "ldam")
@@ -475,6 +476,28 @@ def test_critical_difference_leaves_out_a_group_without_images_and_counts_a_repe
     assert "left out" not in caption
     assert "Counted once, with another loss of the same accuracies everywhere: Weighted softmax" in caption
     assert not any("Weighted" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize(
+    ("figure", "models", "losses", "says"),
+    [
+        ("critical_difference", 3, ["softmax", "ldam", "focal"], True),
+        ("critical_difference", 2, ["softmax", "ldam", "focal"], False),
+        ("critical_difference", 3, ["softmax", "ldam"], False),
+        ("model_comparison", 2, ["softmax"], True),
+        ("model_comparison", 1, ["softmax", "ldam", "focal"], False),
+        ("model_comparison_without_class_balanced", 2, ["softmax", "ldam"], False),
+        ("model_comparison_without_class_balanced", 2, ["softmax", "class_balanced"], True),
+        ("loss_comparison", 1, ["softmax"], True),
+    ],
+)
+def test_a_figure_that_would_say_nothing_of_a_grid_is_not_made_of_it(figure, models, losses, says):
+    assert tells(figure, [f"m{number}" for number in range(models)], losses) == says
+
+
+def test_what_figures_need_is_read():
+    needing = {name for name in figures() if not tells(name, [], [])}
+    assert needing == {"critical_difference", "model_comparison", "model_comparison_without_class_balanced"}
 
 
 def test_critical_difference_refuses_too_little():

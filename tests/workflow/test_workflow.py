@@ -110,11 +110,17 @@ def test_everything_is_made_and_nothing_is_left_to_do(finished):
     results = finished.folder / "results"
     assert (results / "summary.md").is_file()
     for name in (
-        "model_comparison.pdf",
+        "loss_comparison.pdf",
         "longtailed/resnet8/accuracy_bars.png",
         "longtailed/resnet8/softmax/confusion.pdf",
     ):
         assert (results / "figures" / name).stat().st_size > 1000
+    drawn = {path.stem for path in (results / "figures").glob("*.png")}
+    assert not drawn & {
+        "model_comparison",
+        "model_comparison_without_class_balanced",
+        "critical_difference",
+    }, "one model is compared with nothing"
 
 
 def test_the_results_hang_together(finished):

@@ -17,6 +17,12 @@ def figures_in(folder):
     return [name for name in sources.figures() if len(sources.chosen_by(name)) == folder.count("{")]
 
 
+def telling_figures():
+    """The names of the figures of all runs that say something of this grid."""
+    models, losses = ({getattr(run, name) for run in EXPERIMENT.runs} for name in ("model", "loss"))
+    return [name for name in figures_in(FIGURES) if sources.tells(name, models, losses)]
+
+
 def chosen(wildcards):
     """The training set, model and loss that a figure is drawn for, as far as it is drawn for one."""
     return {name: wildcards[name] for name in sources.CHOICES if wildcards.get(name)}

@@ -10,7 +10,7 @@ FIGURE_RULES = {
 
 rule figures:
     input:
-        figure_files(FIGURES, *figures_in(FIGURES)),
+        figure_files(FIGURES, *telling_figures()),
         expand(
             figure_files(MODEL_FIGURES, *figures_in(MODEL_FIGURES)),
             train_set=CONFIG.grid.train_sets,

@@ -31,7 +31,7 @@ rule index:
         settings=unrecorded(
             as_json(
                 {
-                    "figures": figures_in(FIGURES) if TRAINED else ["class_distribution"],
+                    "figures": telling_figures() if TRAINED else ["class_distribution"],
                     "tables": [name for job in JOBS_SHOWN for name in TABLE_JOBS[job][0]],
                     "configuration": SETTINGS_SHOWN,
                     "of": list(map(os.path.relpath, workflow.configfiles)),

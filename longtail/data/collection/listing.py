@@ -48,6 +48,12 @@ class Finding:
     other: str = ""
 
 
+def guessed_encoding(path: str, words: str) -> Finding:
+    """That the encoding of a list was guessed, as these words of it show."""
+    found = f"is no UTF-8 and says no encoding: {words}"
+    return Finding(path, "encoding", found, "read as Windows-1252; save it as UTF-8 to be sure")
+
+
 def readable(name: str) -> str:
     """The name with a mark in place of bytes that are not UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
@@ -276,8 +282,7 @@ def _list_named(path: Path, root: Path, choices: Choices) -> Listing:
     listing = Listing(root)
     named = read_list(path, choices, listing.note)
     if named.guessed:
-        told = f"is no UTF-8 and says no encoding: {named.guessed}"
-        listing.note(path.name, "encoding", told, "read as Windows-1252; save it as UTF-8 to be sure")
+        listing.findings.append(guessed_encoding(path.name, named.guessed))
     files = Files(root)
     seen: dict[str, Row] = {}
     labels: dict[str, str] = {}

@@ -1,7 +1,6 @@
 """Which form a list has, by its content, and its rows."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,8 +52,7 @@ def read_list(path: Path, choices: Choices, note: Note) -> NamedImages:
         found = cvat.read(path, text.text, choices, note)
     else:
         found = _of_table(path, text.text, choices, note)
-    words = dict.fromkeys(re.findall(r"[\w'-]*[^\x00-\x7f][\w'-]*", text.text)) if text.guessed else {}
-    return replace(found, guessed=", ".join(list(words)[:5])[:100])
+    return replace(found, guessed=text.doubtful)
 
 
 def is_package(folder: Path) -> bool:

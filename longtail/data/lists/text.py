@@ -33,6 +33,12 @@ class Text:
     text: str
     guessed: bool = False
 
+    @property
+    def doubtful(self) -> str:
+        """The first words that the guess decides; empty where nothing was guessed."""
+        words = dict.fromkeys(re.findall(r"[\w'-]*[^\x00-\x7f][\w'-]*", self.text)) if self.guessed else {}
+        return ", ".join(list(words)[:5])[:100]
+
 
 @dataclass(frozen=True)
 class Table:

@@ -3,19 +3,18 @@
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from longtail.data.collection.listing import SUBSETS, Finding
-from longtail.data.split.origin import ORIGIN, origin, rows_hash
+from longtail.data.collection.listing import SUBSETS, Finding, guessed_encoding
+from longtail.data.split.origin import COLUMNS, ORIGIN, listed, origin, rows_hash
 from longtail.files.atomic import atomic_path
-from longtail.files.csv import read_csv, write_csv
+from longtail.files.csv import write_csv
 from longtail.files.text import in_csv
 
-COLUMNS = ["path", "label", "split", "sha256"]
-"""The path in the collection, the class there, the set, and the hash of the file."""
 FROZEN, FROZEN_BY = "frozen split", "data.split.file"
 """The kind of a finding on what has changed since a split was frozen, and its path where it is about several images."""
 _SHOWN = 3
@@ -52,34 +51,36 @@ def write_frozen(
         write_csv(table, temporary)
 
 
-def read_frozen(path: str | Path) -> pd.DataFrame:
-    """Read a list of `write_frozen`.
+def read_frozen(path: str | Path) -> tuple[pd.DataFrame, list[Finding]]:
+    """Read a list of `write_frozen`, also where another program has saved it since.
+
+    Returns:
+        The table, with COLUMNS; and what has to be told about the list itself.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such list; the message names the line.
+        ValueError: it is no such list; the message names the row.
     """
-    path = Path(path)
-    table = read_csv(path, numbers=False).fillna("")
-    if lacking := [name for name in COLUMNS if name not in table]:
-        raise ValueError(
-            f"{FROZEN_BY}: {path} has no column {lacking[0]!r}; expected a data/split.csv that finished results "
-            f"have, with the columns {', '.join(COLUMNS)}"
-        )
+    try:
+        rows, doubtful = listed(path)
+    except ValueError as error:
+        raise ValueError(f"{FROZEN_BY}: {error}") from None
+    table = pd.DataFrame([row for _, row in rows], columns=COLUMNS, dtype=str)
     for problem, wrong in (
         (f"split is {{split!r}}; allowed: {', '.join(SUBSETS)}", ~table["split"].isin(SUBSETS)),
-        ("the path is empty", table["path"] == ""),
+        ("the path is empty", table["path"].str.strip() == ""),
         (
             "sha256 is {sha256!r}; expected 64 digits of 0-9 and a-f",
             ~table["sha256"].str.fullmatch("[0-9a-f]{64}"),
         ),
         ("{path} stands there twice; keep one of them", table["path"].duplicated()),
     ):
-        for place in wrong.to_numpy().nonzero()[0][:1]:
-            raise ValueError(f"{FROZEN_BY}: {path}, row {place + 2}: {problem.format(**table.iloc[place])}")
+        for place in wrong.to_numpy(bool).nonzero()[0][:1]:
+            raise ValueError(f"{FROZEN_BY}: {path}, {rows[place][0]}: {problem.format(**table.iloc[place])}")
     if table.empty:
         raise ValueError(f"{FROZEN_BY}: {path} lists no image")
-    return table
+    # Nothing depends on these names alone, as files are known by their content first.
+    return table, [replace(guessed_encoding(Path(path).name, doubtful), refused=False)] if doubtful else []
 
 
 def frozen_subsets(
@@ -146,15 +147,15 @@ def _matches(paths: Sequence[str], hashes: Sequence[str], frozen: pd.DataFrame) 
     rows = np.full(len(paths), -1)
     used: set[int] = set()
     before = list(zip(frozen["path"], frozen["sha256"], strict=True))
-    for wanted, listed in (
+    for wanted, there in (
         (list(zip(paths, hashes, strict=True)), before),
         (hashes, [content for _, content in before]),
         (paths, [path for path, _ in before]),
     ):
         free: dict[object, list[int]] = defaultdict(list)
-        for row in reversed(range(len(listed))):
+        for row in reversed(range(len(there))):
             if row not in used:
-                free[listed[row]].append(row)
+                free[there[row]].append(row)
         for place in np.flatnonzero(rows < 0).tolist():
             if free.get(wanted[place]):
                 rows[place] = free[wanted[place]].pop()

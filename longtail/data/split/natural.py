@@ -71,7 +71,9 @@ def natural_split(
     findings: list[Finding] = []
     chosen, told = _chosen(table, classes or {})
     if frozen is not None:
-        subset, findings = frozen_subsets(table, read_frozen(frozen), table.index.isin(chosen.index))
+        before, findings = read_frozen(frozen)
+        subset, changed = frozen_subsets(table, before, table.index.isin(chosen.index))
+        findings += changed
         chosen = chosen.assign(subset=subset[chosen.index])
     table = chosen.reset_index(drop=True)
     findings += told

@@ -1,22 +1,58 @@
-"""What a split's list holds, as a hash, and of which collection and settings it is the split.
+"""What a split's list holds, its hash, and of which collection and settings it is the split.
 
 A list that is written says that it is the split of this collection by these settings. Named by `data.split.file` for
 the same collection and settings, it asks for the split that is there, so no key changes.
 """
 
-import csv
 import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from longtail.files.regular import check_regular
+from longtail.data.lists.rows import simple
+from longtail.data.lists.text import read_text, table_of
 
+COLUMNS = ["path", "label", "split", "sha256"]
+"""The path in the collection, the class there, the set, and the hash of the file."""
 ORIGIN = "origin"
 """The column with the origin; a list may lack it."""
 DRAWN = "drawn"
 """What stands there for the list that a split was made with, where it was made without one."""
+
+
+def listed(path: str | Path) -> tuple[list[tuple[str, dict[str, str]]], str]:
+    """The rows of a list, whatever program saved it: of any separator and encoding, or a workbook.
+
+    Returns:
+        The place of each row and its cells by COLUMNS and ORIGIN, if it has that; and the words in which the
+        encoding was guessed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such table; names it and what is wrong.
+    """
+    path = Path(path)
+
+    def fits(names: list[str]) -> bool:
+        return {*COLUMNS} <= {*map(simple, names)}
+
+    text = read_text(path, fits)
+    table = table_of(text.text, path, fits).lowered()
+    if twice := [name for name in COLUMNS if table.columns.count(name) > 1]:
+        raise ValueError(f"{path} has the column {twice[0]!r} more than once; keep one of them")
+    if lacking := [name for name in COLUMNS if name not in table.columns]:
+        raise ValueError(
+            f"{path} has no column {lacking[0]!r}; expected a data/split.csv that finished results have, with the "
+            f"columns {', '.join(COLUMNS)}"
+        )
+    rows = [
+        (place, {name: row[name] for name in (*COLUMNS, ORIGIN) if name in row})
+        for place, row in table.records()
+    ]
+    for _, row in rows:
+        row |= {name: row[name].strip().lower() for name in ("split", "sha256")}
+    return rows, text.doubtful
 
 
 def rows_hash(rows: Iterable[tuple[str, str, str]]) -> str:
@@ -51,19 +87,14 @@ def frozen_content(path: str | Path, made: str) -> str | None:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no such list, or not in UTF-8.
+        ValueError: it is no such list.
     """
-    check_regular(path)
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file, strict=True)
-        try:
-            found = [(row["path"], row["split"], row["sha256"], row.get(ORIGIN)) for row in table]
-            rows = rows_hash(row[:3] for row in found)
-        except (KeyError, TypeError, csv.Error) as error:
-            raise ValueError(f"{path} is no list of a split ({error})") from None
-    origins = {row[3] for row in found}
-    made_with = (origins.pop() or "").rpartition("-")[0] if len(origins) == 1 else ""
-    if not made_with or found[0][3] != origin(made, made_with, rows):
+    found, _ = listed(path)
+    rows = rows_hash((row["path"], row["split"], row["sha256"]) for _, row in found)
+    origins = {row.get(ORIGIN, "").strip() for _, row in found}
+    said = origins.pop() if len(origins) == 1 else ""
+    made_with = said.rpartition("-")[0]
+    if not made_with or said != origin(made, made_with, rows):
         return rows
     return None if made_with == DRAWN else made_with
 

@@ -14,6 +14,9 @@ from longtail.report import captions
 from longtail.report.figures import style
 from longtail.report.labels import label
 
+NEEDS = {"models": 3, "losses": 3}
+"""Friedman's test takes no fewer."""
+
 
 @style.look()
 def draw(

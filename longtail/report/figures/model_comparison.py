@@ -9,6 +9,9 @@ from longtail.report.figures import style
 from longtail.report.figures.bars import compare
 from longtail.report.labels import label
 
+NEEDS = {"models": 2}
+"""With one, there is nothing to compare."""
+
 
 @style.look()
 def draw(

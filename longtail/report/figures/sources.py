@@ -7,6 +7,9 @@ A figure is a module of this folder with a function `draw`. The names of its par
   needs a model for every training set and model, and any other once, of all runs;
 - everything else is a setting, and has a default; the workflow gives `train_sets`, those of its grid.
 
+A module may have a constant `NEEDS`, such as `{"models": 3, "losses": 3}` or `{"loss": "focal"}`: of a grid with fewer,
+or without the loss, the figure would say nothing, so it is not among those that are made of all runs.
+
 The rules plan with this and `workflow/scripts/figure.py` draws with it, so a new figure is one new file. Planning has
 to be quick: signatures are read from the source, and nothing is imported here that takes time.
 """
@@ -20,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 CHOICES = ("train_set", "model", "loss")
 SIGNATURE = re.compile(r"^def draw\(.*?:$", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"^NEEDS = (\{.*\})$", re.MULTILINE)
 
 
 class Source(NamedTuple):
@@ -95,6 +99,20 @@ def figures() -> dict[str, dict[str, bool]]:
                         "of these, or give it a default"
                     )
     return found
+
+
+@cache
+def _needs(figure: str) -> dict[str, Any]:
+    """What a figure needs of a grid; empty where it does not say."""
+    found = NEEDS.search(Path(__file__).with_name(f"{figure}.py").read_text(encoding="utf-8"))
+    return ast.literal_eval(found[1]) if found else {}
+
+
+def tells(figure: str, models: Collection[str], losses: Collection[str]) -> bool:
+    """Whether a figure says something of a grid of these models and losses."""
+    needs = _needs(figure)
+    enough = len(models) >= needs.get("models", 0) and len(losses) >= needs.get("losses", 0)
+    return enough and needs.get("loss") in (None, *losses)
 
 
 def _parameters(signature: str) -> dict[str, bool]:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from longtail.analysis.grid import Refusal
+from longtail.analysis.grid import Grid, Refusal
 from longtail.analysis.statistics.anova import IN_GENERAL, INTERACTION
 from longtail.analysis.statistics.mcnemar import IDENTICAL
 from longtail.analysis.statistics.sign_flip import ALPHA
 from longtail.report.captions import count, in_groups
 from longtail.report.catalogue import title
+from longtail.report.figures.sources import tells
 from longtail.report.labels import CLASSES, label
 from longtail.report.pages import basis
 from longtail.report.summary.choice import which_model
@@ -64,8 +65,9 @@ def summarise(evidence: Evidence) -> str:
             real,
             f"statistics/paired_differences {over_models} statistics/mcnemar statistics/friedman_pairs",
         ),
-        "Model comparison": (model_comparison, "tables/model_summary figures/model_comparison"),
     }
+    if len(evidence.planned.models) > 1:
+        questions["Model comparison"] = (model_comparison, "tables/model_summary figures/model_comparison")
     if evidence.settings.thesis_data:
         questions["Beside the thesis"] = (beside_thesis, "tables/thesis_comparison")
     if evidence.settings.source in DATASETS:
@@ -78,8 +80,15 @@ def summarise(evidence: Evidence) -> str:
         except Refusal as refusal:
             parts.append(f"Not answered by these runs: {refusal}.")
         else:
-            parts += [f"More: {', '.join(map(_source, sources.split()))}."] if sources else []
+            shown = [path for path in sources.split() if _is_made(path, evidence.planned)]
+            parts += [f"More: {', '.join(map(_source, shown))}."] if shown else []
     return "\n\n".join(parts) + "\n"
+
+
+def _is_made(path: str, grid: Grid) -> bool:
+    """Whether such a grid has this table, statistic or figure."""
+    folder, _, name = path.partition("/")
+    return folder != "figures" or tells(name, grid.models, grid.losses)
 
 
 def _source(path: str) -> str:
