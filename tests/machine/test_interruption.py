@@ -1,6 +1,7 @@
 """Killing the trainer, killing Snakemake, starting another beside it: the workflow goes on where it was."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -192,7 +193,8 @@ def test_kills_and_ctrl_c_lose_no_epoch_and_a_second_snakemake_is_told_who_works
     took = interrupt(workspace, first, told, signal.SIGINT, group=True)
     assert "running train balanced resnet8 softmax 42." in told.read_text()
     assert took < 10
-    assert "stopped by SIGINT" in log_of(workspace)
+    # The trainer hears the terminal, or Snakemake where that is quicker.
+    assert re.search("stopped by SIG(INT|TERM) in epoch", log_of(workspace))
     assert log_of(workspace).count("resuming after epoch") == 1, "it was tried again"
     assert list((workspace.folder / "work").glob("*/current.state"))
     assert not (workspace.folder / TARGET).exists()
