@@ -58,7 +58,7 @@ class Workspace:
         return Workspace(folder)
 
     def restore(self, original: "Workspace") -> None:
-        """Be again the copy that this was, by the times and sizes of files: a tenth of the work of a new one."""
+        """Be again the copy that this was, by the times and sizes of files; most of them stay."""
         ours, theirs = (
             {path.relative_to(each.folder): path.lstat() for path in each.folder.rglob("*")}
             for each in (self, original)
