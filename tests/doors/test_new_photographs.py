@@ -89,7 +89,7 @@ def model(made) -> str:
     return str(made / "results/runs/longtailed/resnet8/softmax/seed1/model.safetensors")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)  # Many tests read them without asking for their list.
 def photographs(made) -> Path:
     """Forty new photographs of two nights each, and a file that the model was trained on."""
     rows = [("photos/0/0.png", NAMES[0], "night 0")]
@@ -472,7 +472,6 @@ def test_a_picture_to_label_is_shown_whole_and_in_proportion(tmp_path, width, he
     assert max(across, down) == len(pixels)
 
 
-@pytest.mark.usefixtures("photographs")
 def test_pictures_to_label_next(made, tmp_path, capsys):
     rows = [(f"new/{place}.png", 0.9 - 0.01 * place, 0.1 + 0.01 * place) for place in range(12)]
     table = pd.DataFrame(rows, columns=["path", "probability_1", "probability_2"])
@@ -503,7 +502,6 @@ def test_pictures_to_label_next(made, tmp_path, capsys):
     assert "lacks the columns trap" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("photographs")
 @pytest.mark.parametrize(
     "saved",
     [
