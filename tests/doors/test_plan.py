@@ -83,6 +83,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(repository):
             "longtail.plan",
             "--configfile",
             "config/demo.yaml",
+            "--",  # or the target is a configuration file once a demo has made it
             "results/demo/data/sets.parquet",
         ],
         cwd=repository,
