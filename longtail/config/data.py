@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -111,6 +112,9 @@ def _border(found: Any, check: ValidatorFunctionWrapHandler) -> Any:
         ) from None
 
 
+Border = Annotated[Literal["reflect"] | tuple[Byte, Byte, Byte] | None, WrapValidator(_border)]
+
+
 class ImageFolder(Section):
     """A collection of your own. Its class counts are kept: they make its long-tailed training set.
 
@@ -138,7 +142,7 @@ class ImageFolder(Section):
     """How a picture becomes a square, in training and wherever the model is used: `stretch` changes its proportions;
     `pad` keeps them, and all of the picture, in the middle of a border; `crop` keeps them, and the square in its
     middle."""
-    pad_with: Literal["reflect"] | tuple[Byte, Byte, Byte] | None = None
+    pad_with: Border = None
     """What fills the border of `resize: pad`: a colour [red, green, blue] from 0 to 255, or the picture, mirrored at
     its edges (`reflect`); null: black."""
     test_fraction: HalfOpenUnit = 0.2
@@ -161,11 +165,6 @@ class ImageFolder(Section):
     """Refuse a collection if anything in it would be left out, replaced or merged."""
     threads: Threads | None = None
     """Images decoded at a time; null: one per core. Changes no result."""
-
-    @field_validator("pad_with", mode="wrap")
-    @classmethod
-    def _a_colour_or_a_way(cls, found: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        return _border(found, check)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -211,7 +210,7 @@ class Lists(Section):
     """Height and width in pixels that images are stored with; null: the largest `image_size` of the training."""
     resize: Resize = "crop"
     """How a picture becomes a square, as `data.image_folder.resize` says it."""
-    pad_with: Literal["reflect"] | tuple[Byte, Byte, Byte] | None = None
+    pad_with: Border = None
     """What fills the border of `resize: pad`, as `data.image_folder.pad_with` says it."""
     threads: Threads | None = None
     """Images decoded at a time; null: one per core. Changes no result."""
@@ -220,11 +219,6 @@ class Lists(Section):
     def files(self) -> dict[str, str | None]:
         """The files that are read, by their settings."""
         return {name: getattr(self, name) for name in ("train", "val", "test", "class_names")}
-
-    @field_validator("pad_with", mode="wrap")
-    @classmethod
-    def _a_colour_or_a_way(cls, found: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        return _border(found, check)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
