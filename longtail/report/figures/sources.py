@@ -21,9 +21,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from longtail.settings import constant
+
 CHOICES = ("train_set", "model", "loss")
 SIGNATURE = re.compile(r"^def draw\(.*?:$", re.MULTILINE | re.DOTALL)
-NEEDS = re.compile(r"^NEEDS = (\{.*\})$", re.MULTILINE)
 
 
 class Source(NamedTuple):
@@ -104,8 +105,7 @@ def figures() -> dict[str, dict[str, bool]]:
 @cache
 def _needs(figure: str) -> dict[str, Any]:
     """What a figure needs of a grid; empty where it does not say."""
-    found = NEEDS.search(Path(__file__).with_name(f"{figure}.py").read_text(encoding="utf-8"))
-    return ast.literal_eval(found[1]) if found else {}
+    return constant(f"report/figures/{figure}.py", "NEEDS", {})
 
 
 def tells(figure: str, models: Collection[str], losses: Collection[str]) -> bool:
