@@ -7,6 +7,7 @@ python tools/measured_results.py write                       # the tables of the
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -240,12 +241,17 @@ def write() -> None:
     write_text(DOCUMENT, document)
 
 
-if __name__ == "__main__":
-    parser = program(__doc__)
+def start(description: str, record: Callable[[Path], None], write: Callable[[], None]) -> None:
+    """Be the program of the commands `record FOLDER` and `write`, for the tables of a page."""
+    parser = program(description)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    adding = commands.add_parser("record", help="add the finished runs below a folder")
+    adding = commands.add_parser("record", help="take over the finished runs below a folder")
     adding.add_argument("folder", type=Path)
     adding.set_defaults(work=lambda args: record(args.folder))
-    writing = commands.add_parser("write", help="write the tables of docs/published.md")
+    writing = commands.add_parser("write", help="write the tables of the document")
     writing.set_defaults(work=lambda args: write())
     run(lambda args: args.work(args), parser)
+
+
+if __name__ == "__main__":
+    start(__doc__, record, write)

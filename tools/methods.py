@@ -16,7 +16,6 @@ for folder in ("workflow/scripts", "."):
     sys.path.append(str(Path(__file__).resolve().parents[1] / folder))
 
 import pandas as pd
-from frame import program, run
 from scipy.stats import t
 
 from longtail.data.split.sets import CUTS
@@ -25,7 +24,7 @@ from longtail.files.csv import read_csv
 from longtail.report.labels import label
 from longtail.report.references import references
 from longtail.report.typeset import fill
-from tools.measured_results import MEASURED, PUBLISHED, ROOT
+from tools.measured_results import MEASURED, PUBLISHED, ROOT, start
 
 METHODS = ROOT / "resources" / "methods.csv"
 ON_DIGITS = ROOT / "resources" / "digits_results.csv"
@@ -170,11 +169,4 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    parser = program(__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    adding = commands.add_parser("record", help="take over the finished runs below a folder")
-    adding.add_argument("folder", type=Path)
-    adding.set_defaults(work=lambda args: record(args.folder))
-    writing = commands.add_parser("write", help="write the tables of docs/methods.md")
-    writing.set_defaults(work=lambda args: write())
-    run(lambda args: args.work(args), parser)
+    start(__doc__, record, write)
