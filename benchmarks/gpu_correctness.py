@@ -186,9 +186,7 @@ def same_loss(name: str, parameters: Mapping[str, Any], device: torch.device) ->
                 : loss.default_experts if "experts" in loss.needs else len(loss.views)
             ]
             inputs = features.to(place, dtype)
-            several = (
-                at[:, None] * shares[:, None]
-            )  # logits of experts or of views that are alike, as real ones are
+            several = at[:, None] * shares[:, None]  # of experts or views that are alike, as real ones are
             beside = {
                 "features": inputs,
                 "experts": several,

@@ -67,7 +67,8 @@ def of_processor_time(work: Callable[[], float]) -> float:
 
 def trainer(args: argparse.Namespace, *, compile: bool = False, other_layout: bool = False) -> Trainer:
     own = argparse.Namespace(**{**vars(args), "compile": compile})
-    run = engine_run(random_set(args.steps * args.batch_size), own, tempfile.mkdtemp())
+    with tempfile.TemporaryDirectory() as work:  # no state is saved, since no epoch ends
+        run = engine_run(random_set(args.steps * args.batch_size), own, work)
     if other_layout:
         run.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return run
@@ -117,7 +118,7 @@ def of_one_thread(args: argparse.Namespace) -> tuple[dict[str, list[float]], dic
         trainer(args, compile=True),
     )
     images, plain = batch(args), batch(args, torch.contiguous_format)
-    model = as_it_is.model.eval()
+    model = trainer(args).model.eval()  # of its own, since training changes the mode of the others
     with torch._inductor.config.patch(freezing=True):
         frozen = torch.compile(model)
         answers(frozen, images, args.precision, 2)
@@ -125,7 +126,7 @@ def of_one_thread(args: argparse.Namespace) -> tuple[dict[str, list[float]], dic
         f"training, {AS_IT_IS}": partial(steps, as_it_is, images, args.steps),
         "training, other layout": partial(steps, other, plain, args.steps),
         "training, compiled": partial(steps, compiled, images, args.steps),
-        f"evaluation, {AS_IT_IS}": lambda: answers(model.eval(), images, args.precision, args.steps),
+        f"evaluation, {AS_IT_IS}": lambda: answers(model, images, args.precision, args.steps),
         "evaluation, frozen": lambda: answers(frozen, images, args.precision, args.steps),
         "product": partial(product, args.precision),
     }
