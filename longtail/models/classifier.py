@@ -100,6 +100,9 @@ class WithoutMemory(TorchFunctionMode):
     """
 
     MAKE_WEIGHTS = frozenset((torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full))
+    # What draws or sets the first values of weights. There are none here, and PyTorch takes longer to do nothing on the
+    # meta device than to fill small weights in memory.
+    FILL_WEIGHTS = frozenset(("zero_", "fill_", "normal_", "uniform_", "erfinv_", "mul_", "add_", "clamp_"))
 
     def __torch_function__(
         self,
@@ -108,6 +111,10 @@ class WithoutMemory(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        filled = next(iter((*args, *(kwargs or {}).values())), None)
+        fills = getattr(func, "__module__", "") == "torch.nn.init" or func.__name__ in self.FILL_WEIGHTS
+        if fills and isinstance(filled, Tensor) and filled.is_meta:
+            return filled
         place = {"device": "meta"} if func in self.MAKE_WEIGHTS else {}
         return func(*args, **{**(kwargs or {}), **place})
 
