@@ -62,12 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Import the tests while the garbage collector rests; later it passes over what they imported."""
+    """Import the tests while the garbage collector rests; later it passes over what they imported, and looks rarely."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 

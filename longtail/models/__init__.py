@@ -26,8 +26,7 @@ divided among experts, the file also has
 
     side_by_side(modules, *, narrow) -> (module, number of features of all experts)
 
- Importing
-this package imports no family and no PyTorch, so names can be checked at once.
+Importing this package imports no family and no PyTorch, so names can be checked at once.
 """
 
 from __future__ import annotations
