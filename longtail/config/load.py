@@ -499,8 +499,8 @@ def _all_problems(mapping: dict[str, Any], error: ValidationError) -> Iterator[s
                 yield from problem(Config, detail, "").splitlines()
             told.append(keys)
             _mend(mended, keys)
-        if len(details) > MOST_TOLD:
-            return
+        if len(details) > MOST_TOLD or not any(detail["loc"] for detail in details):
+            return  # or each setting was right already
         try:
             Config.model_validate(mended)
         except ValidationError as rest:
