@@ -373,12 +373,15 @@ class Config(Section):
         return cache(self._recipe)
 
     def _recipe(self, model: str, loss: str) -> Recipe:
+        changes = {
+            f"models.{model}.train": self.model(model).train,
+            f"losses.{loss}.train": self.loss(loss).train,
+        }
+        if not any(changes.values()):
+            return self.train
         settings = self.train.model_dump()
         wheres: dict[str | int | None, str] = {}
-        for where, overrides in (
-            (f"models.{model}.train", self.model(model).train),
-            (f"losses.{loss}.train", self.loss(loss).train),
-        ):
+        for where, overrides in changes.items():
             settings = merged(settings, overrides)
             wheres.update(dict.fromkeys(overrides, where))
         try:
