@@ -1,6 +1,7 @@
 """The house keeps its order: every module lives in a room, and imports go from higher rooms to lower ones only."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,7 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """The modules of the library that a file imports, anywhere in it, but for what only its types need."""
     found = set()
@@ -40,7 +42,7 @@ def imported(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        waiting += ast.iter_child_nodes(node)
+        waiting += (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
     names = {name.removeprefix("longtail.") for name in found if name.startswith("longtail.")}
     return names & set(MODULES)
 

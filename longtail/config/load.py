@@ -373,12 +373,15 @@ class Config(Section):
         return cache(self._recipe)
 
     def _recipe(self, model: str, loss: str) -> Recipe:
+        changes = {
+            f"models.{model}.train": self.model(model).train,
+            f"losses.{loss}.train": self.loss(loss).train,
+        }
+        if not any(changes.values()):
+            return self.train
         settings = self.train.model_dump()
         wheres: dict[str | int | None, str] = {}
-        for where, overrides in (
-            (f"models.{model}.train", self.model(model).train),
-            (f"losses.{loss}.train", self.loss(loss).train),
-        ):
+        for where, overrides in changes.items():
             settings = merged(settings, overrides)
             wheres.update(dict.fromkeys(overrides, where))
         try:
@@ -499,8 +502,8 @@ def _all_problems(mapping: dict[str, Any], error: ValidationError) -> Iterator[s
                 yield from problem(Config, detail, "").splitlines()
             told.append(keys)
             _mend(mended, keys)
-        if len(details) > MOST_TOLD:
-            return
+        if len(details) > MOST_TOLD or not any(detail["loc"] for detail in details):
+            return  # or each setting was right already
         try:
             Config.model_validate(mended)
         except ValidationError as rest:

@@ -38,10 +38,7 @@ class Declaration(NamedTuple):
 
 def declarations() -> dict[str, Declaration]:
     """The declarations of all losses by name, in alphabetical order."""
-    # Checking a configuration asks for them some ten times, so each folder is listed, and no file looked for by itself.
-    paths = {path.stem: path for folder in reversed(_folders()) for path in folder.glob("*.py")}
-    named = ((name, paths[name]) for name in sorted(paths) if name.isidentifier())
-    return {name: found for name, path in named if (found := _read(path))}
+    return {name: found for name, path in _files().items() if (found := _read(path))}
 
 
 def declaration(name: str) -> Declaration | None:
@@ -50,8 +47,8 @@ def declaration(name: str) -> Declaration | None:
     Raises:
         ValueError: the file defines several losses, or a parameter is not annotated so that it can be read.
     """
-    files = [folder / f"{name}.py" for folder in _folders() if name.isidentifier()]
-    return next((_read(path) for path in files if path.is_file()), None)
+    path = _files().get(name)
+    return _read(path) if path else None
 
 
 def own_parameters(tree: ast.Module, name: str) -> dict[str, tuple[Any, Any]] | None:
@@ -201,8 +198,15 @@ def _type(node: ast.expr | None, imported: dict[str, tuple[str, str]]) -> Any:
     return None
 
 
-def _folders() -> list[Path]:
-    return [Path(folder) for folder in sys.modules[ROOM].__path__]
+def _files() -> dict[str, Path]:
+    """The files of the room by the names of their modules, in alphabetical order."""
+    return _listed(tuple(sys.modules[ROOM].__path__))
+
+
+@cache  # Checking a configuration asks for them some hundred times.
+def _listed(folders: tuple[str, ...]) -> dict[str, Path]:
+    paths = {path.stem: path for folder in reversed(folders) for path in Path(folder).glob("*.py")}
+    return {name: paths[name] for name in sorted(paths) if name.isidentifier()}
 
 
 @cache

@@ -1,6 +1,8 @@
 """Divide the images of a collection into sets, class by class, where some have to stay together."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +39,23 @@ class Asked(NamedTuple):
         return {name: self.test_fraction if name == "test" else self.val_fraction for name in sets}
 
 
+@dataclass
+class _Unit:
+    """Images that stay together."""
+
+    first: int
+    """The smallest id of its images."""
+    group: str
+    """The first group that some of its images have, by the alphabet; empty where none has any."""
+    counts: dict[str, int]
+    """Its images of each class that it has."""
+
+    @property
+    def identity(self) -> str:
+        """What names it: its group, which added images do not change, or else its first image."""
+        return self.group or str(self.first)
+
+
 def units(table: pd.DataFrame) -> np.ndarray:
     """A number for each image, int64 (N,). Images that must stay together, by `twin` or by `group`, share it."""
     links: list[tuple[int, int]] = []
@@ -64,179 +83,213 @@ def divide(
     Returns:
         The subset of each image, with the index of the table, and the sorted names of the small classes.
     """
-    given = table["subset"] != ""
-    if not frozen and given.any():
-        if (table["subset"] == "val").any():
+    # Plain lists, since tables of pandas for each class and unit would take far longer.
+    given, unit_of, names = (table[name].tolist() for name in ("subset", "unit", "class_name"))
+    images = list(zip(unit_of, names, table["image_id"].tolist(), table["group"].tolist(), strict=True))
+
+    def as_column(subsets: list[str]) -> pd.Series:
+        return pd.Series(subsets, index=table.index, dtype=table["subset"].dtype, name="subset")
+
+    if not frozen and any(given):
+        if "val" in given:
             return table["subset"].copy(), []
-        training = table[table["subset"] == "train"]
-        wanted = {"val": _shares(training, asked.val_fraction, 1)}
-        set_of = _choose(training, training.iloc[:0], wanted, asked, set())
+        training = [image for image, subset in zip(images, given, strict=True) if subset == "train"]
+        wanted = {"val": _shares(Counter(name for _, name, *_ in training), asked.val_fraction, 1)}
+        set_of = _choose(_gathered(training), {}, wanted, asked, set())
         # A unit may lie on both sides of the given split. Then its test images stay where they are.
-        cut = (table["subset"] == "train") & (table["unit"].map(set_of) == "val")
-        return table["subset"].mask(cut, "val"), []
+        cut = [
+            "val" if subset == "train" and set_of[unit] == "val" else subset
+            for unit, subset in zip(unit_of, given, strict=True)
+        ]
+        return as_column(cut), []
+    sizes, gathered = Counter(names), _gathered(images)
     wanted = {
-        "test": _shares(table, asked.test_fraction, asked.min_test),
-        "val": _shares(table, asked.val_fraction, 1),
+        "test": _shares(sizes, asked.test_fraction, asked.min_test),
+        "val": _shares(sizes, asked.val_fraction, 1),
     }
-    subsets = _joined(table)
-    bound = subsets != ""
-    small = _too_few(table, asked.min_test) - set(spared)
+    known = {name for name, subset in zip(names, given, strict=True) if subset}
+    small = _too_few(sizes, gathered, known, asked.min_test) - set(spared)
+    subsets = _joined(unit_of, given)
+    bound: dict[str, Counter[str]] = defaultdict(Counter)
+    for unit, name, subset in zip(unit_of, names, subsets, strict=True):
+        if subset:
+            bound[subset][name] += 1
+            gathered.pop(unit, None)
     while True:
         # A unit that holds an image of a small class trains as a whole.
-        held = ~bound & table["unit"].isin(table.loc[table["class_name"].isin(small), "unit"])
-        subsets[held] = "train"
-        free = ~bound & ~held
-        there = table.assign(subset=subsets)[~free]
-        set_of = _choose(table[free], there, wanted, asked, small)
-        subsets[free] = table.loc[free, "unit"].map(set_of)
-        tested = table.loc[subsets == "test", "class_name"].value_counts()
-        failed = {str(name) for name in table["class_name"].unique() if tested.get(name, 0) < asked.min_test}
+        held = {unit: found for unit, found in gathered.items() if found.counts.keys() & small}
+        free = {unit: found for unit, found in gathered.items() if unit not in held}
+        set_of = dict.fromkeys(held, "train")
+        there = _counted(bound, held, set_of)
+        set_of |= _choose(free, there, wanted, asked, small)
+        tested = _counted(there, free, set_of)["test"]
+        failed = {name for name in sizes if tested[name] < asked.min_test}
         if not failed - small - set(spared):
-            return subsets, sorted(small)
+            divided = [subset or set_of[unit] for unit, subset in zip(unit_of, subsets, strict=True)]
+            return as_column(divided), sorted(small)
         small |= failed - set(spared)
 
 
-def _joined(table: pd.DataFrame) -> pd.Series:
+def _gathered(images: Iterable[tuple[int, str, int, str]]) -> dict[int, _Unit]:
+    """The units by their numbers.
+
+    Args:
+        images: unit, class, id and group of each.
+    """
+    found: dict[int, _Unit] = {}
+    for number, name, image_id, group in images:
+        unit = found.get(number) or found.setdefault(number, _Unit(image_id, group, {}))
+        unit.first = min(unit.first, image_id)
+        unit.group = min(unit.group or group, group) if group else unit.group
+        unit.counts[name] = unit.counts.get(name, 0) + 1
+    return found
+
+
+def _counted(
+    there: Mapping[str, Counter[str]], units: Mapping[int, _Unit], set_of: Mapping[int, str]
+) -> dict[str, Counter[str]]:
+    """The images of each class in each set: those that are there, and those of the units."""
+    found = defaultdict(Counter, {name: counts.copy() for name, counts in there.items()})
+    for number, unit in units.items():
+        counts = found[set_of[number]]
+        for name, count in unit.counts.items():
+            counts[name] += count
+    return found
+
+
+def _joined(unit_of: Sequence[int], given: Sequence[str]) -> list[str]:
     """The subsets, where a free image has that of the images that it must stay with.
 
     Where those are in several sets, it is the set of most of them; of equally many, the first of SUBSETS.
     """
-    known = table[table["subset"] != ""]
-    if known.empty:
-        return table["subset"].copy()
-    counts = pd.crosstab(known["unit"], known["subset"]).reindex(columns=list(SUBSETS), fill_value=0)
-    of_unit = counts.idxmax(axis=1).to_dict()
-    joined = [of_unit.get(unit, "") for unit in table["unit"]]
-    return table["subset"].where(table["subset"] != "", pd.Series(joined, index=table.index))
+    known: dict[int, Counter[str]] = defaultdict(Counter)
+    for unit, subset in zip(unit_of, given, strict=True):
+        if subset:
+            known[unit][subset] += 1
+    most = {unit: max(SUBSETS, key=counts.__getitem__) for unit, counts in known.items()}
+    return [subset or most.get(unit, "") for unit, subset in zip(unit_of, given, strict=True)]
 
 
-def _too_few(table: pd.DataFrame, min_test: int) -> set[str]:
-    """The classes that cannot be divided, whatever becomes of the others: too few images, or units that are too big."""
-    sizes = table["class_name"].value_counts()
-    smallest = table.groupby(["class_name", "unit"]).size().groupby("class_name").min()
-    bound = set(table.loc[table["subset"] != "", "class_name"])
+def _too_few(
+    sizes: Mapping[str, int], gathered: Mapping[int, _Unit], known: Collection[str], min_test: int
+) -> set[str]:
+    """The classes that cannot be divided, whatever becomes of the others: too few images, or units that are too big.
+
+    Args:
+        known: the classes of the images that have a subset.
+    """
+    smallest: dict[str, int] = {}
+    for unit in gathered.values():
+        for name, count in unit.counts.items():
+            smallest[name] = min(smallest.get(name, count), count)
     return {
-        str(name)
+        name
         for name, count in sizes.items()
-        if count <= min_test or (count - smallest[name] < min_test and name not in bound)
+        if count <= min_test or (count - smallest[name] < min_test and name not in known)
     }
 
 
-def _shares(table: pd.DataFrame, fraction: float, least: int) -> dict[str, int]:
+def _shares(sizes: Mapping[str, int], fraction: float, least: int) -> dict[str, int]:
     """The number of images that is a fraction of each class, rounded, but at least `least`."""
-    sizes = table["class_name"].value_counts()
-    return {str(name): max(least, int(count * fraction + 0.5)) for name, count in sizes.items()}
+    return {name: max(least, int(count * fraction + 0.5)) for name, count in sizes.items()}
 
 
 def _choose(
-    free: pd.DataFrame,
-    there: pd.DataFrame,
+    free: Mapping[int, _Unit],
+    there: Mapping[str, Counter[str]],
     wanted: Mapping[str, Mapping[str, int]],
     asked: Asked,
     small: set[str],
 ) -> dict[int, str]:
-    """The set of every unit of the free images.
+    """The set of every free unit.
 
     Units of one class are drawn in a seeded order, class by class. Those that hold several classes (a night, a trap)
     are drawn by themselves first; afterwards they, and the units of their classes, are exchanged between the sets.
 
     Args:
-        there: images whose subset stands; they count towards what is wanted.
+        there: the images of each class in each set that stay there; they count towards what is wanted.
         wanted: the number of images of each class, for each set beside training that is drawn, in this order.
         small: the classes that need no test image.
     """
-    holds = free.groupby("unit")["class_name"].nunique()
-    shared = free[free["unit"].isin(holds.index[holds > 1])]
-    single = free[~free["unit"].isin(shared["unit"])]
-    set_of = _drawn(_identities(shared), asked.fractions(wanted), asked.seed, "shared")
-    settled = pd.concat([there, shared.assign(subset=shared["unit"].map(set_of))])
-    spare = settled.loc[settled["subset"] == "train", "class_name"].value_counts().to_dict()
+    shared = {number: unit for number, unit in free.items() if len(unit.counts) > 1}
+    set_of = _drawn(shared, asked.fractions(wanted), asked.seed, "shared")
+    settled = _counted(there, shared, set_of)
     for name, numbers in wanted.items():
-        undrawn = single[~single["unit"].isin(set_of.keys())]
-        got = settled.loc[settled["subset"] == name, "class_name"].value_counts().to_dict()
+        undrawn = {number: unit for number, unit in free.items() if number not in set_of}
         least = asked.min_test if name == "test" else 0
-        taken = _draw(undrawn, numbers, asked.seed, name, least, got, spare)
+        taken = _draw(undrawn, numbers, asked.seed, name, least, settled[name], settled["train"])
         set_of |= dict.fromkeys(taken, name)
-    set_of = dict.fromkeys(free["unit"].tolist(), "train") | set_of
-    if len(shared):
+    set_of = dict.fromkeys(free, "train") | set_of
+    if shared:
         set_of |= _exchanged(free, there, set_of, wanted, asked, small)
     return set_of
 
 
 def _drawn(
-    identities: Mapping[int, str], fractions: Mapping[str, float], seed: int, purpose: str
+    units: Mapping[int, _Unit], fractions: Mapping[str, float], seed: int, purpose: str
 ) -> dict[int, str]:
     """A set for each unit, drawn by itself, so that another unit more or less changes no other's."""
     found = {}
-    for unit, identity in identities.items():
-        place = derive_seed(seed, f"{purpose}/{identity}") / 2**63
-        found[unit] = "train"
+    for number, unit in units.items():
+        place = derive_seed(seed, f"{purpose}/{unit.identity}") / 2**63
+        found[number] = "train"
         for name, fraction in fractions.items():
             if 0 <= place < fraction:
-                found[unit] = name
+                found[number] = name
             place -= fraction
     return found
 
 
-def _identities(table: pd.DataFrame) -> dict[int, str]:
-    """What names each unit: its group, which added images do not change, or else its first image."""
-    ids = table.groupby("unit")["image_id"].min().astype(str)
-    named = table[table["group"] != ""].groupby("unit")["group"].min()
-    return {**ids.to_dict(), **named.to_dict()}
-
-
 def _draw(
-    table: pd.DataFrame,
+    units: Mapping[int, _Unit],
     wanted: Mapping[str, int],
     seed: int,
     purpose: str,
     least: int,
-    got: Mapping[str, int],
-    spare: Mapping[str, int],
+    got: Counter[str],
+    spare: Counter[str],
 ) -> set[int]:
-    """Choose units so that every class gives about the wanted number of images and keeps at least one.
+    """Choose units of one class each so that every class gives about the wanted number and keeps at least one image.
 
     The rarest class comes first. Its units are taken in a seeded order while they bring the class nearer to its
-    number and leave an image to every class that they hold.
+    number and leave an image to it.
 
     Args:
         got: images of each class that the set has already.
         spare: images of each class that train in any case.
     """
-    by_unit: dict[int, dict[str, int]] = {}
-    units_of: dict[str, list[int]] = {}
-    for (unit, name), count in table.groupby(["unit", "class_name"]).size().items():
-        by_unit.setdefault(unit, {})[name] = count
-        units_of.setdefault(name, []).append(unit)
-    first_id = table.groupby("unit")["image_id"].min()
+    units_of: dict[str, list[int]] = defaultdict(list)
+    size: dict[int, int] = {}
+    for number, unit in units.items():
+        ((name, size[number]),) = unit.counts.items()
+        units_of[name].append(number)
     order = {
-        unit: (derive_seed(seed, f"{purpose}/{identity}"), identity) for unit, identity in first_id.items()
+        number: (derive_seed(seed, f"{purpose}/{unit.first}"), unit.first) for number, unit in units.items()
     }
-    present = table["class_name"].value_counts()
-    left = {name: count + spare.get(name, 0) for name, count in present.items()}
-    has = {name: got.get(name, 0) for name in left}
+    left = {name: sum(map(size.__getitem__, own)) + spare[name] for name, own in units_of.items()}
     taken: set[int] = set()
     for name in sorted(left, key=lambda name: (left[name], name)):
+        has = got[name]
         ordered = sorted(units_of[name], key=order.__getitem__)
         # Whole groups may be too large for the share. Then the smallest of them give the class the least that it needs.
-        by_size = sorted(ordered, key=lambda unit: by_unit[unit][name])
+        by_size = sorted(ordered, key=size.__getitem__)
         for candidates, target, whole in ((ordered, wanted[name], False), (by_size, least, True)):
-            for unit in candidates:
-                count, missing = by_unit[unit][name], target - has[name]
+            for number in candidates:
+                count, missing = size[number], target - has
                 if missing <= 0:
                     break
                 overshoots = not whole and count >= 2 * missing
-                if unit in taken or overshoots or left[name] <= count:
+                if number in taken or overshoots or left[name] <= count:
                     continue
-                taken.add(unit)
+                taken.add(number)
                 left[name] -= count
-                has[name] += count
+                has += count
     return taken
 
 
 def _exchanged(
-    free: pd.DataFrame,
-    there: pd.DataFrame,
+    free: Mapping[int, _Unit],
+    there: Mapping[str, Counter[str]],
     set_of: Mapping[int, str],
     wanted: Mapping[str, Mapping[str, int]],
     asked: Asked,
@@ -244,36 +297,41 @@ def _exchanged(
 ) -> dict[int, str]:
     """The sets of the units that hold several classes, and of the units of these classes, after exchanges."""
     sets = [name for name in SUBSETS if name == "train" or name in wanted]
-    held = free.groupby(["unit", "class_name"]).size().rename("images").reset_index()
-    held["several"] = held.groupby("unit")["class_name"].transform("size") > 1
-    classes = sorted(held.loc[held["several"], "class_name"].unique())
-    held = held[held["class_name"].isin(classes)]
-    identities = _identities(free[free["unit"].isin(held["unit"])])
-    rank = {unit: derive_seed(asked.seed, f"exchange/{identity}") for unit, identity in identities.items()}
-    held = held.assign(rank=held["unit"].map(rank), set=held["unit"].map(set_of)).sort_values("rank")
-    alike = held.groupby(["several", "class_name", "images", "set"]).cumcount()
-    held = held[held["several"] | (alike < _ALIKE)]
-    counts = held.pivot(index="unit", columns="class_name", values="images").reindex(held["unit"].unique())
-    counts = counts[classes].fillna(0).astype(np.int64)
-    rest = free[free["class_name"].isin(classes) & ~free["unit"].isin(counts.index)]
-    still = pd.concat([there, rest.assign(subset=rest["unit"].map(set_of))])
-    base = pd.crosstab(still["class_name"], still["subset"]).reindex(
-        index=classes, columns=sets, fill_value=0
-    )
-    goal = pd.DataFrame({name: pd.Series(numbers) for name, numbers in wanted.items()}).reindex(classes)
-    goal["train"] = (base.sum(axis=1) + counts.sum() - goal.sum(axis=1)).clip(lower=1)
-    least = pd.DataFrame(0, index=classes, columns=sets).assign(train=1)
+    classes = sorted({name for unit in free.values() if len(unit.counts) > 1 for name in unit.counts})
+    concerned = set(classes)
+    held = [number for number, unit in free.items() if unit.counts.keys() & concerned]
+    held.sort(key=lambda number: derive_seed(asked.seed, f"exchange/{free[number].identity}"))
+    moving: dict[int, _Unit] = {}
+    alike: Counter[object] = Counter()
+    for number in held:
+        unit = free[number]
+        kind = *unit.counts.items(), set_of[number]
+        alike[kind] += 1
+        if len(unit.counts) > 1 or alike[kind] <= _ALIKE:
+            moving[number] = unit
+    rest = {number: free[number] for number in held if number not in moving}
+    still = _counted(there, rest, set_of)
+    counts = np.zeros((len(moving), len(classes)), np.int64)
+    column_of = {name: column for column, name in enumerate(classes)}
+    for row, unit in enumerate(moving.values()):
+        for name, count in unit.counts.items():
+            counts[row, column_of[name]] = count
+    base = np.array([[still[name][label] for name in sets] for label in classes], dtype=np.int64)
+    goal = np.array([[wanted.get(name, {}).get(label, 0) for name in sets] for label in classes])
+    goal[:, 0] = np.maximum(1, base.sum(axis=1) + counts.sum(axis=0) - goal.sum(axis=1))
+    least = np.zeros_like(base)
+    least[:, 0] = 1
     if "test" in sets:
-        least["test"] = [0 if name in small else asked.min_test for name in classes]
+        least[:, sets.index("test")] = [0 if name in small else asked.min_test for name in classes]
     everything = [
-        np.vstack([frame[sets].to_numpy(np.int64), total])
-        for frame, total in ((base, base[sets].sum()), (goal, goal[sets].sum()), (least, np.ones(len(sets))))
+        np.vstack([table, total]).astype(np.int64)
+        for table, total in ((base, base.sum(axis=0)), (goal, goal.sum(axis=0)), (least, np.ones(len(sets))))
     ]
     starts = [set_of]
-    if len(counts) <= _FEW:
+    if len(moving) <= _FEW:
         names, fractions = [f"start {number}" for number in range(1, _STARTS)], asked.fractions(wanted)
-        starts += [_drawn(identities, fractions, asked.seed, name) for name in names]
+        starts += [_drawn(moving, fractions, asked.seed, name) for name in names]
     columns = np.column_stack([counts, counts.sum(axis=1)])
-    places = np.array([[sets.index(start[unit]) for unit in counts.index] for start in starts])
-    end = exchange(columns, places, *(table.astype(np.int64) for table in everything))
-    return {unit: sets[place] for unit, place in zip(counts.index.tolist(), end.tolist(), strict=True)}
+    places = np.array([[sets.index(start[number]) for number in moving] for start in starts])
+    end = exchange(columns, places, *everything)
+    return {number: sets[place] for number, place in zip(moving, end.tolist(), strict=True)}
