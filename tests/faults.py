@@ -311,18 +311,9 @@ def served(content: bytes) -> Iterator[str]:
         server.shutdown()
 
 
-def spare_imports() -> None:
-    """Stand in for two packages that take longer to import than all programs together work, and do next to nothing.
-
-    Every optimiser imports PyTorch's compiler, to keep it away from itself. Of scikit-learn, the digits are one file.
-    """
+def stand_in_for_sklearn() -> None:
+    """Give the digits, which lie in a file of scikit-learn, without the seconds that importing it takes."""
     import numpy
-    import torch
-
-    compiler = types.ModuleType("torch._dynamo")
-    compiler.disable = lambda function, *_, **__: function
-    compiler.graph_break = lambda: None
-    sys.modules["torch._dynamo"] = torch._dynamo = compiler
 
     (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
     table = numpy.loadtxt(Path(package) / "datasets/data/digits.csv.gz", delimiter=",")
@@ -433,9 +424,10 @@ def programs(disk: FailingDisk, place: Path, short: bool, wanted: list[str]) -> 
     import hashlib
 
     import torch
+    import without_compiler  # noqa: F401
 
     torch.set_num_threads(1)
-    spare_imports()
+    stand_in_for_sklearn()
     if not short:
         import torchvision
 
