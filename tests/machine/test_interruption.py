@@ -48,6 +48,10 @@ def undisturbed(tmp_path_factory):
     """Where the run was trained and nothing killed it."""
     workspace = Workspace.create(tmp_path_factory.mktemp("undisturbed") / "workspace")
     (workspace.folder / "config/config.yaml").write_text(yaml.safe_dump(CONFIG))
+    # The trainers that are killed are new processes.
+    workspace.stub(
+        f"import sys\nsys.path.append({str(ROOT / 'tests')!r})\nimport without_compiler\n", "train"
+    )
     workspace.make_tensors("train_balanced", "val")
     workspace.snakemake(TARGET)
     return workspace

@@ -1,5 +1,6 @@
 """The workflow works in any folder: its own files lie beside its Snakefile, data and results where it works."""
 
+import pytest
 import yaml
 from filelock import FileLock
 from workspace import Workspace, jobs
@@ -33,32 +34,37 @@ def counted(folder, **paths) -> None:
     (folder / "config/config.yaml").write_text(yaml.safe_dump({**CONFIGURATION, "paths": paths}))
 
 
-def workflow_at(folder) -> Workspace:
-    return Workspace.create(folder / "a checkout of Ann's")
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Workspace:
+    return Workspace.create(tmp_path_factory.mktemp("places") / "a checkout of Ann's")
 
 
-def test_a_snakefile_elsewhere_plans_the_same_jobs_and_finds_its_numbers(tmp_path):
-    checkout, here = workflow_at(tmp_path), Workspace(tmp_path / "here")
+@pytest.fixture(scope="module")
+def jobs_of_demo(checkout) -> set[str]:
+    return checkout.planned(*DEMO)
+
+
+def test_a_snakefile_elsewhere_plans_the_same_jobs_and_finds_its_numbers(checkout, jobs_of_demo, tmp_path):
+    here = Workspace(tmp_path / "here")
     here.folder.mkdir()
     snakefile = ("--snakefile", str(checkout.folder / "Snakefile"))
     configured = ("--configfile", str(checkout.folder / "config/demo.yaml"))
-    assert here.planned(*snakefile, *configured) == checkout.planned(*DEMO)
+    assert here.planned(*snakefile, *configured) == jobs_of_demo
 
 
-def test_as_a_module_it_takes_the_configuration_of_the_folder(tmp_path):
-    checkout, here = workflow_at(tmp_path), Workspace(tmp_path / "here")
+def test_as_a_module_it_takes_the_configuration_of_the_folder(checkout, jobs_of_demo, tmp_path):
+    here = Workspace(tmp_path / "here")
     counted(here.folder)
     text = MODULE.format(snakefile=str(checkout.folder / "Snakefile"))
     (here.folder / "Snakefile").write_text(text)
     here.snakemake("--cores", "1", "--", "results/tables/counts.md")
     assert "40" in (here.folder / "results/tables/counts.md").read_text()
     (here.folder / "config/config.yaml").write_text((checkout.folder / "config/demo.yaml").read_text())
-    assert jobs(here.plan()) == checkout.planned(*DEMO)
+    assert jobs(here.plan()) == jobs_of_demo
 
 
-def test_results_of_their_own_are_made_while_others_are_worked_on(tmp_path):
+def test_results_of_their_own_are_made_while_others_are_worked_on(checkout, tmp_path):
     counted(tmp_path / "here", results="other")
-    checkout = workflow_at(tmp_path)
     words = ("--directory", str(tmp_path / "here"), "--configfile", str(tmp_path / "here/config/config.yaml"))
     busy = tmp_path / "here/results" / LOCK
     busy.parent.mkdir(parents=True)
