@@ -21,10 +21,11 @@ def user(tmp_path_factory):
     commands = re.findall(r"^    longtail analyse (.*)$", PAGE, re.MULTILINE)
     assert len(commands) == 1
     program = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
-    # One epoch shows that its methods are taken and learn. What two would show of a check is in doors/test_testing.py.
-    assert program.count('"epochs": 2') == 2
+    # Its check of two views is done as it is; of the other one, what two epochs show is in doors/test_testing.py.
+    flat = '"sampler": "square_root", "epochs": '
+    assert f"{flat}2" in program
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        exec(program.replace('"epochs": 2', '"epochs": 1'), known)  # noqa: S102 (our own page)
+        exec(program.replace(f"{flat}2", f"{flat}1"), known)  # noqa: S102 (our own page)
         drawn = {"head_middle_tail": analyse.figures()["head_middle_tail"]}
         patch.setattr(analyse, "figures", lambda: drawn)
         assert analyse.main(shlex.split(commands[0])) == 0
