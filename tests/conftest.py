@@ -179,7 +179,7 @@ def base(digits, train_arguments, tmp_path_factory):
 
 SMALL_RECIPE = {
     "epochs": 4,
-    "batch_size": 32,
+    "batch_size": 64,
     "image_size": 8,
     "padding": 1,
     "mean": [0.3, 0.3, 0.3],

@@ -192,7 +192,7 @@ class Calls(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in self.own:
             return self.own[func](*args, **kwargs)
-        if func.__name__ == "__get__":
+        if func.__name__ in ("__get__", "untyped_storage"):
             return func(*args)
         made_from_tensor = func in (torch.as_tensor, torch.asarray) and isinstance(args[0], Tensor)
         if made_from_tensor and kwargs.get("device") is not None:
@@ -399,7 +399,8 @@ def pretended_cuda() -> Iterator[Watch]:
     def pickled(tensor: Tensor, protocol: int) -> Any:
         if tensor.device == CUDA:
             watch.note("read-back", "pickle")
-        return reduce(tensor, protocol)
+        with torch._C.DisableTorchFunction():
+            return reduce(tensor, protocol)
 
     properties = SimpleNamespace(
         name="a pretended GPU", uuid="pretended", total_memory=MEMORY, major=9, minor=0

@@ -70,7 +70,7 @@ def test_a_head_from_class_means_is_not_made_again_when_a_run_resumes(trained, m
         return class_means(*arguments)
 
     monkeypatch.setattr("longtail.training.run.class_means", counted)
-    stopped, _ = trained("stopped", stop_after=5, **COSINE)
+    stopped, _ = trained("stopped", stop_after=2, **COSINE)
     assert len(calls) == 1
     assert whole.history == stopped.history
     assert same_weights(whole.best_weights, stopped.best_weights)

@@ -41,7 +41,7 @@ def own(tmp_path):
 def test_what_a_loss_keeps_in_buffers_is_resumed_exactly(trained, own):
     settings = {"loss": own("Counting"), "loss_parameters": {}, "recipe": {"epochs": 2, "select": "last"}}
     whole, _ = trained("whole", **settings)
-    stopped, _ = trained("stopped", stop_after=5, **settings)
+    stopped, _ = trained("stopped", stop_after=2, **settings)
     assert whole.history == stopped.history
     assert same_weights(whole.best_weights, stopped.best_weights)
 
@@ -49,7 +49,7 @@ def test_what_a_loss_keeps_in_buffers_is_resumed_exactly(trained, own):
 def test_weights_of_a_loss_are_trained_resumed_and_kept_out_of_the_model_file(trained, own):
     settings = {"loss": own("Learnt"), "loss_parameters": {}, "recipe": {"epochs": 2, "select": "last"}}
     whole, run = trained("whole", **settings)
-    stopped, again = trained("stopped", stop_after=5, **settings)
+    stopped, again = trained("stopped", stop_after=2, **settings)
     margin = run.loss.module.margin
     assert margin.detach().abs().min() > 0 and torch.equal(margin, again.loss.module.margin)
     assert same_weights(whole.best_weights, stopped.best_weights)

@@ -78,7 +78,7 @@ class Fault(NamedTuple):
     fault: str
     seen_at: str | None = None
     seen_in: str | None = None
-    setting: Setting = SETTINGS["softmax"]
+    setting: Setting = Setting()
 
     def put(self, monkeypatch) -> str:
         """Put the fault into the product; file and line at which it is to be seen."""
@@ -144,14 +144,14 @@ WAITING = {
         ("batches.feed", "Feed", "_gathered_ahead"),
         "pixels.to(self.device, non_blocking=True)",
         "pixels.to(self.device)",
-        setting=Setting({"epochs": 1}, place="file"),
+        setting=Setting(place="file"),
     ),
     "memory that is not pinned": Fault(
         ("batches.feed", "Feed", "_read"),
         'pin_memory=self.device.type == "cuda"',
         "pin_memory=False",
         "pixels.to(self.device, non_blocking=True)",
-        setting=Setting({"epochs": 1}, place="file"),
+        setting=Setting(place="file"),
     ),
     "an index left on the CPU": Fault(
         ("training.progress", "Tally", "add"),

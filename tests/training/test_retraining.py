@@ -42,7 +42,7 @@ def test_decoupled_training_leaves_the_backbone_bit_for_bit(trained, base, digit
     if classifier == "scale":
         assert same_weights(first.head.state_dict(), second.head.linear.state_dict())
         torch.testing.assert_close(second(images), first(images) * second.head.scale)
-    resumed, _ = trained("resumed", stop_after=5, start=base, retrain=classifier, **SECOND_STAGE)
+    resumed, _ = trained("resumed", stop_after=2, start=base, retrain=classifier, **SECOND_STAGE)
     assert resumed.history == progress.history
     assert same_weights(resumed.best_weights, progress.best_weights)
 
@@ -136,7 +136,7 @@ def test_shifted_norms_follow_the_images_and_no_weight_of_the_backbone_moves(tra
     assert not torch.equal(first.head.weight, second.head.linear.weight), "the classifier is trained on"
     assert (second.head.scale != 1).any() and card.head == "scaled"
     assert not same_weights(kept.best_weights, progress.best_weights)
-    resumed, _ = trained("resumed", stop_after=5, shift_norms=True, **settings)
+    resumed, _ = trained("resumed", stop_after=2, shift_norms=True, **settings)
     assert resumed.history == progress.history
     assert same_weights(resumed.best_weights, progress.best_weights)
 

@@ -56,7 +56,7 @@ def test_a_student_learns_from_its_teacher_and_resumes_to_the_same_bytes(trained
     settings = {**PLAIN, "distill": DISTILL, "recipe": {"epochs": 2, "warmup_epochs": 0, "mixup": mixup}}
     before = base.read_bytes()
     whole, run = trained("whole", teacher=base, **settings)
-    stopped, _ = trained("stopped", teacher=base, stop_after=5, **settings)
+    stopped, _ = trained("stopped", teacher=base, stop_after=2, **settings)
     plain, _ = trained("plain", **{**settings, "distill": None})
     assert all(math.isfinite(row["train_loss"]) for row in whole.history)
     assert stopped.history == whole.history and same_weights(stopped.best_weights, whole.best_weights)
@@ -91,7 +91,7 @@ def test_the_teacher_sees_the_batch_in_evaluation_mode_and_as_it_is_mixed(traine
 
 
 def test_a_heavy_weight_makes_the_student_agree_with_its_teacher(trained, base, digits):
-    recipe = {"epochs": 4, "warmup_epochs": 0, "learning_rate": 0.01}
+    recipe = {"epochs": 4, "batch_size": 32, "warmup_epochs": 0, "learning_rate": 0.01}
     images = load_tensors(digits / "train.pth").images.float().div(255).sub(0.3).div(0.4)
     teacher, _ = load_model(base)
     wanted = teacher(images).detach().log_softmax(1)

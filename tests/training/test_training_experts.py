@@ -29,7 +29,7 @@ def test_experts_learn_resume_to_the_same_bytes_and_are_weighed_for_test_images(
     whole, trainer = trained("whole", loss=loss, narrow_experts=narrow, **EXPERTS)
     assert all(math.isfinite(row["train_loss"]) and math.isfinite(row["val_loss"]) for row in whole.history)
     assert whole.history[-1]["val_acc1"] > 0.3  # by chance 0.1
-    stopped, _ = trained("stopped", stop_after=10, loss=loss, narrow_experts=narrow, **EXPERTS)
+    stopped, _ = trained("stopped", stop_after=5, loss=loss, narrow_experts=narrow, **EXPERTS)
     assert stopped.history == whole.history and same_weights(stopped.best_weights, whole.best_weights)
 
     path, images = (

@@ -54,7 +54,7 @@ def test_only_the_chosen_weights_of_a_transformer_are_trained(trained, tune, pat
 def test_fine_tuning_resumes_exactly(trained, tune, ema):
     recipe = {**SHORT, "tune": tune, "ema": ema}
     whole, _ = trained("whole", **TRANSFORMER, recipe=recipe)
-    stopped, _ = trained("stopped", stop_after=5, **TRANSFORMER, recipe=recipe)
+    stopped, _ = trained("stopped", stop_after=2, **TRANSFORMER, recipe=recipe)
     assert whole.history == stopped.history
     assert same_weights(whole.best_weights, stopped.best_weights)
 
