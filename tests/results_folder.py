@@ -43,21 +43,21 @@ def write_results(
     clusters = table["image_id"] // night
     if night > 1:
         table["cluster"] = clusters
+    labels, longtailed = table["label"].to_numpy(), table["longtailed"].to_numpy()
+    place = table.groupby("label").cumcount().to_numpy()
+    members = {"balanced": longtailed | True, "longtailed": longtailed}
+    members |= {group: longtailed & (labels == label) for label, group in enumerate(SIZES)}
+    counts = {name: (int(chosen.sum()), clusters[chosen].nunique()) for name, chosen in members.items()}
     for train_set, model, loss, seed in itertools.product(train_sets, models, losses, seeds):
         run = (model, loss, train_set, seed)
-        place = table.groupby("group").cumcount()
-        right = place < table["group"].map(lambda group, run=run: correct(*run, group))
-        longtailed = table["longtailed"]
-        members = {"balanced": longtailed | True, "longtailed": longtailed}
-        members |= {group: longtailed & (table["group"] == group) for group in SIZES}
+        right = place < np.array([correct(*run, group) for group in SIZES])[labels]
         for test_set, chosen in members.items():
             value = np.nan if run in missing else right[chosen].mean()
-            counts = int(chosen.sum()), clusters[chosen].nunique()
-            by_class = right[chosen].groupby(table.loc[chosen, "label"]).mean()
-            rows.append((*run, test_set, "acc1", value, *counts))
-            rows.append((*run, test_set, "mean_class_acc", by_class.mean() + value * 0, *counts))
+            by_class = [right[chosen & (labels == label)].mean() for label in np.unique(labels[chosen])]
+            rows.append((*run, test_set, "acc1", value, *counts[test_set]))
+            rows.append((*run, test_set, "mean_class_acc", np.mean(by_class) + value * 0, *counts[test_set]))
         if run not in missing:
-            predicted = np.where(right, table["label"], (table["label"] + 1) % 3)
+            predicted = np.where(right, labels, (labels + 1) % 3)
             logits = list(np.eye(3, dtype=np.float32)[predicted])
             path = folder / "runs" / train_set / model / loss / f"seed{seed}" / "predictions.parquet"
             write_parquet(table[["image_id", "label"]].assign(logits=logits), path)

@@ -73,8 +73,8 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
     """
     require(evaluation, COLUMNS, "the evaluation")
     chosen = evaluation[(evaluation["metric"] == metric) & evaluation["value"].notna()]
-    runs = pd.MultiIndex.from_frame(chosen[RUN])
-    chosen = chosen[runs.isin(grid.runs)]
+    for column, names in zip(RUN, (grid.models, grid.losses, grid.train_sets, grid.seeds), strict=True):
+        chosen = chosen[chosen[column].isin(names)]
     keys = [*RUN, "test_set"]
     if (twice := chosen.duplicated(keys)).any():
         *run, test_set = chosen.loc[twice, keys].iloc[0]

@@ -52,10 +52,14 @@ class Column:
     def odd(self, values: "pd.Series") -> "pd.Series":
         """Whether each value is none that the column takes: bool, with the index of the values."""
         import numpy as np
+        from pandas import StringDtype
         from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
         if self.kind == "text":
-            odd = ~values.map(lambda value: isinstance(value, str)).astype(bool)
+            if isinstance(values.dtype, StringDtype):  # holds nothing else, except gaps
+                odd = values.isna()
+            else:
+                odd = ~values.map(lambda value: isinstance(value, str)).astype(bool)
             if self.among:
                 return odd | ~values.isin(self.among)
             return odd | ~values.astype(str).str.match(self.like) if self.like else odd

@@ -557,6 +557,13 @@ def test_dunnett_is_the_chance_of_the_largest_of_all(models, losses):
     )
 
 
+def test_runs_outside_the_grid_are_ignored():
+    frame = evaluation({("a", "softmax", 1): 0.5, ("b", "softmax", 1): 0.4, ("a", "ldam", 1): 0.3})
+    frame = pd.concat([frame, frame.assign(seed=2), frame.assign(train_set="balanced")], ignore_index=True)
+    found = grid.scores(frame, Grid(("a",), ("softmax",), ("longtailed",), (1,)))
+    assert found["value"].tolist() == [0.5]
+
+
 def test_losses_with_the_same_accuracies_count_once():
     values = {
         (model, loss, 1): 0.5 + 0.05 * i + 0.01 * j + 0.003 * (i * j % 3)

@@ -7,9 +7,11 @@ import re
 import shlex
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -27,7 +29,7 @@ from longtail.experiment.runs import MODEL, PREDICTIONS, RECORD
 from longtail.export import main
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.files.text import printable
-from longtail.inference.onnx import example, largest_difference, metadata
+from longtail.inference.onnx import example, largest_difference, metadata, write_onnx
 from longtail.inference.page import RunFiles, loss_name, model_page
 from longtail.inference.pictures import classify
 from longtail.models.card import digest_of
@@ -179,7 +181,11 @@ def odd_pictures(folder: Path) -> list[Path]:
         {"resize": "pad", "pad_with": "reflect"},
     ],
 )
-def test_the_code_beside_the_onnx_file_gives_what_predict_gives(user, run_folder, tmp_path, capsys, facts):
+def test_the_code_beside_the_onnx_file_gives_what_predict_gives(
+    user, run_folder, tmp_path, capsys, monkeypatch, facts
+):
+    # The code for each picture opens the same file.
+    monkeypatch.setattr(onnxruntime, "InferenceSession", cache(onnxruntime.InferenceSession))
     model, card = load_model(run_folder / "model.safetensors")
     card, pictures = replace(card, **facts), odd_pictures(tmp_path)
     expected = classify(model, card, [(path.name, path) for path in pictures], top=1)
@@ -194,6 +200,12 @@ def test_the_code_beside_the_onnx_file_gives_what_predict_gives(user, run_folder
         )
         name, share = capsys.readouterr().out.strip().rsplit(" ", 1)
         assert (name, float(share)) == (row.class_1, pytest.approx(row.probability_1, abs=1e-4)), path.name
+
+
+def test_the_opset_is_the_one_that_was_asked_for(run_folder, tmp_path):
+    assert write_onnx(tmp_path / "m.onnx", *load_model(run_folder / "model.safetensors"), opset=18) < 1e-4
+    found = {one.domain: one.version for one in onnx.load(tmp_path / "m.onnx").opset_import}
+    assert found[""] == 18
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import contextlib
 import json
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
-import onnx
 import pytest
 import timm
 import torch
@@ -18,7 +18,6 @@ from torchvision.models import get_model
 
 from longtail.export import main
 from longtail.inference.elsewhere import unlike
-from longtail.inference.onnx import write_onnx
 from longtail.inference.pictures import classify, find_pictures
 from longtail.models import build_model
 from longtail.models.file import load_model, save_model
@@ -47,9 +46,12 @@ def write(path, architecture, size=32, head="linear", **facts):
     return path
 
 
+def pictures(size):
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(5))
+
+
 def logits_there(folder, library, size):
-    """The logits of the model as users of the library load it, and of the file here, for the same images."""
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(5))
+    """The logits of the model for the pictures, as users of the library load it."""
     if library == "timm":
         model = timm.create_model(f"local-dir:{folder}", pretrained=True)
     else:
@@ -60,11 +62,26 @@ def logits_there(folder, library, size):
         )
         model.load_state_dict(load_file(folder / "model.safetensors"))
     with torch.no_grad():
-        return images, model.eval()(images)
+        return model.eval()(pictures(size))
 
 
 def long(*values):
     return pytest.param(*values, marks=pytest.mark.long)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The model file of an architecture, which is written once, and what the model says of images."""
+    folder = tmp_path_factory.mktemp("written")
+
+    @cache
+    def written(architecture, size):
+        path = write(folder / architecture / "model.safetensors", architecture, size)
+        network = load_model(path)[0]
+        with torch.no_grad():
+            return path, network(pictures(size))
+
+    return written
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
@@ -80,12 +97,10 @@ def long(*values):
         long("torchvision/densenet121", 64),
     ],
 )
-def test_the_model_loads_there_with_the_same_logits(tmp_path, architecture, size, library):
-    path = write(tmp_path / "model.safetensors", architecture, size)
+def test_the_model_loads_there_with_the_same_logits(tmp_path, written, architecture, size, library):
+    path, expected = written(architecture, size)
     assert main([str(path), "--to", library, str(tmp_path / "there")]) == 0
-    images, found = logits_there(tmp_path / "there", library, size)
-    with torch.no_grad():
-        expected = load_model(path)[0](images)
+    found = logits_there(tmp_path / "there", library, size)
     assert expected.abs().max() > 0.1
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
@@ -95,9 +110,9 @@ def test_the_model_loads_there_with_the_same_logits(tmp_path, architecture, size
 def test_every_model_of_a_library_loads_there(tmp_path, architecture, head):
     path = write(tmp_path / "model.safetensors", architecture, 64, head)
     assert main([str(path), "--to", "timm", str(tmp_path / "there")]) == 0
-    images, found = logits_there(tmp_path / "there", "timm", 64)
+    found = logits_there(tmp_path / "there", "timm", 64)
     with torch.no_grad():
-        torch.testing.assert_close(found, load_model(path)[0](images), rtol=0, atol=1e-5)
+        torch.testing.assert_close(found, load_model(path)[0](pictures(64)), rtol=0, atol=1e-5)
 
 
 def test_a_hub_folder_gives_the_answer_of_predict_by_the_code_of_its_card(tmp_path, capsys):
@@ -191,10 +206,3 @@ def test_an_opset_that_nobody_writes_is_refused(tmp_path, capsys, opset):
     assert main([str(path), "--onnx", str(tmp_path / "m.onnx"), "--opset", str(opset)]) == 1
     assert f"--opset {opset}: allowed are 18 to " in capsys.readouterr().err
     assert not (tmp_path / "m.onnx").exists()
-
-
-def test_the_opset_is_the_one_that_was_asked_for(tmp_path):
-    path = write(tmp_path / "model.safetensors", "resnet8", 8)
-    assert write_onnx(tmp_path / "m.onnx", *load_model(path), opset=18) < 1e-4
-    found = {one.domain: one.version for one in onnx.load(tmp_path / "m.onnx").opset_import}
-    assert found[""] == 18

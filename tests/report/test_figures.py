@@ -941,7 +941,7 @@ def test_confusion_names_every_class_whole_on_both_axes():
     for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
         assert [text.get_text() for text in labels] == LATIN[:100]
     # Each name has the height of its letters for itself.
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     heights = [label.get_window_extent().y0 for label in axes.get_yticklabels()]
     assert min(-np.diff(heights)) > 0.8 * confusion.FONT_SIZE / 72 * figure.dpi
     assert min(name.get_window_extent().x0 for name in axes.get_yticklabels()) > 0

@@ -501,6 +501,10 @@ def test_script_writes_every_table_of_the_catalogue(tmp_path):
             (lambda frame, name=name: frame.assign(**{name: "x"}), f"in the column {name},")
             for name in ("value", "n")
         ),
+        (
+            lambda frame: frame.assign(metric=frame["metric"].mask(frame.index == 1)),
+            "the column metric, row 2",
+        ),
     ],
 )
 def test_an_odd_table_of_the_results_is_named(tmp_path, damage, found):
