@@ -1,4 +1,4 @@
-"""Our programs in children of a server that has imported their libraries once: each costs its own work and no more.
+"""Work in forks of the process that tests, which has imported its libraries already.
 
 What a new process alone would show (a seed of hashes, limits, several ranks) is tested in one.
 """
@@ -8,26 +8,21 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "workflow/scripts"))  # the frame of the programs
-os.fsync = lambda descriptor: None  # as in conftest.py
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "longtail.training.run",
-        "longtail.inference.logits",
-        "longtail.inference.temperature",
-        "longtail.models.cifar_resnet",
-        "longtail.losses.equalization",
-        "torch._dynamo",  # every optimiser imports it, which takes seconds
-        # What the files import that define the work of a child, which imports them again.
-        *("pytest", "pyarrow.parquet", "safetensors.torch"),
-    ]
-)
+# What a training would import late, for seconds, is there before any fork. Every optimiser imports the compiler.
+import torch._dynamo  # noqa: F401
+
+import longtail.inference.logits
+import longtail.inference.temperature
+import longtail.losses.equalization
+import longtail.models.cifar_resnet  # noqa: F401
+
+CONTEXT = multiprocessing.get_context("fork")
 
 
-def redirect(log: str | Path, *descriptors: int) -> None:
-    """Append what this process writes to these descriptors to a file."""
+def redirect(log: str | Path) -> None:
+    """Append all that this process says to a file."""
     file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    for descriptor in descriptors:
+    for descriptor in (1, 2):
         os.dup2(file, descriptor)
+    # Those that it has from its parent write into what pytest captures.
+    sys.stdout, sys.stderr = (open(descriptor, "w", buffering=1, closefd=False) for descriptor in (1, 2))  # noqa: SIM115

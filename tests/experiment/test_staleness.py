@@ -141,12 +141,23 @@ def finished(tmp_path_factory):
     return workspace
 
 
+@pytest.fixture(scope="module")
+def copied(finished, tmp_path_factory):
+    return finished.copy(tmp_path_factory.mktemp("copied") / "workspace")
+
+
+@pytest.fixture
+def workspace(finished, copied):
+    """A copy of the finished workspace to change; the next test finds it as it was, by times and sizes of files."""
+    copied.restore(finished)
+    return copied
+
+
 def makes_the_page(told):
     return re.search(r"^index +1$", told, re.MULTILINE) is not None
 
 
-def test_the_page_of_the_results_is_made_from_every_figure_table_and_statistic(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
+def test_the_page_of_the_results_is_made_from_every_figure_table_and_statistic(workspace):
     (workspace.folder / "results/index.html").unlink()
     told = workspace.plan()
     assert jobs(told) == set() and makes_the_page(told)
@@ -162,8 +173,7 @@ def test_the_page_of_the_results_is_made_from_every_figure_table_and_statistic(f
     assert made | {"results/summary.html"} == {name for name in inputs if name.endswith(shown)}
 
 
-def test_the_page_of_the_results_is_made_anew_with_its_program_alone(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
+def test_the_page_of_the_results_is_made_anew_with_its_program_alone(workspace):
     workspace.stub("\n_changed = 1\n", "index")
     told = workspace.plan()
     assert "trained with" not in told
@@ -358,16 +368,10 @@ def assert_stale(workspace, expected):
     assert not expected or makes_the_page(text)
 
 
-@pytest.fixture(scope="module")
-def copied(finished, tmp_path_factory):
-    return finished.copy(tmp_path_factory.mktemp("copied") / "workspace")
-
-
 @pytest.mark.parametrize(("edit", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_exactly_the_stale_jobs_run(finished, copied, edit, expected):
-    copied.restore(finished)
-    edit(copied)
-    assert_stale(copied, expected)
+def test_exactly_the_stale_jobs_run(workspace, edit, expected):
+    edit(workspace)
+    assert_stale(workspace, expected)
 
 
 @pytest.mark.parametrize(
@@ -418,8 +422,7 @@ def without_tensorboard(workspace):
     workspace.edit("workflow/rules/setup.smk", 'find_spec("tensorboard")', 'find_spec("no_such_package")')
 
 
-def test_curves_need_tensorboard_where_they_are_wanted(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
+def test_curves_need_tensorboard_where_they_are_wanted(workspace):
     without_tensorboard(workspace)
     done = workspace.snakemake("-n", "--config", "job={events: true}", check=False)
     assert done.returncode == 1
@@ -487,9 +490,8 @@ def test_a_run_that_is_not_what_its_proof_says_is_made_again(
     assert workspace.planned("results/evaluation.parquet") == made_again | {"evaluation"}
 
 
-def test_older_results_that_are_put_back_are_made_again(finished, tmp_path):
+def test_older_results_that_are_put_back_are_made_again(workspace, tmp_path):
     """Snakemake's record is that of the newer ones."""
-    workspace = finished.copy(tmp_path / "workspace")
     older = tmp_path / "older"
     shutil.copytree(workspace.folder / SUFFERS, older)
     configure(losses__focal__gamma=1.0)(workspace)
@@ -503,8 +505,7 @@ def test_older_results_that_are_put_back_are_made_again(finished, tmp_path):
     assert workspace.planned(target) == set()
 
 
-def test_results_without_a_proof_are_told_and_taken_over_by_a_touch(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
+def test_results_without_a_proof_are_told_and_taken_over_by_a_touch(workspace):
     target = f"{SUFFERS}/model.safetensors"
     for folder in workspace.folder.glob("results/**/.made"):
         shutil.rmtree(folder)
@@ -518,8 +519,7 @@ def test_results_without_a_proof_are_told_and_taken_over_by_a_touch(finished, tm
     assert workspace.planned(target) == set()
 
 
-def test_a_folder_that_two_configurations_share_is_told_to_each(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
+def test_a_folder_that_two_configurations_share_is_told_to_each(workspace):
     target = f"{SUFFERS}/model.safetensors"
     (workspace.folder / "config/b.yaml").write_text(yaml.safe_dump({"train": {"epochs": 3}}))
     (workspace.folder / "config/d.yaml").write_text(yaml.safe_dump({"train": {"batch_size": 64}}))
@@ -541,8 +541,7 @@ def test_a_folder_that_two_configurations_share_is_told_to_each(finished, tmp_pa
     assert "another configuration" not in workspace.plan(target)
 
 
-def test_runs_of_another_version_are_told_once_and_stale_only_where_that_is_wished(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
+def test_runs_of_another_version_are_told_once_and_stale_only_where_that_is_wished(workspace):
     here = packages_here()["torch"]
     for path in workspace.folder.glob("results/runs/*/*/focal/seed1/.made/model.safetensors.json"):
         content = unseal(path.read_text(), path)
@@ -576,8 +575,7 @@ def test_every_job_with_files_has_a_key(finished):
     assert known <= set(results)
 
 
-def test_an_interrupted_change_is_finished_later(finished, tmp_path):
-    workspace = finished.copy(tmp_path / "workspace")
+def test_an_interrupted_change_is_finished_later(workspace):
     configure(data__seed=7)(workspace)
     workspace.snakemake("results/data/train_balanced.pth")
     os.utime(

@@ -32,7 +32,7 @@ BEGUN = "begun"
 
 def run_scripts(arguments: list[str], log: str, crash: tuple[str, int] | None = None) -> None:
     """Be workflow/scripts/train.py and then predict.py, perhaps with a signal at the n-th call of a function."""
-    redirect(log, 1, 2)
+    redirect(log)
     if crash:
         die_at(*crash)
     print(BEGUN, flush=True)
