@@ -95,6 +95,19 @@ def test_the_choice_does_not_depend_on_the_order_and_another_seed_makes_another(
     assert (split["subset"] != other["subset"]).any()
 
 
+def test_a_night_is_drawn_by_its_name_whatever_its_images_are_called():
+    index = nights(30, [300, 200, 120, 90], 1, evenness=3)
+    assert index.groupby("group")["class_name"].nunique().min() > 1
+    renamed = index.assign(number=index["number"] + 1000)[["class_name", "number", "group"]]
+    sides = []
+    for table in (index, index_of(renamed.to_numpy().tolist())):
+        split, _ = natural_split(table, **KEEP)
+        sides.append(
+            split["image_id"].map(table.set_index("image_id")["group"]).groupby(split["subset"]).agg(set)
+        )
+    pd.testing.assert_series_equal(*sides)
+
+
 def test_classes_that_share_no_group_are_divided_as_if_alone():
     """Groups within one class, and images without any, are drawn as they were before there were exchanges."""
     alone = [(name, i, f"{name} {i // 3}" if name == "a" else "") for name in "ab" for i in range(60)]
