@@ -18,7 +18,6 @@ SOUND = [(name, {}) for name in known_losses()] + [
     ("weighted_softmax", {"power": 0.5, "reduction": "batch_mean"}),
     ("class_balanced", {"reduction": "batch_mean"}),
     ("logit_adjusted", {"tau": 2.0}),
-    ("equalization", {"lam": 0.5, "gamma": 0.5}),
 ]
 
 
