@@ -110,9 +110,10 @@ def checks(device: torch.device, *, toy: bool) -> dict[str, Check]:
     losses: dict[str, dict[str, Any]] = {name: {} for name in known_losses()} | SHAPES
     policies, recipes = [None, *POLICIES], RECIPES
     models = ["resnet32", "mobilenetv2", "resnet50", "vit_b16", "convnext_base"]
+    short: dict[str, Any] = {"epochs": 1} if toy else {}
     if toy:
         losses, policies, models = {"ldam": {}, "bcl": {}, "sade": {}}, [None], ["resnet8"]
-        recipes = {"plain": {}}
+        recipes = {"plain": short}
     found: dict[str, Check] = {
         f"loss {name}": partial(same_loss, name.partition(",")[0], parameters, device)
         for name, parameters in losses.items()
@@ -126,18 +127,20 @@ def checks(device: torch.device, *, toy: bool) -> dict[str, Check]:
     if not toy:
         found |= {f"run under {name}": partial(same_run, device, {}, loss=name) for name in known_losses()}
     found |= {
-        f"run in {precision}": partial(same_run, device, {"precision": precision}, tolerance=tolerance)
+        f"run in {precision}": partial(
+            same_run, device, {"precision": precision, **short}, tolerance=tolerance
+        )
         for precision, tolerance in LOOSE.items()
         if device.type == "cuda" or precision == "bf16"
     }
     found["resumed within an epoch"] = partial(resumed, device, {"mixup": {}, "ema": 0.9})
     if not toy:
         found["resumed in bf16"] = partial(resumed, device, {"precision": "bf16"})
+        found["resumed with weights of the loss"] = partial(resumed, device, {}, loss="bcl")
     found["images left in their file"] = partial(left_in_file, device)
     found["prediction"] = partial(prediction, device)
     stages = STAGES if not toy else {"MiSLAS": STAGES["MiSLAS"]}
     found |= {f"second stage, {name}": partial(second_stage, device, own) for name, own in stages.items()}
-    found["resumed with weights of the loss"] = partial(resumed, device, {}, loss="bcl")
     found |= {f"variant, {name}": partial(same_variant, device, name) for name in ("ncm", "aggregation")}
     found["out of memory is explained"] = partial(out_of_memory, device)
     found["one rank in a process group"] = partial(one_rank, device)
@@ -305,7 +308,7 @@ def same_weights(one: Trainer, other: Trainer) -> bool:
 def same_run(
     device: torch.device, changes: Mapping[str, Any], *, loss: str = "softmax", tolerance: float = TOLERANCE
 ) -> dict[str, Any]:
-    """The losses of both epochs on the device and, in fp32, on the CPU; and the device's bytes, twice."""
+    """The losses of every epoch on the device and, in fp32, on the CPU; and the device's bytes, twice."""
     once, twice = (trained(device, changes, loss=loss) for _ in range(2))
     theirs = losses_of(trained(CPU, {**changes, "precision": "fp32"}, loss=loss))
     if any(hasattr(once.loss, draw) for draw in DRAWS):  # on the device, whose generator is not the CPU's

@@ -18,7 +18,6 @@ SOUND = [(name, {}) for name in known_losses()] + [
     ("weighted_softmax", {"power": 0.5, "reduction": "batch_mean"}),
     ("class_balanced", {"reduction": "batch_mean"}),
     ("logit_adjusted", {"tau": 2.0}),
-    ("equalization", {"lam": 0.5, "gamma": 0.5}),
 ]
 
 
@@ -191,6 +190,9 @@ def test_leaves_the_random_numbers_of_the_caller_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
+SHORT = {"train": {"epochs": 2, "batch_size": 64}}
+"""Twelve steps: a run that is stopped after seven is stopped once, within its second epoch."""
+
 FAULTY = """
 import random
 
@@ -252,7 +254,7 @@ class Asking(Sound):
         ("Logarithm", "'finite': it raises Diverged"),
         ("WithoutLabels", "'learns': its top-1 accuracy on ten classes is"),
         ("OwnRandomness", "'deterministic': the same seed gives other weights the second time"),
-        ("Counting", "'resumes': a run that is stopped every 17 steps and goes on ends with other weights"),
+        ("Counting", "'resumes': a run that is stopped every 7 steps and goes on ends with other weights"),
         (
             "Asking",
             r"'no read-back': a training step waits for the device: aten._local_scalar_dense.* at \S+losses.py, line 5",
@@ -262,14 +264,14 @@ class Asking(Sound):
 def test_the_fault_of_a_method_is_named(tmp_path, name, message):
     path = tmp_path / "losses.py"
     path.write_text(FAULTY)
-    own = {"loss": {"path": str(path), "name": name}, "train": {"epochs": 2}}
+    own = {"loss": {"path": str(path), "name": name}}
     with pytest.raises(AssertionError, match=f"mine fails the check ({message})"):
-        check_method("mine", {"losses": {"mine": own}})
+        check_method("mine", {**SHORT, "losses": {"mine": own}})
 
 
 def test_a_variant_and_a_student_of_another_method_pass():
     before = torch.get_rng_state(), torch.get_deterministic_debug_mode()
-    short = {"train": {"epochs": 2}, "variants": {"softmax+ncm": {}}}
+    short = {**SHORT, "variants": {"softmax+ncm": {}}}
     check_method("softmax+ncm", short)
     student = {"loss": "lade", "distill": {"teacher": "softmax+ncm"}}
     check_method("student", {**short, "losses": {"student": student}})
@@ -280,13 +282,11 @@ def test_a_variant_and_a_student_of_another_method_pass():
     ("name", "configuration"),
     [
         ("sade+aggregation", {"variants": {"sade+aggregation": {}}}),
-        ("crt", {"train": {"select": "min_group", "validate_every": 1}}),
+        ("crt", {"train": {"select": "min_group", "validate_every": 1, "learning_rate": 0.01}}),
     ],
 )
 def test_a_trial_has_the_images_and_the_groups_that_a_workflow_gives(name, configuration):
-    check_method(
-        name, merged({"train": {"epochs": 2}, "losses": {"crt": {"train": {"epochs": 2}}}}, configuration)
-    )
+    check_method(name, merged({**SHORT, "losses": {"crt": SHORT}}, configuration))
 
 
 def test_a_setting_that_is_refused_is_told():

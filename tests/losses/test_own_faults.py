@@ -150,10 +150,10 @@ def own(loss, **entry):
 
 
 def test_views_of_a_loss_of_ones_own_are_trained_counted_and_checked(of_views):
-    loss = of_views("Agree")
+    loss, short = of_views("Agree"), {"epochs": 2, "batch_size": 64}
     check_loss(lambda class_counts: build_loss(loss, class_counts=class_counts))
-    check_method("mine", own(loss, train={"epochs": 2}))
-    check_method("mine", own(of_views("Several"), experts=2, train={"epochs": 2}))
+    check_method("mine", own(loss, train=short))
+    check_method("mine", own(of_views("Several"), experts=2, train=short))
     assert (views_of(loss), views_of("bcl"), views_of("softmax"), views_of(None)) == (2, 3, 1, 1)
 
 
