@@ -33,6 +33,7 @@ WANTED = [
 def finished(tmp_path_factory):
     """The example with a damaged picture among the letters, trained and evaluated by the workflow."""
     workspace = Workspace.create(tmp_path_factory.mktemp("own") / "a copy")
+    workspace.draw_quickly()
     write_letters(workspace.folder / "data/letters")
     (workspace.folder / "data/letters/letter e/broken.png").write_bytes(b"\x89PNG\r\n")
     path = workspace.folder / "config/own-images.yaml"

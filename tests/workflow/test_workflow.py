@@ -45,6 +45,7 @@ def write_config(workspace: Workspace, config: dict) -> None:
 def workspace(tmp_path_factory):
     workspace = Workspace.create(tmp_path_factory.mktemp("real") / "a folder's copy")
     (workspace.folder / "bad_loss.py").write_text(BAD_LOSS)
+    workspace.draw_quickly()
     return workspace
 
 
