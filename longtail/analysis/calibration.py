@@ -33,9 +33,10 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> 
     Returns:
         One row per bin, ascending: confidence and accuracy (means, fractions), n (images).
     """
-    frame = pd.DataFrame({"confidence": confidence, "accuracy": np.asarray(correct, dtype=float)})
-    grouped = frame.groupby(np.ceil(frame["confidence"] * bins))
-    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
+    _, places, images = np.unique(np.ceil(confidence * bins), return_inverse=True, return_counts=True)
+    means = pd.Series(confidence).groupby(places).mean().to_numpy()
+    right = np.bincount(places, weights=correct, minlength=len(images))
+    return pd.DataFrame({"confidence": means, "accuracy": right / images, "n": images})
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
@@ -44,10 +45,11 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     Few images make it large by chance alone: `calibration_error_by_chance` says how large.
     Arguments and source as for `reliability`.
     """
-    table = reliability(confidence, correct, bins)
-    images = table["n"].sum()
-    gaps = (table["accuracy"] - table["confidence"]).abs()
-    return float((gaps * table["n"]).sum() / images) if images else float("nan")
+    means, accuracies, images = (
+        column.to_numpy() for _, column in reliability(confidence, correct, bins).items()
+    )
+    gaps = np.abs(accuracies - means)
+    return float((gaps * images).sum() / images.sum()) if len(images) else float("nan")
 
 
 def calibration_error_by_chance(confidence: np.ndarray, bins: int = 15) -> float:

@@ -32,8 +32,9 @@ def count(model: nn.Module) -> int:
 
 def abstract(name: str, num_classes: int, image_size: int = 224, head: str = "linear") -> nn.Module:
     """The model without memory for its numbers."""
-    with torch.device("meta"):
-        return build_model(name, num_classes=num_classes, image_size=image_size, head=head).eval()
+    with WithoutMemory():
+        model = build_model(name, num_classes=num_classes, image_size=image_size, head=head)
+    return model.to("meta").eval()
 
 
 @pytest.fixture
