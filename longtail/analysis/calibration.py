@@ -45,9 +45,7 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     Few images make it large by chance alone: `calibration_error_by_chance` says how large.
     Arguments and source as for `reliability`.
     """
-    means, accuracies, images = (
-        column.to_numpy() for _, column in reliability(confidence, correct, bins).items()
-    )
+    means, accuracies, images = reliability(confidence, correct, bins).to_numpy(float).T
     gaps = np.abs(accuracies - means)
     return float((gaps * images).sum() / images.sum()) if len(images) else float("nan")
 

@@ -200,12 +200,13 @@ def _type(node: ast.expr | None, imported: dict[str, tuple[str, str]]) -> Any:
 
 def _files() -> dict[str, Path]:
     """The files of the room by the names of their modules, in alphabetical order."""
-    return _listed(tuple(sys.modules[ROOM].__path__))
+    folders = sys.modules[ROOM].__path__
+    return _listed(tuple((folder, Path(folder).stat().st_mtime_ns) for folder in folders))
 
 
-@cache  # Checking a configuration asks for them some hundred times.
-def _listed(folders: tuple[str, ...]) -> dict[str, Path]:
-    paths = {path.stem: path for folder in reversed(folders) for path in Path(folder).glob("*.py")}
+@cache  # Checking a configuration asks for them some hundred times. A new file changes the time of its folder.
+def _listed(folders: tuple[tuple[str, int], ...]) -> dict[str, Path]:
+    paths = {path.stem: path for folder, _ in reversed(folders) for path in Path(folder).glob("*.py")}
     return {name: paths[name] for name in sorted(paths) if name.isidentifier()}
 
 

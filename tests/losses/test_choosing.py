@@ -58,15 +58,9 @@ class Scaled(Loss):
 
 @pytest.fixture
 def new_file(tmp_path, monkeypatch):
-    """Adds a file to the losses, in a folder of its own, since a process lists each once."""
-
-    def write(name, text):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / f"{name}.py").write_text(text)
-        monkeypatch.setattr(losses, "__path__", [*losses.__path__, str(folder)])
-
-    return write
+    """Writes a file among the losses."""
+    monkeypatch.setattr(losses, "__path__", [*losses.__path__, str(tmp_path)])
+    return lambda name, text: (tmp_path / f"{name}.py").write_text(text)
 
 
 def test_a_new_file_is_a_new_loss_to_code_configuration_and_schema(new_file):
