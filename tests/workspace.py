@@ -95,8 +95,11 @@ class Workspace:
     def snakemake(
         self, *arguments: str, check: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake here; its output on failure."""
-        done = warm.run(self.folder, "snakemake", *arguments, **environment)
+        """Run Snakemake here; its output on failure.
+
+        Its other scheduler starts a solver in a process of its own before every job.
+        """
+        done = warm.run(self.folder, "snakemake", "--scheduler=greedy", *arguments, **environment)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -42,9 +42,9 @@ CONFIG = {
     "job": {"threads": 1},
 }
 # What a program that stops early writes instead: every file that an option names, and those of folders.
+# It imports nothing else, since Python's own start is all that it takes.
 STUB = """
-import sys as _sys
-from pathlib import Path as _Path
+import os as _os, sys as _sys
 _words = _sys.argv[1:]
 _tables = [_word for _word in _words if _word in {tables}] or {statistics}
 if "--output-folder" in _words and set(_tables) & set({class_tables}):  # a figure is called confusion too
@@ -53,17 +53,18 @@ if "--output-folder" in _words and set(_tables) & set({class_tables}):  # a figu
 for _i, _word in enumerate(_words):
     _files = []
     if _word == "--output-folder":
-        _files = [_Path(_words[_i + 1], n + e) for n in _tables for e in (".csv", ".md", ".tex", ".html")]
+        _files = [_words[_i + 1] + "/" + n + e for n in _tables for e in (".csv", ".md", ".tex", ".html")]
     elif _word.startswith("--output") or _word == "--caption":
         for _file in _words[_i + 1 :]:
             if _file.startswith("--"):
                 break
-            _files.append(_Path(_file))
+            _files.append(_file)
     for _file in _files:
-        _file.parent.mkdir(parents=True, exist_ok=True)
-        _file.write_text(repr(_words))
-        if _file.suffix == ".pth":  # larger than Snakemake's default limit for comparing contents
-            _file.write_bytes(bytes(1_500_000) + repr(_words).encode())
+        _os.makedirs(_os.path.dirname(_file), exist_ok=True)
+        with open(_file, "w") as _out:
+            if _file.endswith(".pth"):  # larger than Snakemake's default limit for comparing contents
+                _out.write(1_500_000 * chr(0))
+            _out.write(repr(_words))
 _sys.exit()
 """.replace("{tables}", repr([*TABLES, *CLASS_TABLES])).replace("{statistics}", repr([*STATISTICS]))
 STUB = STUB.replace("{class_tables}", repr([*CLASS_TABLES]))
