@@ -324,7 +324,9 @@ def check_method(
             again, _ = trial.outcome(stop_after=STEPS)
             if _differing(weights, again):
                 title = "deterministic"
-                _require_same(weights, trial.outcome()[0], "the same seed gives other weights the second time")
+                _require_same(
+                    weights, trial.outcome()[0], "the same seed gives other weights the second time"
+                )
                 title = "resumes"
                 _require_same(
                     weights,

@@ -23,10 +23,8 @@ from longtail.training.progress import write_history
 ROOT = Path(__file__).parents[1]
 CLASSES = ["ape", "bee", "cat"]
 RUNS = [
-    f"runs/{train_set}/resnet8/{loss}/seed{seed}"
-    for train_set, loss, seed in itertools.product(
-        ("longtailed",), ("focal", "ldam", "softmax"), (1, 2)
-    )
+    f"runs/longtailed/resnet8/{loss}/seed{seed}"
+    for loss, seed in itertools.product(("focal", "ldam", "softmax"), (1, 2))
 ]
 FIRST = "runs/longtailed/resnet8/focal/seed1"
 """The run of which figures of one model and loss are drawn."""
