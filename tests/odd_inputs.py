@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,8 @@ from longtail.training.progress import write_history
 ROOT = Path(__file__).parents[1]
 CLASSES = ["ape", "bee", "cat"]
 RUNS = [
-    f"runs/{train_set}/resnet8/{loss}/seed{seed}"
-    for train_set, loss, seed in itertools.product(
-        ("balanced", "longtailed"), ("focal", "ldam", "softmax"), (1, 2)
-    )
+    f"runs/longtailed/resnet8/{loss}/seed{seed}"
+    for loss, seed in itertools.product(("focal", "ldam", "softmax"), (1, 2))
 ]
 FIRST = "runs/longtailed/resnet8/focal/seed1"
 """The run of which figures of one model and loss are drawn."""
@@ -290,21 +289,25 @@ SENSELESS: dict[str, dict[str, tuple[object, ...]]] = {
 ODD_ENTRIES = (None, "x", [], {}, -1, True, np.inf, np.nan, 10**400)
 
 
-def tables(name: str, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Tables like this one that no program of ours writes, each with what is odd about it."""
+def tables(name: str, frame: pd.DataFrame) -> Iterator[tuple[str, Callable[[], pd.DataFrame]]]:
+    """What makes tables like this one that no program of ours writes, each with what is odd about it."""
     if name != "findings":
-        yield "no row", frame.iloc[:0]
-        yield "every row twice", pd.concat([frame, frame])
-        yield "the last row twice", pd.concat([frame, frame.iloc[-1:]])
+        yield "no row", partial(frame.head, 0)
+        yield "every row twice", partial(pd.concat, [frame, frame])
+        yield "the last row twice", partial(pd.concat, [frame, frame.tail(1)])
     for column, values in SENSELESS[name].items():
         if column != "clusters":  # which tables of earlier versions lack
-            yield f"no {column}", frame.drop(columns=column)
+            yield f"no {column}", partial(frame.drop, columns=column)
         whole = frame[column].iloc[0]
         for value in values:
-            yield f"all {column} {value!r}", frame.assign(**{column: [value] * len(frame)})
+            yield f"all {column} {value!r}", partial(frame.assign, **{column: [value] * len(frame)})
             if value is None or _kind(value) == _kind(whole):  # a file has one type in a column
-                last = pd.Series([*frame[column].tolist()[:-1], value], index=frame.index)
-                yield f"{column} {value!r}", frame.assign(**{column: last})
+                last = [*frame[column].tolist()[:-1], value]
+                yield f"{column} {value!r}", partial(_replaced, frame, column, last)
+
+
+def _replaced(frame: pd.DataFrame, column: str, values: list[object]) -> pd.DataFrame:
+    return frame.assign(**{column: pd.Series(values, index=frame.index)})
 
 
 def _kind(value: object) -> type:

@@ -18,7 +18,7 @@ from torch import nn
 from longtail.inference.onnx import IN_RGB
 from longtail.models import from_timm, from_torchvision, model_module
 from longtail.models.card import ModelCard
-from longtail.models.classifier import ImageClassifier
+from longtail.models.classifier import ImageClassifier, WithoutMemory
 from longtail.models.heads import ScaledLinear
 
 TOLERANCE = 1e-5
@@ -123,7 +123,8 @@ def write_elsewhere(
         ValueError: the library does not have this network, or its logits differ by more than 1e-5 of the largest one.
     """
     there = place_of(card, library)
-    target = there.build(len(card.class_names))
+    with WithoutMemory():  # which has names and shapes all the same
+        target = there.build(len(card.class_names))
     renamed = _renamed(_plain_weights(model), target.state_dict(), there)
     (folder / WEIGHTS).write_bytes(save(renamed, {"format": "pt"}))
     (folder / CONFIG).write_text(

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
 from scipy.special import softmax
 
 from longtail.data.tensors.shards import ShardedImages
@@ -34,6 +33,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         ValueError: no T from 0.01 to 100 is the best one. Either every image is recognised, so that no confidence would
             be too high, or the logits say so little about the labels that no confidence would be too low.
     """
+    from scipy.optimize import brentq  # late, since it takes half a second, and not every run is calibrated
+
     logits = np.asarray(logits, dtype=np.float64)
     logits = logits - logits.max(axis=1, keepdims=True)
     of_labels = logits[np.arange(len(labels)), labels].mean()

@@ -285,7 +285,8 @@ def test_a_variant_and_a_student_of_another_method_pass():
         ("crt", {"train": {"select": "min_group", "validate_every": 1, "learning_rate": 0.01}}),
     ],
 )
-def test_a_trial_has_the_images_and_the_groups_that_a_workflow_gives(name, configuration):
+def test_a_trial_has_the_images_and_the_groups_that_a_workflow_gives(monkeypatch, name, configuration):
+    monkeypatch.setattr("longtail.inference.aggregation.EPOCHS", 1)
     check_method(name, merged({**SHORT, "losses": {"crt": SHORT}}, configuration))
 
 

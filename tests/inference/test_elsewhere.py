@@ -26,8 +26,8 @@ from longtail.models.heads import ScaledLinear
 NAMES = ["ape", "bee", "cow: a big one"]
 
 
-def write(path, architecture, size=32, head="linear", **facts):
-    """A model file whose weights are random, those of norms too, so that no two layers are alike."""
+def written(path, architecture, size=32, head="linear", **facts):
+    """A model file and its model, whose weights are random, those of norms too, so that no two layers are alike."""
     draw = torch.Generator().manual_seed(1)
     model = build_model(
         architecture, num_classes=3, image_size=size, head="linear" if head == "scaled" else head
@@ -43,7 +43,11 @@ def write(path, architecture, size=32, head="linear", **facts):
             )
     known = {"class_names": NAMES, "class_counts": [5, 2, 1], "image_size": size, "stored_size": size}
     save_model(path, model.state_dict(), card(architecture=architecture, head=head, **{**known, **facts}))
-    return path
+    return path, model.eval()
+
+
+def write(*arguments, **facts):
+    return written(*arguments, **facts)[0]
 
 
 def pictures(size):
@@ -70,18 +74,17 @@ def long(*values):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def once(tmp_path_factory):
     """The model file of an architecture, which is written once, and what the model says of images."""
     folder = tmp_path_factory.mktemp("written")
 
     @cache
-    def written(architecture, size):
-        path = write(folder / architecture / "model.safetensors", architecture, size)
-        network = load_model(path)[0]
+    def once(architecture, size):
+        path, network = written(folder / architecture / "model.safetensors", architecture, size)
         with torch.no_grad():
             return path, network(pictures(size))
 
-    return written
+    return once
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
@@ -97,8 +100,8 @@ def written(tmp_path_factory):
         long("torchvision/densenet121", 64),
     ],
 )
-def test_the_model_loads_there_with_the_same_logits(tmp_path, written, architecture, size, library):
-    path, expected = written(architecture, size)
+def test_the_model_loads_there_with_the_same_logits(tmp_path, once, architecture, size, library):
+    path, expected = once(architecture, size)
     assert main([str(path), "--to", library, str(tmp_path / "there")]) == 0
     found = logits_there(tmp_path / "there", library, size)
     assert expected.abs().max() > 0.1
@@ -108,15 +111,15 @@ def test_the_model_loads_there_with_the_same_logits(tmp_path, written, architect
 @pytest.mark.parametrize("architecture", ["timm/test_vit", "timm/test_resnet", "timm/test_convnext"])
 @pytest.mark.parametrize("head", ["linear", "scaled"])
 def test_every_model_of_a_library_loads_there(tmp_path, architecture, head):
-    path = write(tmp_path / "model.safetensors", architecture, 64, head)
+    path, network = written(tmp_path / "model.safetensors", architecture, 64, head)
     assert main([str(path), "--to", "timm", str(tmp_path / "there")]) == 0
     found = logits_there(tmp_path / "there", "timm", 64)
     with torch.no_grad():
-        torch.testing.assert_close(found, load_model(path)[0](pictures(64)), rtol=0, atol=1e-5)
+        torch.testing.assert_close(found, network(pictures(64)), rtol=0, atol=1e-5)
 
 
 def test_a_hub_folder_gives_the_answer_of_predict_by_the_code_of_its_card(tmp_path, capsys):
-    path = write(tmp_path / "model.safetensors", "torchvision/resnet18", 64, temperature=1.5)
+    path = write(tmp_path / "model.safetensors", "timm/test_resnet", 64, temperature=1.5)
     (tmp_path / "photos").mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (9, 14, 4), dtype=np.uint8)  # with transparent parts
     Image.fromarray(noise).resize((300, 190)).save(tmp_path / "photos/one.jpg", format="PNG")

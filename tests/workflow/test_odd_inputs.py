@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -26,10 +27,13 @@ def results(tmp_path_factory) -> Path:
     return write_results(tmp_path_factory.mktemp("results"))
 
 
-def odd_files(path: Path) -> list[tuple[str, bytes | str | pd.DataFrame]]:
+Content = bytes | str | Callable[[], pd.DataFrame]
+
+
+def odd_files(path: Path) -> list[tuple[str, Content]]:
     """What may stand in place of a file, each with what is odd about it."""
     whole = path.read_bytes()
-    found: list[tuple[str, bytes | str | pd.DataFrame]] = []
+    found: list[tuple[str, Content]] = []
     if path.suffix == ".json":
         found += [(told, seal(record).encode()) for told, record in records()]
     elif path.suffix == ".csv":
@@ -37,16 +41,18 @@ def odd_files(path: Path) -> list[tuple[str, bytes | str | pd.DataFrame]]:
         odd = [(told, table) for told, table in tables(path.stem, frame) if "None" not in told]
         found += odd
     else:
-        found += tables(path.stem, read_parquet(path))
+        frame = read_parquet(path)
+        found += tables(path.stem, frame)
         foreign = io.BytesIO()
-        read_parquet(path).to_parquet(foreign)
+        frame.to_parquet(foreign)
         found.append(("no checksum", foreign.getvalue()))
     return found + list(files(whole))
 
 
-def put(content: bytes | str | pd.DataFrame, path: Path) -> None:
-    if isinstance(content, pd.DataFrame):
-        content.to_csv(path, index=False) if path.suffix == ".csv" else write_parquet(content, path)
+def put(content: Content, path: Path) -> None:
+    if callable(content):
+        table = content()
+        table.to_csv(path, index=False) if path.suffix == ".csv" else write_parquet(table, path)
     elif content == "folder":
         path.mkdir()
     elif content == "FIFO":
