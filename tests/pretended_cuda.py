@@ -40,6 +40,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -64,6 +65,16 @@ WAITS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 """PyTorch's marks of operations whose result the host has to wait for."""
 CHECKED_ON_CPU_ONLY = {torch.nn.functional.one_hot}
 """Functions that look at their values on the CPU, to check them, and do not on a GPU."""
+MAKE_NOTHING = {
+    *("__get__", "__set__", "__len__", "untyped_storage", "data_ptr", "detach", "requires_grad_"),
+    *("dim", "size", "stride", "numel", "element_size", "is_contiguous", "is_floating_point", "is_complex"),
+    *("_has_compatible_shallow_copy_type", "_set_grad_enabled"),
+}
+"""The names of calls that make no tensor with a storage of its own: nearly half of all calls."""
+
+
+NUMBERS = {int, float, bool, type(None)}
+"""Most of what is given to an operation beside tensors."""
 
 
 class WrongDevice(RuntimeError):
@@ -93,7 +104,7 @@ class Watch:
         self.events: list[Event] = []
         self._storages: dict[int, tuple[StorageWeakRef, str]] = {}
         self._writing = threading.Lock()
-        self._calls = threading.local()
+        self._of_thread = OfThread()
 
     def note(self, kind: str, what: object) -> None:
         self.events.append(Event(kind, str(what), *here()))
@@ -113,19 +124,24 @@ class Watch:
             self._storages[storage._cdata] = StorageWeakRef(storage), place
 
     def on_cuda(self, *values: object) -> bool:
-        return any(self.place(tensor) == "cuda" for tensor in tensors_in(*values))
+        return "cuda" in [self.place(tensor) for tensor in tensors_in(*values)]
 
     def put_all(self, values: object) -> None:
-        for tensor in tensors_in(values):
+        for tensor in [values] if isinstance(values, Tensor) else tensors_in(values):
             if self.place(tensor) != "cuda":
                 self.put(tensor, "cuda")
 
     @property
     def calls(self) -> list[tuple[Callable, bool]]:
         """The calls of Python that are under way in this thread, and whether what they make is on the GPU."""
-        if not hasattr(self._calls, "stack"):
-            self._calls.stack = []
-        return self._calls.stack
+        return self._of_thread.calls
+
+
+class OfThread(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Callable, bool]] = []
 
 
 def tensors_in(*values: object) -> list[Tensor]:
@@ -137,12 +153,20 @@ def tensors_in(*values: object) -> list[Tensor]:
 
 def _gather(values: Iterable[object], found: list[Tensor]) -> None:
     for value in values:
+        if type(value) in NUMBERS:
+            continue
         if isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, (list, tuple)):
             _gather(value, found)
         elif isinstance(value, dict) and value:
             _gather(value.values(), found)
+
+
+@cache
+def has_to_wait(func: Any) -> bool:
+    """Whether the host has to wait for the result of this operation."""
+    return any(tag in func.tags for tag in WAITS)
 
 
 def here() -> tuple[str, str]:
@@ -190,10 +214,9 @@ class Calls(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in self.own:
-            return self.own[func](*args, **kwargs)
-        if func.__name__ in ("__get__", "untyped_storage"):
-            return func(*args)
+        own = self.own.get(func)
+        if own or func.__name__ in MAKE_NOTHING:
+            return (own or func)(*args, **kwargs)
         made_from_tensor = func in (torch.as_tensor, torch.asarray) and isinstance(args[0], Tensor)
         if made_from_tensor and kwargs.get("device") is not None:
             return self.to(args[0], **kwargs)
@@ -329,9 +352,7 @@ class Operations(TorchDispatchMode):
             given = [tensor for tensor in given if not any(tensor is index for index in indices)]
             if places[0] != "cuda":
                 raise refuse(f"{func} has an index of cuda for a tensor of cpu")
-        elif any(tag in func.tags for tag in WAITS) and not (
-            watch.calls and watch.calls[-1][0] in CHECKED_ON_CPU_ONLY
-        ):
+        elif has_to_wait(func) and not (watch.calls and watch.calls[-1][0] in CHECKED_ON_CPU_ONLY):
             watch.note("read-back", func)
         if mixed:
             self.check_devices(func, args, kwargs, given)

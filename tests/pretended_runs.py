@@ -6,7 +6,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
@@ -165,7 +165,7 @@ SETTINGS = {
     "bf16": Setting({"precision": "bf16"}, predicts=True),
     "fp16, scaled gradients": Setting({**TWO_EPOCHS, "precision": "fp16"}, predicts=True),
     "micro-batches, stopped and resumed": Setting({**TWO_EPOCHS, "micro_batch": 4}, stop_after=3),
-    "many of these at once, stopped and resumed": replace(MANY, stop_after=3, predicts=True),
+    "many of these at once, stopped and resumed": replace(MANY, stop_after=3),
 }
 
 
@@ -254,12 +254,10 @@ class Runs:
         self.sets = [tiny_set(train_counts, seed=1), tiny_set((4 * copies,) * len(COUNTS), seed=2)]
 
     def on_cpu(self, setting: Setting) -> Outcome:
-        return self._outcome(setting, CPU, Watch())[0]
+        return self._outcome(setting, CPU, nullcontext(Watch()))[0]
 
     def on_cuda(self, setting: Setting) -> tuple[Outcome, Seen]:
-        self._start(setting)  # made on the CPU
-        with pretended_cuda() as watch:
-            return self._outcome(setting, CUDA, watch)
+        return self._outcome(setting, CUDA, pretended_cuda())
 
     def _start(self, setting: Setting) -> str | None:
         """The model file of a first stage or of a teacher, where the setting needs one."""
@@ -270,26 +268,44 @@ class Runs:
             path.write_bytes(self.on_cpu(Setting()).model)
         return str(path)
 
-    def _outcome(self, setting: Setting, device: torch.device, watch: Watch) -> tuple[Outcome, Seen]:
-        start = self._start(setting)
+    def _outcome(
+        self, setting: Setting, device: torch.device, pretence: AbstractContextManager[Watch]
+    ) -> tuple[Outcome, Seen]:
+        start, logits = self._start(setting), None
         with tempfile.TemporaryDirectory(dir=self.folder) as name, redirect_stdout(StringIO()):
             folder = Path(name)
-            trainer = self._trained(setting, device, folder, watch, start)
             path = folder / "model.safetensors"
-            save_model(path, trainer.progress.best_weights, model_card(trainer, self.sets[0].class_names))
-            logits = None
-            if setting.predicts:
-                model, card = load_model(path, device)
-                logits = predict(model, self.sets[1], card, device, resident=trainer.resident).tolist()
+            paths = self._tensors(setting, folder)
+            with pretence as watch:
+                trainer = self._trained(setting, device, folder / "work", paths, watch, start)
+                if setting.predicts:
+                    self._save(trainer, path)
+                    model, card = load_model(path, device)
+                    logits = predict(model, self.sets[1], card, device, resident=trainer.resident).tolist()
+            if not setting.predicts:
+                self._save(trainer, path)
             return Outcome(path.read_bytes(), trainer.progress.history, logits), trainer.seen
 
-    def _trained(
-        self, setting: Setting, device: torch.device, folder: Path, watch: Watch, start: str | None
-    ) -> WatchedTrainer:
+    def _tensors(self, setting: Setting, folder: Path) -> list[Path]:
+        """The files of the training and of the validation images."""
         paths = [folder / "train.pth", folder / "val.pth"]
         for data, path in zip(self.sets, paths, strict=True):
             save_tensors(data, path, setting.shard_bytes)
-        (folder / "work").mkdir()
+        return paths
+
+    def _save(self, trainer: Trainer, path: Path) -> None:
+        save_model(path, trainer.progress.best_weights, model_card(trainer, self.sets[0].class_names))
+
+    def _trained(
+        self,
+        setting: Setting,
+        device: torch.device,
+        work: Path,
+        paths: list[Path],
+        watch: Watch,
+        start: str | None,
+    ) -> WatchedTrainer:
+        work.mkdir()
         seen = Seen([], [], [])
         while True:
             sets, resident = load_sets(paths, device, setting.place)
@@ -297,7 +313,7 @@ class Runs:
                 RunSettings.from_settings(setting.settings(), seed=1),
                 *sets,
                 device=device,
-                states=StateFolder(folder / "work"),
+                states=StateFolder(work),
                 start=start if "retrain" in setting.run else None,
                 teacher=start if "distill" in setting.run else None,
                 stop=StopAfter(setting.stop_after) if device == CUDA and setting.stop_after else None,

@@ -42,6 +42,14 @@ ranks.multiprocessing.start_processes = forked
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
+NEW = f"""
+import gc, runpy, sys
+
+gc.disable()  # it would look through all that is imported
+sys.path += [{str(SCRIPT.parent)!r}, {str(ROOT / "tests")!r}]
+import without_compiler
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
 
 
 def train(arguments: list[str]) -> tuple[int, str]:
@@ -83,7 +91,7 @@ def run(digits, train_arguments, tmp_path_factory):
                 with (out / "stdout").open("w") as log:
                     own = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
                     code = subprocess.run(
-                        [sys.executable, str(SCRIPT), *arguments], stdout=log, stderr=log, env=own
+                        [sys.executable, "-c", NEW, *arguments], stdout=log, stderr=log, env=own
                     ).returncode
             assert code == 0, (out / "stdout").read_text()
             made[name] = out
