@@ -90,7 +90,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Path:
-    """A folder with small tensors of real digits and their split; the training set is long-tailed: 40 to 4 a class."""
+    """A folder with small tensors of real digits and their split; the training set is long-tailed: 20 to 2 a class."""
     import torch
     from sklearn.datasets import load_digits
 
@@ -103,7 +103,7 @@ def digits(tmp_path_factory) -> Path:
     names = [str(name) for name in bunch.target_names]
     rows = [torch.nonzero(labels == label).flatten() for label in range(10)]
     kept = {
-        "train": torch.cat([r[: 40 - 4 * label] for label, r in enumerate(rows)]),
+        "train": torch.cat([r[: 20 - 2 * label] for label, r in enumerate(rows)]),
         "val": torch.cat([r[100:110] for r in rows]),
         "test": torch.cat([r[110:120] for r in rows]),
     }
@@ -179,7 +179,7 @@ def base(digits, train_arguments, tmp_path_factory):
 
 SMALL_RECIPE = {
     "epochs": 4,
-    "batch_size": 64,
+    "batch_size": 32,
     "image_size": 8,
     "padding": 1,
     "mean": [0.3, 0.3, 0.3],

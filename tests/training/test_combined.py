@@ -70,7 +70,7 @@ def test_a_slow_average_does_not_keep_a_short_runs_initial_weights(trained):
 def test_a_run_is_told_what_it_is_too_short_for(trained, capsys):
     trained("long", recipe={"epochs": 3, "ema": 0.999, "schedule": "multistep", "milestones": [1, 2]})
     assert "warning" not in capsys.readouterr().out
-    short = {"epochs": 1, "warmup_epochs": 0, "batch_size": 64, "ema": 0.999}
+    short = {"epochs": 1, "warmup_epochs": 0, "batch_size": 32, "ema": 0.999}
     trained("short", recipe={**short, "schedule": "multistep", "milestones": [1]})
     told = capsys.readouterr().out
     # 0.37 * 0.52 * 0.60, the decays of the second to the fourth step

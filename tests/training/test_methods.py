@@ -4,10 +4,8 @@ import math
 
 import pytest
 import torch
-from small_runs import same_weights, train_here
+from small_runs import same_weights
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-
-from longtail.data.tensors.files import LabelledImages, load_tensors, save_tensors
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.05}
 METHODS = {
@@ -25,28 +23,6 @@ METHODS = {
 LOSSES = {"BCL": "bcl", "GLMC": "glmc"}
 PLAIN = {"weight balancing": {"weight_decay": 0.1}, "nesterov": SGD}
 """What a method is compared with, where that is not the plain recipe."""
-
-
-@pytest.fixture(scope="module")
-def half(digits, tmp_path_factory):
-    """A folder with every second of the digits, of which batches of 32 make as many steps as of 64 of all."""
-    folder = tmp_path_factory.mktemp("half")
-    for path in digits.glob("*.pth"):
-        data = load_tensors(path)
-        few = LabelledImages(data.images[::2], data.labels[::2], data.image_ids[::2], data.class_names)
-        save_tensors(few, folder / path.name)
-    return folder
-
-
-@pytest.fixture
-def trained(half, train_arguments, tmp_path):
-    """As elsewhere, in half the time, since two dozen runs are trained here."""
-
-    def train(name, stop_after=None, start=None, *, recipe, **changes):
-        arguments = train_arguments(half, tmp_path, recipe={"batch_size": 32, **recipe}, **changes)
-        return train_here(half, arguments, tmp_path / name, stop_after=stop_after, start=start)
-
-    return train
 
 
 @pytest.fixture(scope="module")

@@ -327,10 +327,10 @@ def run_short_of_memory(arguments: list[str], log: str, state: str) -> None:
 
 @pytest.fixture
 def few_digits(digits, tmp_path):
-    """A sixth of the digits, since large images take long: one whole batch of the training set, and the rest."""
+    """A third of the digits, since large images take long: one whole batch of the training set, and the rest."""
     for path in digits.glob("*.pth"):
         data = load_tensors(path)
-        few = LabelledImages(data.images[::6], data.labels[::6], data.image_ids[::6], data.class_names)
+        few = LabelledImages(data.images[::3], data.labels[::3], data.image_ids[::3], data.class_names)
         save_tensors(few, tmp_path / path.name)
     return tmp_path
 

@@ -94,7 +94,7 @@ def test_scores_over_classes_are_those_of_scikit_learn():
 
 
 def test_another_choice_trains_the_same_and_keeps_another_epoch(trained, monkeypatch):
-    recipe = RESTLESS | {"epochs": 4}
+    recipe = RESTLESS | {"epochs": 4, "learning_rate": 0.01}
     by_top1, _ = trained("top-1", recipe=recipe, **SOFTMAX)
     # The score of the validation falls from epoch to epoch.
     falling = iter(range(4, 0, -1))
@@ -131,7 +131,7 @@ def test_training_ends_where_it_has_got_no_better_and_resumes_to_the_same(
     value = [0.1, 0.3, 0.2, 0.4, 0.4, 0.3, 0.35, 0.2, 0.4, 0.5]
     names = ("val_loss", "val_acc1", "val_mean_class_acc")
     monkeypatch.setattr(Trainer, "validate", lambda run: dict.fromkeys(names, value[run.progress.epoch]))
-    recipe = RESTLESS | {"epochs": 10, "batch_size": 128} | settings  # two steps in an epoch
+    recipe = RESTLESS | {"epochs": 10, "batch_size": 64} | settings  # two steps in an epoch
     ended, run = trained("ended", recipe=recipe, **SOFTMAX)
     assert (ended.best_epoch, len(ended.history), ended.ended_early) == (best, last, True)
     resumed, again = trained("resumed", stop_after=5, recipe=recipe, **SOFTMAX)
