@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import pandas as pd
 
 from longtail.data.split.sets import TEST_SETS, tested_sets
@@ -72,9 +73,10 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
         ValueError: a column is missing, or a run occurs twice.
     """
     require(evaluation, COLUMNS, "the evaluation")
-    chosen = evaluation[(evaluation["metric"] == metric) & evaluation["value"].notna()]
+    wanted = (evaluation["metric"] == metric) & evaluation["value"].notna()
     for column, names in zip(RUN, (grid.models, grid.losses, grid.train_sets, grid.seeds), strict=True):
-        chosen = chosen[chosen[column].isin(names)]
+        wanted &= evaluation[column].isin(names)
+    chosen = evaluation[wanted]
     keys = [*RUN, "test_set"]
     if (twice := chosen.duplicated(keys)).any():
         *run, test_set = chosen.loc[twice, keys].iloc[0]
@@ -84,7 +86,7 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
 
 def missing_runs(found: pd.DataFrame, grid: Grid) -> list[Run]:
     """The runs of the grid that have no row in `found` (columns model, loss, train_set, seed)."""
-    there = set(found[RUN].itertuples(index=False, name=None))
+    there = set(zip(*(found[name] for name in RUN), strict=True))
     return [run for run in grid.runs if run not in there]
 
 
@@ -213,16 +215,19 @@ def every_run(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """
     require(evaluation, COLUMNS, "evaluation")
     keys = [*RUN, "test_set", "metric"]
-    found = evaluation[evaluation["metric"].isin(metrics)].set_index(keys)["value"]
-    if found.index.has_duplicates:
-        twice = found.index[found.index.duplicated()][0]
-        raise ValueError(f"the evaluation holds two values of {twice}; one run was added twice")
+    found = evaluation[evaluation["metric"].isin(metrics)]
+    values: dict[tuple, float] = {}
+    for cell, value in zip(zip(*(found[name] for name in keys), strict=True), found["value"], strict=True):
+        if cell in values:
+            raise ValueError(f"the evaluation holds two values of {cell}; one run was added twice")
+        values[cell] = value
     sizes = evaluation.groupby("test_set")[[name for name in ("n", "clusters") if name in evaluation]].max()
     test_sets = [name for name in TEST_SETS if name in sizes.index]
     order = [
         (*run, *cell) for run in Grid.of(evaluation).runs for cell in itertools.product(test_sets, metrics)
     ]
-    table = found.reindex(pd.MultiIndex.from_tuples(order, names=keys)).reset_index()
+    table = pd.DataFrame(order, columns=keys)
+    table["value"] = [values.get(cell, np.nan) for cell in order]
     return table.assign(**{name: table["test_set"].map(sizes[name]).astype("int64") for name in sizes})
 
 
