@@ -149,20 +149,23 @@ def repeats(found: pd.DataFrame, grid: Grid) -> list[tuple[str, str]]:
 
 
 def by_set(
-    found: pd.DataFrame, grid: Grid, compute: Callable[[pd.DataFrame], pd.DataFrame], columns: list[str]
-) -> pd.DataFrame:
-    """Make one analysis for each training set and test set. A refusal becomes a row of the result.
+    found: pd.DataFrame,
+    grid: Grid,
+    compute: Callable[[pd.DataFrame], Sequence[pd.DataFrame]],
+    *columns: list[str],
+) -> list[pd.DataFrame]:
+    """Make analyses for each training set and test set. A refusal becomes a row of each result.
 
     Args:
         found: as `scores` returns them.
-        compute: takes the rows of one training and test set and returns a frame with `columns`.
-        columns: the last is `note`.
+        compute: takes the rows of one training and test set and returns the frame of each analysis.
+        columns: those of each analysis; the last is `note`.
 
     Returns:
-        All frames in one, with the columns train_set and test_set in front. A refusal is a row with nothing but its
-        sentence in `note`. The notes also name the runs that are missing.
+        For each analysis all its frames in one, with the columns train_set and test_set in front. A refusal is a row
+        with nothing but its sentence in `note`. The notes also name the runs that are missing.
     """
-    frames = []
+    collected: list[list[pd.DataFrame]] = [[] for _ in columns]
     distinct = {train_set: without_repeats(found, grid, train_set) for train_set in grid.train_sets}
     for train_set, test_set in itertools.product(grid.train_sets, tested_sets(found["test_set"])):
         expected, repeats = distinct[train_set]
@@ -171,13 +174,18 @@ def by_set(
         try:
             if own.empty:
                 raise Refusal("no run has a result here: the test set has no image, or no run has ended")
-            frame = compute(own)
+            frames = compute(own)
             absent = name_missing(missing_runs(own, expected))
-            frame = frame.assign(note=[join_notes(note, repeats, absent) for note in frame["note"]])
+            notes = [[join_notes(note, repeats, absent) for note in frame["note"]] for frame in frames]
         except Refusal as refusal:
-            frame = pd.DataFrame([{"note": join_notes(str(refusal), repeats)}])
-        frames.append(frame.assign(train_set=train_set, test_set=test_set))
-    return pd.concat(frames, ignore_index=True).reindex(columns=["train_set", "test_set", *columns])
+            frames = [pd.DataFrame(index=[0])] * len(columns)
+            notes = [[join_notes(str(refusal), repeats)]] * len(columns)
+        for analysis, frame, own_notes in zip(collected, frames, notes, strict=True):
+            analysis.append(frame.assign(note=own_notes, train_set=train_set, test_set=test_set))
+    return [
+        pd.concat(analysis, ignore_index=True).reindex(columns=["train_set", "test_set", *own])
+        for analysis, own in zip(collected, columns, strict=True)
+    ]
 
 
 def select(frame: pd.DataFrame, **chosen: str | None) -> pd.DataFrame:
