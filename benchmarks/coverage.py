@@ -225,7 +225,8 @@ def judged_models(kind: str, design: Design, folder: Folder) -> Iterator[tuple[s
     tested = anova.IN_GENERAL if design.seeds > 1 else "loss"
     for test_set in tested_sets(found["test_set"]):
         own = found[found["test_set"] == test_set]
-        p = anova.two_way_anova(own).set_index("term")["p"]
+        model = anova.fit(own)
+        p = anova.two_way_anova(model).set_index("term")["p"]
         yield "F of the loss over models in general", kind, test_set, p[tested] <= 0.05
         here = ranks["test_set"] == test_set
         yield "Friedman's test", kind, test_set, ranks.loc[here, "p"].iloc[0] <= 0.05
@@ -233,7 +234,7 @@ def judged_models(kind: str, design: Design, folder: Folder) -> Iterator[tuple[s
         yield "any of Nemenyi's tests", kind, test_set, bool((pairs.loc[here, "p_nemenyi"] <= 0.05).any())
         yield "any of Wilcoxon's tests", kind, test_set, bool((pairs.loc[here, "p_holm"] <= 0.05).any())
         if design.seeds == 1:
-            tukey = tukey_hsd(anova.fit(own), "loss")
+            tukey = tukey_hsd(model, "loss")
             yield "any of Tukey's tests of losses", kind, test_set, bool((tukey["p"] <= 0.05).any())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import pandas as pd
 
 from longtail.data.split.sets import TEST_SETS, tested_sets
@@ -72,9 +73,10 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
         ValueError: a column is missing, or a run occurs twice.
     """
     require(evaluation, COLUMNS, "the evaluation")
-    chosen = evaluation[(evaluation["metric"] == metric) & evaluation["value"].notna()]
+    wanted = (evaluation["metric"] == metric) & evaluation["value"].notna()
     for column, names in zip(RUN, (grid.models, grid.losses, grid.train_sets, grid.seeds), strict=True):
-        chosen = chosen[chosen[column].isin(names)]
+        wanted &= evaluation[column].isin(names)
+    chosen = evaluation[wanted]
     keys = [*RUN, "test_set"]
     if (twice := chosen.duplicated(keys)).any():
         *run, test_set = chosen.loc[twice, keys].iloc[0]
@@ -84,7 +86,7 @@ def scores(evaluation: pd.DataFrame, grid: Grid, metric: str = "acc1") -> pd.Dat
 
 def missing_runs(found: pd.DataFrame, grid: Grid) -> list[Run]:
     """The runs of the grid that have no row in `found` (columns model, loss, train_set, seed)."""
-    there = set(found[RUN].itertuples(index=False, name=None))
+    there = set(zip(*(found[name] for name in RUN), strict=True))
     return [run for run in grid.runs if run not in there]
 
 
@@ -147,20 +149,23 @@ def repeats(found: pd.DataFrame, grid: Grid) -> list[tuple[str, str]]:
 
 
 def by_set(
-    found: pd.DataFrame, grid: Grid, compute: Callable[[pd.DataFrame], pd.DataFrame], columns: list[str]
-) -> pd.DataFrame:
-    """Make one analysis for each training set and test set. A refusal becomes a row of the result.
+    found: pd.DataFrame,
+    grid: Grid,
+    compute: Callable[[pd.DataFrame], Sequence[pd.DataFrame]],
+    *columns: list[str],
+) -> list[pd.DataFrame]:
+    """Make analyses for each training set and test set. A refusal becomes a row of each result.
 
     Args:
         found: as `scores` returns them.
-        compute: takes the rows of one training and test set and returns a frame with `columns`.
-        columns: the last is `note`.
+        compute: takes the rows of one training and test set and returns the frame of each analysis.
+        columns: those of each analysis; the last is `note`.
 
     Returns:
-        All frames in one, with the columns train_set and test_set in front. A refusal is a row with nothing but its
-        sentence in `note`. The notes also name the runs that are missing.
+        For each analysis all its frames in one, with the columns train_set and test_set in front. A refusal is a row
+        with nothing but its sentence in `note`. The notes also name the runs that are missing.
     """
-    frames = []
+    collected: list[list[pd.DataFrame]] = [[] for _ in columns]
     distinct = {train_set: without_repeats(found, grid, train_set) for train_set in grid.train_sets}
     for train_set, test_set in itertools.product(grid.train_sets, tested_sets(found["test_set"])):
         expected, repeats = distinct[train_set]
@@ -169,13 +174,18 @@ def by_set(
         try:
             if own.empty:
                 raise Refusal("no run has a result here: the test set has no image, or no run has ended")
-            frame = compute(own)
+            frames = compute(own)
             absent = name_missing(missing_runs(own, expected))
-            frame = frame.assign(note=[join_notes(note, repeats, absent) for note in frame["note"]])
+            notes = [[join_notes(note, repeats, absent) for note in frame["note"]] for frame in frames]
         except Refusal as refusal:
-            frame = pd.DataFrame([{"note": join_notes(str(refusal), repeats)}])
-        frames.append(frame.assign(train_set=train_set, test_set=test_set))
-    return pd.concat(frames, ignore_index=True).reindex(columns=["train_set", "test_set", *columns])
+            frames = [pd.DataFrame(index=[0])] * len(columns)
+            notes = [[join_notes(str(refusal), repeats)]] * len(columns)
+        for analysis, frame, own_notes in zip(collected, frames, notes, strict=True):
+            analysis.append(frame.assign(note=own_notes, train_set=train_set, test_set=test_set))
+    return [
+        pd.concat(analysis, ignore_index=True).reindex(columns=["train_set", "test_set", *own])
+        for analysis, own in zip(collected, columns, strict=True)
+    ]
 
 
 def select(frame: pd.DataFrame, **chosen: str | None) -> pd.DataFrame:
@@ -213,16 +223,19 @@ def every_run(evaluation: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """
     require(evaluation, COLUMNS, "evaluation")
     keys = [*RUN, "test_set", "metric"]
-    found = evaluation[evaluation["metric"].isin(metrics)].set_index(keys)["value"]
-    if found.index.has_duplicates:
-        twice = found.index[found.index.duplicated()][0]
-        raise ValueError(f"the evaluation holds two values of {twice}; one run was added twice")
+    found = evaluation[evaluation["metric"].isin(metrics)]
+    values: dict[tuple, float] = {}
+    for cell, value in zip(zip(*(found[name] for name in keys), strict=True), found["value"], strict=True):
+        if cell in values:
+            raise ValueError(f"the evaluation holds two values of {cell}; one run was added twice")
+        values[cell] = value
     sizes = evaluation.groupby("test_set")[[name for name in ("n", "clusters") if name in evaluation]].max()
     test_sets = [name for name in TEST_SETS if name in sizes.index]
     order = [
         (*run, *cell) for run in Grid.of(evaluation).runs for cell in itertools.product(test_sets, metrics)
     ]
-    table = found.reindex(pd.MultiIndex.from_tuples(order, names=keys)).reset_index()
+    table = pd.DataFrame(order, columns=keys)
+    table["value"] = [values.get(cell, np.nan) for cell in order]
     return table.assign(**{name: table["test_set"].map(sizes[name]).astype("int64") for name in sizes})
 
 

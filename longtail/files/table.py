@@ -13,6 +13,7 @@ from longtail.files.sealed_json import REMEDY
 from longtail.files.text import printable
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 KINDS = {"text": "text", "whole": "whole numbers", "number": "numbers", "truth": "true and false"}
@@ -49,30 +50,36 @@ class Column:
         limits += [f"like {self.like}"] * bool(self.like)
         return " ".join([KINDS[self.kind], *limits]) + (f" among {named}" if named else "")
 
-    def odd(self, values: "pd.Series") -> "pd.Series":
-        """Whether each value is none that the column takes: bool, with the index of the values."""
+    def odd(self, values: "pd.Series") -> "np.ndarray":
+        """Whether each value is none that the column takes: bool, as many as there are values."""
         import numpy as np
         from pandas import StringDtype
         from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 
         if self.kind == "text":
             if isinstance(values.dtype, StringDtype):  # holds nothing else, except gaps
-                odd = values.isna()
+                odd = values.isna().to_numpy()
             else:
-                odd = ~values.map(lambda value: isinstance(value, str)).astype(bool)
+                odd = np.fromiter((not isinstance(value, str) for value in values), bool, len(values))
             if self.among:
-                return odd | ~values.isin(self.among)
-            return odd | ~values.astype(str).str.match(self.like) if self.like else odd
-        fits = is_bool_dtype(values) if self.kind == "truth" else is_numeric_dtype(values)
+                return odd | ~values.isin(self.among).to_numpy()
+            if self.like:
+                odd = odd | ~values.astype(str).str.match(self.like).to_numpy(bool, na_value=False)
+            return odd
+        truth = is_bool_dtype(values)
+        fits = truth if self.kind == "truth" else is_numeric_dtype(values)
         if self.kind == "whole" and not self.gaps:
             fits = is_integer_dtype(values)
-        if not fits or is_bool_dtype(values) != (self.kind == "truth"):
-            return values.map(lambda _: True).astype(bool)
+        if not fits or truth != (self.kind == "truth"):
+            return np.ones(len(values), bool)
         if self.kind == "truth":
-            return values & False
-        odd = ~np.isfinite(values) if self.finite else values.isna()
-        odd |= (values < self.least) | (values > self.most)
-        return odd | (values % 1 != 0) if self.kind == "whole" else odd
+            return np.zeros(len(values), bool)
+        # Of the numbers of pandas' own types, those that are missing become NaN.
+        plain = isinstance(values.dtype, np.dtype)
+        numbers = values.to_numpy() if plain else values.to_numpy(float, na_value=np.nan)
+        odd = ~np.isfinite(numbers) if self.finite else np.isnan(numbers)
+        odd |= (numbers < self.least) | (numbers > self.most)
+        return odd | (numbers % 1 != 0) if self.kind == "whole" else odd
 
 
 @dataclass(frozen=True)
@@ -133,9 +140,10 @@ class Table:
             return "holds no row"
         for name in (name for name in self.columns if name in frame):
             column, values = self.columns[name], frame[name]
-            odd = column.odd(values.dropna() if column.gaps else values)
+            values = values.dropna() if column.gaps else values
+            odd = column.odd(values)
             if odd.any():
-                row = odd.index[odd.to_numpy().argmax()]
+                row = values.index[odd.argmax()]
                 return f"has {_shown(values[row])} in the column {name}, row {row + 1}; it takes {column}"
         if self.key and set(self.key) <= set(frame):
             twice = frame.duplicated(list(self.key))

@@ -53,12 +53,14 @@ def page(name: str, data: pd.DataFrame, basis: str) -> Table:
     shown = data[data["metric"] == "acc1"] if name == "descriptive" else data
     if CLUSTERS in shown and (shown[CLUSTERS].isna() | (shown[CLUSTERS] == shown["n"])).all():
         shown = shown.drop(columns=CLUSTERS)
-    text = shown.drop(columns="note").apply(lambda column: [cell(value, column.name) for value in column])
     places = {note: place for place, note in enumerate(filter(None, dict.fromkeys(shown["note"])), start=1)}
-    text["note"] = [str(places.get(note, "")) for note in shown["note"]]
-    empty = [name for name in text.columns[about.keys :] if (text[name] == "").all()]
-    text = text.drop(columns=empty)
-    text.columns = [HEADINGS.get(name, name.replace("_", " ").capitalize()) for name in text.columns]
+    printed = {name: [cell(value, name) for value in shown[name]] for name in shown if name != "note"}
+    printed["note"] = [str(places.get(note, "")) for note in shown["note"]]
+    kept = {
+        name: cells for place, (name, cells) in enumerate(printed.items()) if place < about.keys or any(cells)
+    }
+    headings = [HEADINGS.get(name, name.replace("_", " ").capitalize()) for name in kept]
+    text = pd.DataFrame(dict(zip(headings, kept.values(), strict=True)), index=shown.index)
     listed = tuple(f"{place}. {note[0].upper()}{note[1:]}." for note, place in places.items())
     return Table(data, text, f"{about.caption} {basis}", keys=about.keys, notes=listed)
 

@@ -1,6 +1,7 @@
 """Markdown as a page of its own: one HTML file that loads nothing, whose tables sort."""
 
 import re
+from functools import cache
 from html import escape
 
 from markdown_it import MarkdownIt
@@ -69,10 +70,15 @@ def webpage(markdown: str, title: str, back: str = "") -> str:
 
 def rendered(markdown: str) -> str:
     """Markdown as HTML; HTML within it is shown as text. A link to a file of Markdown leads to the page of its name."""
-    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    html = _parser().render(markdown)
     html = re.sub(r'href="((?!\w+:)[^"]+)\.md"', r'href="\1.html"', html)
     html = html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
     return re.sub(rf"<td(?=[^<>]*>[^<]{{{LONG}}})", '<td class="text"', html)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def page_of(body: str, title: str, style: str = "", script: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -173,34 +174,41 @@ def test_every_figure_of_predictions_is_drawn(tables, tmp_path):
     assert "training: " in training and "balanced" not in training, "no run has a balanced training set"
 
 
-def wide(folder, experiment, kind="logit", runs=RUNS[:2], name="table.csv", **columns):
-    """A table of some runs, with classes and images called by names; and its counts, in another order."""
+@pytest.fixture(scope="module")
+def wide(experiment):
+    """Writes a table of some runs, with classes and images called by names; and its counts, in another order."""
     images, logits = experiment
     names = [f"kind {c}" for c in range(CLASSES)]
-    frames = []
-    for run in runs:
-        own = images.assign(
-            label=[names[label] for label in images["label"]],
-            image_id=[f"photo {number}.jpg" for number in images["image_id"]],
-            model=run.model,
-            loss=run.loss,
-            seed=run.seed,
-        )
-        values = {"logit": logits[run], "probability": softmax(logits[run])}.get(kind)
-        if values is None:
-            own["predicted"] = [names[c] for c in logits[run].argmax(axis=1)]
-        else:
-            own = own.assign(**{f"{kind}_{names[c]}": values[:, c] for c in range(CLASSES)})
-        frames.append(own)
-    pd.concat(frames).assign(**columns).to_csv(folder / name, index=False)
-    pd.DataFrame({"label": names, "n_train": COUNTS}).to_csv(folder / "counts.csv", index=False)
-    return folder / name
+    named = images.assign(
+        label=[names[label] for label in images["label"]],
+        image_id=[f"photo {number}.jpg" for number in images["image_id"]],
+    )
+
+    @cache
+    def table(kind, runs):
+        frames = []
+        for run in runs:
+            own = named.assign(model=run.model, loss=run.loss, seed=run.seed)
+            if kind == "predicted":
+                own["predicted"] = [names[c] for c in logits[run].argmax(axis=1)]
+            else:
+                values = logits[run] if kind == "logit" else softmax(logits[run])
+                own = own.join(pd.DataFrame(values, columns=[f"{kind}_{name}" for name in names]))
+            frames.append(own)
+        return pd.concat(frames).to_csv(index=False)
+
+    def write(folder, kind="logit", runs=RUNS[:2], name="table.csv"):
+        (folder / name).write_text(table(kind, tuple(runs)))
+        pd.DataFrame({"label": names, "n_train": COUNTS}).to_csv(folder / "counts.csv", index=False)
+        return folder / name
+
+    return write
 
 
 @pytest.mark.parametrize("kind", ["logit", "probability", "predicted"])
-def test_names_and_every_kind_of_answer_are_read(experiment, tmp_path, kind):
+def test_names_and_every_kind_of_answer_are_read(experiment, wide, tmp_path, kind):
     images, logits = experiment
-    path = wide(tmp_path, experiment, kind)
+    path = wide(tmp_path, kind)
     found = read_foreign([path], tmp_path / "counts.csv")
     assert {*found.answers} == {*RUNS[:2]}
     assert found.scored == (frozenset() if kind == "predicted" else frozenset(RUNS[:2]))
@@ -217,11 +225,9 @@ def test_names_and_every_kind_of_answer_are_read(experiment, tmp_path, kind):
             )
 
 
-def test_answers_alone_give_no_calibration_and_missing_runs_are_named(
-    experiment, tmp_path, capsys, monkeypatch
-):
+def test_answers_alone_give_no_calibration_and_missing_runs_are_named(wide, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(analyse, "figures", lambda: {})
-    path = wide(tmp_path, experiment, "predicted", RUNS[:3])
+    path = wide(tmp_path, "predicted", RUNS[:3])
     words = ["--train-counts", str(tmp_path / "counts.csv"), "--output", str(tmp_path / "o")]
     assert main([str(path), *words]) == 0
     told = capsys.readouterr().out
@@ -234,16 +240,16 @@ def test_answers_alone_give_no_calibration_and_missing_runs_are_named(
     assert values[["acc1", "f1", "mean_class_acc"]].tolist() == [15, 15, 15]
 
 
-def test_a_table_without_runs_is_of_the_method_that_the_file_is_called_by(experiment, tmp_path):
+def test_a_table_without_runs_is_of_the_method_that_the_file_is_called_by(wide, tmp_path):
     for run, name in zip(RUNS, ("focal", "ours"), strict=False):
-        path = wide(tmp_path, experiment, runs=[run], name=f"{name}.csv")
+        path = wide(tmp_path, runs=[run], name=f"{name}.csv")
         pd.read_csv(path).drop(columns=["model", "loss", "seed"]).to_csv(path, index=False)
     found = read_foreign([tmp_path / "focal.csv", tmp_path / "ours.csv"], tmp_path / "counts.csv")
     assert [*found.answers] == [Run("model", "focal", "longtailed", 0), Run("model", "ours", "longtailed", 0)]
 
 
-def test_parquet_is_read_as_csv_is(experiment, tmp_path):
-    path = wide(tmp_path, experiment)
+def test_parquet_is_read_as_csv_is(wide, tmp_path):
+    path = wide(tmp_path)
     pd.read_csv(path).to_parquet(tmp_path / "table.parquet")
     one, other = (
         read_foreign([tmp_path / f"table.{kind}"], tmp_path / "counts.csv") for kind in ("csv", "parquet")
@@ -323,9 +329,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_cannot_be_meant_is_refused_in_one_sentence(experiment, tmp_path, fault):
+def test_what_cannot_be_meant_is_refused_in_one_sentence(wide, tmp_path, fault):
     change, told = FAULTS[fault]
-    path = wide(tmp_path, experiment)
+    path = wide(tmp_path)
     change(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
     with pytest.raises(ValueError, match=told) as error:
         read_foreign([path], tmp_path / "counts.csv")
@@ -341,8 +347,8 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(experiment, tmp_path, f
         ("logit", softmax, "has logits that look like probabilities"),
     ],
 )
-def test_logits_and_probabilities_are_not_taken_for_each_other(experiment, tmp_path, kind, change, told):
-    path = wide(tmp_path, experiment, kind)
+def test_logits_and_probabilities_are_not_taken_for_each_other(wide, tmp_path, kind, change, told):
+    path = wide(tmp_path, kind)
     table = pd.read_csv(path)
     columns = [name for name in table if name.startswith(kind)]
     values = table[columns]
@@ -352,8 +358,8 @@ def test_logits_and_probabilities_are_not_taken_for_each_other(experiment, tmp_p
         read_foreign([path], tmp_path / "counts.csv")
 
 
-def test_rounded_probabilities_are_probabilities(experiment, tmp_path):
-    path = wide(tmp_path, experiment, "probability")
+def test_rounded_probabilities_are_probabilities(wide, tmp_path):
+    path = wide(tmp_path, "probability")
     pd.read_csv(path).round(4).to_csv(path, index=False)
     assert read_foreign([path], tmp_path / "counts.csv").scored
 
@@ -380,8 +386,8 @@ def test_rounded_probabilities_are_probabilities(experiment, tmp_path):
         ("label,n_train,class_name\n0,5,x\n1,5,x\n", "has two classes with the class_name 'x'"),
     ],
 )
-def test_counts_that_are_none_are_refused(experiment, tmp_path, counts, told):
-    path = wide(tmp_path, experiment)
+def test_counts_that_are_none_are_refused(wide, tmp_path, counts, told):
+    path = wide(tmp_path)
     (tmp_path / "counts.csv").write_text(counts)
     with pytest.raises(ValueError, match=re.escape(told)):
         read_foreign([path], tmp_path / "counts.csv")
@@ -389,8 +395,8 @@ def test_counts_that_are_none_are_refused(experiment, tmp_path, counts, told):
 
 @pytest.mark.parametrize("values", [[[1, 2]], [b"x"], [None], ["x"], [{"a": 1}]])
 @pytest.mark.parametrize("column", ["logit_kind 2", "label", "longtailed", "loss", "seed"])
-def test_values_of_parquet_that_are_none_are_refused(experiment, tmp_path, column, values):
-    table = pd.read_csv(wide(tmp_path, experiment), dtype={"seed": str})
+def test_values_of_parquet_that_are_none_are_refused(wide, tmp_path, column, values):
+    table = pd.read_csv(wide(tmp_path), dtype={"seed": str})
     if column == "loss" and values == ["x"]:
         return
     table.assign(**{column: values * len(table)}).to_parquet(tmp_path / "odd.parquet")
@@ -399,15 +405,15 @@ def test_values_of_parquet_that_are_none_are_refused(experiment, tmp_path, colum
 
 
 @pytest.mark.parametrize("name", ["a b", "ünï", "=cmd", os.fsdecode(b"\xff"), ".x", "x" * 101])
-def test_the_name_of_a_file_that_names_no_method_is_refused(experiment, tmp_path, name):
-    table = pd.read_csv(wide(tmp_path, experiment)).query("loss == 'softmax'").drop(columns="loss")
+def test_the_name_of_a_file_that_names_no_method_is_refused(wide, tmp_path, name):
+    table = pd.read_csv(wide(tmp_path)).query("loss == 'softmax'").drop(columns="loss")
     table.to_csv(tmp_path / f"{name}.csv", index=False)
     with pytest.raises(ValueError, match="as loss, which is the name of the file"):
         read_foreign([tmp_path / f"{name}.csv"], tmp_path / "counts.csv")
 
 
-def test_a_run_in_two_tables_is_refused(experiment, tmp_path):
-    paths = [wide(tmp_path, experiment, name=f"{name}.csv") for name in ("one", "two")]
+def test_a_run_in_two_tables_is_refused(wide, tmp_path):
+    paths = [wide(tmp_path, name=f"{name}.csv") for name in ("one", "two")]
     with pytest.raises(
         ValueError, match=r"two\.csv holds the run model a, loss softmax, seed 1, and so does .*one\.csv"
     ):
@@ -422,10 +428,8 @@ def test_a_run_in_two_tables_is_refused(experiment, tmp_path):
         (["--output", "counts.csv"], "counts.csv is there already"),
     ],
 )
-def test_what_cannot_be_done_leaves_everything_as_it_was(
-    experiment, tmp_path, monkeypatch, capsys, words, told
-):
-    path = wide(tmp_path, experiment)
+def test_what_cannot_be_done_leaves_everything_as_it_was(wide, tmp_path, monkeypatch, capsys, words, told):
+    path = wide(tmp_path)
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     assert main([str(path), "--train-counts", "counts.csv", "--output", "out", *words]) == 1

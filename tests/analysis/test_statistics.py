@@ -49,6 +49,10 @@ def evaluation(values: dict[tuple, float], n: int = 100) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(grid.COLUMNS))
 
 
+def variance(scores: pd.DataFrame) -> list[pd.DataFrame]:
+    return [anova.two_way_anova(anova.fit(scores))]
+
+
 def paired_differences(correctness: Correctness, own_grid: Grid, reference: str = "softmax") -> pd.DataFrame:
     return paired.paired_differences(correctness, own_grid, reference)
 
@@ -129,7 +133,7 @@ def warp_breaks() -> pd.DataFrame:
 
 
 def test_two_way_anova_is_that_of_the_warp_breaks(warp_breaks):
-    table = anova.two_way_anova(warp_breaks).set_index("term")
+    table = anova.two_way_anova(anova.fit(warp_breaks)).set_index("term")
     # As R's documentation of `aov` and `warpbreaks` prints them.
     expected = {"model": (3.765, 0.058213), "loss": (8.498, 0.000693), "loss x model": (4.189, 0.021044)}
     for term, (statistic, p) in expected.items():
@@ -145,7 +149,7 @@ def test_one_run_per_cell_gives_the_additive_model_and_says_so():
     scores = pd.DataFrame(
         [(*cell, value) for cell, value in values.items()], columns=["model", "loss", "value"]
     )
-    table = anova.two_way_anova(scores).set_index("term")
+    table = anova.two_way_anova(anova.fit(scores)).set_index("term")
     assert table.loc["loss", ["statistic", "df"]].tolist() == pytest.approx([12, 1])
     assert table.loc["model", ["statistic", "df"]].tolist() == pytest.approx([9, 2])
     assert table.loc[["loss", "model"], "partial_eta_squared"].tolist() == pytest.approx([6 / 7, 9 / 10])
@@ -155,7 +159,7 @@ def test_one_run_per_cell_gives_the_additive_model_and_says_so():
 
 
 def test_anova_of_one_model_is_one_way(warp_breaks):
-    table = anova.two_way_anova(warp_breaks.assign(model="only"))
+    table = anova.two_way_anova(anova.fit(warp_breaks.assign(model="only")))
     # R: summary(aov(breaks ~ tension, warpbreaks)): F 7.206, p 0.00175
     assert table.loc[0, ["statistic", "p"]].tolist() == pytest.approx([7.206, 0.00175], abs=5e-4)
     assert table.loc[0, "note"] == "one model: one-way analysis of the loss"
@@ -175,7 +179,7 @@ def test_anova_of_one_model_is_one_way(warp_breaks):
 )
 def test_anova_refuses_what_it_cannot_say(cells, reason):
     with pytest.raises(Refusal, match=reason):
-        anova.two_way_anova(pd.DataFrame(cells, columns=["model", "loss", "value"]))
+        anova.fit(pd.DataFrame(cells, columns=["model", "loss", "value"]))
 
 
 def test_tukey_compares_within_the_other_factor(warp_breaks):
@@ -202,12 +206,12 @@ def one_model(groups: dict[str, list[float]]) -> pd.DataFrame:
 def test_no_test_of_an_assumption_chooses_the_method():
     rng = np.random.default_rng(3)
     scores = one_model({"x": rng.normal(0, 0.1, 12), "y": rng.normal(1, 0.1, 12), "z": rng.normal(1, 4, 12)})
-    assert set(posthoc.posthoc(scores)["method"]) == {"Tukey HSD"}
-    assert set(anova.two_way_anova(scores)["term"]) == {"loss", "Residual"}
+    assert set(posthoc.posthoc(anova.fit(scores))["method"]) == {"Tukey HSD"}
+    assert set(anova.two_way_anova(anova.fit(scores))["term"]) == {"loss", "Residual"}
 
 
 def test_with_several_seeds_the_loss_is_tested_over_models_in_general(warp_breaks):
-    table = anova.two_way_anova(warp_breaks).set_index("term")
+    table = anova.two_way_anova(anova.fit(warp_breaks)).set_index("term")
     # R: anova(lm(breaks ~ wool * tension)): mean squares 1017.13 (tension) and 501.39 (wool:tension), 2 df each.
     row = table.loc["loss, over models in general"]
     assert row["statistic"] == pytest.approx(1017.13 / 501.39, rel=1e-5)
@@ -219,7 +223,7 @@ def test_tukey_copes_with_unequal_numbers_of_runs():
     scores = pd.DataFrame(
         [("m", loss, v) for loss, own in groups.items() for v in own], columns=["model", "loss", "value"]
     )
-    table = posthoc.posthoc(scores)
+    table = posthoc.posthoc(anova.fit(scores))
     theirs = tukey_hsd(*groups.values())
     assert table["p"].tolist() == pytest.approx(
         [theirs.pvalue[0, 1], theirs.pvalue[0, 2], theirs.pvalue[1, 2]]
@@ -577,7 +581,7 @@ def test_losses_with_the_same_accuracies_count_once():
     ranks = friedman.friedman_tables(found, own_grid)[0].query("test_set == 'balanced'")
     assert "weighted_softmax" not in set(ranks["loss"])
     assert ranks["note"].str.contains("count once: softmax = weighted_softmax").all()
-    table = grid.by_set(found, own_grid, anova.two_way_anova, anova.COLUMNS).query("test_set == 'balanced'")
+    table = grid.by_set(found, own_grid, variance, anova.COLUMNS)[0].query("test_set == 'balanced'")
     assert table.set_index("term").loc["loss", "df"] == 3
 
 
@@ -828,7 +832,7 @@ def test_a_set_without_results_is_a_row_that_says_so():
         {(model, loss, 1): 0.1 * i for i, (model, loss) in enumerate(itertools.product(MODELS, LOSSES))}
     )
     own_grid = Grid.of(frame)
-    table = grid.by_set(grid.scores(frame, own_grid), own_grid, anova.two_way_anova, anova.COLUMNS)
+    table = grid.by_set(grid.scores(frame, own_grid), own_grid, variance, anova.COLUMNS)[0]
     tail = table[table["test_set"] == "tail"]
     assert tail["note"].tolist() == [
         "no run has a result here: the test set has no image, or no run has ended"

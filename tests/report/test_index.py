@@ -34,15 +34,17 @@ SUMMARY = """# Summary
 More: [Means](statistics/descriptive.md), [Trade-off](figures/tradeoff.png), [Images](tables/counts.md).
 """
 TABLE = "Which **{}**.\n\n| Loss | Value |\n|:--|--:|\n| a <b> | 9.5 |\n| b | 10.0 |\n"
-# What a reader does: follows a link of an answer, opens a figure, goes on to the next one, opens a file; on a dark
-# screen as wide as that of a telephone.
+# What a reader does: sees the colours, follows a link of an answer, opens a figure, goes on to the next one, opens a
+# file; on a screen as wide as that of a telephone.
 READER = """
 <script>
 const wait = () => new Promise(done => setTimeout(done, 300));
 (async () => {
   // A request of our own, which the list of requests below has to show, or it would show none.
   await fetch("https://example.org/probe", { mode: "no-cors" }).catch(() => null);
-  const seen = { folded: !document.getElementById("statistics/descriptive").open };
+  const look = getComputedStyle(document.body);
+  const seen = { colours: [look.color, look.backgroundColor] };
+  seen.folded = !document.getElementById("statistics/descriptive").open;
   document.querySelector('a[href="#statistics/descriptive"]').click();
   await wait();
   seen.unfolded = document.getElementById("statistics/descriptive").open;
@@ -78,12 +80,6 @@ const wait = () => new Promise(done => setTimeout(done, 300));
 })();
 </script>
 """
-COLOURS = """
-<script>
-const look = getComputedStyle(document.body);
-document.body.innerHTML = `<pre id="seen">${JSON.stringify([look.color, look.backgroundColor])}</pre>`;
-</script>
-"""
 # Sorts a table by its last column, up and then down.
 SORTER = """
 <script>
@@ -112,10 +108,10 @@ def table(results: Path, name: str, endings=("md", "csv", "html")) -> None:
         path.write_text(TABLE.format(name))
 
 
-@pytest.fixture
-def results(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     folder = write_results(
-        tmp_path / "results",
+        tmp_path_factory.mktemp("made"),
         lambda *run: 5,
         ["resnet8"],
         ["softmax", "focal"],
@@ -136,6 +132,11 @@ def results(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
     return folder
+
+
+@pytest.fixture
+def results(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "results")
 
 
 def write_page(results: Path) -> str:
@@ -330,8 +331,11 @@ def test_results_without_a_page_are_named(tmp_path):
 @browser
 @pytest.mark.parametrize("sent", [False, True])
 def test_a_reader_without_a_network_goes_from_the_answer_to_tables_and_figures(results, page, sent):
+    """The page that is sent as one file is read on a dark screen."""
     shown = index.packed(page, results) if sent else page
-    seen, console = show(results, shown, READER)
+    seen, console = show(results, shown, READER, *["--blink-settings=preferredColorScheme=0"] * sent)
+    light, dark = ["rgb(26, 26, 26)", "rgb(255, 255, 255)"], ["rgb(228, 230, 232)", "rgb(23, 25, 28)"]
+    assert seen["colours"] == (dark if sent else light)
     assert seen["folded"] and seen["unfolded"]
     assert seen["pictures"] == [600] * 4
     assert seen["first"] == [True, "Caption <i> of figures/run_cost."]
@@ -340,14 +344,6 @@ def test_a_reader_without_a_network_goes_from_the_answer_to_tables_and_figures(r
     assert seen["opened"] == (opened if sent else [])
     assert seen["wide"] == []
     assert console == "" and seen["asked"] == ["https://example.org/probe"]
-
-
-@browser
-def test_a_dark_screen_gets_a_dark_page(page, tmp_path):
-    light, _ = show(tmp_path, page, COLOURS)
-    dark, _ = show(tmp_path, page, COLOURS, "--blink-settings=preferredColorScheme=0")
-    assert light == ["rgb(26, 26, 26)", "rgb(255, 255, 255)"]
-    assert dark == ["rgb(228, 230, 232)", "rgb(23, 25, 28)"]
 
 
 @browser

@@ -37,12 +37,13 @@ def from_accuracies(found: pd.DataFrame, grid: Grid, reference: str) -> dict[str
         reference: the loss that the others are compared with.
     """
     by_loss, by_pair = friedman_tables(found, grid)
+    variance, differences = by_set(found, grid, _of_variance, anova.COLUMNS, posthoc.COLUMNS)
     return {
         "over_models": _made(
             over_models.COLUMNS, over_models.differences_over_models, found, grid, reference
         ),
-        "anova": by_set(found, grid, anova.two_way_anova, anova.COLUMNS),
-        "posthoc": by_set(found, grid, posthoc.posthoc, posthoc.COLUMNS),
+        "anova": variance,
+        "posthoc": differences,
         "friedman": by_loss,
         "friedman_pairs": by_pair,
     }
@@ -62,6 +63,11 @@ def from_predictions(correctness: Correctness, grid: Grid, reference: str) -> di
         note = "an average over models needs at least two models"
         pooled = pd.DataFrame([{"note": note}], columns=paired.COLUMNS)
     return {"paired_differences": differences[~averaged], "pooled_differences": pooled, "mcnemar": pairs}
+
+
+def _of_variance(own: pd.DataFrame) -> list[pd.DataFrame]:
+    model = anova.fit(own)
+    return [anova.two_way_anova(model), posthoc.posthoc(model)]
 
 
 def _made(columns: list[str], compute: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:

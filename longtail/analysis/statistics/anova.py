@@ -77,7 +77,7 @@ def fit(scores: pd.DataFrame) -> LinearModel:
     return LinearModel(scores, factors, interaction, results)
 
 
-def two_way_anova(scores: pd.DataFrame) -> pd.DataFrame:
+def two_way_anova(model: LinearModel) -> pd.DataFrame:
     """Analysis of variance with effect sizes.
 
     Sums of squares are of type II, so a missing run does not favour the factor that is named first. Partial
@@ -88,17 +88,10 @@ def two_way_anova(scores: pd.DataFrame) -> pd.DataFrame:
     the interaction can be told from that error, one more row tests the loss against the interaction: it speaks of
     models in general, of which these are a sample.
 
-    Args:
-        scores: as for `fit`.
-
     Returns:
         Columns term, sum_sq, df, statistic (F), p, partial_eta_squared, omega_squared, runs, note; a row for each
         effect and one for the residual.
-
-    Raises:
-        Refusal: as `fit`.
     """
-    model = fit(scores)
     table = anova_lm(model.results, typ=2)
     error = table.loc["Residual", "sum_sq"] / table.loc["Residual", "df"]
     rows = []
@@ -113,7 +106,7 @@ def two_way_anova(scores: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     if model.interaction and frame.set_index("term").loc[INTERACTION, "sum_sq"] > 0:
         frame = pd.concat([frame, _in_general(frame.set_index("term"))], ignore_index=True)
-    return frame.assign(runs=len(scores)).reindex(columns=COLUMNS)
+    return frame.assign(runs=len(model.scores)).reindex(columns=COLUMNS)
 
 
 def _in_general(terms: pd.DataFrame) -> pd.DataFrame:

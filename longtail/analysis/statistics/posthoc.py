@@ -7,29 +7,24 @@ import numpy as np
 import pandas as pd
 from scipy.stats import studentized_range
 
-from longtail.analysis.statistics.anova import LinearModel, fit
+from longtail.analysis.statistics.anova import LinearModel
 
 COLUMNS = ["factor", "a", "b", "difference", "low", "high", "p", "method", "note"]
 
 
-def posthoc(scores: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+def posthoc(model: LinearModel, alpha: float = 0.05) -> pd.DataFrame:
     """Tukey's HSD for all pairs of losses and of models.
 
     All pairs share the error of the whole model, which one loss that collapses inflates for the others. For a loss
     against the reference, the contrasts with errors of their own are sharper and safer.
 
     Args:
-        scores: columns loss, model, value; one row per run of one training and test set.
         alpha: the level of the simultaneous intervals.
 
     Returns:
         Columns factor, a, b, difference (mean of a minus mean of b), low, high, p (adjusted for all pairs of the
         factor), method, note.
-
-    Raises:
-        Refusal: as `longtail.analysis.statistics.anova.fit`.
     """
-    model = fit(scores)
     frames = [tukey_hsd(model, factor, alpha).assign(note=model.note) for factor in model.factors]
     return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS)
 
