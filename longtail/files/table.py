@@ -73,7 +73,7 @@ class Column:
         if not fits or truth != (self.kind == "truth"):
             return np.ones(len(values), bool)
         if self.kind == "truth":
-            return np.zeros(len(values), bool)
+            return values.isna().to_numpy()
         # Of the numbers of pandas' own types, those that are missing become NaN.
         plain = isinstance(values.dtype, np.dtype)
         numbers = values.to_numpy() if plain else values.to_numpy(float, na_value=np.nan)
