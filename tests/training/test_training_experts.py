@@ -17,7 +17,7 @@ EXPERTS = {
     "experts": 3,
     "head": "cosine",
     "loss_parameters": {},
-    "recipe": {"epochs": 6, "learning_rate": 0.01, "select": "last"},
+    "recipe": {"epochs": 5, "learning_rate": 0.005, "select": "last"},
 }
 CPU = torch.device("cpu")
 
