@@ -58,6 +58,7 @@ def files() -> dict[str, str]:
     for protocol in PROTOCOLS:
         settings = yaml.safe_load((ROOT / "config" / protocol.whole).read_text(encoding="utf-8"))
         found[f"{protocol.folder}.yaml"] = _base(protocol, settings)
+        whole = load_config(settings)
         rows = published[published["protocol"] == protocol.name].to_dict("records")
         rows += [
             {"loss": loss, "model": "resnet32", "dataset": "CIFAR100-LT IR100", "backbone": "ResNet-32"}
@@ -65,7 +66,7 @@ def files() -> dict[str, str]:
             if name == protocol.name and loss in UNCHECKED
         ]
         for row in rows:
-            found[f"{protocol.folder}/{row['loss']}.yaml"] = _row(protocol, settings, row, measured)
+            found[f"{protocol.folder}/{row['loss']}.yaml"] = _row(protocol, settings, whole, row, measured)
     return found
 
 
@@ -84,18 +85,25 @@ def _base(protocol: Protocol, settings: Mapping[str, Any]) -> str:
 def _row(
     protocol: Protocol,
     settings: Mapping[str, Any],
+    whole: Config,
     row: Mapping[str, Any],
     measured: pd.DataFrame,
 ) -> str:
-    """The settings of one row, and on top what they are, cost and give."""
+    """The settings of one row, and on top what they are, cost and give.
+
+    Args:
+        whole: the configuration of the protocol's settings.
+    """
     loss, model = row["loss"], row["model"]
-    settings = merged(settings, BESIDE.get((protocol.name, loss), {}))
+    beside = BESIDE.get((protocol.name, loss), {})
+    settings = merged(settings, beside)
     trained = [loss.partition("+")[0]]
     own: dict[str, Any] = {"grid": {"losses": trained[:]}}
     if model not in settings["models"]:
         own = {"grid": {"models": [model], **own["grid"]}, "models": {model: {"pretrained": False}}}
         settings = merged(settings, own)
-    whole = load_config(settings)
+    if beside or "models" in own:
+        whole = load_config(settings)
     if loss in settings["variants"]:
         own["variants"] = {loss: settings["variants"][loss]}
     for name in trained:  # which grows meanwhile

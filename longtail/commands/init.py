@@ -90,10 +90,11 @@ def _write(args: argparse.Namespace, output: Path) -> str:
     weights = "" if is_tiny(seen) else _weights(plan.architecture)
     made = proposal(seen, machine, plan, own, f"results/{_plain(output.stem)}", weights)
     with atomic_path(output) as temporary:
-        temporary.write_text(written(made), encoding="utf-8")
+        content = written(made)
+        temporary.write_text(content, encoding="utf-8")
         cost = _cost(configured([temporary], []), seen, machine)
         top = header(output, own["path"], cost)
-        temporary.write_text(written(made, top), encoding="utf-8")
+        temporary.write_text(written([], top) + content, encoding="utf-8")
     return cost
 
 

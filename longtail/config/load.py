@@ -124,11 +124,13 @@ class Config(Section):
         ]
         losses, variants = dict(self._unknown_losses()), dict(self._unknown_variants())
         wrong += [*self._unknown_models(), *losses.values(), *variants.values()]
-        # What goes together is checked for all that is known.
-        names = tuple(name for name in self.grid.losses if name not in losses)
-        grid = self.grid.model_copy(update={"losses": names})
-        known = {name: entry for name, entry in self.variants.items() if name not in variants}
-        misfits = list(self.model_copy(update={"grid": grid, "variants": known})._misfits())
+        known = self
+        if losses or variants:  # What goes together is checked for all that is known.
+            names = tuple(name for name in self.grid.losses if name not in losses)
+            entries = {name: entry for name, entry in self.variants.items() if name not in variants}
+            grid = self.grid.model_copy(update={"losses": names})
+            known = self.model_copy(update={"grid": grid, "variants": entries})
+        misfits = list(known._misfits())
         if wrong or misfits:
             raise ValueError("\n".join(dict.fromkeys([*wrong, *misfits])))
         return self
@@ -321,8 +323,12 @@ class Config(Section):
     def _known_losses(self) -> list[str]:
         return [*known_losses(), *METHODS, *self.losses]
 
-    def model(self, name: str) -> ResolvedModel:
-        """The entry of one model of the grid, with its architecture filled in."""
+    @cached_property
+    def model(self) -> Callable[[str], ResolvedModel]:
+        """The entry of one model of the grid, with its architecture filled in, which is done once."""
+        return cache(self._model)
+
+    def _model(self, name: str) -> ResolvedModel:
         entry = self.models.get(name)
         return _plain_model(name) if entry is None else _resolved(name, entry)
 

@@ -5,7 +5,7 @@ Which losses there are, and what each takes, stands in the files of `longtail.lo
 """
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, create_model, field_validator
@@ -131,12 +131,12 @@ class Loss(Section):
     train: dict[str, Any] = {}
     """Settings of `train` that differ for this loss."""
 
-    @property
+    @cached_property  # which the rules about a training ask for again and again
     def declared(self) -> Declaration | None:
         """The declaration in the file of the loss; None for a loss of your own."""
         return declaration(self.loss) if isinstance(self.loss, str) else None
 
-    @property
+    @cached_property
     def facts(self) -> Declaration | None:
         """What its loss declares, also one of your own; None where the file of that does not tell."""
         own = self.loss

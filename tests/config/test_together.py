@@ -455,7 +455,7 @@ def test_a_double_correction_is_warned_of_and_a_published_one_is_not():
 @pytest.mark.parametrize(
     "name",
     [
-        *("resnet8", "mobilenetv2", "torchvision/shufflenet_v2_x0_5", "timm/vit_tiny_patch16_224"),
+        *("resnet8", "mobilenetv2", "torchvision/shufflenet_v2_x0_5", "timm/test_vit"),
         pytest.param("torchvision/vit_b_32", marks=pytest.mark.long),  # has 88 million weights
     ],
 )

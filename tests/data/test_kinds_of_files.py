@@ -87,17 +87,21 @@ def read(root):
     return read_collection(list_images(root), 8, root.parent, max_side=1000, min_side=1, near=False)
 
 
-@pytest.mark.parametrize("name", ["x", "IMG_1234", "x.dat", "x.html", "photo.jpeg;jsessionid=1"])
 @pytest.mark.parametrize("form", [*PICTURES])
-def test_a_picture_without_its_ending_is_read_by_its_content(root, form, name):
-    (root / "a" / name).write_bytes(PICTURES[form])
-    found = read(root)
-    assert f"a/{name}" in set(found.index["path"])
-    (finding,) = found.findings if "=" not in name else [f for f in found.findings if f.kind == "ending"]
-    assert (finding.kind, finding.refused, finding.action) == ("ending", False, "read by its content")
-    assert "not named like one" in finding.found
+def test_a_picture_without_its_ending_is_read_by_its_content(root, form):
+    names = ["x", "IMG_1234", "x.dat", "x.html", "photo.jpeg;jsessionid=1"]
+    for seed, name in enumerate(names):
+        (root / "a" / name).write_bytes(encoded(form, 99 + seed))
+    found, pictures = read(root), find_pictures([root]).pictures
+    for name in names:
+        assert f"a/{name}" in set(found.index["path"])
+        own = [finding for finding in found.findings if finding.path == f"a/{name}"]
+        (finding,) = own if "=" not in name else [one for one in own if one.kind == "ending"]
+        assert (finding.kind, finding.refused, finding.action) == ("ending", False, "read by its content")
+        assert "not named like one" in finding.found
+        assert (str(root / "a" / name), root / "a" / name) in pictures
+    assert {finding.path for finding in found.findings} == {f"a/{name}" for name in names}
     require_none(findings_table(found.findings))
-    assert (str(root / "a" / name), root / "a" / name) in find_pictures([root]).pictures
 
 
 @pytest.mark.parametrize(
@@ -126,23 +130,22 @@ def cases(contents):
             yield pytest.param(name, content, id=f"{kind} as {name}")
 
 
-@pytest.mark.parametrize(("name", "content"), [*cases(RAW)])
-def test_raw_files_are_named_as_such_and_no_preview_is_taken_for_the_picture(root, name, content):
-    (root / "a" / name).write_bytes(content)
-    found = read(root)
-    (finding,) = found.findings
-    assert (finding.path, finding.kind, finding.action, finding.refused) == (
-        f"a/{name}",
-        "RAW",
-        "left out",
-        True,
-    )
-    assert "develop it and save the picture as JPEG" in finding.found
-    with pytest.raises(ValueError, match="strict refuses this collection: 1 x RAW"):
-        require_none(findings_table(found.findings))
-    assert root / "a" / name in dict(find_pictures([root]).pictures).values()
-    with pytest.raises(UnreadableImage, match="is a RAW file of a camera"):
-        decode(root / "a" / name, 8)
+@pytest.mark.parametrize("kind", RAW)
+def test_raw_files_are_named_as_such_and_no_preview_is_taken_for_the_picture(root, kind):
+    names = [f"w.{kind}", f"X.{kind.upper()}", "y", "z.jpg"]
+    for name in names:
+        (root / "a" / name).write_bytes(RAW[kind])
+    findings, pictures = read(root).findings, dict(find_pictures([root]).pictures)
+    assert sorted(finding.path for finding in findings) == sorted(f"a/{name}" for name in names)
+    for finding in findings:
+        assert (finding.kind, finding.action, finding.refused) == ("RAW", "left out", True)
+        assert "develop it and save the picture as JPEG" in finding.found
+    with pytest.raises(ValueError, match="strict refuses this collection: 4 x RAW"):
+        require_none(findings_table(findings))
+    for name in names:
+        assert root / "a" / name in pictures.values()
+        with pytest.raises(UnreadableImage, match="is a RAW file of a camera"):
+            decode(root / "a" / name, 8)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 import warm
@@ -51,13 +52,17 @@ def run(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory) -> Workspace:
-    return Workspace.create(tmp_path_factory.mktemp("contributing") / "pristine")
+def copies(tmp_path_factory) -> tuple[Workspace, Workspace]:
+    """A copy of the project that stays as it is, and one to work in."""
+    pristine = Workspace.create(tmp_path_factory.mktemp("contributing") / "pristine")
+    return pristine, pristine.copy(pristine.folder.with_name("workspace"))
 
 
 @pytest.fixture
-def workspace(pristine, tmp_path) -> Workspace:
-    return pristine.copy(tmp_path / "workspace")
+def workspace(copies) -> Iterator[Workspace]:
+    pristine, workspace = copies
+    yield workspace
+    workspace.restore(pristine)
 
 
 @pytest.mark.parametrize("recipe", FILES)

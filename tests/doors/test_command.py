@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import itertools
 import logging
 import os
 import re
@@ -377,9 +378,15 @@ REDIRECTED = {
 }
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("redirected", REDIRECTED)
-@pytest.mark.parametrize("words", ["--version", "clean --help"])
+@pytest.mark.parametrize(
+    ("words", "redirected", "unbuffered"),
+    [
+        *itertools.product(["--version", "clean --help"], [">/dev/full"], ["", "1"]),
+        # Python has no such stream at all, with or without a buffer.
+        *itertools.product(["--version", "clean --help"], [">&-"], [""]),
+        ("--version", "2>&-", ""),
+    ],
+)
 def test_output_that_arrives_nowhere_is_told_on_the_other_stream(words, redirected, unbuffered):
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m longtail {words} {redirected}"],

@@ -54,6 +54,15 @@ def picture(path, size, colour):
 
 
 @pytest.fixture(scope="module")
+def moths(tmp_path_factory):
+    """15 pictures of two classes."""
+    folder = tmp_path_factory.mktemp("moths") / "moths"
+    for number in range(15):
+        picture(folder / ("rare" if number % 5 == 0 else "common") / f"{number}.png", (40, 40), number)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """62 photographs of 3 species, one of them rare, listed with the traps and days that they come from."""
     folder = tmp_path_factory.mktemp("photographs")
@@ -210,10 +219,10 @@ def test_what_cannot_be_used_is_told(letters, tmp_path):
     assert "But 2 more files are left out and 1 of 120 that were looked at cannot be read" in plain(text)
 
 
-def test_an_existing_file_is_kept_unless_it_is_forced(letters, tmp_path, capsys):
+def test_an_existing_file_is_kept_unless_it_is_forced(moths, tmp_path, capsys):
     output = tmp_path / "mine.yaml"
     output.write_text("mine: true\n")
-    words = [str(letters), "--output", str(output)]
+    words = [str(moths), "--output", str(output)]
     assert main(words) == 1
     assert f"error: {output} exists; name another file by --output" in capsys.readouterr().err
     assert output.read_text() == "mine: true\n"
@@ -256,9 +265,9 @@ def test_a_collection_that_cannot_be_used_says_what_is_missing(content, told, tm
         (["--root", ""], "is empty"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(words, told, letters, capsys):
+def test_options_that_mean_nothing_are_refused(words, told, moths, capsys):
     with contextlib.suppress(SystemExit):
-        assert main([str(letters), *words]) == 1
+        assert main([str(moths), *words]) == 1
     assert told in capsys.readouterr().err
 
 
@@ -274,15 +283,15 @@ def test_weights_that_are_not_there_are_named_with_their_place(photographs, tmp_
     assert f"They are here already: {place}." in plain(text)
 
 
-def test_where_the_workflow_is_not_paths_are_whole(letters, tmp_path, monkeypatch):
-    monkeypatch.chdir(letters.parent)
-    _, mapping = made(tmp_path, "letters")
-    assert mapping["data"]["image_folder"]["path"] == str(letters)
+def test_where_the_workflow_is_not_paths_are_whole(moths, tmp_path, monkeypatch):
+    monkeypatch.chdir(moths.parent)
+    _, mapping = made(tmp_path, "moths")
+    assert mapping["data"]["image_folder"]["path"] == str(moths)
     (tmp_path / "Snakefile").touch()
-    (tmp_path / "letters").symlink_to(letters)
+    (tmp_path / "moths").symlink_to(moths)
     monkeypatch.chdir(tmp_path)
-    _, mapping = made(tmp_path, "letters", "--force")
-    assert mapping["data"]["image_folder"]["path"] == "letters"
+    _, mapping = made(tmp_path, "moths", "--force")
+    assert mapping["data"]["image_folder"]["path"] == "moths"
 
 
 @pytest.mark.parametrize("name", ["a: b #c", "- x", "'q\"", "{y}", "ünï", "%TAG", "back\\slash"])
@@ -398,15 +407,15 @@ def test_the_losses_fit_the_imbalance(counts, losses):
     assert planned(seen(counts), LAPTOP).losses == losses
 
 
-def test_columns_of_groups_are_known_by_their_words(letters):
-    paths = sorted(path.relative_to(letters).as_posix() for path in letters.rglob("*.png"))
+def test_columns_of_groups_are_known_by_their_words(moths):
+    paths = sorted(path.relative_to(moths).as_posix() for path in moths.rglob("*.png"))
     for word in OF_GROUPS:
         for form in (word, f"{word}_id", f"{word.capitalize()}s", f"the{word.capitalize()}"):
             rows = [Entry(path, "a", more=((form, str(n % 7)),)) for n, path in enumerate(paths)]
-            assert _columns_of_groups(Listing(letters, rows)) == [form], form
+            assert _columns_of_groups(Listing(moths, rows)) == [form], form
     for form in ("trapezoid", "weight", "dated", "comment"):
         rows = [Entry(path, "a", more=((form, str(n % 7)),)) for n, path in enumerate(paths)]
-        assert _columns_of_groups(Listing(letters, rows)) == [], form
+        assert _columns_of_groups(Listing(moths, rows)) == [], form
 
 
 def test_what_is_written_trains(tmp_path):

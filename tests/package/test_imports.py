@@ -44,6 +44,8 @@ def named(*extras: str) -> set[str]:
 def imports(node: ast.AST, deferred: bool = False) -> Iterator[tuple[str, bool]]:
     """The modules that code imports, by their first name, and whether only once a function is called."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):  # imports nothing, and most of the code is expressions
+            continue
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
         if isinstance(child, ast.Import):
