@@ -106,11 +106,12 @@ LOOSE = {"tf32": 0.02, "bf16": 0.05, "fp16": 0.05}
 
 
 def checks(device: torch.device, *, toy: bool) -> dict[str, Check]:
-    """All checks by name, the cheap ones first; with `toy` one of each kind."""
+    """All checks by name, the cheap ones first; with `toy` one of each kind, on smaller images."""
     losses: dict[str, dict[str, Any]] = {name: {} for name in known_losses()} | SHAPES
     policies, recipes = [None, *POLICIES], RECIPES
     models = ["resnet32", "mobilenetv2", "resnet50", "vit_b16", "convnext_base"]
-    short: dict[str, Any] = {"epochs": 1} if toy else {}
+    small: dict[str, Any] = {"image_size": PIXELS // 2} if toy else {}
+    short = {**small, "epochs": 1} if toy else {}
     if toy:
         losses, policies, models = {"ldam": {}, "bcl": {}, "sade": {}}, [None], ["resnet8"]
         recipes = {"plain": short}
@@ -133,17 +134,21 @@ def checks(device: torch.device, *, toy: bool) -> dict[str, Check]:
         for precision, tolerance in LOOSE.items()
         if device.type == "cuda" or precision == "bf16"
     }
-    found["resumed within an epoch"] = partial(resumed, device, {"mixup": {}, "ema": 0.9})
+    found["resumed within an epoch"] = partial(resumed, device, {"mixup": {}, "ema": 0.9, **small})
     if not toy:
         found["resumed in bf16"] = partial(resumed, device, {"precision": "bf16"})
         found["resumed with weights of the loss"] = partial(resumed, device, {}, loss="bcl")
-    found["images left in their file"] = partial(left_in_file, device)
-    found["prediction"] = partial(prediction, device)
+    found["images left in their file"] = partial(left_in_file, device, short)
+    found["prediction"] = partial(prediction, device, short)
     stages = STAGES if not toy else {"MiSLAS": STAGES["MiSLAS"]}
-    found |= {f"second stage, {name}": partial(second_stage, device, own) for name, own in stages.items()}
-    found |= {f"variant, {name}": partial(same_variant, device, name) for name in ("ncm", "aggregation")}
+    found |= {
+        f"second stage, {name}": partial(second_stage, device, short, own) for name, own in stages.items()
+    }
+    found |= {
+        f"variant, {name}": partial(same_variant, device, short, name) for name in ("ncm", "aggregation")
+    }
     found["out of memory is explained"] = partial(out_of_memory, device)
-    found["one rank in a process group"] = partial(one_rank, device)
+    found["one rank in a process group"] = partial(one_rank, device, short)
     found |= {f"repeated, {model}": partial(repeated, device, model, toy) for model in models}
     found["CUDA graphs"] = partial(compiled, device, {"cuda_graphs": True})
     found["compiled"] = partial(compiled, device, {"compile": True})
@@ -324,7 +329,7 @@ def same_run(
 
 def repeated(device: torch.device, model: str, toy: bool) -> dict[str, Any]:
     """Whether a model of the thesis trains deterministically in the precision that a device takes by itself."""
-    size = PIXELS if toy else 224 if model == "vit_b16" else 64
+    size = PIXELS // 2 if toy else 224 if model == "vit_b16" else 64
     changes = {"epochs": 1, "image_size": size, "batch_size": 16, "precision": "auto", "optimizer": "adam"}
     sets = images(32, 32), images(16, 32, seed=1)
     once, twice = (trained(device, changes, model=model, sets=sets) for _ in range(2))
@@ -357,7 +362,7 @@ def resumed(device: torch.device, changes: Mapping[str, Any], **options: Any) ->
     return {"passed": stops > 1 and same_weights(run, whole), "stops": stops}
 
 
-def left_in_file(device: torch.device) -> dict[str, Any]:
+def left_in_file(device: torch.device, changes: Mapping[str, Any]) -> dict[str, Any]:
     """A run whose images stay in their files, beside one whose images are on the device."""
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         paths = [Path(folder, f"{name}.pth") for name in ("train", "val")]
@@ -366,22 +371,22 @@ def left_in_file(device: torch.device) -> dict[str, Any]:
         runs = []
         for place in ("device", "file"):
             sets, resident = load_sets(paths, device, place)
-            runs.append(trained(device, {}, sets=tuple(sets), resident=resident))
+            runs.append(trained(device, changes, sets=tuple(sets), resident=resident))
     return {"passed": same_weights(*runs)}
 
 
-def saved(device: torch.device, folder: str, **options: Any) -> Path:
+def saved(device: torch.device, changes: Mapping[str, Any], folder: str, **options: Any) -> Path:
     """The model file of a small run."""
-    run, path = trained(device, {}, **options), Path(folder, "model.safetensors")
+    run, path = trained(device, changes, **options), Path(folder, "model.safetensors")
     save_model(path, run.progress.best_weights, model_card(run, [str(c) for c in range(CLASSES)]))
     return path
 
 
-def prediction(device: torch.device) -> dict[str, Any]:
+def prediction(device: torch.device, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The logits of a model that was trained on the device, there and on the CPU."""
     test = images(50, seed=1)
     with tempfile.TemporaryDirectory() as folder:
-        path, found = saved(device, folder), []
+        path, found = saved(device, changes, folder), []
         for place in (CPU, device):
             model, card = load_model(path, place)
             found.append(predict(model, test, card, place))
@@ -389,12 +394,15 @@ def prediction(device: torch.device) -> dict[str, Any]:
     return {"passed": difference < 1e-4, "difference": difference}
 
 
-def second_stage(device: torch.device, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A run that starts from a model or learns from it, on the device and on the CPU; and its bytes, twice."""
+def second_stage(device: torch.device, changes: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A run that starts from a model or learns from it, on the device and on the CPU; and its bytes, twice.
+
+    Both runs have the `changes`, the second one has its `own` beside them.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = str(saved(device, folder))
-        first = {"start" if "retrain" in changes else "teacher": path}
-        once, twice, theirs = (trained(place, changes, **first) for place in (device, device, CPU))
+        path = str(saved(device, changes, folder))
+        first = {"start" if "retrain" in own else "teacher": path}
+        once, twice, theirs = (trained(place, {**changes, **own}, **first) for place in (device, device, CPU))
     difference = max(map(near, losses_of(once), losses_of(theirs)))
     repeats = same_weights(once, twice)
     return {
@@ -404,14 +412,14 @@ def second_stage(device: torch.device, changes: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def same_variant(device: torch.device, name: str) -> dict[str, Any]:
+def same_variant(device: torch.device, changes: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The logits of a model whose classifier was changed by what its images show, on the device and on the CPU."""
     test, settings = images(50, seed=1), {"adjust": name}
     if name == "ncm":
         settings |= {"features": "cl2n", "distance": "euclidean"}
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        path = saved(device, folder, loss="sade" if name == "aggregation" else "softmax")
+        path = saved(device, changes, folder, loss="sade" if name == "aggregation" else "softmax")
         for place in (CPU, device):
             model, card = load_model(path)
             vary(model, card, settings, images(100), place)
@@ -441,9 +449,9 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
     return {"passed": "out of memory" in told and all(map(math.isfinite, losses_of(after))), "told": told}
 
 
-def one_rank(device: torch.device) -> dict[str, Any]:
+def one_rank(device: torch.device, changes: Mapping[str, Any]) -> dict[str, Any]:
     """A run in a process group of one, which exchanges through NCCL (on the CPU, gloo), beside a run without."""
-    alone = trained(device, {})
+    alone = trained(device, changes)
     with (
         tempfile.TemporaryDirectory() as folder,
         joined(0, [device], str(Path(folder, "rendezvous"))) as ranks,
@@ -451,7 +459,7 @@ def one_rank(device: torch.device) -> dict[str, Any]:
         value = torch.ones((), device=device)
         torch.distributed.all_reduce(value)
         backend = torch.distributed.get_backend()
-        grouped = trained(device, {}, ranks=Ranks(ranks.rank, ranks.count))
+        grouped = trained(device, changes, ranks=Ranks(ranks.rank, ranks.count))
     return {"passed": same_weights(alone, grouped) and float(value) == 1.0, "backend": backend}
 
 

@@ -140,7 +140,7 @@ class Table:
             return "holds no row"
         for name in (name for name in self.columns if name in frame):
             column, values = self.columns[name], frame[name]
-            values = values.dropna() if column.gaps else values
+            values = values.dropna() if column.gaps and values.hasnans else values
             odd = column.odd(values)
             if odd.any():
                 row = values.index[odd.argmax()]

@@ -310,7 +310,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(
-    "step", [37, pytest.param(1, marks=pytest.mark.long)], ids=["some bits", "every bit"]
+    "step", [67, pytest.param(1, marks=pytest.mark.long)], ids=["some bits", "every bit"]
 )
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_is_recognised_or_harmless(tmp_path, name, step):

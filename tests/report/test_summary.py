@@ -297,7 +297,7 @@ def test_images_of_one_night_count_as_one(summarise, small, of_small, tmp_path):
 
 
 def test_groups_by_counts_are_called_many_medium_and_few_throughout(summarise, of_small, tmp_path):
-    folder = write_results(tmp_path, correct, ("resnet8",), LOSSES)
+    folder = write_results(tmp_path, correct, ("resnet8",), LOSSES, train_sets=("longtailed",))
     names = {"head": "many", "middle": "medium", "tail": "few"}
     for file, column in (("evaluation.parquet", "test_set"), ("data/split.parquet", "group")):
         frame = read_parquet(folder / file)

@@ -35,12 +35,11 @@ def complete_blocks(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, str]
     Returns:
         One row per complete block (model, train_set), one column per loss; and a note that names what is missing.
     """
-    wide = found.pivot(index=[*BLOCK, "seed"], columns="loss", values="value").reindex(
-        columns=list(grid.losses)
-    )
-    absent = [loss for loss in grid.losses if wide[loss].isna().all()]
-    complete = wide.drop(columns=absent).dropna()
-    table = complete.groupby(BLOCK, sort=False).mean()
+    wide = found.pivot(index=[*BLOCK, "seed"], columns="loss", values="value")
+    absent = [loss for loss in grid.losses if loss not in wide or wide[loss].isna().all()]
+    complete = wide[[loss for loss in grid.losses if loss not in absent]].dropna()
+    blocks = complete.groupby(BLOCK, sort=False)
+    table = blocks.mean()
     expected = list(itertools.product(grid.models, grid.train_sets))
     lost = [
         f"{model} trained on {train_set}"
@@ -49,7 +48,7 @@ def complete_blocks(found: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, str]
     ]
     partial = [
         f"{model} trained on {train_set} ({seeds} of {len(grid.seeds)} seeds)"
-        for (model, train_set), seeds in complete.groupby(BLOCK, sort=False).size().items()
+        for (model, train_set), seeds in blocks.size().items()
         if seeds < len(grid.seeds)
     ]
     note = join_notes(
