@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
 from longtail.losses.base import Loss, no_scalar
+from longtail.machine.randomness import set_seed
 
 if TYPE_CHECKING:
     from longtail.inference.trial import Trial
@@ -92,14 +93,6 @@ def _attached(loss: BuildLoss, counts: Tensor) -> nn.Module:
     return module
 
 
-def _seed(device: torch.device, seed: int) -> None:
-    # On the CPU, torch.manual_seed would take milliseconds: it notes the call for a CUDA that may be used later.
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
-
-
 def _value(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
     """The loss of a batch, with what else it needs. Features follow from the place of an image in the repeated batch,
     and experts differ from their mean, the logits, by multiples of a fraction of these, as views do from the first. A
@@ -131,7 +124,7 @@ def _value_and_gradient(
     loss: nn.Module, logits: Tensor, labels: Tensor, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch, shape (), and its gradient, shape (N, C), for one seed of what the loss may draw."""
-    _seed(logits.device, seed)
+    set_seed(seed, logits.device)
     logits = logits.detach().clone().requires_grad_()
     value = _value(loss, logits, labels)
     (gradient,) = torch.autograd.grad(value, logits)
@@ -187,7 +180,7 @@ def _check_gradient(loss: BuildLoss) -> None:
     module = loss(counts)
 
     def value(logits: Tensor) -> Tensor:
-        _seed(logits.device, 0)
+        set_seed(0, logits.device)
         return _value(module, logits, labels)
 
     try:

@@ -5,6 +5,7 @@ What a new process alone would show (a seed of hashes, limits, several ranks) is
 
 import multiprocessing
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import longtail.inference.logits
 import longtail.inference.temperature
 import longtail.losses.equalization
 import longtail.models.cifar_resnet  # noqa: F401
+
+platform.platform()  # asks other programs once, for the record of a run
 
 CONTEXT = multiprocessing.get_context("fork")
 

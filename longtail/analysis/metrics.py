@@ -96,7 +96,7 @@ class Answers:
             return self._own(values), alone
         loss, of_batch = self.loss.eval(), None
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(0, "evaluate"))
+            torch.default_generator.manual_seed(derive_seed(0, "evaluate"))
             seeded = torch.get_rng_state()
             if type(loss).of_batch is not Loss.of_batch:
                 logits, labels = torch.from_numpy(self.logits), torch.from_numpy(self.labels)
@@ -168,7 +168,7 @@ def own_loss(answers: Answers) -> float:
     if not loss.whole_batch:
         return float(answers.losses[0].sum() / loss.normalizer(labels))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(0, "evaluate"))
+        torch.default_generator.manual_seed(derive_seed(0, "evaluate"))
         return float(loss(torch.from_numpy(answers.logits.astype(np.float64)), labels))
 
 

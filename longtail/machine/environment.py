@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
+@cache  # a process goes on with the code that it began with
 def _commit() -> str | None:
     """The commit of the code beside this file, with `+` where it was edited; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]

@@ -15,6 +15,18 @@ def derive_seed(seed: int, purpose: str, epoch: int = 0) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def set_seed(seed: int, device: torch.device) -> None:
+    """Seed PyTorch's own generators: that of the CPU, and those of the other devices where one of them is `device`.
+
+    For a run on the CPU, `torch.manual_seed` would take milliseconds: it notes a call for each kind of accelerator that
+    may be used later, and where it was called from.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def generator(seed: int, purpose: str, epoch: int = 0, device: str | torch.device = "cpu") -> torch.Generator:
     """A generator on `device` for one purpose in one epoch."""
     return torch.Generator(device).manual_seed(derive_seed(seed, purpose, epoch))

@@ -15,7 +15,7 @@ from longtail.losses.base import Loss, ModuleLoss
 from longtail.losses.weights import effective_number
 from longtail.machine.devices import precision_on
 from longtail.machine.numerics import autocast, set_numerics
-from longtail.machine.randomness import derive_seed, generator
+from longtail.machine.randomness import derive_seed, generator, set_seed
 from longtail.machine.stopping import StopRequest
 from longtail.models.classifier import ImageClassifier
 from longtail.models.heads import CosineLinear, class_means
@@ -93,7 +93,7 @@ class Trainer:
         set_numerics(self.precision, deterministic=recipe.deterministic)
 
         self.class_counts = torch.bincount(train_set.labels.cpu(), minlength=len(train_set.class_names))
-        torch.manual_seed(derive_seed(settings.seed, "initial weights"))
+        set_seed(derive_seed(settings.seed, "initial weights"), device)
         self.model = initial_model(settings, len(self.class_counts), weights=weights, start=start)
         # PyTorch's types lack this pair of arguments, which its documentation has.
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -330,7 +330,7 @@ class Trainer:
             raise ValueError(
                 f"{type(loss).__name__} needs the logits of several experts, and the model has none; set experts: 3"
             )
-        torch.manual_seed(derive_seed(self.settings.seed, "initial weights of the loss"))
+        set_seed(derive_seed(self.settings.seed, "initial weights of the loss"), self.device)
         loss.attach(self.model.num_features)
         whole = [name for name, weight in loss.named_parameters() if weight.requires_grad]
         several = len(loss.views) > 1
@@ -364,7 +364,7 @@ class Trainer:
     def _begin_epoch(self, partial: Mapping[str, Any] | None) -> Tally:
         """Set rate, weights of the loss, modes and generators; return the tally of the steps already taken."""
         epoch, recipe, seed = self.progress.epoch, self.recipe, self.settings.seed
-        torch.manual_seed(derive_seed(seed, f"model, rank {self.ranks.rank}", epoch))
+        set_seed(derive_seed(seed, f"model, rank {self.ranks.rank}", epoch), self.device)
         self.draws = self.loss.generator = generator(seed, "loss", epoch, self.device)
         self.loss.train()
         self.loss.begin_epoch(epoch, recipe.epochs)

@@ -144,7 +144,7 @@ def test_shortcut_takes_every_second_pixel_and_pads_with_channels_of_zeros():
 def test_only_the_last_linear_layer_is_replaced():
     import torchvision
 
-    with torch.device("meta"):
+    with WithoutMemory():
         mobilenet, convnext = torchvision.models.mobilenet_v2(), torchvision.models.convnext_base()
     for name, own, classifier in (
         ("mobilenetv2", mobilenet, "classifier.1"),
@@ -242,9 +242,10 @@ def test_image_sizes_that_do_not_fit_are_refused(name, image_size, message):
 )
 def test_a_size_that_shows_only_on_an_image_is_refused(name, image_size, message):
     told = f"^{name} cannot take images of {image_size} x {image_size} px.*{message}"
-    model = build_model(name, num_classes=2, image_size=image_size)
-    with pytest.raises(ValueError, match=told):
-        check_size(model, name, image_size)
+    if name == "timm/densenet121":  # that of a model with memory is tried in the same way
+        model = build_model(name, num_classes=2, image_size=image_size)
+        with pytest.raises(ValueError, match=told):
+            check_size(model, name, image_size)
     with WithoutMemory():
         model = build_model(name, num_classes=2, image_size=image_size)
     with pytest.raises(ValueError, match=told):

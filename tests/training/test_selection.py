@@ -1,10 +1,12 @@
 """The epoch that is kept, by the number that it is chosen by, and the end of a training that gets no better."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import small_runs
 import torch
 from programs import run_program
 from sklearn.metrics import f1_score, recall_score
@@ -12,7 +14,7 @@ from small_runs import same_weights, save_run
 
 from longtail.analysis.metrics import METRICS, Answers
 from longtail.config.load import ConfigError, load_config
-from longtail.data.tensors.files import load_tensors
+from longtail.data.tensors.files import LabelledImages, load_tensors
 from longtail.files.parquet import read_parquet, write_parquet
 from longtail.inference.logits import predict
 from longtail.models.card import read_card
@@ -116,6 +118,12 @@ def test_of_equals_top_1_decides_and_then_the_first():
     assert best == [True, True, False, False, False, True, False]
 
 
+def a_fifth(path: Path) -> LabelledImages:
+    """Some images of each class."""
+    data = load_tensors(path)
+    return LabelledImages(data.images[::5], data.labels[::5], data.image_ids[::5], data.class_names)
+
+
 @pytest.mark.parametrize(
     ("settings", "best", "last"),
     [
@@ -131,7 +139,8 @@ def test_training_ends_where_it_has_got_no_better_and_resumes_to_the_same(
     value = [0.1, 0.3, 0.2, 0.4, 0.4, 0.3, 0.35, 0.2, 0.4, 0.5]
     names = ("val_loss", "val_acc1", "val_mean_class_acc")
     monkeypatch.setattr(Trainer, "validate", lambda run: dict.fromkeys(names, value[run.progress.epoch]))
-    recipe = RESTLESS | {"epochs": 10, "batch_size": 64} | settings  # two steps in an epoch
+    monkeypatch.setattr(small_runs, "load_tensors", a_fifth)
+    recipe = RESTLESS | {"epochs": 10, "batch_size": 16} | settings  # two steps in an epoch
     ended, run = trained("ended", recipe=recipe, **SOFTMAX)
     assert (ended.best_epoch, len(ended.history), ended.ended_early) == (best, last, True)
     resumed, again = trained("resumed", stop_after=5, recipe=recipe, **SOFTMAX)

@@ -42,7 +42,9 @@ def changed(run, progress) -> set[str]:
     ],
 )
 def test_only_the_chosen_weights_of_a_transformer_are_trained(trained, tune, pattern):
-    progress, run = trained(tune, **TRANSFORMER, recipe={**SHORT, "tune": tune})
+    progress, run = trained(
+        tune, **TRANSFORMER, recipe={**SHORT, "epochs": 1, "warmup_epochs": 0, "tune": tune}
+    )
     names = initial(run)
     expected = {name for name in names if re.fullmatch(pattern, name)} | {"head.weight", "head.bias"}
     assert changed(run, progress) == expected
