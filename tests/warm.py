@@ -76,8 +76,10 @@ def run(
 def place() -> Path:
     """The folder with the socket of this test run's server, which is started here, and the `python` of its jobs."""
     if PLACE not in os.environ:
-        name = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
-        os.environ[PLACE] = str(Path(tempfile.gettempdir()) / f"longtail-tests-{name}")
+        # Not by the number of this process, since a run that was killed may have left a folder of that name.
+        name, prefix = os.environ.get("PYTEST_XDIST_TESTRUNUID"), "longtail-tests-"
+        folder = Path(tempfile.gettempdir()) / f"{prefix}{name}" if name else tempfile.mkdtemp(prefix=prefix)
+        os.environ[PLACE] = str(folder)
     folder = Path(os.environ[PLACE])
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
