@@ -88,7 +88,7 @@ def _attached(loss: BuildLoss, counts: Tensor) -> nn.Module:
     module = loss(counts)
     if isinstance(module, Loss):
         with torch.random.fork_rng([]):
-            torch.default_generator.manual_seed(0)
+            set_seed(0, torch.device("cpu"))
             module.attach(FEATURES)
     return module
 

@@ -89,14 +89,14 @@ class Answers:
         import torch
 
         from longtail.losses.base import Loss
-        from longtail.machine.randomness import derive_seed
+        from longtail.machine.randomness import derive_seed, set_seed
 
         if self.whole and (self.whole.losses[1] or self.rows is None):
             values, alone = self.whole.losses
             return self._own(values), alone
         loss, of_batch = self.loss.eval(), None
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive_seed(0, "evaluate"))
+            set_seed(derive_seed(0, "evaluate"), torch.device("cpu"))
             seeded = torch.get_rng_state()
             if type(loss).of_batch is not Loss.of_batch:
                 logits, labels = torch.from_numpy(self.logits), torch.from_numpy(self.labels)
@@ -162,13 +162,13 @@ def own_loss(answers: Answers) -> float:
     """
     import torch
 
-    from longtail.machine.randomness import derive_seed
+    from longtail.machine.randomness import derive_seed, set_seed
 
     loss, labels = answers.loss.eval(), torch.from_numpy(answers.labels)
     if not loss.whole_batch:
         return float(answers.losses[0].sum() / loss.normalizer(labels))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive_seed(0, "evaluate"))
+        set_seed(derive_seed(0, "evaluate"), torch.device("cpu"))
         return float(loss(torch.from_numpy(answers.logits.astype(np.float64)), labels))
 
 
