@@ -74,9 +74,8 @@ class Column:
             return np.ones(len(values), bool)
         if self.kind == "truth":
             return values.isna().to_numpy()
-        # Of the numbers of pandas' own types, those that are missing become NaN.
-        plain = isinstance(values.dtype, np.dtype)
-        numbers = values.to_numpy() if plain else values.to_numpy(float, na_value=np.nan)
+        # A missing number, which is NA in pandas' own types (Int64, Float64), becomes NaN.
+        numbers = values.to_numpy(float, na_value=np.nan)
         odd = ~np.isfinite(numbers) if self.finite else np.isnan(numbers)
         odd |= (numbers < self.least) | (numbers > self.most)
         return odd | (numbers % 1 != 0) if self.kind == "whole" else odd
