@@ -165,7 +165,7 @@ SETTINGS = {
     "bf16": Setting({"precision": "bf16"}, predicts=True),
     "fp16, scaled gradients": Setting({**TWO_EPOCHS, "precision": "fp16"}, predicts=True),
     "micro-batches, stopped and resumed": Setting({**TWO_EPOCHS, "micro_batch": 4}, stop_after=3),
-    "many of these at once, stopped and resumed": replace(MANY, stop_after=3),
+    "many of these at once, stopped and resumed": replace(MANY, stop_after=3, predicts=True),
 }
 
 

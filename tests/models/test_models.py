@@ -242,10 +242,9 @@ def test_image_sizes_that_do_not_fit_are_refused(name, image_size, message):
 )
 def test_a_size_that_shows_only_on_an_image_is_refused(name, image_size, message):
     told = f"^{name} cannot take images of {image_size} x {image_size} px.*{message}"
-    if name == "timm/densenet121":  # that of a model with memory is tried in the same way
-        model = build_model(name, num_classes=2, image_size=image_size)
-        with pytest.raises(ValueError, match=told):
-            check_size(model, name, image_size)
+    model = build_model(name, num_classes=2, image_size=image_size)
+    with pytest.raises(ValueError, match=told):
+        check_size(model, name, image_size)
     with WithoutMemory():
         model = build_model(name, num_classes=2, image_size=image_size)
     with pytest.raises(ValueError, match=told):
