@@ -97,7 +97,7 @@ class Workspace:
     ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake here; its output on failure.
 
-        Its other scheduler starts a solver in a process of its own before every job.
+        The greedy scheduler chooses the jobs, since Snakemake's usual one starts a solver as a process before each.
         """
         done = warm.run(self.folder, "snakemake", "--scheduler=greedy", *arguments, **environment)
         assert not check or done.returncode == 0, done.stdout + done.stderr

@@ -123,7 +123,7 @@ def write_elsewhere(
         ValueError: the library does not have this network, or its logits differ by more than 1e-5 of the largest one.
     """
     there = place_of(card, library)
-    with WithoutMemory():  # which has names and shapes all the same
+    with WithoutMemory():  # only the names and shapes of its weights are used
         target = there.build(len(card.class_names))
     renamed = _renamed(_plain_weights(model), target.state_dict(), there)
     (folder / WEIGHTS).write_bytes(save(renamed, {"format": "pt"}))

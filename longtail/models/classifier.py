@@ -138,7 +138,8 @@ def check_size(model: ImageClassifier, name: str, image_size: int) -> None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             model.eval()(torch.zeros(1, 3, image_size, image_size, device=device))
     except NotImplementedError:
-        # A few models compute with values, and tensors on the meta device have none: only the job can tell.
+        # PyTorch raises this where a model computes with values, since tensors on the meta device have none. The job
+        # tries such a model with memory, and tells whether it takes the size.
         if device != torch.device("meta"):
             raise
     except (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError, TypeError) as error:

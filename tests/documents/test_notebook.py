@@ -65,7 +65,8 @@ def outputs(notebook) -> str:
 
 
 def test_the_notebook_runs(project, monkeypatch):
-    # The kernel is a child of the process that has the libraries, which would read no other choice of a backend.
+    # The kernel is a child of the process that has imported the libraries. Matplotlib is among them, so the kernel's
+    # choice of a backend comes as an argument: the variable that makes it is read when Matplotlib is imported.
     monkeypatch.setenv(PLACE, str(place()))
     monkeypatch.setattr(sys, "executable", str(place() / "python"))
     (project / "docs/longtail").symlink_to(ROOT / "longtail")
