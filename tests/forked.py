@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 # What a training would import late, for seconds, is there before any fork. Every optimiser imports the compiler.
-import torch._dynamo  # noqa: F401
+import torch
+import torch._dynamo
 
 import longtail.inference.logits
 import longtail.inference.temperature
@@ -18,6 +19,9 @@ import longtail.losses.equalization
 import longtail.models.cifar_resnet  # noqa: F401
 
 platform.platform()  # asks other programs once, for the record of a run
+# A fork cannot train where autograd has started threads for devices. It looks for devices at the first backward pass,
+# and finds one where a model has been exported before.
+torch.ones(1, requires_grad=True).sum().backward()
 
 CONTEXT = multiprocessing.get_context("fork")
 
