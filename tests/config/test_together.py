@@ -386,7 +386,7 @@ LOSS = "import torch\nfrom torch import nn\n\n\nclass Mine(nn.Module):\n    pass
     [
         (None, "mine.py does not exist (looked for /"),
         ("class Mine(:\n    pass\n", "mine.py, line 1: invalid syntax"),
-        ("\0", "mine.py, line 1: source code string cannot contain null bytes"),
+        ("\0", "source code string cannot contain null bytes"),  # with its line from Python 3.11.4 on
         ("\xe9".encode("latin-1"), "mine.py, line 1"),
         (LOSS.replace("Mine", "Mime"), "the class 'Mine' is not known; did you mean 'Mime'?"),
         (LOSS.replace("import torch\n", "import torsch\n"), "mine.py, line 1: there is no module torsch"),
