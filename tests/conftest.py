@@ -178,7 +178,7 @@ def base(digits, train_arguments, tmp_path_factory):
 
 
 SMALL_RECIPE = {
-    "epochs": 4,
+    "epochs": 3,
     "batch_size": 32,
     "image_size": 8,
     "padding": 1,

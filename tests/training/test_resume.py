@@ -104,16 +104,6 @@ def wait_for_start(process, log: Path, earlier: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def train_arguments(train_arguments):
-    """As elsewhere, with an epoch less: some thirty processes train here."""
-
-    def arguments(*places, recipe=None, **changes) -> list[str]:
-        return train_arguments(*places, recipe={"epochs": 3, **(recipe or {})}, **changes)
-
-    return arguments
-
-
-@pytest.fixture(scope="module")
 def uninterrupted(digits, train_arguments, tmp_path_factory):
     """The outputs of a run that nothing happens to, and the seconds it trains."""
     out = tmp_path_factory.mktemp("uninterrupted")
