@@ -99,10 +99,13 @@ clean: $(READY)  ## delete state that only unfinished runs need: make clean CONF
 # third of the time by each of the hundred processes of an experiment. Every start of Snakemake imports the plugin for
 # SLURM where it is installed, and pandas with it, so it is installed where there is SLURM.
 SLURM = $(if $(shell command -v sbatch 2>/dev/null),-r requirements-slurm.txt)
+# An environment that works is filled again by its own Python: with another, it would be half of each. PYTHON=… makes a
+# new one.
+KEEP = $(if $(filter command environment,$(origin PYTHON)),false &&)
+NEW_ENOUGH = 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 …")'
 $(READY): requirements.txt requirements-slurm.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 …")'
 	@echo "Installing what experiments need into $(VENV), once"
-	@$(PYTHON) -m venv $(VENV)
+	@$(KEEP) $(VENV)/bin/python -c 'import pip, ssl' 2>/dev/null || { $(PYTHON) -c $(NEW_ENOUGH) && $(PYTHON) -m venv --clear $(VENV); }
 	@sed -n '/^uv==/,/[^\]$$/p' requirements.txt > $(VENV)/uv.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes --python $(VENV)/bin/python -r requirements.txt $(SLURM)
