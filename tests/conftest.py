@@ -48,12 +48,6 @@ LONGEST = (
 )
 
 
-@pytest.hookimpl(wrapper=True, optionalhook=True)
-def pytest_xdist_auto_num_workers():
-    """A worker more than there are cores, since tests also wait: for signals, for processes and for each other."""
-    return (yield) + 1
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Let the workers be children of the process that has imported what each would take seconds to import."""
     if getattr(config.option, "tx", None) and not hasattr(config, "workerinput"):
