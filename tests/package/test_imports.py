@@ -1,4 +1,7 @@
-"""What the library imports is what pyproject.toml asks for, and what an extra brings is imported where it is used."""
+"""What the library imports is what pyproject.toml asks for, and what an extra brings is imported where it is used.
+
+What a program of the workflow imports is in the conda environment of its rule.
+"""
 
 import ast
 import re
@@ -6,10 +9,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -42,16 +46,16 @@ def named(*extras: str) -> set[str]:
 
 
 def imports(node: ast.AST, deferred: bool = False) -> Iterator[tuple[str, bool]]:
-    """The modules that code imports, by their first name, and whether only once a function is called."""
+    """What code imports, by its whole name, and whether only once a function is called; a name may be of no module."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.expr):  # imports nothing, and most of the code is expressions
             continue
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
         if isinstance(child, ast.Import):
-            yield from ((alias.name.split(".")[0], deferred) for alias in child.names)
+            yield from ((alias.name, deferred) for alias in child.names)
         elif isinstance(child, ast.ImportFrom) and not child.level:
-            yield (child.module or "").split(".")[0], deferred
+            yield from ((f"{child.module}.{alias.name}", deferred) for alias in child.names)
             if child.module == "torch.utils.tensorboard":
                 yield "tensorboard", deferred
         yield from imports(child, deferred or isinstance(child, ast.FunctionDef))
@@ -63,7 +67,8 @@ def imported() -> dict[tuple[str, bool], list[str]]:
     packages = packages_distributions()
     found: dict[tuple[str, bool], list[str]] = {}
     for path in MODULES:
-        for module, deferred in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        for name, deferred in imports(ast.parse(path.read_text(encoding="utf-8"))):
+            module = name.partition(".")[0]
             if module not in sys.stdlib_module_names and module != "longtail":
                 package = canonicalize_name(packages[module][0])
                 package = BROUGHT.get(package, package)
@@ -117,3 +122,85 @@ def test_without_snakemake_single_settings_are_refused_with_what_to_do(tmp_path)
     assert done.stderr.startswith(
         "error: --config needs Snakemake, which reads such values: pip install snakemake"
     )
+
+
+SCRIPTS = ROOT / "workflow/scripts"
+RULES = [
+    rule
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
+    for rule in re.split(r"\n(?= *rule )", path.read_text(encoding="utf-8"))
+    if "conda:" in rule
+]
+FOUND_BY_NAME = {
+    "train": ("losses/*", "models/*", "models/variants/*", "data/sources/*"),
+    "analysis": ("losses/*", "analysis/metrics", "report/tables", "report/figures/*"),
+}
+"""Modules that programs import by names of the configuration."""
+
+
+def programs(environment: str) -> set[str]:
+    """The programs of the rules with that environment."""
+    return {
+        name
+        for rule in RULES
+        if f"envs/{environment}.yaml" in rule
+        for name in re.findall(r"{SCRIPTS}/(\w+)\.py", rule)
+    }
+
+
+def installed(environment: str) -> set[str]:
+    """The packages that envs/ENVIRONMENT.yaml names, and all that they bring."""
+    listed = yaml.safe_load((ROOT / f"envs/{environment}.yaml").read_text())["dependencies"]
+    (words,) = (entry["pip"] for entry in listed if isinstance(entry, dict))
+    found: set[str] = set()
+    waiting = [Requirement(word) for word in words]
+    while waiting:
+        one = waiting.pop()
+        if canonicalize_name(one.name) not in found and (
+            not one.marker or one.marker.evaluate({"extra": ""})
+        ):
+            found.add(canonicalize_name(one.name))
+            waiting += map(Requirement, requires(one.name) or ())
+    return found
+
+
+def needed(paths: set[Path]) -> dict[str, str]:
+    """The packages that files import at once, themselves or by files of this project; with one that does."""
+    packages, waiting, seen, found = packages_distributions(), [*paths], set(), {}
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for name, deferred in imports(ast.parse(path.read_text(encoding="utf-8"))):
+            first, *rest = name.split(".")
+            if deferred or first in sys.stdlib_module_names:
+                continue
+            if first == "longtail":
+                parents = [ROOT.joinpath(first, *rest[:depth]) for depth in range(len(rest) + 1)]
+                places = [
+                    place
+                    for parent in parents
+                    for place in (parent.with_suffix(".py"), parent / "__init__.py")
+                ]
+                waiting += filter(Path.is_file, places)
+            elif (SCRIPTS / f"{first}.py").is_file():
+                waiting.append(SCRIPTS / f"{first}.py")
+            else:
+                found[canonicalize_name(packages[first][0])] = path.relative_to(ROOT).as_posix()
+    return found
+
+
+def test_every_rule_with_an_environment_is_looked_at():
+    assert len(RULES) > 15
+    assert {*FOUND_BY_NAME} == {path.stem for path in (ROOT / "envs").glob("*.yaml")}
+    assert all(f"envs/{name}.yaml" in "".join(RULES) for name in FOUND_BY_NAME)
+    assert {"train", "predict", "images"} <= programs("train") and {"figure", "index"} <= programs("analysis")
+
+
+@pytest.mark.parametrize("environment", FOUND_BY_NAME)
+def test_what_the_programs_of_an_environment_import_is_in_it(environment):
+    paths = {SCRIPTS / f"{name}.py" for name in programs(environment)}
+    paths |= {path for name in FOUND_BY_NAME[environment] for path in (ROOT / "longtail").glob(f"{name}.py")}
+    there = installed(environment)
+    assert not {name: where for name, where in needed(paths).items() if name not in there}

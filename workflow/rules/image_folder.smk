@@ -68,7 +68,7 @@ rule check_data:
         "<logs>/check_data.log",
     localrule: True
     conda:
-        "../../envs/train.yaml"
+        "../../envs/analysis.yaml"
     params:
         key=KEYS.check(),
         # The key has the content of the files that the settings name, wherever they lie.
