@@ -17,6 +17,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from longtail.experiment.fingerprint import closure
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = sorted((ROOT / "longtail").rglob("*.py"))
@@ -124,7 +126,6 @@ def test_without_snakemake_single_settings_are_refused_with_what_to_do(tmp_path)
     )
 
 
-SCRIPTS = ROOT / "workflow/scripts"
 RULES = [
     rule
     for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
@@ -164,43 +165,30 @@ def installed(environment: str) -> set[str]:
     return found
 
 
-def needed(paths: set[Path]) -> dict[str, str]:
-    """The packages that files import at once, themselves or by files of this project; with one that does."""
-    packages, waiting, seen, found = packages_distributions(), [*paths], set(), {}
-    while waiting:
-        path = waiting.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        for name, deferred in imports(ast.parse(path.read_text(encoding="utf-8"))):
-            first, *rest = name.split(".")
-            if deferred or first in sys.stdlib_module_names:
-                continue
-            if first == "longtail":
-                parents = [ROOT.joinpath(first, *rest[:depth]) for depth in range(len(rest) + 1)]
-                places = [
-                    place
-                    for parent in parents
-                    for place in (parent.with_suffix(".py"), parent / "__init__.py")
-                ]
-                waiting += filter(Path.is_file, places)
-            elif (SCRIPTS / f"{first}.py").is_file():
-                waiting.append(SCRIPTS / f"{first}.py")
-            else:
-                found[canonicalize_name(packages[first][0])] = path.relative_to(ROOT).as_posix()
+def needed(environment: str) -> dict[str, str]:
+    """The packages that the files of its programs import, in functions too; with one of these files."""
+    rooms = (path for name in FOUND_BY_NAME[environment] for path in (ROOT / "longtail").glob(f"{name}.py"))
+    choices = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in rooms]
+    packages, found = packages_distributions(), {}
+    for program in programs(environment):
+        for path in closure(f"workflow/scripts/{program}.py", *choices):
+            for name, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
+                first = name.partition(".")[0]
+                if first in packages and first != "longtail":
+                    found[canonicalize_name(packages[first][0])] = path.relative_to(ROOT).as_posix()
     return found
 
 
 def test_every_rule_with_an_environment_is_looked_at():
-    assert len(RULES) > 15
     assert {*FOUND_BY_NAME} == {path.stem for path in (ROOT / "envs").glob("*.yaml")}
-    assert all(f"envs/{name}.yaml" in "".join(RULES) for name in FOUND_BY_NAME)
+    for rule in RULES:
+        assert len(re.findall(r"envs/\w+\.yaml", rule)) == 1 == len(re.findall(r"{SCRIPTS}/\w+\.py", rule)), (
+            rule
+        )
     assert {"train", "predict", "images"} <= programs("train") and {"figure", "index"} <= programs("analysis")
 
 
 @pytest.mark.parametrize("environment", FOUND_BY_NAME)
 def test_what_the_programs_of_an_environment_import_is_in_it(environment):
-    paths = {SCRIPTS / f"{name}.py" for name in programs(environment)}
-    paths |= {path for name in FOUND_BY_NAME[environment] for path in (ROOT / "longtail").glob(f"{name}.py")}
-    there = installed(environment)
-    assert not {name: where for name, where in needed(paths).items() if name not in there}
+    there = installed(environment) | named(*FEATURES)  # a function asks for what an extra brings
+    assert not {name: where for name, where in needed(environment).items() if name not in there}
