@@ -45,6 +45,7 @@ class Workspace:
         # With what is compiled, but for what is being written by another process.
         unfinished = ("--exclude=*.pyc.*", "--exclude=.snakemake")
         packed = subprocess.run(["tar", "-C", ROOT, *unfinished, "-cf", "-", *PARTS], stdout=subprocess.PIPE)
+        assert packed.returncode in (0, 1), "tar reads on where a folder changes meanwhile, and ends with 1"
         subprocess.run(["tar", "-C", folder, "-xf", "-"], input=packed.stdout, check=True)
         return cls(folder)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# It makes an environment whose Python notes its name as well, and is able to import all until it is broken.
+# A stand-in for Python, which notes what it is asked for. The environments that it makes have a stand-in of their own.
 PYTHON = """#!/bin/sh
 echo "{name} $*" >> "{folder}/said"
 case "$*" in
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 @pytest.fixture
 def setup(tmp_path):
     """Run `make setup` in a folder after the pins changed; who was asked for what, and what make printed."""
-    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-slurm.txt"):
+    for name in ("pyproject.toml", "requirements.txt", "requirements-slurm.txt"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("one", "other"):
         python = tmp_path / name
@@ -37,10 +37,11 @@ def setup(tmp_path):
     def make(default: str, *words: str) -> tuple[list[str], str]:
         (tmp_path / ".venv/.ready").unlink(missing_ok=True)
         (tmp_path / "said").unlink(missing_ok=True)
-        makefile = tmp_path / "Makefile"
         text = (ROOT / "Makefile").read_text()
         assert text.count("PYTHON ?= python3\n") == 1
-        makefile.write_text(text.replace("PYTHON ?= python3\n", f"PYTHON ?= {tmp_path}/{default}\n"))
+        (tmp_path / "Makefile").write_text(
+            text.replace("PYTHON ?= python3\n", f"PYTHON ?= {tmp_path}/{default}\n")
+        )
         done = subprocess.run(
             ["make", "setup", *words],
             cwd=tmp_path,
@@ -60,6 +61,7 @@ def fillers(said: list[str]) -> set[str]:
 
 
 def made(said: list[str]) -> list[str]:
+    """The Pythons that made an environment."""
     return [line.partition(" -m venv")[0] for line in said if " -m venv" in line]
 
 
