@@ -169,7 +169,7 @@ def test_every_figure_of_predictions_is_drawn(tables, tmp_path):
     assert main([*words, "--output", str(out)]) == 0
     drawn = {path.stem for path in out.glob("figures/**/*.png")}
     of_training = {"confused_pairs", "example_images", "run_cost", "training_curves"}
-    # Of two models and two losses, none of which is class_balanced.
+    # Two figures say nothing here: one needs three models and three losses, the other the loss class_balanced.
     says_nothing = {"critical_difference", "model_comparison_without_class_balanced"}
     assert {*analyse.figures()} - drawn == of_training | says_nothing
     training, _, _ = (out / "figures/class_distribution.txt").read_text().partition("; test")
